@@ -1,0 +1,61 @@
+# Every command a newcomer, a developer or CI needs. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test test-all lint bench lock clean
+
+VENV := .venv
+STAMP := $(VENV)/.installed
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+# The first Python found that the locks were compiled for.
+PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info < (3,14))' 2>/dev/null && echo $$p && break; done)
+# `make install ACCELERATOR=gpu` installs CUDA wheels instead.
+ACCELERATOR := cpu
+EXTRAS := train survival validate reports track version orchestrate
+
+export GX_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+export DVC_NO_ANALYTICS := 1
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## make .venv from the hashed lock
+
+$(STAMP): requirements/$(ACCELERATOR).txt pyproject.toml | $(UV)
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
+	test -x $(VENV)/bin/python || $(UV) venv -q --python $(PYTHON) $(VENV)
+	VIRTUAL_ENV=$(VENV) $(UV) pip sync -q --require-hashes requirements/$(ACCELERATOR).txt
+	VIRTUAL_ENV=$(VENV) $(UV) pip install -q --no-deps --editable .
+	touch $@
+
+.uv/bin/uv:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
+	$(PYTHON) -m venv .uv && .uv/bin/pip install -q uv || { rm -rf .uv; $(PYTHON) -m pip install -q --target .uv uv; }
+
+demo: install ## the whole pipeline on synthetic patients under a real Airflow scheduler
+	brats demo
+
+up: install ## start Airflow and MLflow on loopback and leave them running
+	brats up
+
+down: install ## end everything that `up` or `demo` started
+	brats down
+
+test: install ## the tests that CI runs
+	pytest -m "not slow"
+
+test-all: install ## every test, the slow ones too
+	pytest
+
+lint: install ## style, types and architecture
+	ruff check . && ruff format --check . && mypy && lint-imports
+
+bench: install ## the benchmarks, each with its peers
+	for b in benchmarks/*.py; do case $$b in benchmarks/_*) ;; *) python $$b || exit 1;; esac; done
+
+lock: | $(UV) ## compile both locks afresh from pyproject.toml
+	for kind in cpu gpu; do rm -f requirements/$$kind.txt; $(UV) pip compile -q pyproject.toml $(EXTRAS:%=--extra %) --extra $$kind --group test --group lint --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/$$kind.txt || exit 1; done
+
+clean: ## remove the environment; data and runs stay
+	rm -rf $(VENV) .uv

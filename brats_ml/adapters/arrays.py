@@ -1,0 +1,52 @@
+"""Preprocessed cases as one array file each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brats_ml.adapters.files import replacing
+from brats_ml.cohort.labels import LabelMap
+
+
+@dataclass(frozen=True)
+class PreprocessedCase:
+    """One case in canonical orientation, cropped to its brain.
+
+    Attributes:
+        image: Modalities in the order of `cohort.cases.MODALITIES`, shape (modality, X, Y, Z), intensities as acquired.
+        label: Canonical label map, shape (X, Y, Z), or None where the case has no reference.
+        start: First voxel of the crop in the full canonical volume, shape (3,).
+        full_shape: Shape of the full canonical volume.
+    """
+
+    image: NDArray[Any]
+    label: LabelMap | None
+    start: tuple[int, int, int]
+    full_shape: tuple[int, int, int]
+
+
+def write_case(path: Path, case: PreprocessedCase) -> None:
+    """Write a case as an uncompressed `.npz`; equal cases give equal bytes."""
+    arrays: dict[str, Any] = {
+        "image": case.image,
+        "start": np.array(case.start),
+        "full_shape": np.array(case.full_shape),
+    }
+    if case.label is not None:
+        arrays["label"] = case.label
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read_case(path: Path) -> PreprocessedCase:
+    """Read a case back; the inverse of `write_case`."""
+    with np.load(path) as stored:
+        return PreprocessedCase(
+            image=stored["image"],
+            label=stored.get("label"),
+            start=tuple(stored["start"].tolist()),
+            full_shape=tuple(stored["full_shape"].tolist()),
+        )

@@ -1,0 +1,106 @@
+"""Files and folders that appear whole or not at all, JSON and CSV in one canonical form, and digests."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from brats_ml.errors import MissingInputError, TableError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it is removed.
+
+    The temporary name keeps the suffixes, since writers choose a format by them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    except BaseException:
+        remove(temporary)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def require(path: Path, *, made_by: str) -> Path:
+    """Return `path` if it exists.
+
+    Raises:
+        MissingInputError: It does not; the sentence names the command that makes it.
+    """
+    if not path.exists():
+        raise MissingInputError(path, remedy=f"run `{made_by}` first")
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys, so that equal values give equal bytes."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, *, made_by: str) -> Any:
+    """Read JSON that a step before wrote.
+
+    Raises:
+        MissingInputError: There is no such file.
+        TableError: It is not JSON.
+    """
+    try:
+        return json.loads(require(path, made_by=made_by).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise TableError(path, f"is not valid JSON; run `{made_by}` again") from error
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table without its index, floats in the shortest form that reads back equal."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def read_csv(path: Path, *, made_by: str) -> pd.DataFrame:
+    """Read a table that a step before wrote; the only missing value is the empty cell.
+
+    Raises:
+        MissingInputError: There is no such file.
+        TableError: It holds no columns.
+    """
+    try:
+        return pd.read_csv(require(path, made_by=made_by), keep_default_na=False, na_values=[""])
+    except pd.errors.EmptyDataError as error:
+        raise TableError(path, f"is empty; run `{made_by}` again") from error
+
+
+def digest_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_value(value: Any) -> str:
+    """Return the SHA-256 of a value's canonical JSON, in hex."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def digest_tree(folder: Path) -> str:
+    """Return the SHA-256 over the relative names and bytes of all files below a folder, in hex."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest_value([(path.relative_to(folder).as_posix(), digest_file(path)) for path in files])

@@ -1,0 +1,174 @@
+"""One sub-command a stage and a human action; what is heavy is imported inside the command."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from brats_ml.errors import BratsError
+from brats_ml.workspace import Workspace
+
+app = typer.Typer(
+    name="brats",
+    help="From MRI volumes to scored patients: the stages of dvc.yaml, and what acts on the world around them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+STAGES = "Stages of dvc.yaml"
+ACTIONS = "Actions on the world"
+SERVERS = "Local servers"
+
+Root = Annotated[Path, typer.Option(help="Checkout with params.yaml and dvc.yaml.", envvar="BRATS_ROOT")]
+Recipe = Annotated[str, typer.Option(help="A section of `recipes` in params.yaml.")]
+HERE = Path()
+
+
+def main() -> None:
+    """Run a command; an expected error ends in its one sentence on stderr and exit status 1."""
+    try:
+        app()
+    except BratsError as error:
+        print(f"brats: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _run(stage: str, root: Path, **options: Any) -> None:
+    from brats_ml.config import load
+
+    workspace = Workspace(root.resolve())
+    module = importlib.import_module(f"brats_ml.stages.{stage}")
+    print(module.run(workspace, load(workspace.params), **options))
+
+
+@app.command(rich_help_panel=STAGES)
+def source(root: Root = HERE) -> None:
+    """Look at the source of the cohort and list what it holds."""
+    _run("source", root)
+
+
+@app.command(rich_help_panel=STAGES)
+def acquire(root: Root = HERE) -> None:
+    """Bring the listed cohort in, unchanged."""
+    _run("acquire", root)
+
+
+@app.command(rich_help_panel=STAGES)
+def validate(root: Root = HERE) -> None:
+    """Check every volume; quarantine the cases that cannot be trusted."""
+    _run("validate", root)
+
+
+@app.command(rich_help_panel=STAGES)
+def preprocess(root: Root = HERE) -> None:
+    """Crop each valid case to its brain, in one canonical orientation."""
+    _run("preprocess", root)
+
+
+@app.command(rich_help_panel=STAGES)
+def split(root: Root = HERE) -> None:
+    """Assign each new patient to train, validation or the locked test set."""
+    _run("split", root)
+
+
+@app.command(rich_help_panel=STAGES)
+def train(recipe: Recipe, root: Root = HERE) -> None:
+    """Fit one recipe; the same command resumes after a kill."""
+    _run("train", root, recipe=recipe)
+
+
+@app.command(rich_help_panel=STAGES)
+def evaluate(recipe: Recipe, root: Root = HERE) -> None:
+    """Predict the held-out cases and measure them at native resolution."""
+    _run("evaluate", root, recipe=recipe)
+
+
+@app.command(rich_help_panel=STAGES)
+def features(
+    masks: Annotated[str, typer.Option(help="`reference` or `predicted`: whose label maps to measure.")],
+    root: Root = HERE,
+) -> None:
+    """Measure the tumours for the survival classifiers."""
+    _run("features", root, masks=masks)
+
+
+@app.command(rich_help_panel=STAGES)
+def survival(
+    estimator: Annotated[str, typer.Option(help="One of `survival.estimators` in params.yaml.")],
+    root: Root = HERE,
+) -> None:
+    """Search one estimator's grid and judge it by nested cross-validation."""
+    _run("survival", root, estimator=estimator)
+
+
+@app.command(rich_help_panel=STAGES)
+def compare(root: Root = HERE) -> None:
+    """Rank what was trained, nominate the best, write the report."""
+    _run("compare", root)
+
+
+@app.command(rich_help_panel=ACTIONS)
+def publish(root: Root = HERE) -> None:
+    """Log everything to MLflow and register the nominees; a second call changes nothing."""
+    _run("publish", root)
+
+
+@app.command(rich_help_panel=ACTIONS)
+def gate(root: Root = HERE) -> None:
+    """Judge the published nominees against thresholds and champions on the locked test set."""
+    _run("gate", root)
+
+
+@app.command(rich_help_panel=ACTIONS)
+def promote(root: Root = HERE) -> None:
+    """Make the models that the gate let through champion."""
+    _run("promote", root)
+
+
+@app.command(rich_help_panel=ACTIONS)
+def score(
+    root: Root = HERE,
+    cases: Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where predictions go.", show_default="predictions/")] = None,
+) -> None:
+    """Predict label maps and survival of unseen cases with the champions."""
+    _run("score", root, cases=cases, output=output)
+
+
+@app.command("set", rich_help_panel=ACTIONS)
+def set_(
+    assignments: Annotated[list[str], typer.Argument(help="KEY=VALUE, the key dotted, the value in YAML.")],
+    root: Root = HERE,
+) -> None:
+    """Change values of params.yaml, checked as a whole before anything is written."""
+    from brats_ml.config import override
+
+    override(Workspace(root.resolve()).params, assignments)
+    print(f"params.yaml: {len(assignments)} value(s) set")
+
+
+@app.command(rich_help_panel=SERVERS)
+def up(root: Root = HERE) -> None:
+    """Start Airflow and MLflow on loopback; a second call changes nothing."""
+    from brats_ml.orchestration import servers
+
+    servers.up(root.resolve())
+
+
+@app.command(rich_help_panel=SERVERS)
+def down(root: Root = HERE) -> None:
+    """End everything that `up` or `demo` started; a second call changes nothing."""
+    from brats_ml.orchestration import servers
+
+    servers.down(root.resolve())
+
+
+@app.command(rich_help_panel=SERVERS)
+def demo(root: Root = HERE) -> None:
+    """Run both DAGs under the local scheduler on params.yaml as it stands, then show what came out."""
+    from brats_ml.orchestration import demo
+
+    demo.run(root.resolve())

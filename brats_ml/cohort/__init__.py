@@ -1,0 +1,1 @@
+"""The vocabulary: cases and their naming, labels and regions, patients, splits, clinical rows, phantoms."""

@@ -1,0 +1,62 @@
+"""Labels, regions, and the values that each BraTS release writes for them.
+
+Inside the pipeline a label map holds `NCR` 1, `ED` 2 and `ET` 3 on background 0, as BraTS does since 2023; a case's own
+values are read and written through its `LabelScheme`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LabelMap = NDArray[np.uint8]  # (X, Y, Z), values of LABELS and 0
+
+LABELS = {"NCR": 1, "ED": 2, "ET": 3}
+REGIONS = {"WT": ("NCR", "ED", "ET"), "TC": ("NCR", "ET"), "ET": ("ET",)}
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """The voxel values that one family of releases uses for NCR, ED and ET."""
+
+    name: str
+    values: tuple[int, int, int]
+
+    def to_canonical(self, raw: NDArray[np.generic]) -> LabelMap:
+        """Return the label map in canonical values.
+
+        Args:
+            raw: Label volume as stored, any shape, any numeric type.
+
+        Raises:
+            ValueError: A value is neither 0 nor one of the scheme's.
+        """
+        found = np.unique(raw)
+        unknown = [value for value in found.tolist() if value not in (0, *self.values)]
+        if unknown:
+            listed = ", ".join(f"{value:g}" for value in unknown[:5])
+            raise ValueError(f"label values {listed} are not in scheme {self.name} {self.values}")
+        canonical = np.zeros(raw.shape, dtype=np.uint8)
+        for label, value in zip(LABELS.values(), self.values, strict=True):
+            canonical[raw == value] = label
+        return canonical
+
+    def from_canonical(self, labels: LabelMap) -> LabelMap:
+        """Return the label map in the scheme's own values; the inverse of `to_canonical`."""
+        table = np.array([0, *self.values], dtype=np.uint8)
+        return table[labels]
+
+
+# ET is 4 up to 2021 and 3 from 2023 on; both read off the releases' own segmentations.
+SCHEMES = {
+    scheme.name: scheme
+    for scheme in (
+        LabelScheme("brats2017-2021", (1, 2, 4)),
+        LabelScheme("brats2023", (1, 2, 3)),
+    )
+}
+
+
+def region_mask(labels: LabelMap, region: str) -> NDArray[np.bool_]:
+    """Return where `labels` (X, Y, Z) belongs to `region`: WT, TC or ET."""
+    return np.isin(labels, [LABELS[name] for name in REGIONS[region]])

@@ -1,0 +1,67 @@
+"""The exceptions of brats_ml: each is one clear sentence, carries data, and is also the builtin a caller expects.
+
+BratsError
+├── ConfigError (ValueError)             a key of params.yaml is unknown or out of range
+├── MissingInputError (FileNotFoundError) a file or folder that a step reads is not there
+├── EmptyCohortError (ValueError)        nothing is left to work on
+├── CaseError (ValueError)               one case cannot be used; the others can
+├── TableError (ValueError)              a table lacks a column or holds an impossible value
+├── ModelError (ValueError)              a model does not fit its data, or may not be loaded
+└── ServiceError (RuntimeError)          a server did not start, answer or agree
+"""
+
+from pathlib import Path
+
+
+class BratsError(Exception):
+    """Base of every error that brats_ml raises on purpose; its text is one sentence for a person."""
+
+
+class ConfigError(BratsError, ValueError):
+    """A key of the configuration is unknown, of the wrong type or out of range."""
+
+    def __init__(self, message: str, *, key: str) -> None:
+        """Keep the dotted `key` that is wrong."""
+        super().__init__(message)
+        self.key = key
+
+
+class MissingInputError(BratsError, FileNotFoundError):
+    """A file or folder that a step reads does not exist."""
+
+    def __init__(self, path: Path, *, remedy: str) -> None:
+        """Name the missing `path` and what to do about it."""
+        super().__init__(f"{path} does not exist: {remedy}")
+        self.path = path
+
+
+class EmptyCohortError(BratsError, ValueError):
+    """No case and no row is left to work on."""
+
+
+class CaseError(BratsError, ValueError):
+    """One case cannot be used."""
+
+    def __init__(self, case_id: str, reason: str) -> None:
+        """Keep the `case_id` and the `reason`, a clause without a full stop."""
+        super().__init__(f"case {case_id}: {reason}")
+        self.case_id = case_id
+        self.reason = reason
+
+
+class TableError(BratsError, ValueError):
+    """A table lacks a column, or a cell holds an impossible value."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        """Keep the `path` of the table and the `reason`, a clause without a full stop."""
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class ModelError(BratsError, ValueError):
+    """A model does not fit its data, or may not be loaded."""
+
+
+class ServiceError(BratsError, RuntimeError):
+    """A server did not start, did not answer, or answered with a refusal."""

@@ -1,0 +1,1 @@
+"""numpy and scipy only: geometry, intensity, metrics. Arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""DVC's graph as Airflow tasks, and the local servers that run them."""

@@ -1,0 +1,1 @@
+"""Keras only: networks, data, training, inference."""

@@ -1,0 +1,1 @@
+"""pandas and scikit-learn only: features, estimators, validation."""

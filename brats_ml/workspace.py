@@ -1,0 +1,115 @@
+"""Every file that the stages exchange, named once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The files of one checkout, by what they hold."""
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        """The one configuration."""
+        return self.root / "params.yaml"
+
+    @property
+    def listing(self) -> Path:
+        """What the source holds: names, sizes, times."""
+        return self.root / "data/listing.json"
+
+    @property
+    def raw(self) -> Path:
+        """The acquired cohort, immutable."""
+        return self.root / "data/raw"
+
+    @property
+    def validation(self) -> Path:
+        """Folder of what validation found: manifest.json, headers.csv, quarantine.json, docs/."""
+        return self.root / "data/validation"
+
+    @property
+    def manifest(self) -> Path:
+        """The valid cases."""
+        return self.validation / "manifest.json"
+
+    @property
+    def headers(self) -> Path:
+        """One row a case and modality."""
+        return self.validation / "headers.csv"
+
+    @property
+    def quarantine(self) -> Path:
+        """The cases kept out, one sentence each."""
+        return self.validation / "quarantine.json"
+
+    @property
+    def data_docs(self) -> Path:
+        """Great Expectations' pages."""
+        return self.validation / "docs"
+
+    @property
+    def preprocessed(self) -> Path:
+        """One array file a case."""
+        return self.root / "data/preprocessed"
+
+    @property
+    def splits(self) -> Path:
+        """Patient to train, validation or test."""
+        return self.root / "data/splits.json"
+
+    def model(self, recipe: str) -> Path:
+        """Folder of a recipe's model.keras, recipe.json, history.csv and verdict.json."""
+        return self.root / "models/segmentation" / recipe
+
+    def evaluation(self, part: str, recipe: str) -> Path:
+        """Folder of a recipe's cases.csv, summary.json, figures/ and masks/ on the `validation` or `test` patients."""
+        return self.root / "evaluation" / part / recipe
+
+    def features(self, masks: str) -> Path:
+        """The survival features made from `reference` or `predicted` masks."""
+        return self.root / f"features/{masks}.csv"
+
+    def survival(self, estimator: str) -> Path:
+        """Folder of an estimator's estimator.skops, folds.csv, summary.json and confusion.png."""
+        return self.root / "models/survival" / estimator
+
+    @property
+    def reports(self) -> Path:
+        """Folder of leaderboard.csv, nominees.json and index.html."""
+        return self.root / "reports"
+
+    @property
+    def nominees(self) -> Path:
+        """Which recipe and which estimator are put forward."""
+        return self.reports / "nominees.json"
+
+    def decision(self, model: str) -> Path:
+        """The gate's verdict on `segmentation` or `survival`."""
+        return self.root / f"decisions/{model}.json"
+
+    @property
+    def ledger(self) -> Path:
+        """Every promotion, one JSON line each, only ever appended to."""
+        return self.state / "ledger.jsonl"
+
+    @property
+    def inbox(self) -> Path:
+        """Cases that wait to be scored."""
+        return self.root / "inbox"
+
+    @property
+    def predictions(self) -> Path:
+        """Scored cases."""
+        return self.root / "predictions"
+
+    @property
+    def state(self) -> Path:
+        """What outlives a run: checkpoints, servers' data, the DVC remote, the ledger."""
+        return self.root / ".brats"
+
+    def checkpoints(self, key: str) -> Path:
+        """Checkpoints of one piece of work, by its key."""
+        return self.state / "checkpoints" / key

@@ -1,0 +1,35 @@
+"""What a training needs to go on after a kill: kept outside the stage's outputs, by the key of its work."""
+
+from pathlib import Path
+
+import keras
+
+from brats_ml.adapters import files
+from brats_ml.adapters.keras_files import read_model, write_model
+
+History = list[dict[str, float]]
+
+
+def save(folder: Path, model: keras.Model, history: History) -> None:
+    """Keep the model with its optimiser state and the history as the one checkpoint of `folder`.
+
+    The new one is complete before the old one goes, so that a kill at any moment leaves one of them.
+    """
+    with files.replacing(folder / f"epoch-{len(history):05d}") as unfinished:
+        write_model(unfinished / "model.keras", model)
+        files.write_json(unfinished / "history.json", history)
+    for older in _complete(folder)[:-1]:
+        files.remove(older)
+
+
+def restore(folder: Path) -> tuple[keras.Model, History] | None:
+    """Return the model and history of the last checkpoint, or None where there is none."""
+    complete = _complete(folder)
+    if not complete:
+        return None
+    history = files.read_json(complete[-1] / "history.json", made_by="brats train")
+    return read_model(complete[-1] / "model.keras"), history
+
+
+def _complete(folder: Path) -> list[Path]:
+    return sorted(folder.glob("epoch-*"))

@@ -1,0 +1,63 @@
+"""What a result was made from: the key of a piece of work, the data's digest, the code's revision."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from brats_ml.adapters.files import digest_value
+from brats_ml.errors import MissingInputError
+
+
+def work_key(root: Path, stage: str) -> str:
+    """Return the key of a stage's work: a digest of what DVC itself compares, and of nothing else.
+
+    Command, parameters, and the digests of data and code it depends on; never the commit, the time or the place. The
+    same work has the same key in every checkout.
+
+    Args:
+        root: The DVC repository.
+        stage: A name of `dvc stage list`, such as `train@seed`.
+
+    Raises:
+        MissingInputError: `root` is no DVC repository, it has no such stage, or an input is not there yet.
+    """
+    try:
+        with Repo(root) as repo:
+            (found,) = repo.stage.collect(stage)
+            inputs = {dep.def_path: dep.get_hash().value for dep in found.deps}
+            return digest_value({"command": found.cmd, "inputs": inputs})[:16]
+    except NotDvcRepoError as error:
+        raise MissingInputError(root / ".dvc", remedy="run brats in a checkout that DVC manages") from error
+    except (DvcException, FileNotFoundError) as error:
+        raise MissingInputError(root / "dvc.yaml", remedy=f"stage {stage} cannot run yet: {error}") from error
+
+
+def data_digest(root: Path) -> str | None:
+    """Return DVC's digest of the acquired volumes, or None where DVC has not recorded them."""
+    for out in _locked(root).get("stages", {}).get("acquire", {}).get("outs", []):
+        if out["path"] == "data/raw":
+            return str(out["md5"])
+    return None
+
+
+def revision(root: Path) -> dict[str, str]:
+    """Return the commit of the checkout and whether tracked files differ from it; empty outside git."""
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": "true" if changed else "false"}
+
+
+def _locked(root: Path) -> dict[str, Any]:
+    lock = root / "dvc.lock"
+    return YAML(typ="safe").load(lock) if lock.is_file() else {}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,155 @@
+"""MLflow runs that belong to a piece of work: found by its key before one is made, so that a retry goes on with it."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+EXPERIMENT = "brats"
+KEY = "brats.key"
+
+
+def embedded_store(state: Path) -> str:
+    """Return the address of the checkout's own store, made on the first call.
+
+    SQLite, with artifacts in a plain folder, so that it can be read with and without a server. Several processes that
+    make a new store at once would break it, hence the lock.
+
+    Args:
+        state: The checkout's folder for what outlives a run.
+    """
+    home = (state / "mlflow").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    address = f"sqlite:///{home / 'mlflow.db'}"
+    made = home / ".made"
+    with FileLock(home / ".lock"):
+        if not made.exists():
+            from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds, and not needed on later calls
+
+            client = MlflowClient(address)
+            if client.get_experiment_by_name(EXPERIMENT) is None:
+                client.create_experiment(EXPERIMENT, artifact_location=(home / "artifacts").as_uri())
+            made.touch()
+    return address
+
+
+def address(state: Path) -> str:
+    """Return `MLFLOW_TRACKING_URI`, or else the address of the checkout's own store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or embedded_store(state)
+
+
+class MlflowTracker:
+    """Runs in an MLflow store."""
+
+    def __init__(self, uri: str) -> None:
+        """Connect to the store at `uri`."""
+        from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds
+
+        self.uri = uri
+        self.client = MlflowClient(uri)
+
+    @property
+    def experiment_id(self) -> str:
+        """The experiment of this project, made if it is not there."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            try:
+                return str(self.client.create_experiment(EXPERIMENT))
+            except MlflowException:  # another process made it in between
+                found = self.client.get_experiment_by_name(EXPERIMENT)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    def find(self, key: str) -> str | None:
+        """Return the id of the oldest run with this key."""
+        runs = self.client.search_runs(
+            [self.experiment_id], f"tags.`{KEY}` = '{key}'", order_by=["attributes.start_time ASC"], max_results=1
+        )
+        return str(runs[0].info.run_id) if runs else None
+
+    @contextmanager
+    def run(self, key: str, *, name: str, tags: Mapping[str, str]) -> Iterator["MlflowRun"]:
+        """Open the run with this key, made if there is none.
+
+        The run ends FINISHED, FAILED where an error leaves the context, KILLED where an interrupt does.
+
+        Args:
+            key: Identity of the piece of work; see `provenance.work_key`.
+            name: What people read in the list of runs.
+            tags: Set when the run is made.
+        """
+        run_id = self.find(key)
+        if run_id is None:
+            made = self.client.create_run(self.experiment_id, run_name=name, tags={KEY: key, **tags})
+            run_id = str(made.info.run_id)
+        else:
+            self.client.update_run(run_id, status="RUNNING")
+        try:
+            yield MlflowRun(self.client, run_id)
+        except (KeyboardInterrupt, SystemExit):
+            self.client.set_terminated(run_id, "KILLED")
+            raise
+        except BaseException:
+            self.client.set_terminated(run_id, "FAILED")
+            raise
+        self.client.set_terminated(run_id, "FINISHED")
+
+
+class MlflowRun:
+    """One open run of an MLflow store."""
+
+    def __init__(self, client: Any, run_id: str) -> None:
+        """Take the client and the run's id."""
+        self._client, self.run_id = client, run_id
+
+    def log_params(self, values: Mapping[str, Any]) -> None:
+        """Add parameters; MLflow refuses to change one, so what is there stays."""
+        known = self._client.get_run(self.run_id).data.params
+        for name, value in values.items():
+            if name not in known:
+                self._client.log_param(self.run_id, name, value)
+
+    def log_metrics(self, rows: Sequence[Mapping[str, float]], *, step: str | None = None) -> None:
+        """Add points; MLflow would append a second point at a step that has one."""
+        from mlflow.entities import Metric  # noqa: PLC0415
+        from mlflow.utils.time import get_current_time_millis  # noqa: PLC0415
+
+        now = get_current_time_millis()
+        names = sorted({name for row in rows for name in row} - {step})
+        known = {name: self._steps(name) for name in names}
+        points = [
+            Metric(name, float(row[name]), now, at)
+            for row in rows
+            for at in [int(row[step]) if step else 0]
+            for name in names
+            if name in row and at not in known[name]
+        ]
+        for start in range(0, len(points), 1000):
+            self._client.log_batch(self.run_id, metrics=points[start : start + 1000])
+
+    def _steps(self, name: str) -> set[int]:
+        return {point.step for point in self._client.get_metric_history(self.run_id, name)}
+
+    def log_file(self, path: Path, folder: str | None = None) -> None:
+        """Add a file or a folder."""
+        log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+        log(self.run_id, str(path), folder)
+
+    def log_dataset(self, *, name: str, digest: str, context: str) -> None:
+        """Name the data by its DVC digest, without copying any of it."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
+
+        dataset = Dataset(name, digest, source_type="dvc", source=f'{{"path": "data/raw", "md5": "{digest}"}}')
+        used = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+        self._client.log_inputs(self.run_id, [used])
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        for name, value in tags.items():
+            self._client.set_tag(self.run_id, name, value)

@@ -1,0 +1,77 @@
+"""A case as the batch of axial slices that a 2D recipe sees, and back."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.imaging.preprocessing import resize_slices
+
+CLASSES = 1 + len(LABELS)
+
+
+def slice_range(depth: int, *, first: int, count: int | None) -> slice:
+    """Return the axial slices of a volume of `depth` slices that a recipe uses; empty where none are left."""
+    return slice(first, depth if count is None else min(first + count, depth))
+
+
+def slice_inputs(image: NDArray[Any], *, size: int, first: int, count: int | None) -> NDArray[np.float32]:
+    """Return a volume as network input: resized slices over the volume's one maximum.
+
+    The seed system divides by the largest intensity over both of its modalities and all slices used.
+
+    Args:
+        image: Full canonical volume, shape (channel, X, Y, Z), channels in the recipe's order.
+        size: Height and width of a slice seen by the network.
+        first: First axial slice used.
+        count: Number of slices used, or None for all that follow.
+
+    Returns:
+        Shape (slice, size, size, channel), at most 1; all zeros where the volume is.
+    """
+    used = image[..., slice_range(image.shape[-1], first=first, count=count)]
+    batch = np.stack([np.moveaxis(resize_slices(volume, (size, size)), -1, 0) for volume in used], axis=-1)
+    peak = float(batch.max(initial=0.0))
+    return batch / np.float32(peak) if peak > 0 else batch
+
+
+def slice_targets(labels: LabelMap, *, size: int, first: int, count: int | None) -> NDArray[np.float32]:
+    """Return a label map as the network's target: one-hot, then resized, so soft at borders, as the seed does.
+
+    Args:
+        labels: Full canonical label map, shape (X, Y, Z).
+        size: Height and width of a slice seen by the network.
+        first: First axial slice used.
+        count: Number of slices used, or None for all that follow.
+
+    Returns:
+        Shape (slice, size, size, class), summing to one over the classes.
+    """
+    used = labels[..., slice_range(labels.shape[-1], first=first, count=count)]
+    planes = [
+        np.moveaxis(resize_slices((used == value).astype(np.float32), (size, size)), -1, 0) for value in range(CLASSES)
+    ]
+    return np.stack(planes, axis=-1)
+
+
+def labels_from_probabilities(
+    probabilities: NDArray[np.float32], *, full_shape: tuple[int, int, int], first: int, count: int | None
+) -> LabelMap:
+    """Return the label map at native resolution: probabilities resized back, then the likeliest class.
+
+    Args:
+        probabilities: Shape (slice, size, size, class).
+        full_shape: Shape of the canonical volume.
+        first: First axial slice that was used.
+        count: Number of slices that were used, or None for all that follow.
+
+    Returns:
+        Shape `full_shape`; background in slices that the recipe does not look at.
+    """
+    rows, columns, depth = full_shape
+    labels = np.zeros(full_shape, dtype=np.uint8)
+    planes = np.moveaxis(probabilities, (0, 3), (2, 0))
+    native = np.stack([resize_slices(plane, (rows, columns)) for plane in planes])
+    labels[..., slice_range(depth, first=first, count=count)] = native.argmax(axis=0)
+    return labels

@@ -1,0 +1,98 @@
+"""Predict the held-out cases of one recipe and measure them, validation and test apart."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from brats_ml.adapters import files, nifti
+from brats_ml.adapters.arrays import read_case
+from brats_ml.cohort.cases import MODALITIES
+from brats_ml.cohort.labels import SCHEMES
+from brats_ml.config import Params
+from brats_ml.imaging.geometry import uncrop
+from brats_ml.imaging.metrics import CASE_DICE, case_dice
+from brats_ml.imaging.seed_metrics import SEED_SCORES, seed_scores
+from brats_ml.reports.panels import six_panels, write_figure
+from brats_ml.segmentation.slices import slice_targets
+from brats_ml.stages.predictors import SegmentationPredictor
+from brats_ml.stages.report import Report
+from brats_ml.workspace import Workspace
+
+COLUMNS = ("case_id", "patient", *CASE_DICE, *SEED_SCORES)
+
+
+def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
+    """Write the evaluation folders of `recipe`; without a model or without cases they hold the reason."""
+    verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
+    parts = verdict.get("cases", {"validation": [], "test": []})
+    predict = SegmentationPredictor(ws.model(recipe)) if verdict["verdict"] == "trained" else None
+    summaries = [
+        _evaluate(ws, ws.evaluation(part, recipe), parts[part], predict, params.evaluate.figures)
+        for part in ("validation", "test")
+    ]
+    return Report("evaluate", f"{recipe}: " + ", ".join(_line(summary) for summary in summaries))
+
+
+def _evaluate(
+    ws: Workspace, folder: Path, case_ids: list[str], predict: SegmentationPredictor | None, figures: int
+) -> dict[str, Any]:
+    rows = []
+    with files.replacing(folder) as unfinished:
+        if predict is not None:
+            steps = track(case_ids, f"evaluating {folder.parent.name}", console=Console(stderr=True))
+            rows = [
+                _evaluate_case(ws, case_id, predict, unfinished, figure=index < figures)
+                for index, case_id in enumerate(steps)
+            ]
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        summary = _summary(table, trained=predict is not None)
+        files.write_csv(unfinished / "cases.csv", table)
+        files.write_json(unfinished / "summary.json", summary)
+    return summary
+
+
+def _evaluate_case(
+    ws: Workspace, case_id: str, predict: SegmentationPredictor, folder: Path, *, figure: bool
+) -> dict[str, Any]:
+    case = read_case(ws.preprocessed / f"{case_id}.npz")
+    if case.label is None:
+        raise ValueError(f"case {case_id} has no reference label map")
+    image = uncrop(case.image, case.start, case.full_shape)
+    reference = uncrop(case.label, case.start, case.full_shape)
+    predicted, probabilities = predict(image)
+    record = _manifest_record(ws, case_id)
+    grid = nifti.Grid.from_dict(record["grid"])
+    stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(predicted))
+    nifti.write_volume(folder / f"masks/{case_id}.nii.gz", stored, grid)
+    if figure:
+        panels = six_panels(image[MODALITIES.index("flair")], reference, predicted, title=case_id)
+        write_figure(folder / f"figures/{case_id}.png", panels)
+    return {
+        "case_id": case_id,
+        "patient": record["patient"],
+        **case_dice(reference, predicted),
+        **seed_scores(slice_targets(reference, **predict.view), probabilities),
+    }
+
+
+def _manifest_record(ws: Workspace, case_id: str) -> dict[str, Any]:
+    cases = files.read_json(ws.manifest, made_by="brats validate")["cases"]
+    return next(record for record in cases if record["case_id"] == case_id)
+
+
+def _summary(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
+    if table.empty:
+        reason = "no labelled case in this part" if trained else "no model was trained"
+        return {"verdict": f"not evaluated: {reason}", "cases": 0, "mean": {}}
+    means = table[[*CASE_DICE, *SEED_SCORES]].mean()
+    return {"verdict": "evaluated", "cases": len(table), "mean": {name: float(means[name]) for name in means.index}}
+
+
+def _line(summary: dict[str, Any]) -> str:
+    if not summary["cases"]:
+        return str(summary["verdict"])
+    regions = " ".join(f"{region} {summary['mean'][f'dice_{region}']:.3f}" for region in ("WT", "TC", "ET"))
+    return f"{summary['cases']} cases, Dice {regions}"

@@ -1,0 +1,112 @@
+"""Judge the published nominees on the locked test set, beside the champions on the very same cases."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from brats_ml import promotion
+from brats_ml.adapters import files, tracking
+from brats_ml.adapters.arrays import read_case
+from brats_ml.adapters.registry import Registry, Version
+from brats_ml.config import Params
+from brats_ml.errors import ModelError
+from brats_ml.imaging.geometry import uncrop
+from brats_ml.imaging.metrics import case_dice
+from brats_ml.promotion import Decision, Scores
+from brats_ml.stages.predictors import SegmentationPredictor, SurvivalPredictor
+from brats_ml.stages.publish import MODELS, model_key
+from brats_ml.stages.report import Report
+from brats_ml.workspace import Workspace
+
+REGIONS = ("WT", "TC", "ET")
+
+
+def run(ws: Workspace, params: Params) -> Report:
+    """Write one decision a model: PROMOTE, HOLD or REJECT, with its reasons."""
+    registry = Registry(tracking.address(ws.state))
+    nominees = files.read_json(ws.nominees, made_by="brats compare")
+    lines = []
+    for kind, name in MODELS.items():
+        candidate, decision = _decide(ws, params, registry, kind, nominees[kind])
+        version = candidate.number if candidate else None
+        files.write_json(ws.decision(kind), {"model": name, "version": version, **decision.to_dict()})
+        lines.append(f"{kind} {decision.verdict}, {decision.reasons[0]}")
+    return Report("gate", "; ".join(lines))
+
+
+def _decide(
+    ws: Workspace, params: Params, registry: Registry, kind: str, nominee: dict[str, str | None]
+) -> tuple[Version | None, Decision]:
+    chosen = nominee["recipe" if kind == "segmentation" else "estimator"]
+    if chosen is None:
+        return None, Decision("HOLD", [str(nominee["reason"])])
+    candidate = registry.find(MODELS[kind], model_key(ws, kind, chosen))
+    if candidate is None:
+        raise ModelError(f"{kind} nominee {chosen} is not in the registry: run `brats publish` first")
+    champion = registry.champion(MODELS[kind])
+    if champion is not None and champion.number == candidate.number:
+        return candidate, Decision("HOLD", [f"{candidate} is champion already"])
+    folder = registry.fetch(champion) if champion is not None else None
+    judge = _judge_segmentation if kind == "segmentation" else _judge_survival
+    return candidate, judge(ws, params, chosen, folder)
+
+
+def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Path | None) -> Decision:
+    table = files.read_csv(ws.evaluation("test", recipe) / "cases.csv", made_by=f"brats evaluate --recipe {recipe}")
+    other = None
+    if champion is not None:
+        known = files.read_json(champion / "verdict.json", made_by="brats train")["cases"]["train"]
+        table = table[~table["case_id"].isin(known)]
+        other = _region_scores(_rescore(ws, SegmentationPredictor(champion), table["case_id"].tolist()))
+    limits = params.gate.segmentation
+    return promotion.decide(
+        _region_scores(table),
+        other,
+        floors=dict(limits.minimum_dice),
+        non_inferiority=limits.non_inferiority,
+        minimum_cases=limits.minimum_cases,
+        resamples=params.gate.resamples,
+        seed=params.gate.seed,
+    )
+
+
+def _region_scores(table: pd.DataFrame) -> Scores:
+    return {region: table[f"dice_{region}"].to_numpy(dtype=np.float64) for region in REGIONS}
+
+
+def _rescore(ws: Workspace, predict: SegmentationPredictor, case_ids: list[str]) -> pd.DataFrame:
+    rows = []
+    for case_id in track(case_ids, "scoring the champion", console=Console(stderr=True)):
+        case = read_case(ws.preprocessed / f"{case_id}.npz")
+        if case.label is None:
+            raise ModelError(f"case {case_id} of the locked test set has no reference label map")
+        labels, _ = predict(uncrop(case.image, case.start, case.full_shape))
+        rows.append(case_dice(uncrop(case.label, case.start, case.full_shape), labels))
+    return pd.DataFrame(rows, columns=[f"dice_{region}" for region in REGIONS])
+
+
+def _judge_survival(ws: Workspace, params: Params, estimator: str, champion: Path | None) -> Decision:
+    made_by = f"brats survival --estimator {estimator}"
+    summary = files.read_json(ws.survival(estimator) / "summary.json", made_by=made_by)
+    table = files.read_csv(ws.survival(estimator) / "test.csv", made_by=made_by)
+    other = None
+    if champion is not None:
+        known = files.read_json(champion / "summary.json", made_by=made_by)["training_patients"]
+        table = table[~table["patient"].isin(known)]
+        features = files.read_csv(ws.features("reference"), made_by="brats features --masks reference")
+        rows = features.set_index("patient").loc[table["patient"]]
+        other = {"accuracy": (SurvivalPredictor(champion)(rows) == table["group"]).astype(np.float64)}
+    correct = (table["group"] == table["predicted"]).to_numpy(dtype=np.float64)
+    limits = params.gate.survival
+    return promotion.decide(
+        {"accuracy": correct},
+        other,
+        floors={"accuracy": summary["test"]["majority_accuracy"] + limits.minimum_gain},
+        non_inferiority=1.0,
+        minimum_cases=limits.minimum_cases,
+        resamples=params.gate.resamples,
+        seed=params.gate.seed,
+    )

@@ -1,0 +1,28 @@
+"""Make the models that the gate let through champion."""
+
+from brats_ml.adapters import files, tracking
+from brats_ml.adapters.registry import Registry
+from brats_ml.config import Params
+from brats_ml.errors import ModelError
+from brats_ml.stages.publish import MODELS
+from brats_ml.stages.report import Report
+from brats_ml.workspace import Workspace
+
+
+def run(ws: Workspace, params: Params) -> Report:
+    """Act on the decisions: a line in the ledger and the alias `champion` for each PROMOTE, nothing for the others."""
+    registry = Registry(tracking.address(ws.state))
+    lines = []
+    for kind, name in MODELS.items():
+        decision = files.read_json(ws.decision(kind), made_by="brats gate")
+        if decision["verdict"] != "PROMOTE":
+            lines.append(f"{name} stays ({decision['verdict']})")
+            continue
+        version = registry.get(name, decision["version"])
+        if version is None:
+            raise ModelError(
+                f"{name} v{decision['version']} is not in the registry: run `brats publish` and `brats gate`"
+            )
+        grew = registry.promote(version, ledger=ws.ledger, decision=files.digest_value(decision))
+        lines.append(f"{version} is champion" + ("" if grew else " already"))
+    return Report("promote", ", ".join(lines))

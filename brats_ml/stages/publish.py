@@ -1,0 +1,121 @@
+"""Log everything to MLflow and register the nominees; what is there already is left as it is."""
+
+from typing import Any
+
+from brats_ml.adapters import files, provenance, tracking
+from brats_ml.adapters.registry import Registry, Version
+from brats_ml.config import Params
+from brats_ml.stages import serving
+from brats_ml.stages.report import Report
+from brats_ml.stages.train import flat
+from brats_ml.workspace import Workspace
+
+MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
+
+
+def run(ws: Workspace, params: Params) -> Report:
+    """Publish the checkout's results: a run a model, one parent run that links them, a version a nominee."""
+    nominees = files.read_json(ws.nominees, made_by="brats compare")
+    tracker = tracking.MlflowTracker(tracking.address(ws.state))
+    with tracker.run(_pipeline_key(ws), name="pipeline", tags=_tags(ws, "pipeline")) as parent:
+        for path in (ws.params, ws.root / "dvc.lock", ws.quarantine):
+            if path.exists():
+                parent.log_file(path)
+        parent.log_file(ws.reports, "reports")
+        runs = {recipe: _segmentation_run(ws, tracker, recipe, parent.run_id) for recipe in params.train.recipes}
+        for estimator in params.survival.estimators:
+            runs[estimator] = _survival_run(ws, tracker, params, estimator, parent.run_id)
+    registry = Registry(tracker.uri)
+    made = [
+        _register(ws, registry, "segmentation", nominees["segmentation"]["recipe"], runs),
+        _register(ws, registry, "survival", nominees["survival"]["estimator"], runs),
+    ]
+    registered = ", ".join(str(found) for found in made if found is not None) or "no model"
+    return Report("publish", f"{registered} registered, runs logged to {tracker.uri}")
+
+
+def model_key(ws: Workspace, kind: str, nominee: str) -> str:
+    """Return the key of the work that made a nominee for `segmentation` or `survival`."""
+    if kind == "survival":
+        return provenance.work_key(ws.root, f"survival@{nominee}")
+    return str(files.read_json(ws.model(nominee) / "verdict.json", made_by=f"brats train --recipe {nominee}")["key"])
+
+
+def _tags(ws: Workspace, stage: str) -> dict[str, str]:
+    return {"brats.stage": stage, **provenance.revision(ws.root)}
+
+
+def _pipeline_key(ws: Workspace) -> str:
+    lock = ws.root / "dvc.lock"
+    return "pipeline-" + (files.digest_file(lock) if lock.exists() else files.digest_tree(ws.reports))[:16]
+
+
+def _segmentation_run(ws: Workspace, tracker: tracking.MlflowTracker, recipe: str, parent: str) -> str | None:
+    verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
+    if verdict["verdict"] != "trained":
+        return None
+    with tracker.run(verdict["key"], name=f"train {recipe}", tags=_tags(ws, f"train@{recipe}")) as tracked:
+        tracked.tag({"mlflow.parentRunId": parent})
+        tracked.log_params(
+            {"recipe": recipe, **flat(files.read_json(ws.model(recipe) / "recipe.json", made_by="brats train"))}
+        )
+        history = files.read_csv(ws.model(recipe) / "history.csv", made_by="brats train")
+        tracked.log_metrics(history.to_dict("records"), step="epoch")
+        for part in ("validation", "test"):
+            folder = ws.evaluation(part, recipe)
+            summary = files.read_json(folder / "summary.json", made_by=f"brats evaluate --recipe {recipe}")
+            tracked.log_metrics([{f"{part}.{name}": value for name, value in summary["mean"].items()}])
+            tracked.log_file(folder / "cases.csv", f"evaluation/{part}")
+            if (folder / "figures").exists():
+                tracked.log_file(folder / "figures", f"evaluation/{part}/figures")
+        _log_data(ws, tracked)
+        return tracked.run_id
+
+
+def _survival_run(
+    ws: Workspace, tracker: tracking.MlflowTracker, params: Params, estimator: str, parent: str
+) -> str | None:
+    folder = ws.survival(estimator)
+    summary = files.read_json(folder / "summary.json", made_by=f"brats survival --estimator {estimator}")
+    if summary["verdict"] != "fitted":
+        return None
+    key = model_key(ws, "survival", estimator)
+    with tracker.run(key, name=f"survival {estimator}", tags=_tags(ws, f"survival@{estimator}")) as tracked:
+        tracked.tag({"mlflow.parentRunId": parent})
+        chosen = {f"best.{name}": value for name, value in summary["best"].items()}
+        shared = params.survival.model_dump(exclude={"grids", "estimators"})
+        tracked.log_params({"estimator": estimator, **shared, **chosen})
+        tracked.log_metrics([{name: value for name, value in flat(summary).items() if isinstance(value, int | float)}])
+        tracked.log_file(folder)
+        _log_data(ws, tracked)
+        return tracked.run_id
+
+
+def _log_data(ws: Workspace, tracked: tracking.MlflowRun) -> None:
+    digest = provenance.data_digest(ws.root)
+    if digest is not None:
+        tracked.log_dataset(name="data/raw", digest=digest, context="training")
+
+
+def _register(
+    ws: Workspace, registry: Registry, kind: str, nominee: str | None, runs: dict[str, str | None]
+) -> Version | None:
+    if nominee is None:
+        return None
+    run_id = runs.get(nominee)
+    if run_id is None:
+        return None
+    served: dict[str, Any] = (
+        {"folder": ws.model(nominee), "signature": serving.SEGMENTATION_SIGNATURE, "tags": {"recipe": nominee}}
+        if kind == "segmentation"
+        else {"folder": ws.survival(nominee), "signature": serving.SURVIVAL_SIGNATURE, "tags": {"estimator": nominee}}
+    )
+    served["tags"] |= _tags(ws, kind) | {"data": provenance.data_digest(ws.root) or ""}
+    return registry.register(
+        MODELS[kind],
+        key=model_key(ws, kind, nominee),
+        run_id=run_id,
+        loader=serving.__name__,
+        requirements=serving.requirements(),
+        **served,
+    )

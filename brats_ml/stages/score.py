@@ -1,0 +1,183 @@
+"""Predict unseen cases with the champions: label maps in each case's own grid, survival groups, and their origin."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from brats_ml.adapters import files, nifti, provenance, tracking
+from brats_ml.adapters.registry import Registry, Version
+from brats_ml.cohort.cases import MODALITIES, Case, find_cases
+from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
+from brats_ml.config import Params, Validate
+from brats_ml.errors import CaseError, EmptyCohortError, ModelError
+from brats_ml.imaging.geometry import uncrop
+from brats_ml.stages.features import case_features, clinical_table
+from brats_ml.stages.predictors import SegmentationPredictor, SurvivalPredictor
+from brats_ml.stages.preprocess import preprocess_case
+from brats_ml.stages.publish import MODELS
+from brats_ml.stages.report import Report
+from brats_ml.stages.validate import case_problems
+from brats_ml.survival.features import FEATURES
+from brats_ml.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What every case of one scoring run shares; the aliases of the models are resolved once."""
+
+    source: Path
+    rules: Validate
+    clinical: pd.DataFrame
+    code: dict[str, str]
+    segmentation: Version
+    segment: SegmentationPredictor
+    survival: Version | None
+    classify: SurvivalPredictor | None
+
+    def provenance(self, case: Case) -> dict[str, Any]:
+        """Return what a prediction is made from: models, code, and the digest of the case's files."""
+        models = {
+            kind: None
+            if version is None
+            else {"name": version.name, "version": version.number, "run_id": version.run_id}
+            for kind, version in (("segmentation", self.segmentation), ("survival", self.survival))
+        }
+        data = {role: files.digest_file(self.source / file) for role, file in case.images.items()}
+        return {**models, "code": self.code, "data": data, "age_years": _clinical(self, case)["age_years"]}
+
+
+def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Path | None = None) -> Report:
+    """Score every case below `cases` that has no up-to-date prediction in `output`; a bad one never stops the others.
+
+    Args:
+        ws: The checkout.
+        params: Its parameters; the rules of `validate` hold for unseen cases too.
+        cases: Folder with one folder a case and, optionally, a clinical table; the inbox by default.
+        output: Where each case gets a folder; the workspace's predictions by default.
+
+    Raises:
+        EmptyCohortError: No case was found, or every one was refused.
+        ModelError: There is no segmentation champion.
+    """
+    source, target = cases or ws.inbox, output or ws.predictions
+    found = find_cases(
+        path.relative_to(source).as_posix() for path in files.require(source, made_by="brats inbox").rglob("*.nii*")
+    )
+    if not found:
+        raise EmptyCohortError(f"{source} holds no case in a BraTS naming: put one folder a case there")
+    batch = _batch(ws, params, source)
+    counts = {"scored": 0, "kept": 0, "refused": 0}
+    for case in track(found, "scoring", console=Console(stderr=True)):
+        counts[_score(batch, case, target / case.case_id)] += 1
+    _write_table(target)
+    if counts["refused"] == len(found):
+        raise EmptyCohortError(f"all {len(found)} cases of {source} were refused: see {target / 'predictions.csv'}")
+    done = ", ".join(f"{count} {state}" for state, count in counts.items())
+    survival = f"survival by {batch.survival}" if batch.survival else "there is no survival model"
+    return Report("score", f"{done}; label maps by {batch.segmentation}, {survival}")
+
+
+def _batch(ws: Workspace, params: Params, source: Path) -> Batch:
+    registry = Registry(tracking.address(ws.state))
+    segmentation = registry.champion(MODELS["segmentation"])
+    if segmentation is None:
+        raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
+    survival = registry.champion(MODELS["survival"])
+    return Batch(
+        source=source,
+        rules=params.validate_,
+        clinical=clinical_table(source),
+        code=provenance.revision(ws.root),
+        segmentation=segmentation,
+        segment=SegmentationPredictor(registry.fetch(segmentation)),
+        survival=survival,
+        classify=None if survival is None else SurvivalPredictor(registry.fetch(survival)),
+    )
+
+
+def _score(batch: Batch, case: Case, folder: Path) -> str:
+    origin = batch.provenance(case)
+    if (folder / "prediction.json").exists():
+        known = files.read_json(folder / "prediction.json", made_by="brats score")
+        if known["provenance"] == origin and known["status"] == "scored":
+            return "kept"
+    record: dict[str, Any] = {"case_id": case.case_id, "patient": case.patient, "provenance": origin}
+    with files.replacing(folder) as unfinished:
+        try:
+            record |= {"status": "scored", **_predict(batch, case, unfinished)}
+        except CaseError as error:
+            record |= {"status": "refused", "reason": error.reason}
+        files.write_json(unfinished / "prediction.json", record)
+    return str(record["status"])
+
+
+def _predict(batch: Batch, case: Case, folder: Path) -> dict[str, Any]:
+    problems = case_problems(batch.source, case, batch.rules)
+    if problems:
+        raise CaseError(case.case_id, "; ".join(problems))
+    prepared, grid = preprocess_case(batch.source, case)
+    image = uncrop(prepared.image, prepared.start, prepared.full_shape)
+    labels, _ = batch.segment(image)
+    stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
+    nifti.write_volume(folder / f"{case.case_id}-labels.nii.gz", stored, grid)
+    volumes = _volumes_mm3(labels, grid)
+    return {
+        "volume_mm3": volumes,
+        "flags": [f"no {region} found" for region, volume in volumes.items() if not volume],
+        "survival": _survival(batch, case, labels, image),
+    }
+
+
+def _volumes_mm3(labels: LabelMap, grid: nifti.Grid) -> dict[str, float]:
+    voxel = float(pd.Series(grid.spacing_mm).prod())
+    return {region: round(float(region_mask(labels, region).sum()) * voxel, 3) for region in REGIONS}
+
+
+def _clinical(batch: Batch, case: Case) -> dict[str, Any]:
+    rows = batch.clinical[batch.clinical["patient"] == case.patient]
+    age = rows["age_years"].iloc[0] if len(rows) else None
+    return {"age_years": None if pd.isna(age) else float(age)}
+
+
+def _survival(batch: Batch, case: Case, labels: LabelMap, image: Any) -> dict[str, Any]:
+    if batch.classify is None:
+        return {"group": None, "reason": "there is no survival model"}
+    features = case_features(labels, image[MODALITIES.index("t1")]) | _clinical(batch, case)
+    missing = [name for name in FEATURES if pd.isna(features[name])]
+    if missing:
+        return {"group": None, "reason": f"no {', '.join(missing)}"}
+    (group,) = batch.classify(pd.DataFrame([features]))
+    return {"group": str(group), "reason": None, "features": {name: features[name] for name in FEATURES}}
+
+
+def _write_table(target: Path) -> None:
+    records = [files.read_json(path, made_by="brats score") for path in sorted(target.glob("*/prediction.json"))]
+    rows = [_row(record) for record in records]
+    files.write_csv(target / "predictions.csv", pd.DataFrame(rows))
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    models = record["provenance"]
+    volumes = record.get("volume_mm3", {})
+    survival = record.get("survival", {})
+    return {
+        "case_id": record["case_id"],
+        "patient": record["patient"],
+        "status": record["status"],
+        "reason": record.get("reason"),
+        **{f"{region}_mm3": volumes.get(region) for region in REGIONS},
+        "flags": "; ".join(record.get("flags", [])),
+        "survival_group": survival.get("group"),
+        "survival_reason": survival.get("reason"),
+        **{
+            f"{kind}_model": models[kind] and f"{models[kind]['name']} v{models[kind]['version']}"
+            for kind in ("segmentation", "survival")
+        },
+        "segmentation_run_id": models["segmentation"]["run_id"],
+        "code": models["code"].get("commit"),
+        "data": files.digest_value(models["data"]),
+    }

@@ -1,0 +1,73 @@
+"""The registered models behind MLflow's pyfunc interface; MLflow calls `_load_pyfunc` with the registered folder."""
+
+from importlib.metadata import distributions, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from numpy.typing import NDArray
+
+from brats_ml.cohort.cases import MODALITIES
+from brats_ml.stages.predictors import SegmentationPredictor, SurvivalPredictor
+from brats_ml.survival.estimators import FEATURES
+
+# One case at a time: full canonical volumes in, canonical label map out.
+SEGMENTATION_SIGNATURE = ModelSignature(
+    inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1, -1, -1), "image")]),
+    outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1), "labels")]),
+)
+SURVIVAL_SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.double, name) for name in FEATURES]),
+    outputs=Schema([ColSpec(DataType.string, "group")]),
+)
+
+
+def requirements() -> list[str]:
+    """Return what an environment needs to load a registered model, at the versions that made it."""
+    wanted = ("keras", "nibabel", "numpy", "pandas", "pydantic", "ruamel.yaml", "scikit-learn", "scipy", "skops")
+    installed = {found.name.lower() for found in distributions()}
+    backend = "tensorflow-cpu" if "tensorflow-cpu" in installed else "tensorflow"
+    return [f"{name}=={version(name)}" for name in (*wanted, backend)]
+
+
+class Served(Protocol):
+    """What MLflow asks of a loaded model."""
+
+    def predict(self, model_input: Any) -> Any:
+        """Return the predictions for an input that fits the signature."""
+
+
+class ServedSegmentation:
+    """A recipe's whole inference path."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the registered folder."""
+        self._predict = SegmentationPredictor(folder)
+
+    def predict(self, model_input: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
+        """Return canonical labels, shape (X, Y, Z), of `image`, shape (modality, X, Y, Z)."""
+        image = model_input["image"]
+        if image.shape[0] != len(MODALITIES):
+            raise ValueError(f"image has {image.shape[0]} modalities, the model wants {', '.join(MODALITIES)}")
+        labels, _ = self._predict(image)
+        return {"labels": labels}
+
+
+class ServedSurvival:
+    """An estimator with its scaler."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the registered folder."""
+        self._predict = SurvivalPredictor(folder)
+
+    def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
+        """Return the survival group of each row of features."""
+        return pd.DataFrame({"group": self._predict(model_input)})
+
+
+def _load_pyfunc(path: str) -> Served:
+    folder = Path(path)
+    return ServedSegmentation(folder) if (folder / "model.keras").exists() else ServedSurvival(folder)

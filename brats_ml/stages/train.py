@@ -1,0 +1,140 @@
+"""Fit one recipe; a killed training goes on from its last epoch, in the same MLflow run."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import pandas as pd
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import Progress
+
+from brats_ml.adapters import checkpoints, files, provenance, tracking
+from brats_ml.adapters.arrays import read_case
+from brats_ml.adapters.keras_files import write_model
+from brats_ml.cohort.labels import LABELS
+from brats_ml.config import Params, Recipe
+from brats_ml.imaging.geometry import uncrop
+from brats_ml.segmentation import training
+from brats_ml.segmentation.inference import select
+from brats_ml.segmentation.slices import slice_inputs, slice_targets
+from brats_ml.segmentation.unet import unet
+from brats_ml.stages.report import Report
+from brats_ml.workspace import Workspace
+
+
+def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
+    """Train `recipe` on the training patients and write its folder.
+
+    A cohort without reference label maps is ordinary: the folder then holds the verdict "not trained" and no model.
+    """
+    chosen = params.recipe(recipe)
+    parts = labelled_cases(ws)
+    if not parts["train"]:
+        reason = "no training case has a reference label map"
+        with files.replacing(ws.model(recipe)) as folder:
+            files.write_json(folder / "verdict.json", {"verdict": f"not trained: {reason}"})
+        return Report("train", f"{recipe} not trained, since {reason}")
+
+    key = provenance.work_key(ws.root, f"train@{recipe}")
+    folder = ws.checkpoints(key)
+    folder.mkdir(parents=True, exist_ok=True)
+    tracker = tracking.MlflowTracker(tracking.address(ws.state))
+    tags = {"brats.stage": f"train@{recipe}", "brats.recipe": recipe, **provenance.revision(ws.root)}
+    with FileLock(folder / ".lock"), tracker.run(key, name=f"train {recipe}", tags=tags) as tracked:
+        tracked.log_params({"recipe": recipe, "seed": params.train.seed, **flat(chosen.model_dump())})
+        digest = provenance.data_digest(ws.root)
+        if digest is not None:
+            tracked.log_dataset(name="data/raw", digest=digest, context="training")
+        model, history = _fit(ws, params, chosen, parts=parts, folder=folder, tracked=tracked)
+    _write(ws.model(recipe), model, history, chosen, {"verdict": "trained", "key": key, "cases": parts})
+    return Report("train", f"{recipe} trained for {len(history)} epochs, loss {history[-1]['loss']:.4f}")
+
+
+def labelled_cases(ws: Workspace) -> dict[str, list[str]]:
+    """Return the preprocessed cases of each part that have a reference label map, sorted."""
+    patients = files.read_json(ws.splits, made_by="brats split")["patients"]
+    index = files.read_json(ws.preprocessed / "index.json", made_by="brats preprocess")
+    parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+    for case_id, record in sorted(index.items()):
+        if record["labelled"]:
+            parts[patients[record["patient"]]].append(case_id)
+    return parts
+
+
+def read_batch(path: Path, recipe: Recipe) -> training.Batch:
+    """Return one preprocessed case as a recipe's inputs and targets, shapes (slice, size, size, channel | class)."""
+    case = read_case(path)
+    if case.label is None:
+        raise ValueError(f"{path.name} has no reference label map")
+    image = uncrop(select(case.image, recipe.modalities), case.start, case.full_shape)
+    labels = uncrop(case.label, case.start, case.full_shape)
+    view = {"size": recipe.size, "first": recipe.slices.first, "count": recipe.slices.count}
+    return slice_inputs(image, **view), slice_targets(labels, **view)
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under dotted names."""
+    leaves: dict[str, Any] = {}
+    for name, value in values.items():
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return leaves
+
+
+def _fit(
+    ws: Workspace,
+    params: Params,
+    recipe: Recipe,
+    *,
+    parts: dict[str, list[str]],
+    folder: Path,
+    tracked: tracking.MlflowRun,
+) -> tuple[keras.Model, checkpoints.History]:
+    training.prepare(seed=params.train.seed, deterministic=params.train.deterministic)
+    model, history = checkpoints.restore(folder) or (_fresh(recipe, params.train.seed), [])
+    tracked.log_metrics(history, step="epoch")
+
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("training", total=recipe.epochs, completed=len(history))
+
+        def after_epoch(trained: keras.Model, rows: checkpoints.History) -> None:
+            checkpoints.save(folder, trained, rows)
+            tracked.log_metrics(rows[-1:], step="epoch")
+            progress.update(task, completed=len(rows), description=f"training, loss {rows[-1]['loss']:.4f}")
+
+        history = training.fit(
+            model,
+            training=parts["train"],
+            validation=parts["validation"],
+            read=lambda case_id: read_batch(ws.preprocessed / f"{case_id}.npz", recipe),
+            epochs=recipe.epochs,
+            seed=params.train.seed,
+            learning_rate=recipe.learning_rate,
+            plateau=recipe.plateau.model_dump(),
+            history=history,
+            after_epoch=after_epoch,
+        )
+    return model, history
+
+
+def _fresh(recipe: Recipe, seed: int) -> keras.Model:
+    model = unet(
+        size=recipe.size,
+        channels=len(recipe.modalities),
+        classes=1 + len(LABELS),
+        filters=recipe.filters,
+        dropout=recipe.dropout,
+        seed=seed,
+    )
+    training.compile_seed(model, learning_rate=recipe.learning_rate)
+    return model
+
+
+def _write(
+    folder: Path, model: keras.Model, history: checkpoints.History, recipe: Recipe, verdict: dict[str, Any]
+) -> None:
+    with files.replacing(folder) as unfinished:
+        write_model(unfinished / "model.keras", training.inference_model(model))
+        files.write_json(unfinished / "recipe.json", recipe.model_dump())
+        files.write_csv(unfinished / "history.csv", pd.DataFrame(history))
+        files.write_json(unfinished / "verdict.json", verdict)

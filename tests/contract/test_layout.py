@@ -1,0 +1,39 @@
+"""What the layout of the repository promises."""
+
+import importlib.util
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def tracked(*patterns: str) -> list[str]:
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
+    return listed.stdout.split()
+
+
+@pytest.mark.parametrize("name", ["mlflow", "docker"])
+def test_a_folder_named_like_a_library_holds_no_python(name: str) -> None:
+    """An `__init__.py` there would shadow the library for whoever stands in the repository."""
+    assert list((ROOT / name).rglob("*.py")) == []
+    assert not (ROOT / f"{name}.py").exists()
+
+
+def test_mlflow_is_the_library() -> None:
+    found = importlib.util.find_spec("mlflow")
+
+    assert found is not None
+    assert found.origin is not None
+    assert ROOT / "mlflow" not in Path(found.origin).parents
+
+
+def test_no_module_is_longer_than_a_sitting() -> None:
+    long = [path for path in tracked("brats_ml/*.py", "dags/*.py") if len((ROOT / path).read_text().splitlines()) > 300]
+
+    assert long == []
+
+
+def test_no_volume_and_no_lock_of_data_is_tracked() -> None:
+    assert tracked("*.nii", "*.nii.gz", "*.mha", "dvc.lock") == []

@@ -1,0 +1,122 @@
+"""A client of the few calls of Airflow's REST API that the demo and the servers' start need."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from brats_ml.errors import ServiceError
+
+TIMEOUT_S = 30.0
+FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task of one DAG run."""
+
+    task_id: str
+    state: str
+    queued: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    tries: int
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from start to end, None before the end."""
+        return (self.ended - self.started).total_seconds() if self.started and self.ended else None
+
+
+class AirflowClient:
+    """Calls with a token, which the first of them fetches."""
+
+    def __init__(self, url: str, *, user: str, password: str) -> None:
+        """Keep the address and the way to log in; nothing is sent yet."""
+        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+        self._login = {"username": user, "password": password}
+
+    def health(self) -> dict[str, bool]:
+        """Return whether each part (scheduler, triggerer, dag_processor) is healthy; {} without an answer."""
+        try:
+            answer = self._http.get("/api/v2/monitor/health")
+        except httpx.TransportError:
+            return {}  # not listening yet
+        if answer.is_error:
+            return {}
+        return {part: (status or {}).get("status") == "healthy" for part, status in answer.json().items()}
+
+    def set_pool(self, name: str, slots: int, description: str) -> None:
+        """Make a pool, or give an existing one `slots` slots."""
+        pool = {"slots": slots, "description": description, "include_deferred": False}
+        self._call("POST", "/pools", json={"name": name, **pool}, accept=(409,))
+        self._call("PATCH", f"/pools/{name}", json={"pool": name, **pool})
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Return whether the DAG has been parsed.
+
+        Raises:
+            ServiceError: A DAG file cannot be imported; the sentence ends in the import error's last line.
+        """
+        errors = self._call("GET", "/importErrors")["import_errors"]
+        if errors:
+            raise ServiceError(f"{errors[0]['filename']} cannot be imported: {_last_line(errors[0]['stack_trace'])}")
+        return any(dag["dag_id"] == dag_id for dag in self._call("GET", "/dags")["dags"])
+
+    def trigger(self, dag_id: str, form: dict[str, Any]) -> str:
+        """Start a run of the DAG with the values of its form and return the run's id."""
+        return str(
+            self._call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": form})["dag_run_id"]
+        )
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return queued, running, success or failed."""
+        return str(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
+        """Return the run's tasks in the order in which they started; those that wait come last."""
+        answer = self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})
+        tasks = [
+            TaskState(
+                task_id=row["task_id"],
+                state=row["state"] or "waiting",
+                queued=_time(row["queued_when"]),
+                started=_time(row["start_date"]),
+                ended=_time(row["end_date"]),
+                tries=row["try_number"],
+            )
+            for row in answer["task_instances"]
+        ]
+        return sorted(tasks, key=lambda task: (task.started is None, task.started and task.started.timestamp()))
+
+    def log(self, dag_id: str, run_id: str, task: TaskState) -> list[str]:
+        """Return the messages of the log of a task's last try."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{max(task.tries, 1)}"
+        content = self._call("GET", path, params={"full_content": True})["content"]
+        return [str(message["event"]) if isinstance(message, dict) else str(message) for message in content]
+
+    def _call(self, method: str, path: str, *, accept: tuple[int, ...] = (), **content: Any) -> Any:
+        try:
+            if "Authorization" not in self._http.headers:
+                token = self._http.post("/auth/token", json=self._login).raise_for_status().json()["access_token"]
+                self._http.headers["Authorization"] = f"Bearer {token}"
+            answer = self._http.request(method, f"/api/v2{path}", headers={"Accept": "application/json"}, **content)
+            if answer.status_code not in accept:
+                answer.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            reason = error.response.text[:300]
+            raise ServiceError(
+                f"Airflow refused {method} {path} with {error.response.status_code}: {reason}"
+            ) from error
+        except httpx.HTTPError as error:
+            raise ServiceError(f"Airflow at {self._http.base_url} does not answer: {error}") from error
+        return answer.json()
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]

@@ -1,0 +1,154 @@
+"""Where a checkout's local servers listen and what they are told: all of it loopback, all of it under .brats."""
+
+import json
+import os
+import secrets
+import socket
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from brats_ml.errors import ConfigError
+
+USER = "admin"
+DEFAULT_PORTS = {"airflow": 8080, "mlflow": 5000}
+# The pool `gpu` has one slot: on a laptop it stands for the processor, which two trainings would share badly.
+PARALLEL_TASKS = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The local servers of one checkout."""
+
+    root: Path
+    airflow_port: int
+    mlflow_port: int
+
+    @property
+    def airflow_url(self) -> str:
+        """Airflow's page and API."""
+        return f"http://127.0.0.1:{self.airflow_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """MLflow's page and API."""
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def password(self) -> str:
+        """The password of `admin` in Airflow, made at first use."""
+        path = passwords_file(self.root)
+        if not path.is_file():
+            _write_secret(path, json.dumps({USER: secrets.token_urlsafe(12)}))
+        return str(json.loads(path.read_text())[USER])
+
+    def pools(self) -> dict[str, int]:
+        """Slots of the pools that `meta.airflow` in dvc.yaml names."""
+        return {"gpu": 1, "cpu": os.cpu_count() or 1}
+
+    def commands(self) -> dict[str, list[str]]:
+        """The command of each server, by its name."""
+        mlflow = self.root / ".brats/mlflow"
+        python = [sys.executable, "-m"]
+        # Task logs are read as files: the log servers would listen on every interface.
+        return {
+            "mlflow": [
+                *python, "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1",
+                "--backend-store-uri", f"sqlite:///{mlflow / 'mlflow.db'}",
+                "--artifacts-destination", str(mlflow / "artifacts"),
+            ],
+            "api-server": [*python, "airflow", "api-server"],
+            "scheduler": [*python, "airflow", "scheduler", "--skip-serve-logs"],
+            "dag-processor": [*python, "airflow", "dag-processor"],
+            "triggerer": [*python, "airflow", "triggerer", "--skip-serve-logs"],
+        }  # fmt: skip
+
+    def environment(self) -> dict[str, str]:
+        """What the servers, and through them every task, find in their environment."""
+        home = self.root / ".brats/airflow"
+        return {
+            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
+            "PYTHONPATH": str(self.root),
+            "BRATS_ROOT": str(self.root),
+            "MLFLOW_TRACKING_URI": self.mlflow_url,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "GX_ANALYTICS_ENABLED": "false",
+            "DVC_NO_ANALYTICS": "1",
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": str(PARALLEL_TASKS),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.root / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file(self.root)),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.airflow_port),
+            "AIRFLOW__API__BASE_URL": self.airflow_url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+            "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        }
+
+
+def passwords_file(root: Path) -> Path:
+    """The file of Airflow's users and passwords, readable by its owner alone."""
+    return root / ".brats/airflow/passwords.json"
+
+
+def record_file(root: Path) -> Path:
+    """The file that says on which ports the servers of `root` listen and which processes they are."""
+    return root / ".brats/servers.json"
+
+
+def choose(root: Path) -> Settings:
+    """Return settings with ports for a fresh start: those of the environment, else the usual ones, else free ones."""
+    return Settings(root, airflow_port=_port("airflow"), mlflow_port=_port("mlflow"))
+
+
+def save(settings: Settings, processes: dict[str, int]) -> None:
+    """Record the ports and the process id of each server."""
+    document = {**asdict(settings), "root": str(settings.root), "processes": processes}
+    path = record_file(settings.root)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(document, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def recall(root: Path) -> tuple[Settings, dict[str, int]] | None:
+    """Return what `save` recorded for `root`, or None."""
+    path = record_file(root)
+    if not path.is_file():
+        return None
+    document = json.loads(path.read_text())
+    return Settings(root, document["airflow_port"], document["mlflow_port"]), document["processes"]
+
+
+def _port(server: str) -> int:
+    variable = f"BRATS_{server.upper()}_PORT"
+    chosen = os.environ.get(variable)
+    if chosen is not None:
+        if not chosen.isdecimal() or not 0 < int(chosen) < 65536:
+            raise ConfigError(
+                f"{variable} is {chosen!r}, which is not a port: set it to a number below 65536", key=variable
+            )
+        return int(chosen)
+    for candidate in (DEFAULT_PORTS[server], 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", candidate))
+            except OSError:
+                continue  # taken: any free port will do
+            return int(probe.getsockname()[1])
+    raise ConfigError(f"no port is free on this machine; set {variable}", key=variable)
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

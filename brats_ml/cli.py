@@ -138,6 +138,15 @@ def score(
     _run("score", root, cases=cases, output=output)
 
 
+@app.command(rich_help_panel=ACTIONS)
+def inbox(
+    root: Root = HERE,
+    cases: Annotated[int, typer.Option(min=1, help="How many synthetic patients.")] = 4,
+) -> None:
+    """Put synthetic patients whom no model has seen into inbox/, to try scoring with."""
+    _run("inbox", root, cases=cases)
+
+
 @app.command("set", rich_help_panel=ACTIONS)
 def set_(
     assignments: Annotated[list[str], typer.Argument(help="KEY=VALUE, the key dotted, the value in YAML.")],

@@ -1,0 +1,127 @@
+"""Training is repeatable, resumable, and the network is the seed's."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from brats_ml.adapters import checkpoints
+from brats_ml.adapters.keras_files import read_model, write_model
+from brats_ml.errors import ModelError
+from brats_ml.segmentation import training
+from brats_ml.segmentation.unet import unet
+
+TINY = {"size": 16, "channels": 2, "classes": 4, "filters": [4, 8], "dropout": 0.2, "seed": 1}
+RULES = {
+    "training": ["1", "2", "3"],
+    "validation": ["4"],
+    "seed": 3,
+    "learning_rate": 1e-3,
+    "plateau": {"factor": 0.2, "patience": 2, "minimum": 1e-6},
+}
+
+
+def read(case_id: str) -> training.Batch:
+    inputs = np.random.default_rng(int(case_id)).random((3, 16, 16, 2), dtype=np.float32)
+    return inputs, np.eye(4, dtype=np.float32)[(inputs[..., 0] * 4).astype(int)]
+
+
+def compiled() -> keras.Model:
+    training.prepare(seed=0, deterministic=True)
+    model = unet(**TINY)
+    training.compile_seed(model, learning_rate=1e-3)
+    return model
+
+
+def ignore(model: keras.Model, rows: list[training.EpochRow]) -> None:
+    """Neither save nor log."""
+
+
+def test_network_has_the_parameters_of_the_seed_system() -> None:
+    """7,760,388 = the sum over the convolutions of the published notebook's layers, (kernel area x in + 1) x out."""
+    widths, parameters, below = [32, 64, 128, 256, 512], 0, 2
+    for width in widths:
+        parameters += (9 * below + 1) * width + (9 * width + 1) * width
+        below = width
+    for width in reversed(widths[:-1]):
+        parameters += (4 * below + 1) * width + (9 * 2 * width + 1) * width + (9 * width + 1) * width
+        below = width
+    parameters += (below + 1) * 4
+
+    model = unet(size=128, channels=2, classes=4, filters=widths, dropout=0.2, seed=0)
+
+    assert model.count_params() == parameters
+    assert model.output_shape == (None, 128, 128, 4)
+
+
+def test_probabilities_sum_to_one() -> None:
+    probabilities = unet(**TINY)(read("1")[0])
+
+    np.testing.assert_allclose(np.sum(probabilities, axis=-1), 1.0, rtol=1e-5)
+
+
+def test_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole = compiled()
+    rows = training.fit(whole, read=read, epochs=4, history=[], after_epoch=ignore, **RULES)
+    training.fit(
+        compiled(),
+        read=read,
+        epochs=2,
+        history=[],
+        after_epoch=lambda model, history: checkpoints.save(tmp_path, model, history),
+        **RULES,
+    )
+
+    restored = checkpoints.restore(tmp_path)
+
+    assert restored is not None
+    resumed, history = restored
+    assert training.fit(resumed, read=read, epochs=4, history=history, after_epoch=ignore, **RULES) == rows
+    for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_only_the_last_checkpoint_is_kept(tmp_path: Path) -> None:
+    for epochs in (1, 2, 3):
+        checkpoints.save(tmp_path, compiled(), [{"epoch": float(epoch)} for epoch in range(epochs)])
+
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-00003"]
+
+
+def test_an_unfinished_checkpoint_is_not_restored(tmp_path: Path) -> None:
+    (tmp_path / ".17.epoch-00001").mkdir()
+
+    assert checkpoints.restore(tmp_path) is None
+
+
+def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a.keras", "b.keras"):
+        write_model(tmp_path / name, unet(**TINY))
+
+    assert (tmp_path / "a.keras").read_bytes() == (tmp_path / "b.keras").read_bytes()
+
+
+def test_a_saved_model_predicts_the_same(tmp_path: Path) -> None:
+    model = compiled()
+    write_model(tmp_path / "m.keras", training.inference_model(model))
+
+    again = read_model(tmp_path / "m.keras")
+
+    np.testing.assert_array_equal(again(read("1")[0]), model(read("1")[0]))
+
+
+def test_a_model_with_code_of_its_own_is_refused(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
+    model.save(tmp_path / "m.keras")
+
+    with pytest.raises(ModelError, match="safe mode"):
+        read_model(tmp_path / "m.keras")
+
+
+def test_order_of_cases_is_a_function_of_seed_and_epoch() -> None:
+    cases = [str(case) for case in range(20)]
+
+    assert training.epoch_order(cases, seed=1, epoch=2) == training.epoch_order(cases, seed=1, epoch=2)
+    assert training.epoch_order(cases, seed=1, epoch=2) != training.epoch_order(cases, seed=1, epoch=3)
+    assert sorted(training.epoch_order(cases, seed=1, epoch=2)) == sorted(cases)

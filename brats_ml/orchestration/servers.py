@@ -35,7 +35,7 @@ def up(root: Path) -> Settings:
         missing = [name for name in settings.commands() if name not in processes]
         try:
             _start(settings, missing, processes, console)
-            _wait(settings, processes, console)
+            _wait(settings, processes, set(missing), console)
         except (ServiceError, KeyboardInterrupt):
             end_marked(root)
             raise
@@ -97,21 +97,21 @@ def _start(settings: Settings, missing: list[str], processes: dict[str, int], co
         save(settings, processes)
 
 
-def _wait(settings: Settings, processes: dict[str, int], console: Console) -> None:
-    started = time.monotonic()
+def _wait(settings: Settings, processes: dict[str, int], started: set[str], console: Console) -> None:
+    begun = time.monotonic()
     waiting = set(processes)
     with console.status("") as status:
         while waiting:
             status.update(f"starting {', '.join(sorted(waiting))}")
             healthy = _healthy(settings) & waiting
-            for name in sorted(healthy):
-                console.print(f"{name}: ready after {time.monotonic() - started:.0f} s")
+            for name in sorted(healthy & started):
+                console.print(f"{name}: ready after {time.monotonic() - begun:.0f} s")
             waiting -= healthy
             for name in sorted(waiting):
                 log = settings.root / f".brats/logs/{name}.log"
                 if not _is_ours(processes[name], settings.root):
                     raise ServiceError(f"{name} did not start: {_tail(log)} (all of it in {log})")
-                if time.monotonic() - started > START_S:
+                if time.monotonic() - begun > START_S:
                     raise ServiceError(f"{name} did not answer within {START_S:.0f} s; its log is {log}")
             time.sleep(POLL_S if waiting else 0)
 

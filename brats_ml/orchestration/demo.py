@@ -1,0 +1,138 @@
+"""The whole pipeline under the local scheduler, watched to its end."""
+
+import csv
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from brats_ml.errors import ServiceError
+from brats_ml.orchestration import servers
+from brats_ml.orchestration.airflow_api import FINISHED, AirflowClient, TaskState
+from brats_ml.orchestration.settings import USER, Settings
+
+POLL_S = 2.0
+PARSE_S = 120.0
+LOG_LINES = 25
+COLOURS = {"success": "green", "failed": "red", "upstream_failed": "red", "running": "yellow", "up_for_retry": "yellow"}
+REGISTERED = ("brats-segmentation", "brats-survival")
+
+
+def run(root: Path) -> None:
+    """Run brats_train and then brats_score under the local Airflow, and print what came out of them.
+
+    Servers that ran before are left running, others are ended.
+
+    Raises:
+        ServiceError: A task failed; the last lines of its log were printed.
+    """
+    console = Console()
+    ran_before = servers.running(root) is not None
+    try:
+        settings = servers.up(root)
+        subprocess.run([sys.executable, "-m", "brats_ml", "inbox", "--root", str(root)], check=True)
+        client = AirflowClient(settings.airflow_url, user=USER, password=settings.password)
+        finished = {dag_id: _run_dag(client, dag_id, console) for dag_id in ("brats_train", "brats_score")}
+        console.print(_outcome(root, settings, finished, left_running=ran_before))
+    finally:
+        if not ran_before:
+            servers.down(root)
+
+
+def _run_dag(client: AirflowClient, dag_id: str, console: Console) -> list[TaskState]:
+    deadline = time.monotonic() + PARSE_S
+    while not client.has_dag(dag_id):
+        if time.monotonic() > deadline:
+            raise ServiceError(f"Airflow has not parsed the DAG {dag_id}; see .brats/logs/dag-processor.log")
+        time.sleep(POLL_S)
+    run_id = client.trigger(dag_id, {})
+    tasks = _watch(client, dag_id, run_id, console)
+    failed = [task for task in tasks if task.state == "failed"]
+    for task in failed:
+        console.rule(f"{dag_id}: the log of {task.task_id} ends with")
+        console.print("\n".join(client.log(dag_id, run_id, task)[-LOG_LINES:]), markup=False, highlight=False)
+    if client.run_state(dag_id, run_id) != "success":
+        raise ServiceError(f"{dag_id} failed in {', '.join(task.task_id for task in failed) or 'no task of its own'}")
+    return tasks
+
+
+def _watch(client: AirflowClient, dag_id: str, run_id: str, console: Console) -> list[TaskState]:
+    """Show the run until it ends: a table on a terminal, elsewhere a line for each task that ends."""
+    told: set[str] = set()
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            state = client.run_state(dag_id, run_id)
+            tasks = client.tasks(dag_id, run_id)
+            if console.is_terminal:
+                live.update(_progress(dag_id, tasks), refresh=True)
+            for task in tasks:
+                if task.state in FINISHED and task.task_id not in told and not console.is_terminal:
+                    console.print(f"{dag_id}: {task.task_id} {task.state} {_seconds(task)}", highlight=False)
+                    told.add(task.task_id)
+            if state in ("success", "failed"):
+                return tasks
+            time.sleep(POLL_S)
+
+
+def _progress(dag_id: str, tasks: list[TaskState]) -> Table:
+    table = Table("task", "state", "seconds", title=dag_id)
+    table.columns[2].justify = "right"
+    for task in tasks:
+        colour = COLOURS.get(task.state, "dim")
+        table.add_row(task.task_id, f"[{colour}]{task.state}[/]", _seconds(task))
+    return table
+
+
+def _seconds(task: TaskState) -> str:
+    return "" if task.seconds is None else f"{task.seconds:.0f} s"
+
+
+def _outcome(root: Path, settings: Settings, finished: dict[str, list[TaskState]], *, left_running: bool) -> Group:
+    places = Table(title="where", show_header=False)
+    places.add_row("report", "reports/index.html")
+    places.add_row("data quality", "data/validation/docs/index.html")
+    places.add_row("predictions", "predictions/")
+    places.add_row("Airflow", f"{settings.airflow_url}, as {USER} with {settings.password}")
+    places.add_row("MLflow", settings.mlflow_url)
+    if left_running:
+        places.add_row("next", "`make down` ends both")
+    else:
+        places.add_row("next", "`make up` opens both on this run, `make down` ends them")
+    return Group(
+        *(_progress(dag_id, tasks) for dag_id, tasks in finished.items()),
+        _leaderboard(root / "reports/leaderboard.csv"),
+        _champions(settings.mlflow_url),
+        places,
+    )
+
+
+def _leaderboard(path: Path) -> Table:
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    table = Table(*header, title="leaderboard")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _champions(url: str) -> Table:
+    table = Table("model", "champion", title="registry")
+    for name in REGISTERED:
+        table.add_row(name, _champion(url, name))
+    return table
+
+
+def _champion(url: str, name: str) -> str:
+    answer = httpx.get(
+        f"{url}/api/2.0/mlflow/registered-models/alias", params={"name": name, "alias": "champion"}, trust_env=False
+    )
+    if answer.is_success:
+        version: dict[str, Any] = answer.json()["model_version"]
+        return f"version {version['version']}"
+    return "none yet"

@@ -42,7 +42,7 @@ with DAG(
             section="Data",
         ),
     },
-):
+) as dag:
     checkout.action(
         "score",
         "--cases",

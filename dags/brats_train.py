@@ -46,7 +46,7 @@ with DAG(
             section="Configuration",
         ),
     },
-):
+) as dag:
     configured = configure(str(checkout.root))
     source = checkout.stage("source")
     acquire = checkout.stage("acquire")

@@ -91,10 +91,10 @@ class AirflowClient:
         return sorted(tasks, key=lambda task: (task.started is None, task.started and task.started.timestamp()))
 
     def log(self, dag_id: str, run_id: str, task: TaskState) -> list[str]:
-        """Return the messages of the log of a task's last try."""
+        """Return the messages of the log of a task's last try, and the exception that ended it, if one did."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{max(task.tries, 1)}"
         content = self._call("GET", path, params={"full_content": True})["content"]
-        return [str(message["event"]) if isinstance(message, dict) else str(message) for message in content]
+        return [line for message in content for line in _lines(message)]
 
     def _call(self, method: str, path: str, *, accept: tuple[int, ...] = (), **content: Any) -> Any:
         try:
@@ -116,6 +116,14 @@ class AirflowClient:
 
 def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _lines(message: dict[str, Any]) -> list[str]:
+    # The page folds what stands between these marks.
+    if message["event"].startswith(("::group::", "::endgroup::")):
+        return []
+    causes = [f"{cause['exc_type']}: {cause['exc_value']}" for cause in message.get("error_detail") or []]
+    return [message["event"], *causes]
 
 
 def _last_line(text: str) -> str:

@@ -56,7 +56,8 @@ def _run_dag(client: AirflowClient, dag_id: str, console: Console) -> list[TaskS
     failed = [task for task in tasks if task.state == "failed"]
     for task in failed:
         console.rule(f"{dag_id}: the log of {task.task_id} ends with")
-        console.print("\n".join(client.log(dag_id, run_id, task)[-LOG_LINES:]), markup=False, highlight=False)
+        log = client.log(dag_id, run_id, task)
+        console.print("\n".join(log[-LOG_LINES:]), markup=False, highlight=False, soft_wrap=True)
     if client.run_state(dag_id, run_id) != "success":
         raise ServiceError(f"{dag_id} failed in {', '.join(task.task_id for task in failed) or 'no task of its own'}")
     return tasks

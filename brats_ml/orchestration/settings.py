@@ -50,12 +50,13 @@ class Settings:
         """The command of each server, by its name."""
         mlflow = self.root / ".brats/mlflow"
         python = [sys.executable, "-m"]
-        # Task logs are read as files: the log servers would listen on every interface.
+        # Artifacts are plain files, so that they can be read with and without a server.
+        # So are task logs: the log servers would listen on every interface.
         return {
             "mlflow": [
                 *python, "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1",
                 "--backend-store-uri", f"sqlite:///{mlflow / 'mlflow.db'}",
-                "--artifacts-destination", str(mlflow / "artifacts"),
+                "--no-serve-artifacts", "--default-artifact-root", (mlflow / "artifacts").as_uri(),
             ],
             "api-server": [*python, "airflow", "api-server"],
             "scheduler": [*python, "airflow", "scheduler", "--skip-serve-logs"],

@@ -1,0 +1,42 @@
+"""Boxes within volumes: find one, cut it out, put it back."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+Box = tuple[slice, ...]
+
+
+def bounding_box(mask: NDArray[np.bool_]) -> Box:
+    """Return the smallest box that holds every true voxel of `mask`, one slice an axis; empty for an empty mask."""
+    found = find_objects(mask.view(np.uint8))
+    return tuple(found[0]) if found else (slice(0, 0),) * mask.ndim
+
+
+def crop(volume: NDArray[Scalar], box: Box) -> NDArray[Scalar]:
+    """Return the part of a volume (..., X, Y, Z) inside `box`; axes before the box's own are kept whole."""
+    inside: Any = (..., *box)
+    cropped: NDArray[Scalar] = volume[inside]
+    return cropped
+
+
+def uncrop(volume: NDArray[Scalar], start: Sequence[int], full_shape: Sequence[int]) -> NDArray[Scalar]:
+    """Put a cropped volume back, zero outside; the inverse of `crop` where nothing was cut off but zeros.
+
+    Args:
+        volume: Shape (..., x, y, z).
+        start: First voxel of the crop along each of the last axes.
+        full_shape: Size of each of the last axes before the crop.
+
+    Returns:
+        Shape (..., *full_shape), in the volume's own type.
+    """
+    leading, sizes = volume.shape[: -len(full_shape)], volume.shape[-len(full_shape) :]
+    full = np.zeros((*leading, *full_shape), dtype=volume.dtype)
+    box = tuple(slice(first, first + size) for first, size in zip(start, sizes, strict=True))
+    crop(full, box)[...] = volume
+    return full

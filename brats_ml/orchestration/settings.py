@@ -50,13 +50,12 @@ class Settings:
         """The command of each server, by its name."""
         mlflow = self.root / ".brats/mlflow"
         python = [sys.executable, "-m"]
-        # Artifacts are plain files, so that they can be read with and without a server.
-        # So are task logs: the log servers would listen on every interface.
+        # Task logs are read as files: the log servers would listen on every interface.
         return {
             "mlflow": [
-                *python, "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1",
+                *python, "mlflow", "--env-file", "mlflow/server.env", "server", "--port", str(self.mlflow_port),
                 "--backend-store-uri", f"sqlite:///{mlflow / 'mlflow.db'}",
-                "--no-serve-artifacts", "--default-artifact-root", (mlflow / "artifacts").as_uri(),
+                "--default-artifact-root", (mlflow / "artifacts").as_uri(),
             ],
             "api-server": [*python, "airflow", "api-server"],
             "scheduler": [*python, "airflow", "scheduler", "--skip-serve-logs"],
@@ -72,7 +71,6 @@ class Settings:
             "PYTHONPATH": str(self.root),
             "BRATS_ROOT": str(self.root),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "GX_ANALYTICS_ENABLED": "false",
             "DVC_NO_ANALYTICS": "1",

@@ -38,8 +38,9 @@ class Child:
                 yield line.rstrip()
 
     def wait(self) -> int:
-        """Return the exit status once the command has ended; negative if a signal ended it."""
-        return self._process.wait()
+        """Stop reading and return the exit status once the command has ended; negative if a signal ended it."""
+        with self._process as process:
+            return process.wait()
 
     def end(self, *, grace_s: float) -> None:
         """Ask the whole group to end, and kill what is left of it after `grace_s` seconds."""

@@ -1,0 +1,86 @@
+"""Where the local servers listen, and what they keep to themselves."""
+
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from brats_ml.errors import ConfigError
+from brats_ml.orchestration import settings
+
+
+@pytest.fixture(autouse=True)
+def no_chosen_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BRATS_AIRFLOW_PORT", raising=False)
+    monkeypatch.delenv("BRATS_MLFLOW_PORT", raising=False)
+
+
+def test_a_port_of_the_environment_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRATS_AIRFLOW_PORT", "18123")
+
+    assert settings.choose(tmp_path).airflow_url == "http://127.0.0.1:18123"
+
+
+@pytest.mark.parametrize("value", ["", "web", "0", "65536", "-1"])
+def test_a_port_that_is_none_is_refused_with_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("BRATS_MLFLOW_PORT", value)
+
+    with pytest.raises(ConfigError, match="BRATS_MLFLOW_PORT"):
+        settings.choose(tmp_path)
+
+
+def test_where_the_usual_port_is_taken_a_free_one_is_found(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Someone else may have it already, which is the same to us.
+        with suppress(OSError):
+            other.bind(("127.0.0.1", settings.DEFAULT_PORTS["airflow"]))
+        other.listen()
+
+        assert settings.choose(tmp_path).airflow_port != settings.DEFAULT_PORTS["airflow"]
+
+
+def test_what_was_saved_is_recalled(tmp_path: Path) -> None:
+    chosen = settings.Settings(tmp_path, airflow_port=1234, mlflow_port=5678)
+    settings.record_file(tmp_path).parent.mkdir()
+
+    settings.save(chosen, {"mlflow": 42})
+
+    assert settings.recall(tmp_path) == (chosen, {"mlflow": 42})
+
+
+def test_nothing_is_recalled_where_nothing_ever_ran(tmp_path: Path) -> None:
+    assert settings.recall(tmp_path) is None
+
+
+def test_the_password_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    chosen = settings.Settings(tmp_path, airflow_port=1234, mlflow_port=5678)
+
+    assert chosen.password == chosen.password
+    assert len(chosen.password) >= 16
+    assert stat.S_IMODE(settings.passwords_file(tmp_path).stat().st_mode) == 0o600
+
+
+def test_passwords_of_two_checkouts_differ(tmp_path: Path) -> None:
+    one, other = (settings.Settings(tmp_path / name, airflow_port=1, mlflow_port=2) for name in ("one", "other"))
+
+    assert one.password != other.password
+
+
+def test_everything_listens_on_loopback_and_follows_the_chosen_port(tmp_path: Path) -> None:
+    environment = settings.Settings(tmp_path, airflow_port=1234, mlflow_port=5678).environment()
+
+    assert environment["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:1234/execution/"
+    assert environment["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5678"
+
+
+def test_every_pool_that_a_stage_names_exists(tmp_path: Path) -> None:
+    pools = settings.Settings(tmp_path, airflow_port=1, mlflow_port=2).pools()
+
+    assert pools.keys() == {"gpu", "cpu"}
+    assert pools["gpu"] == 1

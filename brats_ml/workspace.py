@@ -26,6 +26,11 @@ class Workspace:
         return self.root / "data/raw"
 
     @property
+    def tables(self) -> Path:
+        """The clinical tables, as acquired."""
+        return self.root / "data/tables"
+
+    @property
     def validation(self) -> Path:
         """Folder of what validation found: manifest.json, headers.csv, quarantine.json, docs/."""
         return self.root / "data/validation"

@@ -104,7 +104,7 @@ def _judge_survival(ws: Workspace, params: Params, estimator: str, champion: Pat
     return promotion.decide(
         {"accuracy": correct},
         other,
-        floors={"accuracy": summary["test"]["majority_accuracy"] + limits.minimum_gain},
+        floors={"accuracy": (summary["test"]["majority_accuracy"] or 0.0) + limits.minimum_gain},
         non_inferiority=1.0,
         minimum_cases=limits.minimum_cases,
         resamples=params.gate.resamples,

@@ -15,13 +15,13 @@ from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.config import Params, Validate
 from brats_ml.errors import CaseError, EmptyCohortError, ModelError
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.stages.features import case_features, clinical_table
+from brats_ml.stages.clinical import clinical_table
 from brats_ml.stages.predictors import SegmentationPredictor, SurvivalPredictor
 from brats_ml.stages.preprocess import preprocess_case
 from brats_ml.stages.publish import MODELS
 from brats_ml.stages.report import Report
 from brats_ml.stages.validate import case_problems
-from brats_ml.survival.features import FEATURES
+from brats_ml.survival.features import FEATURES, case_features
 from brats_ml.workspace import Workspace
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brats_ml.cohort.cases import MODALITIES
 from brats_ml.stages.predictors import SegmentationPredictor, SurvivalPredictor
-from brats_ml.survival.estimators import FEATURES
+from brats_ml.survival.features import FEATURES
 
 # One case at a time: full canonical volumes in, canonical label map out.
 SEGMENTATION_SIGNATURE = ModelSignature(

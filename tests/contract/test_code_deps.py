@@ -21,7 +21,7 @@ EXEMPT = (
     "brats_ml.adapters.files",
     "brats_ml.adapters.keras_files",
     "brats_ml.adapters.provenance",
-    "brats_ml.adapters.skops_files",
+    "brats_ml.adapters.estimators_file",
     "brats_ml.adapters.tracking",
 )
 

@@ -19,7 +19,6 @@ from brats_ml.imaging.geometry import bounding_box, crop
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
-
 # Threads suffice, since inflating and copying release the interpreter lock; each holds one case of up to 0.3 GB.
 WORKERS = 4
 

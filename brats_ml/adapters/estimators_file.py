@@ -1,4 +1,4 @@
-"""Fitted estimators from and to `.skops` files: equal estimators give equal bytes, and no file may bring its own code."""
+"""Fitted estimators as `.skops` files: equal estimators give equal bytes, and no file may bring code of its own."""
 
 import io
 import re

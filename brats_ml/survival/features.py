@@ -35,7 +35,7 @@ def case_features(labels: LabelMap, t1: NDArray[Any]) -> dict[str, float]:
 
     Args:
         labels: Canonical label map, shape (X, Y, Z).
-        t1: T1 volume on the same voxels, zero outside the brain, shape (X, Y, Z).
+        t1: T1 volume, on the same voxels or cropped around the brain, zero outside it.
 
     Raises:
         ValueError: `t1` is zero everywhere.

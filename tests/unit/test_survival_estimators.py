@@ -31,7 +31,7 @@ def test_an_unknown_parameter_is_refused_by_name() -> None:
 def test_a_value_that_the_classifier_does_not_take_is_refused_in_one_sentence() -> None:
     features, groups = patients()
 
-    with pytest.raises(ConfigError, match="the grid of svm cannot be fitted: .*kernel"):
+    with pytest.raises(ConfigError, match=r"the grid of svm cannot be fitted: .*kernel"):
         search("svm", {"kernel": ["cubic"]}, features, groups, folds=3, seed=0)
 
 

@@ -1,0 +1,103 @@
+"""Measure the tumours of reference or predicted label maps for the survival classifiers."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from brats_ml.adapters import files, nifti
+from brats_ml.adapters.arrays import PreprocessedCase, read_case
+from brats_ml.cohort.cases import MODALITIES
+from brats_ml.cohort.clinical import CLINICAL_COLUMNS, features_from_table, parse_survival
+from brats_ml.cohort.labels import SCHEMES, LabelMap
+from brats_ml.config import Params
+from brats_ml.errors import CaseError, ConfigError
+from brats_ml.stages.report import Report
+from brats_ml.survival.features import FEATURES, RATIOS, case_features
+from brats_ml.workspace import Workspace
+
+COLUMNS = ("patient", "case_id", *FEATURES, "resection", "survival_days", "event")
+MEASURED = ("patient", "case_id", *RATIOS.values())
+FEATURES_TABLE = "survival_features.csv"
+T1 = MODALITIES.index("t1")
+
+
+def run(ws: Workspace, params: Params, *, masks: str) -> Report:
+    """Write one row of features for every case that has a label map of the kind `masks`.
+
+    Ready-made features (`survival.features_from`) come from reference label maps, so they are added to `reference`;
+    a patient with images is measured all the same and that row wins.
+
+    Raises:
+        ConfigError: `masks` is neither `reference` nor `predicted`.
+        CaseError: A case has no brain, or its label map cannot be read.
+    """
+    if masks not in ("reference", "predicted"):
+        raise ConfigError(f"masks {masks} are not known; known are: reference, predicted", key="masks")
+    records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
+    measured = (
+        _reference(ws, records) if masks == "reference" else _predicted(ws, records, params.features.predicted_by)
+    )
+    table = measured.merge(clinical_table(ws.tables), on="patient", how="left")[list(COLUMNS)]
+    ready = ws.tables / FEATURES_TABLE
+    if masks == "reference" and ready.exists():
+        added = features_from_table(files.read_csv(ready, made_by="brats acquire"), name=ready.name)
+        table = pd.concat([table, added[~added["patient"].isin(table["patient"])]])
+    ordered = table.sort_values("case_id", ignore_index=True).astype({"event": "Int64"})
+    files.write_csv(ws.features(masks), ordered)
+    return Report("features", f"{len(ordered)} rows from {masks} label maps, {ordered['event'].count()} with survival")
+
+
+def clinical_table(folder: Path) -> pd.DataFrame:
+    """Return the clinical rows of every table in a folder that has ages, one row a patient.
+
+    Where two tables know a patient, ready-made features come last and otherwise the first name in the alphabet wins.
+    """
+    paths = sorted(folder.glob("*.csv"), key=lambda path: (path.name == FEATURES_TABLE, path.name))
+    tables = {path.name: files.read_csv(path, made_by="brats acquire") for path in paths}
+    parsed = [parse_survival(table, name=name) for name, table in tables.items() if "Age" in table]
+    if not parsed:
+        return pd.DataFrame(columns=list(CLINICAL_COLUMNS))
+    return pd.concat(parsed).drop_duplicates("patient", ignore_index=True)
+
+
+def _reference(ws: Workspace, records: list[dict[str, Any]]) -> pd.DataFrame:
+    labelled = [record for record in records if record["label"] is not None]
+    rows = []
+    for record in track(labelled, "measuring reference label maps", console=Console(stderr=True)):
+        case = _preprocessed(ws, record["case_id"])
+        if case.label is not None:
+            rows.append(_row(record, case.label, case))
+    return pd.DataFrame(rows, columns=list(MEASURED))
+
+
+def _predicted(ws: Workspace, records: list[dict[str, Any]], recipe: str) -> pd.DataFrame:
+    folder = ws.evaluation("test", recipe)
+    files.require(folder / "summary.json", made_by=f"brats evaluate --recipe {recipe}")
+    known = {record["case_id"]: record for record in records}
+    paths = sorted((folder / "masks").glob("*.nii.gz"))
+    rows = []
+    for path in track(paths, "measuring predicted label maps", console=Console(stderr=True)):
+        record = known[path.name.removesuffix(".nii.gz")]
+        rows.append(_row(record, _read_labels(path, record["scheme"]), _preprocessed(ws, record["case_id"])))
+    return pd.DataFrame(rows, columns=list(MEASURED))
+
+
+def _preprocessed(ws: Workspace, case_id: str) -> PreprocessedCase:
+    return read_case(files.require(ws.preprocessed / f"{case_id}.npz", made_by="brats preprocess"))
+
+
+def _read_labels(path: Path, scheme: str) -> LabelMap:
+    stored, grid = nifti.read_volume(path)
+    return SCHEMES[scheme].to_canonical(grid.to_canonical(stored))
+
+
+def _row(record: dict[str, Any], labels: LabelMap, case: PreprocessedCase) -> dict[str, Any]:
+    """Return one row; counts need no common grid, so `labels` may be whole where the images are cropped."""
+    try:
+        ratios = case_features(labels, case.image[T1])
+    except ValueError as error:
+        raise CaseError(record["case_id"], str(error)) from error
+    return {"patient": record["patient"], "case_id": record["case_id"], **ratios}

@@ -1,0 +1,63 @@
+import numpy as np
+import pandas as pd
+
+from brats_ml.survival.patients import labelled_patients, row_states
+
+
+def table(*rows: dict) -> pd.DataFrame:
+    usual = {
+        "patient": "A",
+        "case_id": "A",
+        "age_years": 60.0,
+        "ncr_ratio": 0.01,
+        "ed_ratio": 0.02,
+        "et_ratio": 0.03,
+        "resection": "GTR",
+        "survival_days": 100.0,
+        "event": 1.0,
+    }
+    return pd.DataFrame([usual | row for row in rows])
+
+
+def test_a_dead_patient_with_all_features_is_labelled() -> None:
+    assert row_states(table({}), cohort="all").tolist() == ["labelled"]
+
+
+def test_who_was_alive_when_last_seen_is_censored() -> None:
+    assert row_states(table({"event": 0.0, "survival_days": 361.0}), cohort="all").tolist() == ["censored"]
+
+
+def test_who_has_no_survival_is_unlabelled() -> None:
+    rows = table({"event": np.nan, "survival_days": np.nan}, {"survival_days": np.nan})
+
+    assert row_states(rows, cohort="all").tolist() == ["unlabelled", "unlabelled"]
+
+
+def test_who_lacks_a_finite_feature_is_incomplete() -> None:
+    rows = table({"age_years": np.nan}, {"et_ratio": np.inf})
+
+    assert row_states(rows, cohort="all").tolist() == ["incomplete", "incomplete"]
+
+
+def test_the_gtr_cohort_leaves_out_other_and_unknown_resections() -> None:
+    rows = table({}, {"patient": "B", "resection": "STR"}, {"patient": "C", "resection": np.nan})
+
+    assert row_states(rows, cohort="gtr").tolist() == ["labelled", "not_gtr", "not_gtr"]
+    assert row_states(rows, cohort="all").tolist() == ["labelled"] * 3
+
+
+def test_of_several_examinations_of_a_patient_the_first_counts() -> None:
+    rows = table({"case_id": "A-001"}, {"case_id": "A-000"}, {"case_id": "A-002", "age_years": np.nan})
+
+    assert row_states(rows, cohort="all").tolist() == ["follow_up", "labelled", "incomplete"]
+
+
+def test_patients_come_sorted_with_the_features_in_their_order() -> None:
+    rows = table({"patient": "B", "survival_days": 500.0}, {"patient": "A", "age_years": 41.0, "survival_days": 299.0})
+
+    found = labelled_patients(rows, limits_days=[300, 450])
+
+    assert found.names == ["A", "B"]
+    np.testing.assert_array_equal(found.features, [[41.0, 0.01, 0.02, 0.03], [60.0, 0.01, 0.02, 0.03]])
+    assert found.groups.tolist() == ["short", "long"]
+    assert found.counts == {"short": 1, "mid": 0, "long": 1}

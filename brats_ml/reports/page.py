@@ -1,0 +1,125 @@
+"""The comparison of everything that was trained, as one page that needs no network and no second file."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from brats_ml.cohort.labels import LABELS, REGIONS
+
+# What the seed system publishes in the README of rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION.
+SEED_SEGMENTATION = {
+    "seed_mean_iou": 0.8442,
+    "seed_dice_coef": 0.6253,
+    "seed_dice_necrotic": 0.6001,
+    "seed_dice_edema": 0.7287,
+    "seed_dice_enhancing": 0.6366,
+}
+SEED_SURVIVAL = {"random_forest": 0.4583, "svm": 0.5, "knn": 0.5417}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One line of a leaderboard.
+
+    Attributes:
+        name: Of a recipe or an estimator.
+        verdict: What came of it, with the reason where nothing did.
+        count: Cases or patients that it was measured on.
+        score: What it is ranked by, or None where it was not measured.
+        low: Lower end of the 95 % interval of the score, or None where there are too few to tell.
+        high: Upper end of it.
+        values: Everything else that was measured, by name.
+    """
+
+    name: str
+    verdict: str
+    count: int
+    score: float | None
+    low: float | None
+    high: float | None
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FeatureDifference:
+    """How far a survival feature moves when predicted label maps take the place of reference ones.
+
+    Attributes:
+        name: Of the feature.
+        reference: Its mean over the cases, from reference label maps.
+        predicted: Its mean over the same cases, from predicted label maps.
+        absolute: Mean absolute difference over these cases.
+    """
+
+    name: str
+    reference: float
+    predicted: float
+    absolute: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG and what it shows."""
+
+    caption: str
+    png: bytes
+
+
+def comparison_page(
+    *,
+    recipes: Sequence[Standing],
+    estimators: Sequence[Standing],
+    nominees: Mapping[str, Mapping[str, str | None]],
+    differences: Sequence[FeatureDifference],
+    cases_in_both: int,
+    panels: Sequence[Picture],
+    curves: Sequence[Picture],
+    confusions: Sequence[Picture],
+) -> str:
+    """Return the page as HTML.
+
+    Args:
+        recipes: Best first; `values` holds the mean of every column of the evaluation.
+        estimators: Best first; `values` holds what nested cross-validation found.
+        nominees: `segmentation` and `survival`, as nominees.json holds them.
+        differences: Of the survival features between reference and predicted label maps; empty where no case has both.
+        cases_in_both: How many cases have both.
+        panels: Cases of the nominated recipe.
+        curves: One learning curve a recipe.
+        confusions: One confusion matrix an estimator.
+    """
+    environment = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"image": _image, "number": _number}
+    return environment.get_template("comparison.html").render(
+        recipes=recipes,
+        estimators=estimators,
+        nominees=nominees,
+        differences=differences,
+        cases_in_both=cases_in_both,
+        panels=panels,
+        curves=curves,
+        confusions=confusions,
+        regions=REGIONS,
+        labels=LABELS,
+        seed_segmentation=SEED_SEGMENTATION,
+        seed_survival=SEED_SURVIVAL,
+    )
+
+
+def _image(picture: Picture) -> Markup:
+    source = f"data:image/png;base64,{b64encode(picture.png).decode()}"
+    return Markup('<img alt="{}" src="{}">').format(picture.caption, source)
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"  # noqa: RUF001 - a dash, as tables set it

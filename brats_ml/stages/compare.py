@@ -1,0 +1,165 @@
+"""Rank what was trained, name the best for the gate, and write the report; the locked test set plays no part."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
+
+from brats_ml.adapters import files
+from brats_ml.cohort.labels import REGIONS
+from brats_ml.config import Params
+from brats_ml.reports.page import FeatureDifference, Picture, Standing, comparison_page
+from brats_ml.reports.panels import figure_png, learning_curve
+from brats_ml.stages.report import Report
+from brats_ml.workspace import Workspace
+
+PANELS = 3
+
+
+def run(ws: Workspace, params: Params) -> Report:
+    """Write leaderboard.csv, nominees.json and index.html; where nothing was trained or fitted they say why."""
+    recipes = ranked([_recipe(ws, name) for name in params.train.recipes])
+    estimators = ranked([_estimator(ws, name) for name in params.survival.estimators])
+    recipe, recipe_reason = nominee(recipes, measure="mean Dice of WT, TC and ET", among="validation cases")
+    estimator, estimator_reason = nominee(estimators, measure="nested accuracy", among="patients")
+    nominees = {
+        "segmentation": {"recipe": recipe, "reason": recipe_reason},
+        "survival": {"estimator": estimator, "reason": estimator_reason},
+    }
+    reference = files.read_csv(ws.features("reference"), made_by="brats features --masks reference")
+    predicted = files.read_csv(ws.features("predicted"), made_by="brats features --masks predicted")
+    differences, cases_in_both = feature_differences(reference, predicted)
+    page = comparison_page(
+        recipes=recipes,
+        estimators=estimators,
+        nominees=nominees,
+        differences=differences,
+        cases_in_both=cases_in_both,
+        panels=_panels(ws, recipe),
+        curves=_curves(ws, recipes),
+        confusions=_confusions(ws, estimators),
+    )
+    with files.replacing(ws.reports) as folder:
+        files.write_csv(folder / "leaderboard.csv", leaderboard(recipes, estimators))
+        files.write_json(folder / "nominees.json", nominees)
+        (folder / "index.html").write_text(page, encoding="utf-8")
+    return Report("compare", f"nominated {recipe or 'no recipe'} and {estimator or 'no estimator'}")
+
+
+def ranked(standings: Sequence[Standing]) -> list[Standing]:
+    """Return the standings best first, equal ones in the order given, those without a score last."""
+    return sorted(standings, key=lambda standing: -np.inf if standing.score is None else standing.score, reverse=True)
+
+
+def nominee(standings: Sequence[Standing], *, measure: str, among: str) -> tuple[str | None, str]:
+    """Return the name of the best standing and why it is the best; or None and why there is none.
+
+    Args:
+        standings: Best first.
+        measure: What the score is.
+        among: What `count` counts.
+    """
+    if not standings:
+        return None, "none is named in params.yaml"
+    best = standings[0]
+    if best.score is None:
+        return None, "; ".join(dict.fromkeys(standing.verdict for standing in standings))
+    return best.name, f"highest {measure}, {best.score:.3f} on {best.count} {among}"
+
+
+def leaderboard(recipes: Sequence[Standing], estimators: Sequence[Standing]) -> pd.DataFrame:
+    """Return one row a recipe and estimator: kind, name, score with its 95 % interval, count, verdict."""
+    rows = [
+        {
+            "kind": kind,
+            "name": standing.name,
+            "measure": measure,
+            "score": standing.score,
+            "low": standing.low,
+            "high": standing.high,
+            "count": standing.count,
+            "verdict": standing.verdict,
+        }
+        for kind, measure, standings in (
+            ("segmentation", "mean region Dice, validation", recipes),
+            ("survival", "accuracy, nested cross-validation", estimators),
+        )
+        for standing in standings
+    ]
+    columns = ["kind", "name", "measure", "score", "low", "high", "count", "verdict"]
+    table = pd.DataFrame(rows, columns=columns)
+    figures = ["score", "low", "high"]
+    return table.astype(dict.fromkeys(figures, "float64")).round(dict.fromkeys(figures, 4))
+
+
+def mean_interval(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """Return the ends of the 95 % percentile bootstrap interval of the mean, or None for fewer than two values."""
+    if len(values) < 2:
+        return None, None
+    resampled = bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(0))
+    interval = resampled.confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def feature_differences(reference: pd.DataFrame, predicted: pd.DataFrame) -> tuple[list[FeatureDifference], int]:
+    """Return how the volume ratios of cases in both tables differ, and how many cases that are."""
+    both = reference.merge(predicted, on="case_id", suffixes=("_reference", "_predicted"))
+    if both.empty:
+        return [], 0
+    names = [str(name) for name in reference if str(name).endswith("_ratio")]
+    pairs = {name: (both[f"{name}_reference"], both[f"{name}_predicted"]) for name in names}
+    differences = [
+        FeatureDifference(name, float(old.mean()), float(new.mean()), float((old - new).abs().mean()))
+        for name, (old, new) in pairs.items()
+    ]
+    return differences, len(both)
+
+
+def _recipe(ws: Workspace, name: str) -> Standing:
+    folder, made_by = ws.evaluation("validation", name), f"brats evaluate --recipe {name}"
+    summary = files.read_json(folder / "summary.json", made_by=made_by)
+    if not summary["cases"]:
+        return _unmeasured(name, summary["verdict"])
+    cases = files.read_csv(folder / "cases.csv", made_by=made_by)
+    scores = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64).mean(axis=1)
+    low, high = mean_interval(scores)
+    return Standing(name, summary["verdict"], summary["cases"], float(scores.mean()), low, high, summary["mean"])
+
+
+def _estimator(ws: Workspace, name: str) -> Standing:
+    made_by = f"brats survival --estimator {name}"
+    summary = files.read_json(ws.survival(name) / "summary.json", made_by=made_by)
+    if summary["verdict"] != "fitted":
+        return _unmeasured(name, summary["verdict"])
+    accuracy = summary["accuracy"]
+    return Standing(
+        name, summary["verdict"], summary["patients"], accuracy["mean"], accuracy["low"], accuracy["high"], summary
+    )
+
+
+def _unmeasured(name: str, verdict: str) -> Standing:
+    return Standing(name, verdict, 0, None, None, None, {})
+
+
+def _panels(ws: Workspace, recipe: str | None) -> list[Picture]:
+    if recipe is None:
+        return []
+    found = sorted((ws.evaluation("validation", recipe) / "figures").glob("*.png"))
+    return [Picture(f"{path.stem}, predicted by {recipe}", path.read_bytes()) for path in found[:PANELS]]
+
+
+def _curves(ws: Workspace, recipes: Sequence[Standing]) -> list[Picture]:
+    paths = {recipe.name: ws.model(recipe.name) / "history.csv" for recipe in recipes}
+    return [
+        Picture(name, figure_png(learning_curve(files.read_csv(path, made_by=f"brats train --recipe {name}"))))
+        for name, path in paths.items()
+        if path.exists()
+    ]
+
+
+def _confusions(ws: Workspace, estimators: Sequence[Standing]) -> list[Picture]:
+    paths: dict[str, Any] = {estimator.name: ws.survival(estimator.name) / "confusion.png" for estimator in estimators}
+    return [Picture(name, path.read_bytes()) for name, path in paths.items() if path.exists()]

@@ -1,0 +1,187 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brats_ml import config
+from brats_ml.adapters.files import write_csv, write_json
+from brats_ml.errors import MissingInputError
+from brats_ml.imaging.metrics import CASE_DICE
+from brats_ml.imaging.seed_metrics import SEED_SCORES
+from brats_ml.reports.panels import six_panels, write_figure
+from brats_ml.stages import compare
+from brats_ml.workspace import Workspace
+
+PARAMS = config.load(Path(__file__).parents[2] / "params.yaml")
+COLUMNS = [*CASE_DICE, *SEED_SCORES]
+
+
+def params(*, recipes: list[str], estimators: list[str]) -> config.Params:
+    document = PARAMS.model_dump(by_alias=True)
+    document["train"]["recipes"] = recipes
+    document["survival"]["estimators"] = estimators
+    return config.parse(document)
+
+
+def add_recipe(ws: Workspace, name: str, *, dice: list[float]) -> None:
+    cases = pd.DataFrame({"case_id": [f"c{index}" for index in range(len(dice))], "patient": "p"})
+    cases[COLUMNS] = np.repeat(np.array(dice)[:, None], len(COLUMNS), axis=1)
+    folder = ws.evaluation("validation", name)
+    write_csv(folder / "cases.csv", cases)
+    means = cases[COLUMNS].mean().to_dict()
+    write_json(folder / "summary.json", {"verdict": "evaluated", "cases": len(dice), "mean": means})
+    labels = np.zeros((12, 12, 3), dtype=np.uint8)
+    labels[4:8, 4:8, 1] = 1
+    write_figure(folder / "figures/c0.png", six_panels(labels + 1, labels, labels, title="c0"))
+    history = pd.DataFrame({"epoch": [1, 2], "learning_rate": 1e-3, "loss": [1.0, 0.5], "val_loss": [1.1, 0.6]})
+    write_csv(ws.model(name) / "history.csv", history)
+
+
+def add_untrained_recipe(ws: Workspace, name: str) -> None:
+    summary = {"verdict": "not evaluated: no model was trained", "cases": 0, "mean": {}}
+    write_json(ws.evaluation("validation", name) / "summary.json", summary)
+
+
+def add_estimator(ws: Workspace, name: str, *, accuracy: float) -> None:
+    summary = {
+        "verdict": "fitted",
+        "patients": 40,
+        "groups": {"short": 15, "mid": 10, "long": 15},
+        "best": {"weight<s>": "uniform", "p": 2},
+        "accuracy": {"mean": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1},
+        "balanced_accuracy": {"mean": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1},
+        "majority_accuracy": 0.38,
+        "age_only_accuracy": 0.41,
+        "test": {"patients": 7, "accuracy": 0.987654, "majority_accuracy": 0.4},
+    }
+    write_json(ws.survival(name) / "summary.json", summary)
+
+
+def add_features(ws: Workspace) -> None:
+    reference = pd.DataFrame(
+        {"patient": ["a", "b", "c"], "case_id": ["a", "b", "c"], "age_years": 50.0, "ncr_ratio": [0.1, 0.2, 0.3]}
+    )
+    write_csv(ws.features("reference"), reference)
+    predicted = reference.iloc[1:].assign(ncr_ratio=[0.1, 0.35])
+    write_csv(ws.features("predicted"), predicted)
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    ws = Workspace(tmp_path)
+    add_features(ws)
+    return ws
+
+
+@pytest.fixture
+def compared(ws: Workspace) -> Workspace:
+    add_recipe(ws, "seed", dice=[0.5, 0.6])
+    add_recipe(ws, "seed_mini", dice=[0.6, 0.9])
+    add_estimator(ws, "svm", accuracy=0.5)
+    add_estimator(ws, "knn", accuracy=0.45)
+    compare.run(ws, params(recipes=["seed", "seed_mini"], estimators=["knn", "svm"]))
+    return ws
+
+
+def nominees(ws: Workspace) -> Any:
+    return json.loads(ws.nominees.read_text())
+
+
+def test_the_best_recipe_and_the_best_estimator_are_nominated_with_the_reason(compared: Workspace) -> None:
+    assert nominees(compared) == {
+        "segmentation": {
+            "recipe": "seed_mini",
+            "reason": "highest mean Dice of WT, TC and ET, 0.750 on 2 validation cases",
+        },
+        "survival": {"estimator": "svm", "reason": "highest nested accuracy, 0.500 on 40 patients"},
+    }
+
+
+def test_the_leaderboard_lists_both_kinds_best_first(compared: Workspace) -> None:
+    table = pd.read_csv(compared.reports / "leaderboard.csv")
+
+    assert table["name"].tolist() == ["seed_mini", "seed", "svm", "knn"]
+    assert table["score"].tolist() == [0.75, 0.55, 0.5, 0.45]
+    assert ((table["low"] <= table["score"]) & (table["score"] <= table["high"])).all()
+
+
+def test_where_nothing_was_trained_or_fitted_the_reasons_are_handed_on(ws: Workspace) -> None:
+    add_untrained_recipe(ws, "seed_mini")
+    write_json(ws.survival("svm") / "summary.json", {"verdict": "not fitted: 1 labelled patient"})
+    write_json(ws.survival("knn") / "summary.json", {"verdict": "not fitted: 1 labelled patient"})
+
+    compare.run(ws, params(recipes=["seed_mini"], estimators=["svm", "knn"]))
+
+    assert nominees(ws) == {
+        "segmentation": {"recipe": None, "reason": "not evaluated: no model was trained"},
+        "survival": {"estimator": None, "reason": "not fitted: 1 labelled patient"},
+    }
+    page = (ws.reports / "index.html").read_text()
+    assert "not fitted: 1 labelled patient" in page
+
+
+def test_a_recipe_that_was_not_trained_stands_below_one_that_was(ws: Workspace) -> None:
+    add_untrained_recipe(ws, "seed")
+    add_recipe(ws, "seed_mini", dice=[0.0])
+
+    compare.run(ws, params(recipes=["seed", "seed_mini"], estimators=[]))
+
+    assert nominees(ws)["segmentation"]["recipe"] == "seed_mini"
+    assert nominees(ws)["survival"] == {"estimator": None, "reason": "none is named in params.yaml"}
+
+
+def test_the_page_needs_no_other_file(compared: Workspace) -> None:
+    page = (compared.reports / "index.html").read_text()
+
+    assert set(re.findall(r"""(?:src|href)=["']([^:"']*)""", page)) == {"data"}
+    assert not re.search(r"https?://|@import|url\(", page)
+
+
+def test_text_of_a_result_cannot_become_markup(compared: Workspace) -> None:
+    page = (compared.reports / "index.html").read_text()
+
+    assert "weight&lt;s&gt; uniform" in page
+    assert "weight<s>" not in page
+
+
+def test_results_on_the_locked_test_set_stay_off_the_page(compared: Workspace) -> None:
+    assert "0.98" not in re.sub(r'src="[^"]*"', "", (compared.reports / "index.html").read_text())
+
+
+def test_equal_results_give_an_equal_report(compared: Workspace) -> None:
+    before = {path.name: path.read_bytes() for path in compared.reports.iterdir()}
+
+    compare.run(compared, params(recipes=["seed", "seed_mini"], estimators=["knn", "svm"]))
+
+    assert {path.name: path.read_bytes() for path in compared.reports.iterdir()} == before
+    assert set(before) == {"index.html", "leaderboard.csv", "nominees.json"}
+
+
+def test_features_are_compared_over_the_cases_that_have_both(ws: Workspace) -> None:
+    """By hand: 0.2 against 0.1 and 0.3 against 0.35."""
+    reference, predicted = (pd.read_csv(ws.features(masks)) for masks in ("reference", "predicted"))
+
+    (difference,), cases = compare.feature_differences(reference, predicted)
+
+    assert cases == 2
+    assert difference.name == "ncr_ratio"
+    assert difference.reference == pytest.approx(0.25)
+    assert difference.predicted == pytest.approx(0.225)
+    assert difference.absolute == pytest.approx(0.075)
+
+
+def test_a_single_case_has_no_interval() -> None:
+    assert compare.mean_interval(np.array([0.7])) == (None, None)
+
+
+def test_equal_cases_have_an_interval_of_no_width() -> None:
+    assert compare.mean_interval(np.full(5, 0.5)) == (0.5, 0.5)
+
+
+def test_a_missing_evaluation_is_named_with_its_command(ws: Workspace) -> None:
+    with pytest.raises(MissingInputError, match="brats evaluate --recipe seed_mini"):
+        compare.run(ws, params(recipes=["seed_mini"], estimators=[]))

@@ -53,8 +53,8 @@ class AirflowClient:
         self._call("POST", "/pools", json={"name": name, **pool}, accept=(409,))
         self._call("PATCH", f"/pools/{name}", json={"pool": name, **pool})
 
-    def has_dag(self, dag_id: str) -> bool:
-        """Return whether the DAG has been parsed.
+    def parsed_at(self, dag_id: str) -> datetime | None:
+        """Return when the DAG's file was last parsed, None if it never was.
 
         Raises:
             ServiceError: A DAG file cannot be imported; the sentence ends in the import error's last line.
@@ -62,13 +62,19 @@ class AirflowClient:
         errors = self._call("GET", "/importErrors")["import_errors"]
         if errors:
             raise ServiceError(f"{errors[0]['filename']} cannot be imported: {_last_line(errors[0]['stack_trace'])}")
-        return any(dag["dag_id"] == dag_id for dag in self._call("GET", "/dags")["dags"])
+        known = {dag["dag_id"]: dag["last_parsed_time"] for dag in self._call("GET", "/dags")["dags"]}
+        return _time(known.get(dag_id))
 
     def trigger(self, dag_id: str, form: dict[str, Any]) -> str:
         """Start a run of the DAG with the values of its form and return the run's id."""
         return str(
             self._call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": form})["dag_run_id"]
         )
+
+    def give_up(self, dag_id: str) -> None:
+        """Mark every unfinished run of the DAG as failed, which ends its tasks."""
+        for run in self._call("GET", f"/dags/{dag_id}/dagRuns", params={"state": ["queued", "running"]})["dag_runs"]:
+            self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}", json={"state": "failed"})
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return queued, running, success or failed."""

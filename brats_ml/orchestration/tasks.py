@@ -87,7 +87,7 @@ class Checkout:
         declared = self._stages[name].get("do", self._stages[name])
         airflow = declared["meta"]["airflow"]
         address = name if item is None else f"{name}@{item}"
-        command = ["dvc", "--wait-for-lock", "repro", "--single-item", address]
+        command = ["dvc", "--wait-for-lock", "repro", "--single-item", "--pull", address]
         return CommandOperator(
             task_id=item or name,
             command=command,

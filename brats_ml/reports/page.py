@@ -32,7 +32,7 @@ class Standing:
         score: What it is ranked by, or None where it was not measured.
         low: Lower end of the 95 % interval of the score, or None where there are too few to tell.
         high: Upper end of it.
-        values: Everything else that was measured, by name.
+        details: Everything else that was measured, by name.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Standing:
     score: float | None
     low: float | None
     high: float | None
-    values: Mapping[str, Any]
+    details: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def comparison_page(
     """Return the page as HTML.
 
     Args:
-        recipes: Best first; `values` holds the mean of every column of the evaluation.
-        estimators: Best first; `values` holds what nested cross-validation found.
+        recipes: Best first; `details` hold the mean of every column of the evaluation.
+        estimators: Best first; `details` hold what nested cross-validation found.
         nominees: `segmentation` and `survival`, as nominees.json holds them.
         differences: Of the survival features between reference and predicted label maps; empty where no case has both.
         cases_in_both: How many cases have both.

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from brats_ml.cohort.labels import LABELS, LabelMap
@@ -76,11 +76,14 @@ def learning_curve(history: pd.DataFrame) -> Figure:
     if "val_loss" in history:
         losses.plot(history["epoch"], history["val_loss"], color="#D55E00", label="validation")
     losses.set(ylabel="loss", yscale="log")
+    losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    losses.yaxis.set_major_formatter("{x:g}")
     losses.legend(frameon=False)
     rates.step(history["epoch"], history["learning_rate"], where="mid", color="#555555")
     rates.set(ylabel="learning rate", yscale="log", xlabel="epoch")
     rates.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (losses, rates):
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     return figure

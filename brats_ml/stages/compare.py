@@ -1,6 +1,6 @@
 """Rank what was trained, name the best for the gate, and write the report; the locked test set plays no part."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -161,5 +161,12 @@ def _curves(ws: Workspace, recipes: Sequence[Standing]) -> list[Picture]:
 
 
 def _confusions(ws: Workspace, estimators: Sequence[Standing]) -> list[Picture]:
-    paths: dict[str, Any] = {estimator.name: ws.survival(estimator.name) / "confusion.png" for estimator in estimators}
-    return [Picture(name, path.read_bytes()) for name, path in paths.items() if path.exists()]
+    fitted = {standing.name: standing.details["best"] for standing in estimators if standing.score is not None}
+    return [
+        Picture(f"{name}, chosen: {_listed(best)}", (ws.survival(name) / "confusion.png").read_bytes())
+        for name, best in fitted.items()
+    ]
+
+
+def _listed(best: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(best.items()))

@@ -12,6 +12,7 @@ from brats_ml.adapters.files import write_csv, write_json
 from brats_ml.errors import MissingInputError
 from brats_ml.imaging.metrics import CASE_DICE
 from brats_ml.imaging.seed_metrics import SEED_SCORES
+from brats_ml.reports.confusion import confusion_figure
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.stages import compare
 from brats_ml.workspace import Workspace
@@ -59,6 +60,8 @@ def add_estimator(ws: Workspace, name: str, *, accuracy: float) -> None:
         "test": {"patients": 7, "accuracy": 0.987654, "majority_accuracy": 0.4},
     }
     write_json(ws.survival(name) / "summary.json", summary)
+    figure = confusion_figure(np.diag([15, 10, 15]), ["short", "mid", "long"], title=name)
+    write_figure(ws.survival(name) / "confusion.png", figure)
 
 
 def add_features(ws: Workspace) -> None:
@@ -77,8 +80,10 @@ def ws(tmp_path: Path) -> Workspace:
     return ws
 
 
-@pytest.fixture
-def compared(ws: Workspace) -> Workspace:
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    ws = Workspace(tmp_path_factory.mktemp("compared"))
+    add_features(ws)
     add_recipe(ws, "seed", dice=[0.5, 0.6])
     add_recipe(ws, "seed_mini", dice=[0.6, 0.9])
     add_estimator(ws, "svm", accuracy=0.5)
@@ -144,7 +149,7 @@ def test_the_page_needs_no_other_file(compared: Workspace) -> None:
 def test_text_of_a_result_cannot_become_markup(compared: Workspace) -> None:
     page = (compared.reports / "index.html").read_text()
 
-    assert "weight&lt;s&gt; uniform" in page
+    assert "svm, chosen: p 2, weight&lt;s&gt; uniform" in page
     assert "weight<s>" not in page
 
 

@@ -1,0 +1,228 @@
+import json
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_ml import config
+from brats_ml.adapters.arrays import read_case
+from brats_ml.adapters.files import digest_file, write_json
+from brats_ml.cohort.cases import MODALITIES, Case, find_cases
+from brats_ml.errors import CaseError, MissingInputError
+from brats_ml.imaging.geometry import uncrop
+from brats_ml.stages import preprocess
+from brats_ml.workspace import Workspace
+
+PARAMS = config.load(Path(__file__).parents[2] / "params.yaml")
+SHAPE = (12, 10, 8)
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+RAS = np.eye(4)
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    """Four modalities, non-zero in a box from (2, 3, 1) to (9, 8, 6); T2 has a voxel more at (10, 8, 6)."""
+    image = np.zeros((4, *SHAPE), dtype=np.int16)
+    image[:, 2:9, 3:8, 1:6] = np.random.default_rng(0).integers(1, 900, (4, 7, 5, 5))
+    image[MODALITIES.index("t2"), 10, 8, 6] = 5
+    return image
+
+
+@pytest.fixture
+def label() -> np.ndarray:
+    label = np.zeros(SHAPE, dtype=np.uint8)
+    label[4:7, 4:7, 2:4] = 2
+    label[5, 5, 2] = 4
+    label[5, 6, 2] = 1
+    return label
+
+
+def add_case(
+    ws: Workspace, case_id: str, image: np.ndarray, label: np.ndarray | None, *, affine: np.ndarray = LPS
+) -> None:
+    suffixes = dict(zip(MODALITIES, ("-t2f", "-t1n", "-t1c", "-t2w"), strict=True))
+    new = case_id.startswith("BraTS-")
+    volumes = {(suffixes[name] if new else f"_{name}"): image[index] for index, name in enumerate(MODALITIES)}
+    if label is not None:
+        volumes["-seg" if new else "_seg"] = label
+    for suffix, volume in volumes.items():
+        path = ws.raw / case_id / f"{case_id}{suffix}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(volume, affine), path)
+
+
+def find(ws: Workspace) -> list[Case]:
+    return find_cases(path.relative_to(ws.raw).as_posix() for path in ws.raw.rglob("*.nii.gz"))
+
+
+def preprocessed(ws: Workspace) -> None:
+    records = [case.to_dict() | {"grid": {}, "digest": ""} for case in (find(ws) if ws.raw.exists() else [])]
+    write_json(ws.manifest, {"cases": records})
+    preprocess.run(ws, PARAMS)
+
+
+def test_a_case_is_cropped_to_every_voxel_that_any_modality_fills(
+    ws: Workspace, image: np.ndarray, label: np.ndarray
+) -> None:
+    add_case(ws, "BraTS20_Training_001", image, label)
+
+    preprocessed(ws)
+
+    case = read_case(ws.preprocessed / "BraTS20_Training_001.npz")
+    assert (case.start, case.full_shape) == ((2, 3, 1), SHAPE)
+    assert case.image.shape == (4, 9, 6, 6)
+    assert case.image.dtype == np.int16
+    np.testing.assert_array_equal(uncrop(case.image, case.start, case.full_shape), image)
+
+
+def test_labels_of_both_schemes_become_canonical(ws: Workspace, image: np.ndarray, label: np.ndarray) -> None:
+    add_case(ws, "BraTS20_Training_001", image, label)
+    canonical = np.where(label == 4, 3, label).astype(np.uint8)
+    add_case(ws, "BraTS-GLI-00001-000", image, canonical)
+
+    preprocessed(ws)
+
+    for case_id in ("BraTS20_Training_001", "BraTS-GLI-00001-000"):
+        case = read_case(ws.preprocessed / f"{case_id}.npz")
+        assert case.label is not None
+        np.testing.assert_array_equal(uncrop(case.label, case.start, case.full_shape), canonical)
+
+
+def test_the_orientation_of_the_file_makes_no_difference(ws: Workspace, image: np.ndarray, label: np.ndarray) -> None:
+    add_case(ws, "lps", image, label)
+    add_case(ws, "ras", image[:, ::-1, ::-1], label[::-1, ::-1], affine=RAS)
+
+    preprocessed(ws)
+
+    assert digest_file(ws.preprocessed / "lps.npz") == digest_file(ws.preprocessed / "ras.npz")
+
+
+def test_real_valued_intensities_are_kept_as_float32(ws: Workspace, image: np.ndarray) -> None:
+    add_case(ws, "case", image.astype(np.float64) - 0.5 * (image > 0), None)
+
+    preprocessed(ws)
+
+    case = read_case(ws.preprocessed / "case.npz")
+    assert case.image.dtype == np.float32
+    assert case.label is None
+
+
+def test_negative_intensities_are_brain_too(ws: Workspace, image: np.ndarray) -> None:
+    add_case(ws, "case", -image, None)
+
+    preprocessed(ws)
+
+    assert read_case(ws.preprocessed / "case.npz").start == (2, 3, 1)
+
+
+def test_tumour_outside_the_brain_is_not_cut_off(ws: Workspace, image: np.ndarray, label: np.ndarray) -> None:
+    label[0, 0, 0] = 2
+    add_case(ws, "case", image, label)
+
+    preprocessed(ws)
+
+    assert read_case(ws.preprocessed / "case.npz").start == (0, 0, 0)
+
+
+def test_the_index_names_patient_label_and_digest_of_every_case(
+    ws: Workspace, image: np.ndarray, label: np.ndarray
+) -> None:
+    add_case(ws, "BraTS-GLI-00001-000", image, None)
+    add_case(ws, "BraTS20_Training_001", image, label)
+
+    preprocessed(ws)
+
+    index = json.loads((ws.preprocessed / "index.json").read_text())
+    assert index == {
+        "BraTS-GLI-00001-000": {
+            "patient": "BraTS-GLI-00001",
+            "labelled": False,
+            "digest": digest_file(ws.preprocessed / "BraTS-GLI-00001-000.npz"),
+        },
+        "BraTS20_Training_001": {
+            "patient": "BraTS20_Training_001",
+            "labelled": True,
+            "digest": digest_file(ws.preprocessed / "BraTS20_Training_001.npz"),
+        },
+    }
+
+
+def test_no_case_leaves_an_empty_index(ws: Workspace) -> None:
+    preprocessed(ws)
+
+    assert json.loads((ws.preprocessed / "index.json").read_text()) == {}
+
+
+def test_a_second_run_writes_the_same_bytes_and_forgets_cases_that_went(ws: Workspace, image: np.ndarray) -> None:
+    add_case(ws, "stays", image, None)
+    add_case(ws, "goes", image, None)
+    preprocessed(ws)
+    before = digest_file(ws.preprocessed / "stays.npz")
+    for path in (ws.raw / "goes").iterdir():
+        path.unlink()
+
+    preprocessed(ws)
+
+    assert {path.name for path in ws.preprocessed.iterdir()} == {"stays.npz", "index.json"}
+    assert digest_file(ws.preprocessed / "stays.npz") == before
+
+
+def test_a_damaged_volume_names_its_case_and_leaves_what_was_there(ws: Workspace, image: np.ndarray) -> None:
+    add_case(ws, "case", image, None)
+    preprocessed(ws)
+    before = digest_file(ws.preprocessed / "index.json")
+    damaged = ws.raw / "case/case_t1.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+
+    with pytest.raises(CaseError, match=r"case case: case_t1\.nii\.gz"):
+        preprocessed(ws)
+
+    assert digest_file(ws.preprocessed / "index.json") == before
+    assert [path.name for path in ws.preprocessed.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_label_value_that_the_scheme_does_not_know_names_the_case(
+    ws: Workspace, image: np.ndarray, label: np.ndarray
+) -> None:
+    label[4, 4, 3] = 3
+    add_case(ws, "BraTS20_Training_001", image, label)
+
+    with pytest.raises(CaseError, match="BraTS20_Training_001: label values 3 are not in scheme"):
+        preprocessed(ws)
+
+
+def test_modalities_of_different_shapes_name_the_case(ws: Workspace, image: np.ndarray) -> None:
+    add_case(ws, "case", image, None)
+    nib.save(nib.Nifti1Image(image[0, :-1], LPS), ws.raw / "case/case_t2.nii.gz")
+
+    with pytest.raises(CaseError, match="case case"):
+        preprocess.preprocess_case(ws.raw, find(ws)[0])
+
+
+def test_without_a_manifest_the_sentence_names_the_command(ws: Workspace) -> None:
+    with pytest.raises(MissingInputError, match="brats validate"):
+        preprocess.run(ws, PARAMS)
+
+
+@pytest.mark.skipif("BRATS_REAL_DATA" not in os.environ, reason="BRATS_REAL_DATA names no folder of real cases")
+def test_a_real_case_keeps_every_voxel_that_the_dataset_documents() -> None:
+    """Counted on the published files of case 001: non-zero T1 in axial slices 22..121, labels in slice 73."""
+    cohort = Path(os.environ["BRATS_REAL_DATA"]) / "MICCAI_BraTS2020_TrainingData"
+    folder = cohort / "BraTS20_Training_001"
+    (case,) = find_cases(path.relative_to(cohort).as_posix() for path in folder.iterdir())
+
+    prepared, grid = preprocess.preprocess_case(cohort, case)
+
+    assert grid.axes == "LPS"
+    assert prepared.label is not None
+    image = uncrop(prepared.image, prepared.start, prepared.full_shape)
+    label = uncrop(prepared.label, prepared.start, prepared.full_shape)
+    assert np.count_nonzero(image[MODALITIES.index("t1"), :, :, 22:122]) == 1264556
+    assert np.bincount(label[..., 73].ravel())[1:].tolist() == [287, 3843, 631]

@@ -4,6 +4,7 @@ Inside, axes run to the patient's Left, Posterior and Superior, as BraTS 2017-20
 orientation is flipped and permuted on reading and put back on writing.
 """
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,11 +14,13 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 from numpy.typing import NDArray
 
 from brats_ml.adapters.files import replacing
 
 CANONICAL = ("L", "P", "S")
+DAMAGED = (ImageFileError, HeaderDataError, HeaderTypeError, zlib.error, OSError, EOFError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def read_volume(path: Path) -> tuple[NDArray[Any], Grid]:
     image = _load(path)
     try:
         array = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{path.name} is damaged or cut short ({error})") from error
     return array, _grid(image)
 
@@ -99,7 +102,7 @@ def write_volume(path: Path, array: NDArray[Any], grid: Grid) -> None:
 def _load(path: Path) -> nib.Nifti1Image:
     try:
         return cast(nib.Nifti1Image, nib.load(path))
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{path.name} is not a readable NIfTI file ({error})") from error
 
 

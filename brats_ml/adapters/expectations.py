@@ -1,0 +1,76 @@
+"""The rules of the header table as a Great Expectations suite, its verdict as a page of Data Docs."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import great_expectations as gx
+import pandas as pd
+from great_expectations.core import ExpectationSuiteValidationResult
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.expectations.expectation import Expectation
+from great_expectations.render.renderer import ValidationResultsPageRenderer
+from great_expectations.render.view import DefaultJinjaPageView
+
+from brats_ml.adapters.files import replacing
+from brats_ml.imaging.profile import KEYS, Rule
+
+RESULT_FORMAT = {"result_format": "COMPLETE", "unexpected_index_column_names": list(KEYS)}
+
+# Equal headers give equal bytes, so the page shows neither clock times nor random ids.
+VOLATILE = re.compile(r"\d{8}T\d{6}\.\d{6}Z|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+# The page fetches nothing, since hospitals are offline; STYLE does what Bootstrap and Font Awesome did.
+FETCHED = re.compile(
+    r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*>|<footer>.*?</footer>|url\('https?:[^)]*\)", re.DOTALL
+)
+STYLE = """<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem; }
+table { border-collapse: collapse; margin-bottom: 1rem; }
+td, th { border: 1px solid #ccc; padding: .3rem .6rem; text-align: left; vertical-align: top; }
+.collapse, .navbar, .modal, [role=dialog], [data-target], [onclick] { display: none; }
+.collapse:target { display: block; }
+.ge-success-icon::before, .text-success::before { content: "\\2714"; color: #1a7f37; }
+.ge-failed-icon::before, .text-danger::before { content: "\\2718"; color: #cf222e; }
+</style>
+</head>"""
+
+
+def judge(headers: pd.DataFrame, rules: Iterable[Rule], *, page: Path) -> set[tuple[str, str, str]]:
+    """Hold a header table against rules, and write the verdict as an HTML page that needs no network.
+
+    Args:
+        headers: One row a volume, with the columns of `imaging.profile.COLUMNS`; unknown values are null.
+        rules: At most one for each column.
+        page: Where the page goes.
+
+    Returns:
+        Column, case id and modality of every broken rule.
+    """
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("cohort").add_dataframe_asset("headers")
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": headers})
+    suite = context.suites.add(gx.ExpectationSuite("volumes", expectations=[expectation(rule) for rule in rules]))
+    result = batch.validate(suite, result_format=RESULT_FORMAT)
+    _write_page(page, result)
+    return {
+        (outcome.expectation_config.kwargs["column"], row["case_id"], row["modality"])
+        for outcome in result.results
+        for row in outcome.result["unexpected_index_list"]
+    }
+
+
+def expectation(rule: Rule) -> Expectation:
+    """Return a rule as an expectation; both leave unknown values alone."""
+    if rule.limits is None:
+        return gx.expectations.ExpectColumnValuesToBeInSet(column=rule.column, value_set=[True])
+    low, high = rule.limits
+    return gx.expectations.ExpectColumnValuesToBeBetween(column=rule.column, min_value=low, max_value=high)
+
+
+def _write_page(page: Path, result: ExpectationSuiteValidationResult) -> None:
+    html = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
+    offline = FETCHED.sub("", html).replace("</head>", STYLE, 1)
+    with replacing(page) as temporary:
+        temporary.write_text(VOLATILE.sub("-", offline), encoding="utf-8")

@@ -1,6 +1,8 @@
 """One sub-command a stage and a human action; what is heavy is imported inside the command."""
 
 import importlib
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,9 +28,20 @@ Root = Annotated[Path, typer.Option(help="Checkout with params.yaml and dvc.yaml
 Recipe = Annotated[str, typer.Option(help="A section of `recipes` in params.yaml.")]
 HERE = Path()
 
+# Nothing is reported to anybody outside, and TensorFlow tells errors alone.
+QUIET = {
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
 
 def main() -> None:
     """Run a command; an expected error ends in its one sentence on stderr and exit status 1."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except BratsError as error:

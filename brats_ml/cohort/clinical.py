@@ -1,6 +1,7 @@
 """The clinical tables of BraTS 2017-2020, whose columns change from year to year, as one."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -60,6 +61,22 @@ def parse_survival(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
         {"patient": table[patient].astype(str), "age_years": ages, "survival_days": days, "event": event}
     ).assign(resection=resection)
     return parsed.sort_values("patient", ignore_index=True)
+
+
+def combine(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the clinical rows of several tables as `parse_survival` does, one row a patient.
+
+    Args:
+        tables: Name to table; those without an age column are no survival tables and are left out. Where two know a
+            patient, the earlier one wins.
+
+    Raises:
+        TableError: As `parse_survival`.
+    """
+    parsed = [parse_survival(table, name=name) for name, table in tables.items() if "Age" in table]
+    if not parsed:
+        return pd.DataFrame(columns=list(CLINICAL_COLUMNS))
+    return pd.concat(parsed).drop_duplicates("patient").sort_values("patient", ignore_index=True)
 
 
 def features_from_table(table: pd.DataFrame, *, name: str) -> pd.DataFrame:

@@ -85,7 +85,7 @@ def _rules(settings: Validate) -> tuple[Rule, ...]:
 
 
 def _measure(path: Path, scheme: LabelScheme | None) -> tuple[Row, nifti.Grid | None]:
-    """Return the profile of a volume and its grid; of one that cannot be read, why not, without this machine's folders."""
+    """Return the profile of a volume and its grid, or why it cannot be read, named without its folder."""
     try:
         volume, grid = nifti.read_volume(path)
         return profile(volume, spacing_mm=grid.spacing_mm, axes=grid.axes, scheme=scheme), grid

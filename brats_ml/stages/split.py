@@ -1,0 +1,54 @@
+"""Assign each new patient to train, validation or the locked test set; whoever has a part keeps it."""
+
+from collections import Counter
+
+from brats_ml.adapters import files
+from brats_ml.cohort.clinical import combine, survival_group
+from brats_ml.cohort.splits import PARTS, extend
+from brats_ml.config import Params
+from brats_ml.errors import EmptyCohortError
+from brats_ml.stages.report import Report
+from brats_ml.workspace import Workspace
+
+UNLABELLED = "unlabelled"
+
+
+def run(ws: Workspace, params: Params) -> Report:
+    """Extend the split by the patients of the manifest, and apart from them by those whom only a table knows.
+
+    Patients are stratified by survival group. Those with images and those without get shares of their own, since a
+    cohort may have few of the one and many of the other.
+
+    Raises:
+        EmptyCohortError: There is no patient at all, or only one or two have images.
+        TableError: A clinical table is wrong.
+    """
+    cases = files.read_json(ws.manifest, made_by="brats validate")["cases"]
+    with_images = {case["patient"] for case in cases}
+    if 0 < len(with_images) < len(PARTS):
+        raise EmptyCohortError(
+            f"a split needs at least {len(PARTS)} patients with valid images, found {len(with_images)}"
+        )
+    groups = _groups(ws, params.survival.limits_days)
+    if not (with_images or groups):
+        raise EmptyCohortError("there is no patient to split: no valid case and no clinical table")
+    held_out = {"validation": params.split.validation, "test": params.split.test}
+    shares = {"train": 1 - sum(held_out.values()), **held_out}
+    parts = files.read_json(ws.splits, made_by="brats split")["patients"] if ws.splits.exists() else {}
+    known = len(parts)
+    for patients in (with_images, groups.keys() - with_images):
+        strata = {patient: groups.get(patient, UNLABELLED) for patient in patients}
+        parts = extend(parts, strata, shares=shares, seed=params.split.seed)
+    files.write_json(ws.splits, {"patients": parts})
+    counts = Counter(parts.values())
+    return Report("split", ", ".join(f"{counts[part]} {part}" for part in PARTS) + f"; {len(parts) - known} new")
+
+
+def _groups(ws: Workspace, limits_days: list[int]) -> dict[str, str]:
+    """Return the survival group of every patient in the clinical tables; who is alive or unknown is unlabelled."""
+    paths = sorted(files.require(ws.tables, made_by="brats acquire").glob("*.csv"))
+    clinical = combine({path.name: files.read_csv(path, made_by="brats acquire") for path in paths})
+    return {
+        patient: survival_group(days, limits_days) if event == 1 else UNLABELLED
+        for patient, days, event in clinical[["patient", "survival_days", "event"]].itertuples(index=False)
+    }

@@ -71,7 +71,7 @@ def labels_from_probabilities(
     """
     rows, columns, depth = full_shape
     labels = np.zeros(full_shape, dtype=np.uint8)
-    planes = np.moveaxis(probabilities, (0, 3), (2, 0))
+    planes = np.moveaxis(probabilities, (0, 3), (3, 0))
     native = np.stack([resize_slices(plane, (rows, columns)) for plane in planes])
     labels[..., slice_range(depth, first=first, count=count)] = native.argmax(axis=0)
     return labels

@@ -76,7 +76,7 @@ with DAG(
         evaluate[checkout.params.features.predicted_by] >> predicted
     for estimator in estimators:
         [reference, split] >> survival[estimator]
-    [validate, *evaluate.values(), *survival.values(), reference, predicted] >> compare
+    [*train.values(), *evaluate.values(), *survival.values(), reference, predicted] >> compare
 
     publish = checkout.action("publish", doc_md="Logs every run to MLflow and registers the nominated models.")
     gate = checkout.action("gate", pool="gpu", doc_md="Judges the nominees on the locked test patients.")

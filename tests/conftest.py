@@ -1,0 +1,71 @@
+"""A tiny cohort in true layout, the parameters of this checkout, and real cases where there are some."""
+
+import copy
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from brats_ml.config import Params, parse
+from brats_ml.stages import acquire, source
+from brats_ml.workspace import Workspace
+
+ROOT = Path(__file__).parents[1]
+TINY = {"phantom.cases": 6, "phantom.shape": [32, 32, 32]}
+
+
+def tiny_params(overrides: dict[str, Any]) -> Params:
+    document = copy.deepcopy(YAML(typ="safe").load(ROOT / "params.yaml"))
+    for key, value in (TINY | overrides).items():
+        *parents, last = key.split(".")
+        section = document
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    return parse(document)
+
+
+@pytest.fixture(scope="session")
+def make_params() -> Callable[[dict[str, Any]], Params]:
+    """Return the parameters of this checkout for six tiny phantoms, with values at dotted keys replaced."""
+    return tiny_params
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    """The parameters of this checkout, for six phantoms of 32 voxels along each axis."""
+    return tiny_params({})
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
+    """A folder as BraTS 2020 is published: six cases and, beside them, their two tables. Read only."""
+    ws = Workspace(tmp_path_factory.mktemp("cohort"))
+    source.run(ws, params)
+    acquire.run(ws, params)
+    shutil.copytree(ws.tables, ws.raw, dirs_exist_ok=True)
+    return ws.raw
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, cohort: Path) -> Workspace:
+    """A workspace into which the tiny cohort has just been acquired; the test may change it."""
+    ws = Workspace(tmp_path / "workspace")
+    shutil.copytree(cohort, ws.raw, ignore=shutil.ignore_patterns("*.csv"))
+    ws.tables.mkdir(parents=True)
+    for table in cohort.glob("*.csv"):
+        shutil.copy(table, ws.tables)
+    return ws
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real BraTS releases that BRATS_REAL_DATA names."""
+    folder = os.environ.get("BRATS_REAL_DATA")
+    if not folder:
+        pytest.skip("BRATS_REAL_DATA is unset: no real BraTS cases at hand")
+    return Path(folder)

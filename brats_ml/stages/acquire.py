@@ -11,14 +11,13 @@ from rich.progress import track
 
 from brats_ml.adapters import files
 from brats_ml.adapters.nifti import Grid, write_volume
+from brats_ml.adapters.tables import READY_FEATURES
 from brats_ml.cohort.cases import naming_of
 from brats_ml.cohort.phantom import PhantomPatient, phantom_affine, phantom_patient
 from brats_ml.config import Params
 from brats_ml.errors import TableError
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
-
-FEATURES_TABLE = "survival_features.csv"
 
 
 def run(ws: Workspace, params: Params) -> Report:
@@ -37,7 +36,7 @@ def run(ws: Workspace, params: Params) -> Report:
         else:
             _copy(ws.root / listing["source"], listing, raw, tables)
         if listing["features"] is not None:
-            _copy_file(ws.root / listing["features"]["path"], listing["features"], tables / FEATURES_TABLE)
+            _copy_file(ws.root / listing["features"]["path"], listing["features"], tables / READY_FEATURES)
     cases, copied = (sum(1 for _ in folder.iterdir()) for folder in (ws.raw, ws.tables))
     return Report("acquire", f"{cases} cases, {copied} tables")
 

@@ -17,8 +17,8 @@ from brats_ml.imaging.metrics import CASE_DICE, case_dice
 from brats_ml.imaging.seed_metrics import SEED_SCORES, seed_scores
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.segmentation.slices import slice_targets
-from brats_ml.stages.predictors import SegmentationPredictor
 from brats_ml.stages.report import Report
+from brats_ml.stages.segmentation_model import SegmentationModel
 from brats_ml.workspace import Workspace
 
 COLUMNS = ("case_id", "patient", *CASE_DICE, *SEED_SCORES)
@@ -28,7 +28,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     """Write the evaluation folders of `recipe`; without a model or without cases they hold the reason."""
     verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
     parts = verdict.get("cases", {"validation": [], "test": []})
-    predict = SegmentationPredictor(ws.model(recipe)) if verdict["verdict"] == "trained" else None
+    predict = SegmentationModel(ws.model(recipe)) if verdict["verdict"] == "trained" else None
     summaries = [
         _evaluate(ws, ws.evaluation(part, recipe), parts[part], predict, params.evaluate.figures)
         for part in ("validation", "test")
@@ -37,7 +37,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
 
 
 def _evaluate(
-    ws: Workspace, folder: Path, case_ids: list[str], predict: SegmentationPredictor | None, figures: int
+    ws: Workspace, folder: Path, case_ids: list[str], predict: SegmentationModel | None, figures: int
 ) -> dict[str, Any]:
     rows = []
     with files.replacing(folder) as unfinished:
@@ -55,7 +55,7 @@ def _evaluate(
 
 
 def _evaluate_case(
-    ws: Workspace, case_id: str, predict: SegmentationPredictor, folder: Path, *, figure: bool
+    ws: Workspace, case_id: str, predict: SegmentationModel, folder: Path, *, figure: bool
 ) -> dict[str, Any]:
     case = read_case(ws.preprocessed / f"{case_id}.npz")
     if case.label is None:

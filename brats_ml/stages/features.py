@@ -9,8 +9,9 @@ from rich.progress import track
 
 from brats_ml.adapters import files, nifti
 from brats_ml.adapters.arrays import PreprocessedCase, read_case
+from brats_ml.adapters.tables import READY_FEATURES, clinical_table
 from brats_ml.cohort.cases import MODALITIES
-from brats_ml.cohort.clinical import CLINICAL_COLUMNS, features_from_table, parse_survival
+from brats_ml.cohort.clinical import features_from_table
 from brats_ml.cohort.labels import SCHEMES, LabelMap
 from brats_ml.config import Params
 from brats_ml.errors import CaseError, ConfigError
@@ -20,7 +21,6 @@ from brats_ml.workspace import Workspace
 
 COLUMNS = ("patient", "case_id", *FEATURES, "resection", "survival_days", "event")
 MEASURED = ("patient", "case_id", *RATIOS.values())
-FEATURES_TABLE = "survival_features.csv"
 T1 = MODALITIES.index("t1")
 
 
@@ -41,26 +41,13 @@ def run(ws: Workspace, params: Params, *, masks: str) -> Report:
         _reference(ws, records) if masks == "reference" else _predicted(ws, records, params.features.predicted_by)
     )
     table = measured.merge(clinical_table(ws.tables), on="patient", how="left")[list(COLUMNS)]
-    ready = ws.tables / FEATURES_TABLE
+    ready = ws.tables / READY_FEATURES
     if masks == "reference" and ready.exists():
         added = features_from_table(files.read_csv(ready, made_by="brats acquire"), name=ready.name)
         table = pd.concat([table, added[~added["patient"].isin(table["patient"])]])
     ordered = table.sort_values("case_id", ignore_index=True).astype({"event": "Int64"})
     files.write_csv(ws.features(masks), ordered)
     return Report("features", f"{len(ordered)} rows from {masks} label maps, {ordered['event'].count()} with survival")
-
-
-def clinical_table(folder: Path) -> pd.DataFrame:
-    """Return the clinical rows of every table in a folder that has ages, one row a patient.
-
-    Where two tables know a patient, ready-made features come last and otherwise the first name in the alphabet wins.
-    """
-    paths = sorted(folder.glob("*.csv"), key=lambda path: (path.name == FEATURES_TABLE, path.name))
-    tables = {path.name: files.read_csv(path, made_by="brats acquire") for path in paths}
-    parsed = [parse_survival(table, name=name) for name, table in tables.items() if "Age" in table]
-    if not parsed:
-        return pd.DataFrame(columns=list(CLINICAL_COLUMNS))
-    return pd.concat(parsed).drop_duplicates("patient", ignore_index=True)
 
 
 def _reference(ws: Workspace, records: list[dict[str, Any]]) -> pd.DataFrame:

@@ -16,9 +16,10 @@ from brats_ml.errors import ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics import case_dice
 from brats_ml.promotion import Decision, Scores
-from brats_ml.stages.predictors import SegmentationPredictor, SurvivalPredictor
 from brats_ml.stages.publish import MODELS, model_key
 from brats_ml.stages.report import Report
+from brats_ml.stages.segmentation_model import SegmentationModel
+from brats_ml.stages.survival_model import SurvivalModel
 from brats_ml.workspace import Workspace
 
 REGIONS = ("WT", "TC", "ET")
@@ -60,7 +61,7 @@ def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Pa
     if champion is not None:
         known = files.read_json(champion / "verdict.json", made_by="brats train")["cases"]["train"]
         table = table[~table["case_id"].isin(known)]
-        other = _region_scores(_rescore(ws, SegmentationPredictor(champion), table["case_id"].tolist()))
+        other = _region_scores(_rescore(ws, SegmentationModel(champion), table["case_id"].tolist()))
     limits = params.gate.segmentation
     return promotion.decide(
         _region_scores(table),
@@ -77,7 +78,7 @@ def _region_scores(table: pd.DataFrame) -> Scores:
     return {region: table[f"dice_{region}"].to_numpy(dtype=np.float64) for region in REGIONS}
 
 
-def _rescore(ws: Workspace, predict: SegmentationPredictor, case_ids: list[str]) -> pd.DataFrame:
+def _rescore(ws: Workspace, predict: SegmentationModel, case_ids: list[str]) -> pd.DataFrame:
     rows = []
     for case_id in track(case_ids, "scoring the champion", console=Console(stderr=True)):
         case = read_case(ws.preprocessed / f"{case_id}.npz")
@@ -98,7 +99,7 @@ def _judge_survival(ws: Workspace, params: Params, estimator: str, champion: Pat
         table = table[~table["patient"].isin(known)]
         features = files.read_csv(ws.features("reference"), made_by="brats features --masks reference")
         rows = features.set_index("patient").loc[table["patient"]]
-        other = {"accuracy": (SurvivalPredictor(champion)(rows) == table["group"]).astype(np.float64)}
+        other = {"accuracy": (SurvivalModel(champion)(rows) == table["group"]).astype(np.float64)}
     correct = (table["group"] == table["predicted"]).to_numpy(dtype=np.float64)
     limits = params.gate.survival
     return promotion.decide(

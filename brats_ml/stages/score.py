@@ -10,16 +10,17 @@ from rich.progress import track
 
 from brats_ml.adapters import files, nifti, provenance, tracking
 from brats_ml.adapters.registry import Registry, Version
+from brats_ml.adapters.tables import clinical_table
 from brats_ml.cohort.cases import MODALITIES, Case, find_cases
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.config import Params, Validate
 from brats_ml.errors import CaseError, EmptyCohortError, ModelError
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.stages.clinical import clinical_table
-from brats_ml.stages.predictors import SegmentationPredictor, SurvivalPredictor
 from brats_ml.stages.preprocess import preprocess_case
 from brats_ml.stages.publish import MODELS
 from brats_ml.stages.report import Report
+from brats_ml.stages.segmentation_model import SegmentationModel
+from brats_ml.stages.survival_model import SurvivalModel
 from brats_ml.stages.validate import case_problems
 from brats_ml.survival.features import FEATURES, case_features
 from brats_ml.workspace import Workspace
@@ -34,9 +35,9 @@ class Batch:
     clinical: pd.DataFrame
     code: dict[str, str]
     segmentation: Version
-    segment: SegmentationPredictor
+    segment: SegmentationModel
     survival: Version | None
-    classify: SurvivalPredictor | None
+    classify: SurvivalModel | None
 
     def provenance(self, case: Case) -> dict[str, Any]:
         """Return what a prediction is made from: models, code, and the digest of the case's files."""
@@ -93,9 +94,9 @@ def _batch(ws: Workspace, params: Params, source: Path) -> Batch:
         clinical=clinical_table(source),
         code=provenance.revision(ws.root),
         segmentation=segmentation,
-        segment=SegmentationPredictor(registry.fetch(segmentation)),
+        segment=SegmentationModel(registry.fetch(segmentation)),
         survival=survival,
-        classify=None if survival is None else SurvivalPredictor(registry.fetch(survival)),
+        classify=None if survival is None else SurvivalModel(registry.fetch(survival)),
     )
 
 

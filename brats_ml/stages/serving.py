@@ -11,7 +11,8 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from numpy.typing import NDArray
 
 from brats_ml.cohort.cases import MODALITIES
-from brats_ml.stages.predictors import SegmentationPredictor, SurvivalPredictor
+from brats_ml.stages.segmentation_model import SegmentationModel
+from brats_ml.stages.survival_model import SurvivalModel
 from brats_ml.survival.features import FEATURES
 
 # One case at a time: full canonical volumes in, canonical label map out.
@@ -45,7 +46,7 @@ class ServedSegmentation:
 
     def __init__(self, folder: Path) -> None:
         """Read the registered folder."""
-        self._predict = SegmentationPredictor(folder)
+        self._predict = SegmentationModel(folder)
 
     def predict(self, model_input: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
         """Return canonical labels, shape (X, Y, Z), of `image`, shape (modality, X, Y, Z)."""
@@ -61,7 +62,7 @@ class ServedSurvival:
 
     def __init__(self, folder: Path) -> None:
         """Read the registered folder."""
-        self._predict = SurvivalPredictor(folder)
+        self._predict = SurvivalModel(folder)
 
     def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
         """Return the survival group of each row of features."""

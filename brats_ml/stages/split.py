@@ -3,7 +3,8 @@
 from collections import Counter
 
 from brats_ml.adapters import files
-from brats_ml.cohort.clinical import combine, survival_group
+from brats_ml.adapters.tables import clinical_table
+from brats_ml.cohort.clinical import survival_group
 from brats_ml.cohort.splits import PARTS, extend
 from brats_ml.config import Params
 from brats_ml.errors import EmptyCohortError
@@ -46,8 +47,7 @@ def run(ws: Workspace, params: Params) -> Report:
 
 def _groups(ws: Workspace, limits_days: list[int]) -> dict[str, str]:
     """Return the survival group of every patient in the clinical tables; who is alive or unknown is unlabelled."""
-    paths = sorted(files.require(ws.tables, made_by="brats acquire").glob("*.csv"))
-    clinical = combine({path.name: files.read_csv(path, made_by="brats acquire") for path in paths})
+    clinical = clinical_table(files.require(ws.tables, made_by="brats acquire"))
     return {
         patient: survival_group(days, limits_days) if event == 1 else UNLABELLED
         for patient, days, event in clinical[["patient", "survival_days", "event"]].itertuples(index=False)

@@ -11,6 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
 
 from brats_ml.errors import ConfigError
 
@@ -86,7 +87,9 @@ def search(name: str, grid: Grid, features: Features, groups: Groups, *, folds: 
     estimator = make_estimator(name, seed=seed)
     searching = GridSearchCV(estimator, prefixed, cv=splits, scoring="accuracy", n_jobs=1, error_score="raise")
     try:
-        return searching.fit(features, groups)
+        # On so few rows threads only wait for each other, and the estimators' searches run side by side.
+        with threadpool_limits(1):
+            return searching.fit(features, groups)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"the grid of {name} cannot be fitted: {reason}", key=f"survival.grids.{name}") from error

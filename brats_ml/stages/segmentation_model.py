@@ -1,23 +1,20 @@
-"""A registered or freshly trained model as one call: the same in evaluation, gate, scoring and serving."""
+"""A trained recipe as one call: the same in evaluation, gate, scoring and serving."""
 
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from brats_ml.adapters import files
-from brats_ml.adapters.estimators_file import load_estimator
 from brats_ml.adapters.keras_files import read_model
 from brats_ml.cohort.labels import LabelMap
 from brats_ml.config import Recipe
 from brats_ml.segmentation.inference import predict_labels
-from brats_ml.survival.features import FEATURES
 
 
-class SegmentationPredictor:
+class SegmentationModel:
     """A trained recipe, read from its folder once and used for many cases."""
 
     def __init__(self, folder: Path) -> None:
@@ -38,21 +35,3 @@ class SegmentationPredictor:
     def __call__(self, image: NDArray[Any]) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels (X, Y, Z) and slice probabilities of a full canonical image (modality, X, Y, Z)."""
         return predict_labels(self.model, image, modalities=self.recipe.modalities, **self.view)
-
-
-class SurvivalPredictor:
-    """A fitted estimator with its scaler."""
-
-    def __init__(self, folder: Path) -> None:
-        """Read estimator.skops.
-
-        Raises:
-            ModelError: The file is damaged or holds a type that is not trusted.
-            MissingInputError: It is not there.
-        """
-        self._estimator = load_estimator(folder / "estimator.skops")
-
-    def __call__(self, features: pd.DataFrame) -> NDArray[np.str_]:
-        """Return the survival group of each row; columns of `FEATURES`, all finite, in any order."""
-        groups: NDArray[np.str_] = self._estimator.predict(features[list(FEATURES)].to_numpy(dtype=np.float64))
-        return groups

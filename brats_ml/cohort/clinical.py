@@ -52,9 +52,9 @@ def parse_survival(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
     ages = _numbers(table, patient, "Age", name)
     found = [column for column in SURVIVAL if column in table]
     days, event = _survival(table, patient, found[0], name) if found else (pd.Series(np.nan, table.index),) * 2
-    _refuse(table, patient, name, ages[(ages <= 0) | (ages > OLDEST_YEARS)], "an impossible age in years")
-    _refuse(table, patient, name, days[days < 0], "an impossible survival in days")
-    _refuse(table, patient, name, table[patient][table[patient].duplicated()], "more than one row:")
+    _refuse(table, patient, name, ages[(ages <= 0) | (ages > OLDEST_YEARS)], "is impossible")
+    _refuse(table, patient, name, days[days < 0], "is impossible")
+    _refuse(table, patient, name, table[patient][table[patient].duplicated()], "comes twice")
     resections = [column for column in RESECTION if column in table]
     resection = table[resections[0]].fillna("NA").astype(str).str.strip() if resections else "NA"
     parsed = pd.DataFrame(
@@ -94,7 +94,7 @@ def features_from_table(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
     ratios = {}
     for source, target in RATIOS.items():
         values = _numbers(table, patient, source, name)
-        _refuse(table, patient, name, values[(values < 0) | (values > 1)], f"a {source} outside 0 to 1:")
+        _refuse(table, patient, name, values[(values < 0) | (values > 1)], "is outside 0 to 1")
         ratios[target] = values.to_numpy()
     shares = pd.DataFrame(ratios, index=table[patient].astype(str))
     joined = clinical.join(shares).reset_index(names="patient")
@@ -125,11 +125,11 @@ def _numbers(table: pd.DataFrame, patient: str, column: str, name: str) -> "pd.S
     known = table[column].replace({"NA": None, "": None})
     numbers = pd.to_numeric(known, errors="coerce").astype(float)
     wrong = known.notna() & ~np.isfinite(numbers)
-    _refuse(table, patient, name, table[column][wrong], f"a {column} that is no number:")
+    _refuse(table, patient, name, table[column][wrong], "is no number")
     return numbers
 
 
-def _refuse(table: pd.DataFrame, patient: str, name: str, offending: "pd.Series[Any]", what: str) -> None:
+def _refuse(table: pd.DataFrame, patient: str, name: str, offending: "pd.Series[Any]", why: str) -> None:
     if len(offending):
         row = offending.index[0]
-        raise TableError(name, f"row of {table.loc[row, patient]} has {what} {offending.loc[row]}")
+        raise TableError(name, f"row of {table.loc[row, patient]}: {offending.name} {offending.loc[row]} {why}")

@@ -1,0 +1,160 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brats_ml.adapters.files import read_csv
+from brats_ml.cohort.clinical import (
+    CLINICAL_COLUMNS,
+    GROUPS,
+    combine,
+    features_from_table,
+    parse_survival,
+    survival_group,
+)
+from brats_ml.errors import TableError
+
+LIMITS = [300, 450]
+
+
+def table(**columns: list[object]) -> pd.DataFrame:
+    return pd.DataFrame({"Brats20ID": ["b", "a"], "Age": [60.5, 50.0], **columns})
+
+
+@pytest.mark.parametrize(
+    ("days", "group"), [(0, "short"), (299, "short"), (300, "mid"), (450, "mid"), (451, "long"), (1767, "long")]
+)
+def test_limits_belong_to_the_middle_group(days: float, group: str) -> None:
+    assert survival_group(days, LIMITS) == group
+    assert group in GROUPS
+
+
+@pytest.mark.parametrize(
+    ("patient", "survival", "resection"),
+    [
+        ("Brats17ID", "Survival", None),
+        ("BraTS18ID", "Survival", "ResectionStatus"),
+        ("BraTS19ID", "Survival", "ResectionStatus"),
+        ("Brats20ID", "Survival_days", "Extent_of_Resection"),
+        ("BraTS20ID", None, "ResectionStatus"),
+    ],
+)
+def test_the_columns_of_every_year_are_read_as_one(patient: str, survival: str | None, resection: str | None) -> None:
+    columns: dict[str, list[object]] = {patient: ["b", "a"], "Age": [60.5, 50.0]}
+    if survival is not None:
+        columns[survival] = [100, 200]
+    if resection is not None:
+        columns[resection] = ["GTR", "STR "]
+
+    parsed = parse_survival(pd.DataFrame(columns), name="table")
+
+    assert tuple(parsed.columns) == CLINICAL_COLUMNS
+    assert parsed["patient"].tolist() == ["a", "b"]
+    assert parsed["age_years"].tolist() == [50.0, 60.5]
+    assert parsed["resection"].tolist() == (["NA", "NA"] if resection is None else ["STR", "GTR"])
+    np.testing.assert_array_equal(parsed["survival_days"], [np.nan, np.nan] if survival is None else [200, 100])
+    np.testing.assert_array_equal(parsed["event"], [np.nan, np.nan] if survival is None else [1, 1])
+
+
+def test_survivors_are_censored_at_the_day_they_were_last_known_to_live() -> None:
+    parsed = parse_survival(table(Survival_days=["ALIVE (361 days later)", "NA"]), name="table")
+
+    assert parsed["patient"].tolist() == ["a", "b"]
+    np.testing.assert_array_equal(parsed["survival_days"], [np.nan, 361])
+    np.testing.assert_array_equal(parsed["event"], [np.nan, 0])
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"Age": [0, 50]}, "t.csv: row of b: Age 0.0 is impossible"),
+        ({"Age": [60, 121]}, "t.csv: row of a: Age 121.0 is impossible"),
+        ({"Age": ["old", 50]}, "t.csv: row of b: Age old is no number"),
+        ({"Survival_days": [-1, 5]}, "t.csv: row of b: Survival_days -1.0 is impossible"),
+        ({"Survival_days": [1, "ALIVE"]}, "t.csv: row of a: Survival_days ALIVE is no number"),
+        ({"Brats20ID": ["a", "a"]}, "t.csv: row of a: Brats20ID a comes twice"),
+    ],
+)
+def test_an_impossible_value_is_refused_by_row(columns: dict[str, list[object]], sentence: str) -> None:
+    with pytest.raises(TableError) as raised:
+        parse_survival(table(**columns), name="t.csv")
+
+    assert str(raised.value) == sentence
+
+
+@pytest.mark.parametrize(("missing", "named"), [("Brats20ID", "Brats17ID or BraTS18ID"), ("Age", "Age")])
+def test_a_missing_column_is_named(missing: str, named: str) -> None:
+    with pytest.raises(TableError, match=f"has no column {named}"):
+        parse_survival(table().drop(columns=missing), name="t.csv")
+
+
+def test_tables_combine_to_one_row_a_patient_and_the_earlier_table_wins() -> None:
+    tables = {
+        "name_mapping.csv": pd.DataFrame({"Grade": ["HGG"]}),
+        "one.csv": table(Survival_days=[1, 2]),
+        "two.csv": pd.DataFrame({"BraTS19ID": ["c", "a"], "Age": [30, 31]}),
+    }
+
+    combined = combine(tables)
+
+    assert combined["patient"].tolist() == ["a", "b", "c"]
+    assert combined["age_years"].tolist() == [50.0, 60.5, 30.0]
+
+
+def test_no_table_combines_to_no_row() -> None:
+    assert combine({}).columns.tolist() == list(CLINICAL_COLUMNS)
+
+
+def test_ready_made_features_get_the_columns_of_measured_ones() -> None:
+    ratios = {"NCR_NET_ratio": [0.1, 0.4], "ED_ratio": [0.2, 0.5], "ET_ratio": [0.3, 0.0]}
+
+    features = features_from_table(table(Survival_days=[10, 20], Extent_of_Resection=["GTR", "NA"], **ratios), name="t")
+
+    assert features.iloc[1].to_dict() == {
+        "patient": "b",
+        "case_id": "b",
+        "age_years": 60.5,
+        "ncr_ratio": 0.1,
+        "ed_ratio": 0.2,
+        "et_ratio": 0.3,
+        "resection": "GTR",
+        "survival_days": 10,
+        "event": 1,
+    }
+
+
+def test_a_ratio_outside_0_to_1_is_refused() -> None:
+    ratios: dict[str, list[object]] = {"NCR_NET_ratio": [0.1, 1.4], "ED_ratio": [0.2, 0.5], "ET_ratio": [0.3, 0.0]}
+
+    with pytest.raises(TableError, match=r"row of a: NCR_NET_ratio 1\.4 is outside 0 to 1"):
+        features_from_table(table(**ratios), name="t.csv")
+
+
+# Counted in the challenge's own tables with grep: rows, rows with ALIVE, and numeric survivals.
+@pytest.mark.parametrize(
+    ("name", "rows", "alive", "died"),
+    [
+        ("brats2017_survival_data.csv", 163, 0, 163),
+        ("brats2018_survival_data.csv", 163, 0, 163),
+        ("brats2019_survival_data.csv", 259, 2, 210),
+        ("brats2020_survival_info.csv", 236, 1, 235),
+        ("brats2020_survival_evaluation_testing.csv", 166, 0, 0),
+    ],
+)
+def test_the_real_tables_of_every_year_are_read(name: str, rows: int, alive: int, died: int, real_data: Path) -> None:
+    parsed = parse_survival(read_csv(real_data / "tables" / name, made_by="BraTS"), name=name)
+
+    assert len(parsed) == rows
+    assert parsed["event"].value_counts().reindex([0, 1], fill_value=0).tolist() == [alive, died]
+
+
+def test_the_groups_of_the_real_patients_with_gross_total_resection(real_data: Path) -> None:
+    name = "brats2020_survival_features_derived.csv"
+    features = features_from_table(read_csv(real_data / "tables" / name, made_by="BraTS"), name=name)
+
+    scored = features[(features["event"] == 1) & (features["resection"] == "GTR")]
+
+    # From the README of the data: 42/30/46 at 300/450 days.
+    counts = scored["survival_days"].map(lambda days: survival_group(days, LIMITS)).value_counts()
+    assert counts.to_dict() == {"short": 42, "mid": 30, "long": 46}

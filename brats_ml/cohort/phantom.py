@@ -33,6 +33,7 @@ VENTRICLE_SEMI_AXES = (0.065, 0.25, 0.12)
 
 LOWER_GRADE_EVERY = 10  # patients, the fifth first
 ALIVE_EVERY = 20  # patients, the fourth first
+MEDIAN_SURVIVAL_DAYS = 355  # between the limits of the challenge's groups, so that each of them is well filled
 RESECTIONS = {"GTR": 0.6, "STR": 0.1, "NA": 0.3}
 
 
@@ -160,8 +161,8 @@ def _name_mapping(patient: str, grade: str) -> dict[str, str]:
 def _survival_info(rng: np.random.Generator, index: int, patient: str, ratios: dict[str, float]) -> dict[str, str]:
     """Return a survival row: the older the patient and the larger the tumour, the shorter the life, give or take."""
     age_years = float(np.clip(rng.normal(60, 12), 19, 88))
-    burden = (age_years - 60) / 12 + (ratios["ET"] - 0.02) / 0.012 + (ratios["NCR"] - 0.01) / 0.02
-    survival_days = round(float(np.exp(np.log(370) - 0.3 * burden + rng.normal(0, 0.12))))
+    burden = (age_years - 60) / 12 + (ratios["ET"] - 0.0175) / 0.012 + (ratios["NCR"] - 0.0065) / 0.02
+    survival_days = round(MEDIAN_SURVIVAL_DAYS * float(np.exp(-0.35 * burden + rng.normal(0, 0.27))))
     alive = index % ALIVE_EVERY == 3
     return {
         "Brats20ID": patient,

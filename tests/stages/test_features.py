@@ -1,0 +1,203 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brats_ml.adapters import nifti
+from brats_ml.adapters.arrays import PreprocessedCase, read_case, write_case
+from brats_ml.adapters.files import read_csv, write_json
+from brats_ml.cohort.cases import MODALITIES, find_cases
+from brats_ml.cohort.labels import SCHEMES
+from brats_ml.config import Params
+from brats_ml.errors import CaseError, ConfigError, MissingInputError
+from brats_ml.stages import features, preprocess
+from brats_ml.survival.features import FEATURES
+from brats_ml.workspace import Workspace
+
+COLUMNS = ["patient", "case_id", *FEATURES, "resection", "survival_days", "event"]
+READY = """Brats20ID,Age,Survival_days,Extent_of_Resection,NCR_NET_ratio,ED_ratio,ET_ratio
+BraTS20_Training_001,99.0,9,GTR,0.5,0.25,0.125
+BraTS20_Training_900,61.5,ALIVE (361 days later),NA,0.5,0.25,0.125
+"""
+
+
+def validated(ws: Workspace, params: Params) -> list[dict[str, Any]]:
+    """Write the manifest of the whole cohort and preprocess it."""
+    cases = find_cases(path.relative_to(ws.raw).as_posix() for path in ws.raw.rglob("*.nii.gz"))
+    records = [
+        case.to_dict() | {"grid": nifti.read_grid(ws.raw / case.images["flair"]).to_dict(), "digest": ""}
+        for case in cases
+    ]
+    write_json(ws.manifest, {"cases": records})
+    preprocess.run(ws, params)
+    return records
+
+
+def measured(ws: Workspace, params: Params, masks: str) -> pd.DataFrame:
+    features.run(ws, params, masks=masks)
+    return read_csv(ws.features(masks), made_by="the test")
+
+
+def predict(ws: Workspace, params: Params, record: dict[str, Any], labels: np.ndarray) -> None:
+    """Write a full canonical label map as the evaluation writes predictions."""
+    folder = ws.evaluation("test", params.features.predicted_by)
+    grid = nifti.Grid.from_dict(record["grid"])
+    stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(labels))
+    nifti.write_volume(folder / f"masks/{record['case_id']}.nii.gz", stored, grid)
+    write_json(folder / "summary.json", {"verdict": "evaluated", "cases": 1, "mean": {}})
+
+
+def test_reference_ratios_are_those_of_the_volumes_as_acquired(workspace: Workspace, params: Params) -> None:
+    records = validated(workspace, params)
+
+    table = measured(workspace, params, "reference").set_index("case_id")
+
+    assert sorted(table.index) == [record["case_id"] for record in records]
+    for record in records:
+        stored, _ = nifti.read_volume(workspace.raw / record["label"])
+        t1, _ = nifti.read_volume(workspace.raw / record["images"]["t1"])
+        expected = [(stored == value).sum() / (t1 != 0).sum() for value in (1, 2, 4)]
+        np.testing.assert_allclose(
+            table.loc[record["case_id"], ["ncr_ratio", "ed_ratio", "et_ratio"]].tolist(), expected
+        )
+
+
+def test_patients_carry_their_clinical_row_and_those_without_one_stay(workspace: Workspace, params: Params) -> None:
+    validated(workspace, params)
+    clinical = pd.read_csv(workspace.tables / "survival_info.csv", dtype=str).set_index("Brats20ID")
+
+    table = measured(workspace, params, "reference")
+
+    assert list(table.columns) == COLUMNS
+    unknown = table[~table["patient"].isin(clinical.index)]
+    assert len(unknown) == 1
+    assert unknown[["age_years", "survival_days", "event"]].isna().all(axis=None)
+    known = table[table["patient"].isin(clinical.index)]
+    assert known["age_years"].tolist() == clinical["Age"].astype(float).loc[known["patient"]].tolist()
+
+
+def test_event_is_one_for_death_and_zero_for_who_was_alive_when_last_seen(workspace: Workspace, params: Params) -> None:
+    validated(workspace, params)
+    (workspace.tables / "survival_info.csv").write_text(
+        "Brats20ID,Age,Survival_days,Extent_of_Resection\n"
+        "BraTS20_Training_001,60.5,289,GTR\n"
+        "BraTS20_Training_002,50.0,ALIVE (361 days later),NA\n"
+    )
+
+    features.run(workspace, params, masks="reference")
+
+    lines = workspace.features("reference").read_text().splitlines()
+    assert lines[1].endswith(",GTR,289.0,1")
+    assert lines[2].endswith(",NA,361.0,0")
+    assert lines[3].endswith(",,,")
+
+
+def test_a_ready_made_table_adds_patients_and_gives_way_to_images(workspace: Workspace, params: Params) -> None:
+    validated(workspace, params)
+    before = measured(workspace, params, "reference")
+    (workspace.tables / "survival_features.csv").write_text(READY)
+
+    after = measured(workspace, params, "reference")
+
+    pd.testing.assert_frame_equal(after[after["patient"] != "BraTS20_Training_900"], before)
+    added = after.set_index("patient").loc["BraTS20_Training_900"]
+    assert added[["ncr_ratio", "ed_ratio", "et_ratio", "event"]].tolist() == [0.5, 0.25, 0.125, 0]
+
+
+def test_a_ready_made_table_alone_is_an_ordinary_cohort(tmp_path: Path, params: Params) -> None:
+    ws = Workspace(tmp_path)
+    write_json(ws.manifest, {"cases": []})
+    ws.tables.mkdir(parents=True)
+    (ws.tables / "survival_features.csv").write_text(READY)
+
+    assert measured(ws, params, "reference")["patient"].tolist() == ["BraTS20_Training_001", "BraTS20_Training_900"]
+
+
+def test_cases_without_a_reference_label_map_have_no_reference_row(workspace: Workspace, params: Params) -> None:
+    next(workspace.raw.glob("*_001/*_seg.nii.gz")).unlink()
+    validated(workspace, params)
+
+    assert "BraTS20_Training_001" not in measured(workspace, params, "reference")["patient"].tolist()
+
+
+def test_a_prediction_equal_to_the_reference_has_its_features(workspace: Workspace, params: Params) -> None:
+    record = validated(workspace, params)[2]
+    stored, grid = nifti.read_volume(workspace.raw / record["label"])
+    predict(workspace, params, record, SCHEMES[record["scheme"]].to_canonical(grid.to_canonical(stored)))
+
+    predicted = measured(workspace, params, "predicted")
+
+    reference = measured(workspace, params, "reference")
+    expected = reference[reference["case_id"] == record["case_id"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(predicted, expected, check_dtype=False)
+
+
+def test_ready_made_features_are_not_taken_for_predicted_ones(workspace: Workspace, params: Params) -> None:
+    record = validated(workspace, params)[0]
+    (workspace.tables / "survival_features.csv").write_text(READY)
+    predict(workspace, params, record, np.zeros(record["grid"]["shape"], dtype=np.uint8))
+
+    assert measured(workspace, params, "predicted")["patient"].tolist() == ["BraTS20_Training_001"]
+
+
+def test_without_predictions_there_are_columns_and_no_row(workspace: Workspace, params: Params) -> None:
+    validated(workspace, params)
+    summary = {"verdict": "not evaluated: no model was trained", "cases": 0, "mean": {}}
+    write_json(workspace.evaluation("test", params.features.predicted_by) / "summary.json", summary)
+
+    table = measured(workspace, params, "predicted")
+
+    assert list(table.columns) == COLUMNS
+    assert table.empty
+
+
+def test_equal_input_gives_equal_bytes(workspace: Workspace, params: Params) -> None:
+    validated(workspace, params)
+    features.run(workspace, params, masks="reference")
+    first = workspace.features("reference").read_bytes()
+
+    features.run(workspace, params, masks="reference")
+
+    assert workspace.features("reference").read_bytes() == first
+
+
+def test_masks_that_nobody_knows_are_refused(workspace: Workspace, params: Params) -> None:
+    with pytest.raises(ConfigError, match="masks drawn are not known; known are: reference, predicted"):
+        features.run(workspace, params, masks="drawn")
+
+
+def test_a_missing_evaluation_names_the_command_that_makes_it(workspace: Workspace, params: Params) -> None:
+    validated(workspace, params)
+
+    with pytest.raises(MissingInputError, match=f"brats evaluate --recipe {params.features.predicted_by}"):
+        features.run(workspace, params, masks="predicted")
+
+
+def test_a_case_without_brain_is_named(workspace: Workspace, params: Params) -> None:
+    record = validated(workspace, params)[0]
+    path = workspace.preprocessed / f"{record['case_id']}.npz"
+    case = read_case(path)
+    case.image[MODALITIES.index("t1")] = 0
+    write_case(path, PreprocessedCase(case.image, case.label, case.start, case.full_shape))
+
+    with pytest.raises(CaseError, match=f"case {record['case_id']}: the T1 volume"):
+        features.run(workspace, params, masks="reference")
+
+
+def test_the_real_case_001_has_the_ratios_of_the_derived_table(tmp_path: Path, params: Params, real_data: Path) -> None:
+    name = "BraTS20_Training_001"
+    ws = Workspace(tmp_path)
+    ws.raw.mkdir(parents=True)
+    (ws.raw / name).symlink_to(next(real_data.rglob(f"{name}/{name}_t1.nii*")).parent)
+    cases = find_cases(path.relative_to(ws.raw).as_posix() for path in (ws.raw / name).iterdir())
+    write_json(ws.manifest, {"cases": [case.to_dict() for case in cases]})
+    ws.tables.mkdir()
+    preprocess.run(ws, params)
+
+    (row,) = measured(ws, params, "reference").to_dict("records")
+
+    derived = pd.read_csv(real_data / "tables/brats2020_survival_features_derived.csv", index_col="Brats20ID")
+    expected = derived.loc[name, ["NCR_NET_ratio", "ED_ratio", "ET_ratio"]].tolist()
+    assert [row["ncr_ratio"], row["ed_ratio"], row["et_ratio"]] == expected

@@ -49,7 +49,7 @@ class CommandOperator(BaseOperator):  # type: ignore[misc]  # mypy does not foll
             lines.append(line)
         status = self._child.wait()
         if status:
-            raise AirflowException(_sentence(lines) or f"{' '.join(self.command)} ended with status {status}")
+            raise AirflowException(f"ended with status {status}: {_sentence(lines)}")
 
     def on_kill(self) -> None:
         """End the command and everything it started."""
@@ -57,13 +57,13 @@ class CommandOperator(BaseOperator):  # type: ignore[misc]  # mypy does not foll
             self._child.end(grace_s=GRACE_S)
 
 
-def _sentence(lines: list[str]) -> str | None:
-    """Return the last thing that brats said of its failure, else that DVC said."""
+def _sentence(lines: list[str]) -> str:
+    """Return the last thing that brats said of its failure, else that DVC said, else that anyone said."""
     for speaker in ("brats: ", "ERROR: "):
         for line in reversed(lines):
             if line.startswith(speaker):
                 return line
-    return None
+    return next((line for line in reversed(lines) if line), "it said nothing")
 
 
 class Checkout:

@@ -18,7 +18,7 @@ from brats_ml.orchestration.processes import end_marked, marked
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
-    "phantom.cases=36",
+    "phantom.cases=24",
     "phantom.shape=[32, 32, 32]",
     "recipes.seed_mini.size=16",
     "recipes.seed_mini.filters=[4, 8]",
@@ -73,8 +73,10 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     root = tmp_path_factory.mktemp("checkout").resolve()
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    for name in filter(None, tracked.stdout.split("\0")):
+    # The files as they stand, committed or not.
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(listing, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "copy"]):

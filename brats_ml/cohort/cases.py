@@ -21,11 +21,16 @@ class Naming:
 
     def role(self, case_id: str, filename: str) -> str | None:
         """Return the modality that `filename` holds for `case_id`, `seg`, or None if it is neither."""
+        if (case_id, filename.removesuffix(".gz")) in MISNAMED_LABEL_MAPS:
+            return "seg"
         for role, suffix in self.suffixes.items():
             if filename in (f"{case_id}{suffix}.nii.gz", f"{case_id}{suffix}.nii"):
                 return role
         return None
 
+
+# As published in the training data of 2020.
+MISNAMED_LABEL_MAPS = {("BraTS20_Training_355", "W39_1998.09.19_Segm.nii")}
 
 NAMINGS = (
     Naming(

@@ -75,18 +75,8 @@ def rules(*, spacing_mm: float, spacing_tolerance: float, minimum_size: int, max
     return (
         Rule("present", None, "{modality} is missing"),
         Rule("readable", None, "{modality} cannot be read: {error}"),
-        *(
-            Rule(f"shape_{a}", size, f"{{modality}} has {{shape_{a}}} voxels along {a}, not {{low}} to {{high}}")
-            for a in AXES
-        ),
-        *(
-            Rule(
-                f"spacing_{a}",
-                spacing,
-                f"{{modality}} has voxels of {{spacing_{a}:g}} mm along {a}, not {{low:g}} to {{high:g}} mm",
-            )
-            for a in AXES
-        ),
+        *(Rule(f"shape_{axis}", size, _outside(f"{{shape_{axis}}} voxels", axis)) for axis in AXES),
+        *(Rule(f"spacing_{axis}", spacing, _outside(f"voxels of {{spacing_{axis}:g}} mm", axis)) for axis in AXES),
         Rule("same_grid", None, "{modality} lies on another grid than the other volumes of the case"),
         Rule("finite", None, "{modality} holds values that are not finite"),
         Rule("has_brain", None, "{modality} is zero everywhere"),
@@ -134,6 +124,10 @@ def findings(rows: Iterable[Mapping[str, Any]], checks: Iterable[Rule]) -> list[
 
 def _outside(axis: str, what: str, unit: str) -> str:
     return f"{{modality}} has {{{what}_{axis}:g}} {unit} along {axis}, not {{low:g}} to {{high:g}}"
+
+
+def _outside(found: str, axis: str) -> str:
+    return f"{{modality}} has {found} along {axis}, not {{low:g}} to {{high:g}}"
 
 
 def _range(finite: NDArray[Any]) -> Row:

@@ -61,14 +61,14 @@ def _entry(folder: Path, path: Path) -> dict[str, Any]:
 
 def _cases(folder: Path) -> list[Case]:
     """Return the cases below a folder, links followed, since cohorts are often folders of links."""
-    walk = os.walk(folder, followlinks=True)
-    found = (Path(parent, name).relative_to(folder).as_posix() for parent, _, names in walk for name in names)
-    cases = find_cases(found)
-    for case in cases:
-        homes = sorted({str(Path(file).parent) for file in (*case.images.values(), case.label) if file})
-        if len(homes) > 1:
-            raise CaseError(case.case_id, f"lies in {' and in '.join(homes)} of {folder}; keep one of them")
-    return cases
+    found: dict[str, Case] = {}
+    for parent, _, names in os.walk(folder, followlinks=True):
+        home = Path(parent).relative_to(folder)
+        for case in find_cases((home / name).as_posix() for name in names):
+            if case.case_id in found:
+                raise CaseError(case.case_id, f"lies twice in {folder}, once of them in {home}; keep one of them")
+            found[case.case_id] = case
+    return list(found.values())
 
 
 def _tables(folder: Path) -> list[Path]:

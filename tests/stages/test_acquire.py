@@ -1,0 +1,117 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_ml.adapters.files import digest_tree
+from brats_ml.cohort.cases import find_cases
+from brats_ml.config import Params
+from brats_ml.errors import MissingInputError, TableError
+from brats_ml.stages import acquire, source
+from brats_ml.stages.report import Report
+from brats_ml.workspace import Workspace
+
+MakeParams = Callable[[dict[str, Any]], Params]
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def acquired(ws: Workspace, params: Params) -> Report:
+    source.run(ws, params)
+    return acquire.run(ws, params)
+
+
+def test_phantoms_are_written_in_the_layout_and_headers_of_brats_2020(ws: Workspace, params: Params) -> None:
+    report = acquired(ws, params)
+
+    cases = find_cases(path.relative_to(ws.raw).as_posix() for path in ws.raw.rglob("*"))
+    assert [case.case_id for case in cases] == [f"BraTS20_Training_00{number}" for number in range(1, 7)]
+    assert all(not case.missing and case.label for case in cases)
+    image, label = (
+        nib.load(ws.raw / f"BraTS20_Training_001/BraTS20_Training_001_{role}.nii.gz") for role in ("t1", "seg")
+    )
+    assert (image.get_data_dtype(), label.get_data_dtype()) == (np.int16, np.uint8)
+    assert nib.aff2axcodes(image.affine) == ("L", "P", "S")
+    assert str(report) == "acquire: 6 cases, 2 tables"
+
+
+def test_the_first_patients_do_not_depend_on_how_many_there_are(tmp_path: Path, make_params: MakeParams) -> None:
+    few, many = Workspace(tmp_path / "few"), Workspace(tmp_path / "many")
+    acquired(few, make_params({"phantom.cases": 2}))
+    acquired(many, make_params({"phantom.cases": 4}))
+
+    for case in ("BraTS20_Training_001", "BraTS20_Training_002"):
+        assert digest_tree(few.raw / case) == digest_tree(many.raw / case)
+    assert (many.tables / "survival_info.csv").read_text().startswith((few.tables / "survival_info.csv").read_text())
+
+
+def test_the_same_seed_gives_the_same_bytes(ws: Workspace, params: Params, cohort: Path) -> None:
+    acquired(ws, params)
+
+    assert digest_tree(ws.raw / "BraTS20_Training_003") == digest_tree(cohort / "BraTS20_Training_003")
+    assert (ws.tables / "survival_info.csv").read_bytes() == (cohort / "survival_info.csv").read_bytes()
+
+
+def test_a_folder_is_copied_unchanged_and_never_linked(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
+    acquired(ws, make_params({"acquire.source": str(cohort)}))
+
+    for path in (path for path in cohort.rglob("*") if path.is_file()):
+        copy = ws.tables / path.name if path.suffix == ".csv" else ws.raw / path.relative_to(cohort)
+        assert copy.read_bytes() == path.read_bytes()
+        assert copy.stat().st_ino != path.stat().st_ino
+
+
+def test_cases_below_hgg_and_lgg_are_laid_side_by_side(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
+    for grade, case in (("HGG", "BraTS20_Training_001"), ("LGG", "BraTS20_Training_005")):
+        (ws.root / "BraTS" / grade).mkdir(parents=True)
+        (ws.root / "BraTS" / grade / case).symlink_to(cohort / case)
+
+    acquired(ws, make_params({"acquire.source": "BraTS"}))
+
+    assert sorted(path.name for path in ws.raw.iterdir()) == ["BraTS20_Training_001", "BraTS20_Training_005"]
+
+
+def test_ready_made_features_come_under_one_name(ws: Workspace, params: Params, make_params: MakeParams) -> None:
+    (ws.root / "mine.csv").write_text("Brats20ID,Age\n")
+
+    acquired(ws, make_params({"survival.features_from": "mine.csv"}))
+
+    assert (ws.tables / "survival_features.csv").read_text() == "Brats20ID,Age\n"
+
+
+def test_tables_alone_leave_an_empty_folder_of_cases(ws: Workspace, make_params: MakeParams) -> None:
+    (ws.root / "tables").mkdir()
+    (ws.root / "tables/survival_info.csv").write_text("Brats20ID,Age\n")
+
+    report = acquired(ws, make_params({"acquire.source": "tables"}))
+
+    assert list(ws.raw.iterdir()) == []
+    assert str(report) == "acquire: 0 cases, 1 tables"
+
+
+@pytest.mark.parametrize("how", ["grown", "gone"])
+def test_a_source_that_changed_since_it_was_listed_is_refused_and_nothing_is_left(
+    how: str, ws: Workspace, make_params: MakeParams
+) -> None:
+    table = ws.root / "tables/survival_info.csv"
+    table.parent.mkdir()
+    table.write_text("Brats20ID,Age\n")
+    params = make_params({"acquire.source": "tables"})
+    source.run(ws, params)
+    table.write_text("Brats20ID,Age\na,50\n") if how == "grown" else table.unlink()
+
+    with pytest.raises(TableError, match="changed or vanished since the source was listed; run `brats source` again"):
+        acquire.run(ws, params)
+
+    assert [path.name for path in (ws.root / "data").iterdir()] == ["listing.json"]
+
+
+def test_without_a_listing_the_stage_before_is_named(ws: Workspace, params: Params) -> None:
+    with pytest.raises(MissingInputError, match="run `brats source` first"):
+        acquire.run(ws, params)

@@ -1,0 +1,148 @@
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brats_ml.config import Params
+from brats_ml.errors import CaseError, EmptyCohortError, MissingInputError, TableError
+from brats_ml.stages import source
+from brats_ml.workspace import Workspace
+
+MakeParams = Callable[[dict[str, Any]], Params]
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def listing(ws: Workspace, params: Params) -> dict[str, Any]:
+    source.run(ws, params)
+    return json.loads(ws.listing.read_text())
+
+
+def test_the_phantom_is_listed_by_its_parameters(ws: Workspace, params: Params) -> None:
+    report = source.run(ws, params)
+
+    assert json.loads(ws.listing.read_text()) == {
+        "source": "phantom",
+        "files": [],
+        "tables": [],
+        "features": None,
+        "phantom": {"cases": 6, "shape": [32, 32, 32], "seed": 2020},
+    }
+    assert str(report) == "source: 6 phantom cases"
+
+
+def test_a_folder_is_listed_by_the_volumes_of_its_cases_and_its_tables(
+    ws: Workspace, cohort: Path, make_params: MakeParams
+) -> None:
+    found = listing(ws, make_params({"acquire.source": str(cohort)}))
+
+    paths = [entry["path"] for entry in found["files"]]
+    assert len(paths) == 6 * 5
+    assert paths == sorted(paths)
+    assert [entry["path"] for entry in found["tables"]] == ["name_mapping.csv", "survival_info.csv"]
+    first = (cohort / paths[0]).stat()
+    assert found["files"][0] == {"path": paths[0], "bytes": first.st_size, "mtime_ns": first.st_mtime_ns}
+    assert found["phantom"] is None
+
+
+def test_a_relative_source_starts_at_the_workspace(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
+    relative = os.path.relpath(cohort, ws.root)
+
+    found = listing(ws, make_params({"acquire.source": relative}))
+
+    assert found["source"] == relative
+    assert len(found["files"]) == 30
+
+
+def test_cases_and_tables_are_found_below_hgg_and_lgg_and_through_links(
+    ws: Workspace, cohort: Path, make_params: MakeParams
+) -> None:
+    folder = ws.root / "BraTS"
+    (folder / "HGG").mkdir(parents=True)
+    (folder / "LGG").mkdir()
+    shutil.copy(cohort / "survival_info.csv", folder / "HGG/survival_data.csv")
+    (folder / "HGG/BraTS20_Training_001").symlink_to(cohort / "BraTS20_Training_001")
+    shutil.copytree(cohort / "BraTS20_Training_005", folder / "LGG/BraTS20_Training_005")
+
+    found = listing(ws, make_params({"acquire.source": "BraTS"}))
+
+    assert {Path(entry["path"]).parent.as_posix() for entry in found["files"]} == {
+        "HGG/BraTS20_Training_001",
+        "LGG/BraTS20_Training_005",
+    }
+    assert [entry["path"] for entry in found["tables"]] == ["HGG/survival_data.csv"]
+
+
+def test_a_new_case_changes_the_listing_and_nothing_else_does(
+    ws: Workspace, cohort: Path, make_params: MakeParams
+) -> None:
+    folder = ws.root / "growing"
+    shutil.copytree(cohort / "BraTS20_Training_001", folder / "BraTS20_Training_001")
+    params = make_params({"acquire.source": "growing"})
+
+    before, again = listing(ws, params), listing(ws, params)
+    shutil.copytree(cohort / "BraTS20_Training_002", folder / "BraTS20_Training_002")
+
+    assert before == again
+    assert len(listing(ws, params)["files"]) == 10
+
+
+def test_ready_made_features_are_listed_apart_and_suffice(ws: Workspace, make_params: MakeParams) -> None:
+    (ws.root / "features.csv").write_text("Brats20ID,Age\n")
+    (ws.root / "empty").mkdir()
+
+    found = listing(ws, make_params({"acquire.source": "empty", "survival.features_from": "features.csv"}))
+
+    assert (found["features"]["path"], found["features"]["bytes"]) == ("features.csv", 14)
+    assert (found["files"], found["tables"]) == ([], [])
+
+
+def test_a_folder_of_tables_alone_is_a_cohort(ws: Workspace, make_params: MakeParams) -> None:
+    (ws.root / "tables").mkdir()
+    (ws.root / "tables/survival_info.csv").write_text("Brats20ID,Age\n")
+
+    found = listing(ws, make_params({"acquire.source": "tables"}))
+
+    assert len(found["tables"]) == 1
+
+
+def test_a_missing_source_is_named(ws: Workspace, make_params: MakeParams) -> None:
+    with pytest.raises(MissingInputError, match=r"nowhere does not exist: correct acquire\.source in params\.yaml"):
+        source.run(ws, make_params({"acquire.source": "nowhere"}))
+
+
+def test_a_missing_table_of_features_is_named(ws: Workspace, make_params: MakeParams) -> None:
+    with pytest.raises(MissingInputError, match=r"correct survival\.features_from in params\.yaml"):
+        source.run(ws, make_params({"survival.features_from": "nowhere.csv"}))
+
+
+def test_a_source_without_case_or_table_is_refused(ws: Workspace, make_params: MakeParams) -> None:
+    (ws.root / "empty").mkdir()
+    (ws.root / "empty/readme.txt").touch()
+
+    with pytest.raises(EmptyCohortError, match="empty holds no case in a BraTS naming and no table"):
+        source.run(ws, make_params({"acquire.source": "empty"}))
+
+
+def test_one_case_in_two_folders_is_refused(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
+    for grade in ("HGG", "LGG"):
+        shutil.copytree(cohort / "BraTS20_Training_001", ws.root / "double" / grade / "BraTS20_Training_001")
+
+    with pytest.raises(CaseError, match="case BraTS20_Training_001: lies twice in .*double"):
+        source.run(ws, make_params({"acquire.source": "double"}))
+
+
+def test_two_tables_of_one_name_are_refused(ws: Workspace, make_params: MakeParams) -> None:
+    for folder in (ws.root / "double", ws.root / "double/HGG"):
+        folder.mkdir()
+        (folder / "survival_data.csv").touch()
+
+    with pytest.raises(TableError, match=r"holds 2 tables named survival_data\.csv"):
+        source.run(ws, make_params({"acquire.source": "double"}))

@@ -122,10 +122,6 @@ def findings(rows: Iterable[Mapping[str, Any]], checks: Iterable[Rule]) -> list[
     return [check.finding(row) for row in found for check in checks if not check.keeps(row)]
 
 
-def _outside(axis: str, what: str, unit: str) -> str:
-    return f"{{modality}} has {{{what}_{axis}:g}} {unit} along {axis}, not {{low:g}} to {{high:g}}"
-
-
 def _outside(found: str, axis: str) -> str:
     return f"{{modality}} has {found} along {axis}, not {{low:g}} to {{high:g}}"
 

@@ -1,0 +1,134 @@
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brats_ml.adapters.files import write_json
+from brats_ml.cohort.splits import PARTS
+from brats_ml.config import Params
+from brats_ml.errors import EmptyCohortError, MissingInputError, TableError
+from brats_ml.stages import split
+from brats_ml.workspace import Workspace
+
+HEADER = "Brats20ID,Age,Survival_days,Extent_of_Resection\n"
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    ws = Workspace(tmp_path)
+    ws.tables.mkdir(parents=True)
+    return ws
+
+
+def with_images(ws: Workspace, count: int) -> None:
+    write_json(ws.manifest, {"cases": [{"patient": f"image{number}"} for number in range(count)]})
+
+
+def with_rows(ws: Workspace, *, file: str = "survival_info.csv", **survival: object) -> None:
+    rows = [f"{patient},60,{days},GTR\n" for patient, days in survival.items()]
+    (ws.tables / file).write_text(HEADER + "".join(rows))
+
+
+def parts(ws: Workspace, params: Params) -> dict[str, str]:
+    split.run(ws, params)
+    patients: dict[str, str] = json.loads(ws.splits.read_text())["patients"]
+    return patients
+
+
+def test_six_patients_with_images_are_split_4_1_1(ws: Workspace, params: Params) -> None:
+    with_images(ws, 6)
+
+    report = split.run(ws, params)
+
+    assert str(report) == "split: 4 train, 1 validation, 1 test; 6 new"
+
+
+def test_patients_of_the_tables_alone_get_shares_of_their_own(ws: Workspace, params: Params) -> None:
+    with_images(ws, 5)
+    with_rows(ws, **{f"table{number}": 100 for number in range(10)}, image0=100)
+
+    found = parts(ws, params)
+
+    for group, expected in (("image", (3, 1, 1)), ("table", (6, 2, 2))):
+        counts = Counter(part for patient, part in found.items() if patient.startswith(group))
+        assert (counts["train"], counts["validation"], counts["test"]) == expected
+
+
+def test_every_part_has_every_survival_group(ws: Workspace, params: Params) -> None:
+    with_images(ws, 0)
+    days = {"short": 299, "mid": 300, "long": 451, "alive": "ALIVE (361 days later)"}
+    with_rows(ws, **{f"{group}{number}": value for group, value in days.items() for number in range(5)})
+
+    counts = Counter((patient[:-1], part) for patient, part in parts(ws, params).items())
+
+    assert all(counts[group, part] == (3 if part == "train" else 1) for group in days for part in PARTS)
+
+
+def test_ready_made_features_bring_patients_too(ws: Workspace, params: Params) -> None:
+    with_images(ws, 0)
+    with_rows(ws, file="survival_features.csv", a=1, b=2, c=3)
+
+    assert set(parts(ws, params)) == {"a", "b", "c"}
+
+
+def test_a_grown_cohort_extends_the_split_and_nobody_moves(ws: Workspace, params: Params) -> None:
+    with_images(ws, 6)
+    with_rows(ws, a=100, b=400, c=500)
+    before = parts(ws, params)
+    with_images(ws, 9)
+    with_rows(ws, a=100, b=400, c=500, d=600)
+
+    after = parts(ws, params)
+
+    assert before.items() <= after.items()
+    assert after.keys() - before.keys() == {"image6", "image7", "image8", "d"}
+
+
+def test_the_same_cohort_leaves_the_same_bytes(ws: Workspace, params: Params) -> None:
+    with_images(ws, 6)
+    split.run(ws, params)
+    before = ws.splits.read_bytes()
+
+    report = split.run(ws, params)
+
+    assert ws.splits.read_bytes() == before
+    assert str(report).endswith("; 0 new")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_patients_with_images_are_too_few(count: int, ws: Workspace, params: Params) -> None:
+    with_images(ws, count)
+
+    with pytest.raises(EmptyCohortError, match=f"needs at least 3 patients with valid images, found {count}"):
+        split.run(ws, params)
+
+
+def test_nobody_at_all_is_refused(ws: Workspace, params: Params) -> None:
+    with_images(ws, 0)
+
+    with pytest.raises(EmptyCohortError, match="no patient to split"):
+        split.run(ws, params)
+
+
+def test_an_impossible_row_is_named_with_its_table(ws: Workspace, params: Params) -> None:
+    with_images(ws, 3)
+    with_rows(ws, a=-5)
+
+    with pytest.raises(TableError, match=r"survival_info\.csv: row of a: Survival_days -5\.0 is impossible"):
+        split.run(ws, params)
+
+
+def test_without_a_manifest_the_stage_before_is_named(ws: Workspace, params: Params) -> None:
+    with pytest.raises(MissingInputError, match="run `brats validate` first"):
+        split.run(ws, params)
+
+
+def test_the_shares_are_those_of_the_parameters(ws: Workspace, make_params: Callable[[dict[str, Any]], Params]) -> None:
+    with_images(ws, 10)
+
+    counts = Counter(parts(ws, make_params({"split.validation": 0.3, "split.test": 0.4})).values())
+
+    assert counts == {"train": 3, "validation": 3, "test": 4}

@@ -27,8 +27,7 @@ def run(ws: Workspace, params: Params) -> Report:
     source, features = params.acquire.source, params.survival.features_from
     listing: dict[str, Any] = {"source": source, "files": [], "tables": [], "features": None, "phantom": None}
     if features is not None:
-        listing["features"] = _entry(ws.root, _existing(ws.root / features, "survival.features_from"))
-        listing["features"]["path"] = features
+        listing["features"] = _entry(_existing(ws.root / features, "survival.features_from"), features)
     if source == PHANTOM:
         listing["phantom"] = params.phantom.model_dump()
         found = f"{params.phantom.cases} phantom cases"
@@ -41,8 +40,8 @@ def run(ws: Workspace, params: Params) -> Report:
                 "set acquire.source in params.yaml to a folder that does"
             )
         volumes = sorted(file for case in cases for file in (*case.images.values(), case.label) if file)
-        listing["files"] = [_entry(folder, folder / file) for file in volumes]
-        listing["tables"] = [_entry(folder, table) for table in tables]
+        listing["files"] = [_entry(folder / file, file) for file in volumes]
+        listing["tables"] = [_entry(table, table.relative_to(folder).as_posix()) for table in tables]
         found = f"{len(cases)} cases, {len(volumes)} volumes, {len(tables)} tables"
     files.write_json(ws.listing, listing)
     return Report("source", f"{found} in {source}" if source != PHANTOM else found)
@@ -54,9 +53,9 @@ def _existing(path: Path, key: str) -> Path:
     return path
 
 
-def _entry(folder: Path, path: Path) -> dict[str, Any]:
+def _entry(path: Path, name: str) -> dict[str, Any]:
     state = path.stat()
-    return {"path": path.relative_to(folder).as_posix(), "bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
+    return {"path": name, "bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
 
 
 def _cases(folder: Path) -> list[Case]:

@@ -94,13 +94,17 @@ def test_a_new_case_changes_the_listing_and_nothing_else_does(
     assert len(listing(ws, params)["files"]) == 10
 
 
-def test_ready_made_features_are_listed_apart_and_suffice(ws: Workspace, make_params: MakeParams) -> None:
-    (ws.root / "features.csv").write_text("Brats20ID,Age\n")
+@pytest.mark.parametrize("absolute", [True, False])
+def test_ready_made_features_are_listed_apart_and_suffice(
+    absolute: bool, ws: Workspace, tmp_path_factory: pytest.TempPathFactory, make_params: MakeParams
+) -> None:
+    name = str(tmp_path_factory.mktemp("elsewhere") / "features.csv") if absolute else "features.csv"
+    (ws.root / name).write_text("Brats20ID,Age\n")
     (ws.root / "empty").mkdir()
 
-    found = listing(ws, make_params({"acquire.source": "empty", "survival.features_from": "features.csv"}))
+    found = listing(ws, make_params({"acquire.source": "empty", "survival.features_from": name}))
 
-    assert (found["features"]["path"], found["features"]["bytes"]) == ("features.csv", 14)
+    assert (found["features"]["path"], found["features"]["bytes"]) == (name, 14)
     assert (found["files"], found["tables"]) == ([], [])
 
 

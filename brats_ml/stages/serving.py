@@ -29,8 +29,7 @@ SURVIVAL_SIGNATURE = ModelSignature(
 def requirements() -> list[str]:
     """Return what an environment needs to load a registered model, at the versions that made it."""
     wanted = ("keras", "nibabel", "numpy", "pandas", "pydantic", "ruamel.yaml", "scikit-learn", "scipy", "skops")
-    installed = {found.name.lower().replace("_", "-") for found in distributions()}
-    backend = "tensorflow-cpu" if "tensorflow-cpu" in installed else "tensorflow"
+    backend = "tensorflow-cpu" if any(distributions(name="tensorflow-cpu")) else "tensorflow"
     return [f"{name}=={version(name)}" for name in (*wanted, backend)]
 
 

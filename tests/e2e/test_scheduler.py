@@ -26,6 +26,7 @@ TINY = [
     "survival.folds=2",
     "survival.repeats=1",
     "survival.minimum_patients=6",
+    "survival.limits_days=[280, 515]",
     "survival.grids.random_forest={n_estimators: [5], criterion: [gini]}",
     "survival.grids.svm={C: [1], kernel: [linear], degree: [3], gamma: [1]}",
     "survival.grids.knn={n_neighbors: [3], p: [2], weights: [uniform]}",

@@ -62,8 +62,13 @@ class Workspace:
 
     @property
     def splits(self) -> Path:
-        """Patient to train, validation or test."""
+        """Patient with images to train, validation or test."""
         return self.root / "data/splits.json"
+
+    @property
+    def table_splits(self) -> Path:
+        """The same for patients whom a table knows and no image shows; apart, since no network is trained on them."""
+        return self.root / "data/table_splits.json"
 
     def model(self, recipe: str) -> Path:
         """Folder of a recipe's model.keras, recipe.json, history.csv and verdict.json."""

@@ -94,6 +94,8 @@ def read_volume(path: Path) -> tuple[NDArray[Any], Grid]:
 def write_volume(path: Path, array: NDArray[Any], grid: Grid) -> None:
     """Write an array that is in stored orientation as `.nii.gz`, in the array's own type; equal input, equal bytes."""
     image = nib.Nifti1Image(array, grid.affine, dtype=array.dtype)
+    for set_form in (image.set_qform, image.set_sform):
+        set_form(grid.affine, code="scanner")  # as BraTS writes it
     image.header.set_xyzt_units("mm")
     with replacing(path) as temporary:
         nib.save(image, temporary)

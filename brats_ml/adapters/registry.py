@@ -64,6 +64,7 @@ class Registry:
         folder: Path,
         loader: str,
         signature: ModelSignature,
+        example: Any,
         requirements: list[str],
         tags: Mapping[str, str],
     ) -> Version:
@@ -76,6 +77,7 @@ class Registry:
             folder: Everything the model consists of; nothing in it is pickled.
             loader: Module with `_load_pyfunc`.
             signature: Of its input and output.
+            example: An input that fits the signature.
             requirements: Of an environment that can load it.
             tags: Set on the version.
         """
@@ -91,6 +93,7 @@ class Registry:
                 data_path=str(folder),
                 code_paths=[str(Path(__file__).parents[1])],
                 signature=signature,
+                input_example=example,
                 pip_requirements=requirements,
             )
         try:

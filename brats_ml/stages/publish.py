@@ -106,9 +106,19 @@ def _register(
     if run_id is None:
         return None
     served: dict[str, Any] = (
-        {"folder": ws.model(nominee), "signature": serving.SEGMENTATION_SIGNATURE, "tags": {"recipe": nominee}}
+        {
+            "folder": ws.model(nominee),
+            "signature": serving.SEGMENTATION_SIGNATURE,
+            "example": serving.SEGMENTATION_EXAMPLE,
+            "tags": {"recipe": nominee},
+        }
         if kind == "segmentation"
-        else {"folder": ws.survival(nominee), "signature": serving.SURVIVAL_SIGNATURE, "tags": {"estimator": nominee}}
+        else {
+            "folder": ws.survival(nominee),
+            "signature": serving.SURVIVAL_SIGNATURE,
+            "example": serving.SURVIVAL_EXAMPLE,
+            "tags": {"estimator": nominee},
+        }
     )
     served["tags"] |= _tags(ws, kind) | {"data": provenance.data_digest(ws.root) or ""}
     return registry.register(

@@ -20,10 +20,12 @@ SEGMENTATION_SIGNATURE = ModelSignature(
     inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1, -1, -1), "image")]),
     outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1), "labels")]),
 )
+SEGMENTATION_EXAMPLE = {"image": np.ones((len(MODALITIES), 8, 8, 2), dtype=np.float32)}
 SURVIVAL_SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.double, name) for name in FEATURES]),
     outputs=Schema([ColSpec(DataType.string, "group")]),
 )
+SURVIVAL_EXAMPLE = pd.DataFrame([{name: 60.0 if name == "age_years" else 0.02 for name in FEATURES}])
 
 
 def requirements() -> list[str]:

@@ -35,14 +35,32 @@ def run(ws: Workspace, params: Params) -> Report:
         raise EmptyCohortError("there is no patient to split: no valid case and no clinical table")
     held_out = {"validation": params.split.validation, "test": params.split.test}
     shares = {"train": 1 - sum(held_out.values()), **held_out}
-    parts = files.read_json(ws.splits, made_by="brats split")["patients"] if ws.splits.exists() else {}
-    known = len(parts)
+    before = read_parts(ws) if ws.splits.exists() else {}
+    parts = before
     for patients in (with_images, groups.keys() - with_images):
         strata = {patient: groups.get(patient, UNLABELLED) for patient in patients}
         parts = extend(parts, strata, shares=shares, seed=params.split.seed)
-    files.write_json(ws.splits, {"patients": parts})
+    imaged = {patient: part for patient, part in parts.items() if patient in with_images}
+    tabled = {patient: part for patient, part in parts.items() if patient not in with_images}
+    files.write_json(ws.splits, {"patients": imaged})
+    files.write_json(ws.table_splits, {"patients": tabled})
+    said = [f"{_line(imaged)} with images"] + ([f"{_line(tabled)} by table alone"] if tabled else [])
+    return Report("split", "; ".join((*said, f"{len(parts) - len(before)} new")))
+
+
+def read_parts(ws: Workspace) -> dict[str, str]:
+    """Return the part of every patient, with images or without.
+
+    Raises:
+        MissingInputError: The split was not made.
+    """
+    imaged, tabled = (files.read_json(path, made_by="brats split")["patients"] for path in (ws.splits, ws.table_splits))
+    return {**imaged, **tabled}
+
+
+def _line(parts: dict[str, str]) -> str:
     counts = Counter(parts.values())
-    return Report("split", ", ".join(f"{counts[part]} {part}" for part in PARTS) + f"; {len(parts) - known} new")
+    return " / ".join(f"{counts[part]} {part}" for part in PARTS)
 
 
 def _groups(ws: Workspace, limits_days: list[int]) -> dict[str, str]:

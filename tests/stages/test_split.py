@@ -1,4 +1,3 @@
-import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -34,8 +33,7 @@ def with_rows(ws: Workspace, *, file: str = "survival_info.csv", **survival: obj
 
 def parts(ws: Workspace, params: Params) -> dict[str, str]:
     split.run(ws, params)
-    patients: dict[str, str] = json.loads(ws.splits.read_text())["patients"]
-    return patients
+    return split.read_parts(ws)
 
 
 def test_six_patients_with_images_are_split_4_1_1(ws: Workspace, params: Params) -> None:
@@ -43,7 +41,7 @@ def test_six_patients_with_images_are_split_4_1_1(ws: Workspace, params: Params)
 
     report = split.run(ws, params)
 
-    assert str(report) == "split: 4 train, 1 validation, 1 test; 6 new"
+    assert str(report) == "split: 4 train / 1 validation / 1 test with images; 6 new"
 
 
 def test_patients_of_the_tables_alone_get_shares_of_their_own(ws: Workspace, params: Params) -> None:
@@ -132,3 +130,24 @@ def test_the_shares_are_those_of_the_parameters(ws: Workspace, make_params: Call
     counts = Counter(parts(ws, make_params({"split.validation": 0.3, "split.test": 0.4})).values())
 
     assert counts == {"train": 3, "validation": 3, "test": 4}
+
+
+def test_a_longer_table_leaves_the_split_of_the_images_as_it_was(ws: Workspace, params: Params) -> None:
+    """Whoever trains on images need not train again."""
+    with_images(ws, 6)
+    split.run(ws, params)
+    before = ws.splits.read_bytes()
+    with_rows(ws, a=100, b=400, c=500)
+
+    split.run(ws, params)
+
+    assert ws.splits.read_bytes() == before
+
+
+def test_a_patient_whose_images_arrive_later_keeps_the_part_the_table_gave(ws: Workspace, params: Params) -> None:
+    with_images(ws, 5)
+    with_rows(ws, **{f"image{number}": 100 for number in range(5, 15)})
+    before = parts(ws, params)
+    with_images(ws, 15)
+
+    assert parts(ws, params) == before

@@ -11,6 +11,7 @@ A scratch clone of the last commit runs brats_train on params.yaml as it stands.
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -39,6 +40,8 @@ sys.exit(status)
 
 
 def main() -> None:
+    # A benchmark that is ended by a signal ends its servers too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as folder:
         root = Path(folder).resolve() / "clone"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(root)], check=True)
@@ -88,9 +91,9 @@ def measure(root: Path, tasks: list[TaskState]) -> list[dict[str, Any]]:
     ended = {task.task_id.replace(".", "@"): task.ended for task in tasks}
     graph = Repo(str(root)).index.graph
     rows = []
-    for stage in sorted(graph, key=lambda stage: ended[stage.addressing]):
-        name = stage.addressing
-        waited_for = [needed.addressing for needed in graph.successors(stage)] or ["configure"]
+    for stage in sorted(graph, key=lambda stage: ended[stage.name]):
+        name = stage.name
+        waited_for = [needed.name for needed in graph.successors(stage)] or ["configure"]
         ready: datetime = max(ended[needed] for needed in waited_for)
         task_s = (ended[name] - ready).total_seconds()
         rows.append({"stage": name, "own_s": own_s[name], "task_s": task_s, "overhead_s": task_s - own_s[name]})

@@ -1,6 +1,7 @@
 """The whole pipeline under the local scheduler, watched to its end."""
 
 import csv
+import signal
 import subprocess
 import sys
 import time
@@ -36,6 +37,8 @@ def run(root: Path) -> None:
     """
     console = Console()
     ran_before = servers.running(root) is not None
+    # Python ends at once on this signal otherwise, and would leave the servers running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("brats: ended by a signal"))
     try:
         settings = servers.up(root)
         subprocess.run([sys.executable, "-m", "brats_ml", "inbox", "--root", str(root)], check=True)

@@ -36,7 +36,7 @@ def up(root: Path) -> Settings:
         try:
             _start(settings, missing, processes, console)
             _wait(settings, processes, set(missing), console)
-        except (ServiceError, KeyboardInterrupt):
+        except BaseException:
             end_marked(root)
             raise
         client = AirflowClient(settings.airflow_url, user=USER, password=settings.password)

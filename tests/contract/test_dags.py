@@ -41,8 +41,8 @@ INDEX = """
 import json, sys
 from dvc.repo import Repo
 graph = Repo(sys.argv[1]).index.graph
-print(json.dumps({stage.addressing: {
-    "upstream": sorted(needed.addressing for needed in graph.successors(stage)),
+print(json.dumps({stage.name: {
+    "upstream": sorted(needed.name for needed in graph.successors(stage)),
     **stage.meta["airflow"],
 } for stage in graph}))
 """

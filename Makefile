@@ -25,7 +25,7 @@ install: $(STAMP) ## make .venv from the hashed lock
 $(STAMP): requirements/$(ACCELERATOR).txt pyproject.toml | $(UV)
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
 	test -x $(VENV)/bin/python || $(UV) venv -q --python $(PYTHON) $(VENV)
-	VIRTUAL_ENV=$(VENV) $(UV) pip sync -q --require-hashes requirements/$(ACCELERATOR).txt
+	VIRTUAL_ENV=$(VENV) $(UV) pip sync -q --compile-bytecode --require-hashes requirements/$(ACCELERATOR).txt
 	VIRTUAL_ENV=$(VENV) $(UV) pip install -q --no-deps --editable .
 	touch $@
 

@@ -115,14 +115,15 @@ class MlflowRun:
             if name not in known:
                 self._client.log_param(self.run_id, name, value)
 
-    def log_metrics(self, rows: Sequence[Mapping[str, float]], *, step: str | None = None) -> None:
+    def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
         """Add points; MLflow would append a second point at a step that has one."""
         from mlflow.entities import Metric  # noqa: PLC0415
         from mlflow.utils.time import get_current_time_millis  # noqa: PLC0415
 
-        now = get_current_time_millis()
+        now = get_current_time_millis()  # type: ignore[no-untyped-call]  # of MLflow
         names = sorted({name for row in rows for name in row} - {step})
-        known = {name: self._steps(name) for name in names}
+        begun = self._client.get_run(self.run_id).data.metrics
+        known = {name: self._steps(name) if name in begun else set() for name in names}
         points = [
             Metric(name, float(row[name]), now, at)
             for row in rows

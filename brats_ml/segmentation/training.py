@@ -12,7 +12,7 @@ Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 EpochRow = dict[str, float]
 
 
-@keras.saving.register_keras_serializable(package="brats_ml")
+@keras.saving.register_keras_serializable(package="brats_ml")  # type: ignore[untyped-decorator]  # of Keras
 def seed_dice_coef(target: keras.KerasTensor, predicted: keras.KerasTensor) -> keras.KerasTensor:
     """Return the seed system's Dice of one batch: soft, mean over background and labels, smoothed by 1.
 
@@ -26,7 +26,7 @@ def seed_dice_coef(target: keras.KerasTensor, predicted: keras.KerasTensor) -> k
     return keras.ops.mean((2.0 * overlap + 1.0) / (total + 1.0))
 
 
-class CaseBatches(keras.utils.PyDataset):
+class CaseBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no types
     """One case after another, each a batch of its slices, read one ahead in a thread."""
 
     def __init__(self, order: Sequence[str], read: Callable[[str], Batch]) -> None:

@@ -66,7 +66,7 @@ def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Pa
     return promotion.decide(
         _region_scores(table),
         other,
-        floors=dict(limits.minimum_dice),
+        floors={str(region): floor for region, floor in limits.minimum_dice.items()},
         non_inferiority=limits.non_inferiority,
         minimum_cases=limits.minimum_cases,
         resamples=params.gate.resamples,
@@ -99,8 +99,8 @@ def _judge_survival(ws: Workspace, params: Params, estimator: str, champion: Pat
         table = table[~table["patient"].isin(known)]
         features = files.read_csv(ws.features("reference"), made_by="brats features --masks reference")
         rows = features.set_index("patient").loc[table["patient"]]
-        other = {"accuracy": (SurvivalModel(champion)(rows) == table["group"]).astype(np.float64)}
-    correct = (table["group"] == table["predicted"]).to_numpy(dtype=np.float64)
+        other = {"accuracy": np.equal(SurvivalModel(champion)(rows), table["group"].to_numpy()).astype(np.float64)}
+    correct = (table["group"] == table["predicted"]).to_numpy().astype(np.float64)
     limits = params.gate.survival
     return promotion.decide(
         {"accuracy": correct},

@@ -1,5 +1,6 @@
 """Predict unseen cases with the champions: label maps in each case's own grid, survival groups, and their origin."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def _predict(batch: Batch, case: Case, folder: Path) -> dict[str, Any]:
 
 
 def _volumes_mm3(labels: LabelMap, grid: nifti.Grid) -> dict[str, float]:
-    voxel = float(pd.Series(grid.spacing_mm).prod())
+    voxel = math.prod(grid.spacing_mm)
     return {region: round(float(region_mask(labels, region).sum()) * voxel, 3) for region in REGIONS}
 
 

@@ -69,8 +69,9 @@ def read_batch(path: Path, recipe: Recipe) -> training.Batch:
         raise ValueError(f"{path.name} has no reference label map")
     image = uncrop(select(case.image, recipe.modalities), case.start, case.full_shape)
     labels = uncrop(case.label, case.start, case.full_shape)
-    view = {"size": recipe.size, "first": recipe.slices.first, "count": recipe.slices.count}
-    return slice_inputs(image, **view), slice_targets(labels, **view)
+    first, count = recipe.slices.first, recipe.slices.count
+    inputs = slice_inputs(image, size=recipe.size, first=first, count=count)
+    return inputs, slice_targets(labels, size=recipe.size, first=first, count=count)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -100,7 +101,9 @@ def _fit(
         def after_epoch(trained: keras.Model, rows: checkpoints.History) -> None:
             checkpoints.save(folder, trained, rows)
             tracked.log_metrics(rows[-1:], step="epoch")
-            progress.update(task, completed=len(rows), description=f"training, loss {rows[-1]['loss']:.4f}")
+            # A log that is no terminal shows a progress bar only at its end.
+            progress.console.print(_epoch_line(rows[-1], recipe.epochs), highlight=False)
+            progress.update(task, completed=len(rows))
 
         history = training.fit(
             model,
@@ -115,6 +118,11 @@ def _fit(
             after_epoch=after_epoch,
         )
     return model, history
+
+
+def _epoch_line(row: training.EpochRow, epochs: int) -> str:
+    held_out = f", validation loss {row['val_loss']:.4f}" if "val_loss" in row else ""
+    return f"epoch {row['epoch']:.0f}/{epochs}: loss {row['loss']:.4f}{held_out}"
 
 
 def _fresh(recipe: Recipe, seed: int) -> keras.Model:

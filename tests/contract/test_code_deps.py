@@ -33,7 +33,7 @@ def stage_deps(name: str) -> list[str]:
 
 def covered(module: str, deps: list[str]) -> bool:
     path = module.replace(".", "/")
-    return any(f"{path}.py" == dep or path == dep or path.startswith(f"{dep}/") for dep in deps)
+    return any(dep in (f"{path}.py", path) or path.startswith(f"{dep}/") for dep in deps)
 
 
 def closure(graph: grimp.ImportGraph, module: str) -> set[str]:

@@ -1,0 +1,75 @@
+"""Copies of this repository with a tiny cohort."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from brats_ml.orchestration.processes import end_marked
+from tests.e2e.checkout import Checkout
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = [
+    "phantom.cases=24",
+    "phantom.shape=[32, 32, 32]",
+    "recipes.seed_mini.size=16",
+    "recipes.seed_mini.filters=[4, 8]",
+    "recipes.seed_mini.epochs=1",
+    "survival.folds=2",
+    "survival.repeats=1",
+    "survival.minimum_patients=6",
+    "survival.limits_days=[280, 515]",
+    "survival.grids.random_forest={n_estimators: [5], criterion: [gini]}",
+    "survival.grids.svm={C: [1], kernel: [linear], degree: [3], gamma: [1]}",
+    "survival.grids.knn={n_neighbors: [3], p: [2], weights: [uniform]}",
+    "gate.survival.minimum_cases=1",
+    "gate.survival.minimum_gain=-1.0",
+    "gate.resamples=100",
+]
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Checkout]]:
+    """Return what copies the repository, sets a tiny cohort and then the given values of params.yaml."""
+    made: list[Path] = []
+
+    def make(*assignments: str) -> Checkout:
+        root = tmp_path_factory.mktemp("checkout").resolve()
+        made.append(root)
+        # The files as they stand, committed or not.
+        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(listing, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).exists():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, root / name)
+        for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "copy"]):
+            subprocess.run([*GIT, *command], cwd=root, check=True)
+        environment = {
+            **os.environ,
+            # Stages run `python`: the one that runs the tests, on the code of the copy.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(root),
+            "BRATS_AIRFLOW_PORT": str(free_port()),
+            "BRATS_MLFLOW_PORT": str(free_port()),
+        }
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        checkout = Checkout(root, environment)
+        checkout.brats("set", *TINY, *assignments)
+        return checkout
+
+    yield make
+    for root in made:
+        end_marked(root)

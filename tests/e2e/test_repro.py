@@ -1,0 +1,202 @@
+"""The way without a scheduler: `dvc repro`, killed and repeated, then the actions, each of them twice."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+
+from brats_ml.adapters.tracking import embedded_store
+from brats_ml.survival.features import FEATURES
+from tests.e2e.checkout import Checkout
+
+EPOCHS = 8
+MODEL = "models/segmentation/seed_mini/model.keras"
+
+
+@pytest.fixture(scope="module")
+def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
+    return make_checkout(f"recipes.seed_mini.epochs={EPOCHS}")
+
+
+@pytest.fixture(scope="module")
+def store(checkout: Checkout) -> str:
+    return embedded_store(checkout.root / ".brats")
+
+
+@pytest.fixture(scope="module")
+def story(checkout: Checkout) -> dict[str, str]:
+    """Live through it once; what was told on the way is judged by the tests."""
+    told = {}
+    told["epochs before the kill"] = str(kill_in_training(checkout))
+    told["repro"] = checkout.dvc("repro")
+    told["second repro"] = checkout.dvc("repro")
+    for round_ in ("first", "second"):
+        for action in ("publish", "gate", "promote"):
+            told[f"{round_} {action}"] = checkout.brats(action)
+    checkout.brats("inbox")
+    spoil_inbox(checkout.root / "inbox")
+    told["first score"] = checkout.brats("score")
+    told["second score"] = checkout.brats("score")
+    return told
+
+
+def kill_in_training(checkout: Checkout) -> int:
+    """Start `dvc repro`, end all of it without warning in mid-epoch, and return how many epochs it had finished."""
+    process = checkout.start("dvc", "repro")
+    checkpoints = checkout.root / ".brats/checkpoints"
+    finished: list[Path] = []
+    while not finished or last_epoch(finished) < 2:
+        assert process.poll() is None, f"dvc repro ended before its third epoch:\n{process.communicate()[0]}"
+        time.sleep(0.01)
+        finished = sorted(checkpoints.glob("*/epoch-*"))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    return last_epoch(finished)
+
+
+def last_epoch(checkpoints: list[Path]) -> int:
+    return int(checkpoints[-1].name.removeprefix("epoch-"))
+
+
+def spoil_inbox(inbox: Path) -> None:
+    """Cut one scan of the first case short, and forget the age of the second."""
+    first, second = sorted(path.name for path in inbox.iterdir() if path.is_dir())[:2]
+    scan = inbox / first / f"{first}_t1.nii.gz"
+    scan.write_bytes(scan.read_bytes()[:1000])
+    table = pd.read_csv(inbox / "survival_info.csv")
+    table[table["Brats20ID"] != second].to_csv(inbox / "survival_info.csv", index=False)
+
+
+def stages_run(told: str) -> list[str]:
+    return [line.split("'")[1] for line in told.splitlines() if line.startswith("Running stage")]
+
+
+def predictions(checkout: Checkout) -> list[dict[str, str]]:
+    folder = checkout.root / "predictions"
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*/prediction.json"))]
+
+
+def test_a_training_killed_in_mid_epoch_goes_on_from_its_last_epoch(story: dict[str, str], checkout: Checkout) -> None:
+    history = pd.read_csv(checkout.root / MODEL.replace("model.keras", "history.csv"))
+
+    assert 2 <= int(story["epochs before the kill"]) < EPOCHS
+    assert history["epoch"].tolist() == list(range(1, EPOCHS + 1))
+
+
+def test_a_killed_training_leaves_one_run_with_each_point_once(story: dict[str, str], store: str) -> None:
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("brats")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+
+    names = Counter(run.info.run_name for run in runs)
+    trained = next(run for run in runs if run.info.run_name == "train seed_mini")
+    steps = [point.step for point in client.get_metric_history(trained.info.run_id, "loss")]
+
+    assert names["train seed_mini"] == 1
+    assert trained.info.status == "FINISHED"
+    assert sorted(steps) == list(range(1, EPOCHS + 1))
+
+
+def test_a_killed_training_gives_the_bytes_of_one_left_alone(story: dict[str, str], checkout: Checkout) -> None:
+    resumed = (checkout.root / MODEL).read_bytes()
+    shutil.rmtree(checkout.root / ".brats/checkpoints")
+    checkout.brats("train", "--recipe", "seed_mini")
+
+    assert (checkout.root / MODEL).read_bytes() == resumed
+
+
+def test_a_second_repro_runs_nothing_but_the_listing(story: dict[str, str]) -> None:
+    assert stages_run(story["second repro"]) == ["source"]
+
+
+def test_a_second_publish_makes_no_run_and_no_version(story: dict[str, str], store: str) -> None:
+    client = MlflowClient(store)
+    names = ("brats-segmentation", "brats-survival")
+    versions = {name: len(client.search_model_versions(f"name = '{name}'")) for name in names}
+
+    assert versions == dict.fromkeys(names, 1)
+    assert story["second publish"].splitlines()[-1] == story["first publish"].splitlines()[-1]
+
+
+def test_a_second_gate_holds_what_is_champion_already(story: dict[str, str], checkout: Checkout) -> None:
+    assert story["first gate"].count("PROMOTE") == 2
+    assert story["second gate"].count("is champion already") == 2
+
+
+def test_a_second_promote_leaves_the_ledger_as_it_is(story: dict[str, str], checkout: Checkout) -> None:
+    ledger = [json.loads(line) for line in (checkout.root / ".brats/ledger.jsonl").read_text().splitlines()]
+
+    assert len(ledger) == 2
+    assert story["second promote"].count("stays (HOLD)") == 2
+
+
+def test_a_truncated_scan_is_refused_by_name_and_the_others_are_scored(
+    story: dict[str, str], checkout: Checkout
+) -> None:
+    refused, *others = predictions(checkout)
+
+    assert refused["status"] == "refused"
+    assert "_t1.nii.gz" in refused["reason"]
+    assert [other["status"] for other in others] == ["scored"] * 3
+
+
+def test_a_patient_without_age_gets_a_label_map_and_no_group(story: dict[str, str], checkout: Checkout) -> None:
+    without_age = predictions(checkout)[1]
+    survival = without_age["survival"]
+    assert isinstance(survival, dict)
+
+    assert survival["group"] is None
+    assert "age" in survival["reason"]
+    assert (checkout.root / "predictions" / without_age["case_id"] / f"{without_age['case_id']}-labels.nii.gz").exists()
+
+
+def test_a_second_score_keeps_what_is_there_and_tries_the_refused_again(story: dict[str, str]) -> None:
+    assert "3 scored, 0 kept, 1 refused" in story["first score"]
+    assert "0 scored, 3 kept, 1 refused" in story["second score"]
+
+
+def test_both_champions_load_by_mlflow_alone(story: dict[str, str], store: str) -> None:
+    mlflow.set_tracking_uri(store)
+    segmentation = mlflow.pyfunc.load_model("models:/brats-segmentation@champion")
+    survival = mlflow.pyfunc.load_model("models:/brats-survival@champion")
+
+    labels = segmentation.predict({"image": np.ones((4, 24, 20, 8), dtype=np.float32)})["labels"]
+    patients = pd.DataFrame([dict.fromkeys(FEATURES, 0.02) | {"age_years": 61.0}])
+
+    assert labels.shape == (24, 20, 8)
+    assert survival.predict(patients)["group"].isin(["short", "mid", "long"]).all()
+
+
+def test_a_survival_parameter_reruns_the_survival_part_alone(story: dict[str, str], checkout: Checkout) -> None:
+    checkout.brats("set", "survival.repeats=2")
+    rerun = stages_run(checkout.dvc("repro", "--dry"))
+    checkout.brats("set", "survival.repeats=1")
+
+    assert set(rerun) == {"source", *(f"survival@{name}" for name in ("random_forest", "svm", "knn")), "compare"}
+
+
+def test_a_new_case_in_the_source_folder_is_noticed(story: dict[str, str], checkout: Checkout, tmp_path: Path) -> None:
+    cohort = tmp_path / "cohort"
+    shutil.copytree(checkout.root / "data/raw", cohort)
+    newcomer = sorted(path for path in cohort.iterdir() if path.is_dir())[-1]
+    newcomer.rename(tmp_path / newcomer.name)
+    checkout.brats("set", f"acquire.source={cohort}")
+    checkout.dvc("repro", "validate")
+    before = json.loads((checkout.root / "data/validation/manifest.json").read_text())
+    (tmp_path / newcomer.name).rename(newcomer)
+    told = checkout.dvc("repro", "validate")
+    after = json.loads((checkout.root / "data/validation/manifest.json").read_text())
+
+    assert stages_run(told) == ["source", "acquire", "validate"]
+    assert set(json.dumps(after).split('"')) - set(json.dumps(before).split('"')) >= {newcomer.name}

@@ -31,7 +31,6 @@ with DAG(
             minLength=1,
             title="Cases",
             description="Folder of unseen cases, in any BraTS naming; relative to the checkout.",
-            section="Data",
         ),
         "output": Param(
             "predictions",
@@ -39,7 +38,6 @@ with DAG(
             minLength=1,
             title="Predictions",
             description="Folder that the predictions go to; relative to the checkout.",
-            section="Data",
         ),
     },
 ) as dag:

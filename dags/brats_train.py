@@ -35,7 +35,6 @@ with DAG(
             type=["null", "string"],
             title="Source of the cohort",
             description="`phantom`, or a folder with BraTS cases and, optionally, their tables.",
-            section="Data",
         ),
         "set": Param(
             None,
@@ -43,7 +42,6 @@ with DAG(
             items={"type": "string", "pattern": "^[a-z][a-z0-9_.]*=.*$"},
             title="Other parameters",
             description="`KEY=VALUE` each, as in `recipes.seed_mini.epochs=5`; keys are those of params.yaml.",
-            section="Configuration",
         ),
     },
 ) as dag:

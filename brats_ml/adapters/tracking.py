@@ -10,6 +10,8 @@ from filelock import FileLock
 
 EXPERIMENT = "brats"
 KEY = "brats.key"
+# MLflow's pages open an experiment of this kind on its training runs, others on traces of language models.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def embedded_store(state: Path) -> str:
@@ -31,7 +33,7 @@ def embedded_store(state: Path) -> str:
 
             client = MlflowClient(address)
             if client.get_experiment_by_name(EXPERIMENT) is None:
-                client.create_experiment(EXPERIMENT, artifact_location=(home / "artifacts").as_uri())
+                client.create_experiment(EXPERIMENT, (home / "artifacts").as_uri(), KIND)
             made.touch()
     return address
 
@@ -59,7 +61,7 @@ class MlflowTracker:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             try:
-                return str(self.client.create_experiment(EXPERIMENT))
+                return str(self.client.create_experiment(EXPERIMENT, tags=KIND))
             except MlflowException:  # another process made it in between
                 found = self.client.get_experiment_by_name(EXPERIMENT)
                 if found is None:

@@ -5,7 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -124,19 +127,22 @@ def _outcome(root: Path, settings: Settings, finished: dict[str, list[TaskState]
         places.add_row("next", "`make up` opens both on this run, `make down` ends them")
     return Group(
         *(_progress(dag_id, tasks) for dag_id, tasks in finished.items()),
-        _leaderboard(root / "reports/leaderboard.csv"),
+        *_leaderboard(root / "reports/leaderboard.csv"),
         _champions(settings.mlflow_url),
         places,
     )
 
 
-def _leaderboard(path: Path) -> Table:
+def _leaderboard(path: Path) -> Iterator[Table]:
+    """Yield a table for each measure, best model first, as the file has them."""
     with path.open(newline="") as file:
-        header, *rows = csv.reader(file)
-    table = Table(*header, title="leaderboard")
-    for row in rows:
-        table.add_row(*row)
-    return table
+        rows = list(csv.DictReader(file))
+    for (kind, measure), group in groupby(rows, key=itemgetter("kind", "measure")):
+        table = Table("model", "score", "95 % interval", "n", "verdict", title=f"{kind}: {measure}")
+        for row in group:
+            interval = f"{row['low']} to {row['high']}" if row["low"] else ""
+            table.add_row(row["name"], row["score"], interval, row["count"], row["verdict"])
+        yield table
 
 
 def _champions(url: str) -> Table:

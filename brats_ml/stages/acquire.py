@@ -38,7 +38,7 @@ def run(ws: Workspace, params: Params) -> Report:
         if listing["features"] is not None:
             _copy_file(ws.root / listing["features"]["path"], listing["features"], tables / READY_FEATURES)
     cases, copied = (sum(1 for _ in folder.iterdir()) for folder in (ws.raw, ws.tables))
-    return Report("acquire", f"{cases} cases, {copied} tables")
+    return Report("acquire", f"{cases} case(s), {copied} table(s)")
 
 
 def _copy(source: Path, listing: dict[str, Any], raw: Path, tables: Path) -> None:

@@ -95,4 +95,4 @@ def _line(summary: dict[str, Any]) -> str:
     if not summary["cases"]:
         return str(summary["verdict"])
     regions = " ".join(f"{region} {summary['mean'][f'dice_{region}']:.3f}" for region in ("WT", "TC", "ET"))
-    return f"{summary['cases']} cases, Dice {regions}"
+    return f"{summary['cases']} case(s), Dice {regions}"

@@ -38,7 +38,7 @@ def run(ws: Workspace, params: Params) -> Report:
             folder / "index.json", {case.case_id: entry for case, entry in zip(cases, entries, strict=True)}
         )
     labelled = sum(entry["labelled"] for entry in entries)
-    return Report("preprocess", f"{len(cases)} cases cropped to the brain, {labelled} of them with a label map")
+    return Report("preprocess", f"{len(cases)} case(s) cropped to the brain, {labelled} of them with a label map")
 
 
 def case_of(record: dict[str, Any]) -> Case:

@@ -22,6 +22,7 @@ def run(ws: Workspace, params: Params) -> Report:
             if path.exists():
                 parent.log_file(path)
         parent.log_file(ws.reports, "reports")
+        _log_data(ws, parent)
         runs = {recipe: _segmentation_run(ws, tracker, recipe, parent.run_id) for recipe in params.train.recipes}
         for estimator in params.survival.estimators:
             runs[estimator] = _survival_run(ws, tracker, params, estimator, parent.run_id)

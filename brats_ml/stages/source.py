@@ -42,7 +42,7 @@ def run(ws: Workspace, params: Params) -> Report:
         volumes = sorted(file for case in cases for file in (*case.images.values(), case.label) if file)
         listing["files"] = [_entry(folder / file, file) for file in volumes]
         listing["tables"] = [_entry(table, table.relative_to(folder).as_posix()) for table in tables]
-        found = f"{len(cases)} cases, {len(volumes)} volumes, {len(tables)} tables"
+        found = f"{len(cases)} case(s), {len(volumes)} volume(s), {len(tables)} table(s)"
     files.write_json(ws.listing, listing)
     return Report("source", f"{found} in {source}" if source != PHANTOM else found)
 

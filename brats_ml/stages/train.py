@@ -48,7 +48,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
             tracked.log_dataset(name="data/raw", digest=digest, context="training")
         model, history = _fit(ws, params, chosen, parts=parts, folder=folder, tracked=tracked)
     _write(ws.model(recipe), model, history, chosen, {"verdict": "trained", "key": key, "cases": parts})
-    return Report("train", f"{recipe} trained for {len(history)} epochs, loss {history[-1]['loss']:.4f}")
+    return Report("train", f"{recipe} trained for {len(history)} epoch(s), loss {history[-1]['loss']:.4f}")
 
 
 def labelled_cases(ws: Workspace) -> dict[str, list[str]]:

@@ -88,7 +88,7 @@ def test_a_stage_says_how_airflow_runs_it(name: str) -> None:
 
 
 def test_only_compare_depends_on_parents_of_outs() -> None:
-    """See docs/decisions/0002: anywhere else, a folder that an unselected recipe left behind would count as a change."""
+    """See docs/decisions/0002: elsewhere a folder that an unselected recipe left behind would count as a change."""
     declared = [stage.get("do", stage) for stage in STAGES.values()]
     outs = [out if isinstance(out, str) else next(iter(out)) for stage in declared for out in stage["outs"]]
     parents = {parent.as_posix() for out in outs for parent in Path(out).parents}

@@ -38,7 +38,7 @@ def test_phantoms_are_written_in_the_layout_and_headers_of_brats_2020(ws: Worksp
     )
     assert (image.get_data_dtype(), label.get_data_dtype()) == (np.int16, np.uint8)
     assert nib.aff2axcodes(image.affine) == ("L", "P", "S")
-    assert str(report) == "acquire: 6 cases, 2 tables"
+    assert str(report) == "acquire: 6 case(s), 2 table(s)"
 
 
 def test_the_first_patients_do_not_depend_on_how_many_there_are(tmp_path: Path, make_params: MakeParams) -> None:
@@ -92,7 +92,7 @@ def test_tables_alone_leave_an_empty_folder_of_cases(ws: Workspace, make_params:
     report = acquired(ws, make_params({"acquire.source": "tables"}))
 
     assert list(ws.raw.iterdir()) == []
-    assert str(report) == "acquire: 0 cases, 1 tables"
+    assert str(report) == "acquire: 0 case(s), 1 table(s)"
 
 
 @pytest.mark.parametrize("how", ["grown", "gone"])

@@ -144,5 +144,6 @@ def _write(
     with files.replacing(folder) as unfinished:
         write_model(unfinished / "model.keras", training.inference_model(model))
         files.write_json(unfinished / "recipe.json", recipe.model_dump())
-        files.write_csv(unfinished / "history.csv", pd.DataFrame(history))
+        # A history read back from a checkpoint has its columns in another order.
+        files.write_csv(unfinished / "history.csv", pd.DataFrame(history).sort_index(axis="columns"))
         files.write_json(unfinished / "verdict.json", verdict)

@@ -137,10 +137,10 @@ def test_every_task_has_an_owner_and_a_description(dag: Any) -> None:
         assert task["doc"]
 
 
-def test_every_field_of_the_form_has_a_title_a_description_and_a_section(dag: Any) -> None:
+def test_every_field_of_the_form_has_a_title_and_a_description(dag: Any) -> None:
     assert dag["form"]
     for field in dag["form"].values():
-        assert all(field[key] for key in ("title", "description", "section", "type"))
+        assert all(field[key] for key in ("title", "description", "type"))
 
 
 def test_parsing_a_dag_file_imports_nothing_heavy(dag: Any) -> None:

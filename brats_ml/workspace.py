@@ -62,13 +62,13 @@ class Workspace:
 
     @property
     def splits(self) -> Path:
-        """Patient with images to train, validation or test."""
+        """Every patient to train, validation or test; permanent."""
         return self.root / "data/splits.json"
 
     @property
-    def table_splits(self) -> Path:
-        """The same for patients whom a table knows and no image shows; apart, since no network is trained on them."""
-        return self.root / "data/table_splits.json"
+    def image_splits(self) -> Path:
+        """The same for patients with images; apart, so that a longer table trains no network again."""
+        return self.root / "data/image_splits.json"
 
     def model(self, recipe: str) -> Path:
         """Folder of a recipe's model.keras, recipe.json, history.csv and verdict.json."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,15 +76,22 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False)
 
 
-def read_csv(path: Path, *, made_by: str) -> pd.DataFrame:
+def read_csv(path: Path, *, made_by: str, names: Sequence[str] = ("patient", "case_id")) -> pd.DataFrame:
     """Read a table that a step before wrote; the only missing value is the empty cell.
+
+    Args:
+        path: The table.
+        made_by: The command that makes it.
+        names: Columns that stay text, such as the name 00042, whether the table has them or not.
 
     Raises:
         MissingInputError: There is no such file.
         TableError: It holds no columns.
     """
     try:
-        return pd.read_csv(require(path, made_by=made_by), keep_default_na=False, na_values=[""])
+        return pd.read_csv(
+            require(path, made_by=made_by), keep_default_na=False, na_values=[""], dtype=dict.fromkeys(names, str)
+        )
     except pd.errors.EmptyDataError as error:
         raise TableError(path, f"is empty; run `{made_by}` again") from error
 

@@ -44,6 +44,11 @@ def data_digest(root: Path) -> str | None:
     return None
 
 
+def recorded(root: Path, stage: str) -> bool:
+    """Return whether DVC has recorded a run of a stage."""
+    return stage in _locked(root).get("stages", {})
+
+
 def revision(root: Path) -> dict[str, str]:
     """Return the commit of the checkout and whether tracked files differ from it; empty outside git."""
     commit = _git(root, "rev-parse", "HEAD")

@@ -31,6 +31,9 @@ BIAS = 0.12  # amplitude of the bias field
 BRAIN_SEMI_AXES = (0.70, 0.84, 0.88)  # in half edges of the volume
 VENTRICLE_SEMI_AXES = (0.065, 0.25, 0.12)
 
+# The releases end at 369: no synthetic patient can be taken for a real one.
+FIRST_NUMBER = 501
+
 LOWER_GRADE_EVERY = 10  # patients, the fifth first
 ALIVE_EVERY = 20  # patients, the fourth first
 MEDIAN_SURVIVAL_DAYS = 355  # between the limits of the challenge's groups, so that each of them is well filled
@@ -67,7 +70,7 @@ def phantom_patient(index: int, *, shape: Sequence[int], seed: int) -> PhantomPa
         seed: Of the cohort.
     """
     rng = np.random.default_rng([seed, index])
-    patient = f"BraTS20_Training_{index + 1:03d}"
+    patient = f"BraTS20_Training_{FIRST_NUMBER + index}"
     lower_grade = index % LOWER_GRADE_EVERY == 4
     tissue, brain = _head(rng, shape)
     labels = _tumour(rng, shape, brain=brain, enhancing=not lower_grade)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brats_ml.cohort.labels import LABELS, LabelMap
-from brats_ml.imaging.preprocessing import resize_slices
+from brats_ml.imaging.resize import resize_slices
 
 CLASSES = 1 + len(LABELS)
 

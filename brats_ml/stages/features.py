@@ -9,7 +9,7 @@ from rich.progress import track
 
 from brats_ml.adapters import files, nifti
 from brats_ml.adapters.arrays import PreprocessedCase, read_case
-from brats_ml.adapters.tables import READY_FEATURES, clinical_table
+from brats_ml.adapters.tables import READY_FEATURES, clinical_table, read_table
 from brats_ml.cohort.cases import MODALITIES
 from brats_ml.cohort.clinical import features_from_table
 from brats_ml.cohort.labels import SCHEMES, LabelMap
@@ -27,8 +27,8 @@ T1 = MODALITIES.index("t1")
 def run(ws: Workspace, params: Params, *, masks: str) -> Report:
     """Write one row of features for every case that has a label map of the kind `masks`.
 
-    Ready-made features (`survival.features_from`) come from reference label maps, so they are added to `reference`;
-    a patient with images is measured all the same and that row wins.
+    Ready-made features (`survival.features_from`) come from reference label maps; where there are some they are the
+    whole of `reference`, and nothing is measured.
 
     Raises:
         ConfigError: `masks` is neither `reference` nor `predicted`.
@@ -36,16 +36,16 @@ def run(ws: Workspace, params: Params, *, masks: str) -> Report:
     """
     if masks not in ("reference", "predicted"):
         raise ConfigError(f"masks {masks} are not known; known are: reference, predicted", key="masks")
-    records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
-    measured = (
-        _reference(ws, records) if masks == "reference" else _predicted(ws, records, params.features.predicted_by)
-    )
-    table = measured.merge(clinical_table(ws.tables), on="patient", how="left")[list(COLUMNS)]
     ready = ws.tables / READY_FEATURES
     if masks == "reference" and ready.exists():
-        added = features_from_table(files.read_csv(ready, made_by="brats acquire"), name=ready.name)
-        table = pd.concat([table, added[~added["patient"].isin(table["patient"])]])
-    ordered = table.sort_values("case_id", ignore_index=True).astype({"event": "Int64"})
+        table = features_from_table(read_table(ready), name=ready.name)
+    else:
+        records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
+        measured = (
+            _reference(ws, records) if masks == "reference" else _predicted(ws, records, params.features.predicted_by)
+        )
+        table = measured.merge(clinical_table(ws.tables), on="patient", how="left")
+    ordered = table[list(COLUMNS)].sort_values("case_id", ignore_index=True).astype({"event": "Int64"})
     files.write_csv(ws.features(masks), ordered)
     return Report("features", f"{len(ordered)} rows from {masks} label maps, {ordered['event'].count()} with survival")
 

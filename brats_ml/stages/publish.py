@@ -38,7 +38,7 @@ def run(ws: Workspace, params: Params) -> Report:
 def model_key(ws: Workspace, kind: str, nominee: str) -> str:
     """Return the key of the work that made a nominee for `segmentation` or `survival`."""
     if kind == "survival":
-        return provenance.work_key(ws.root, f"survival@{nominee}")
+        return files.digest_tree(ws.survival(nominee))[:16]
     return str(files.read_json(ws.model(nominee) / "verdict.json", made_by=f"brats train --recipe {nominee}")["key"])
 
 

@@ -2,12 +2,12 @@
 
 from collections import Counter
 
-from brats_ml.adapters import files
+from brats_ml.adapters import files, provenance
 from brats_ml.adapters.tables import clinical_table
 from brats_ml.cohort.clinical import survival_group
 from brats_ml.cohort.splits import PARTS, extend
 from brats_ml.config import Params
-from brats_ml.errors import EmptyCohortError
+from brats_ml.errors import EmptyCohortError, MissingInputError
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
@@ -22,6 +22,7 @@ def run(ws: Workspace, params: Params) -> Report:
 
     Raises:
         EmptyCohortError: There is no patient at all, or only one or two have images.
+        MissingInputError: A split was made earlier and is not here.
         TableError: A clinical table is wrong.
     """
     cases = files.read_json(ws.manifest, made_by="brats validate")["cases"]
@@ -35,27 +36,28 @@ def run(ws: Workspace, params: Params) -> Report:
         raise EmptyCohortError("there is no patient to split: no valid case and no clinical table")
     held_out = {"validation": params.split.validation, "test": params.split.test}
     shares = {"train": 1 - sum(held_out.values()), **held_out}
-    before = read_parts(ws) if ws.splits.exists() else {}
+    before = _before(ws)
     parts = before
     for patients in (with_images, groups.keys() - with_images):
         strata = {patient: groups.get(patient, UNLABELLED) for patient in patients}
         parts = extend(parts, strata, shares=shares, seed=params.split.seed)
     imaged = {patient: part for patient, part in parts.items() if patient in with_images}
     tabled = {patient: part for patient, part in parts.items() if patient not in with_images}
-    files.write_json(ws.splits, {"patients": imaged})
-    files.write_json(ws.table_splits, {"patients": tabled})
+    files.write_json(ws.splits, {"patients": parts})
+    files.write_json(ws.image_splits, {"patients": imaged})
     said = [f"{_line(imaged)} with images"] + ([f"{_line(tabled)} by table alone"] if tabled else [])
     return Report("split", "; ".join((*said, f"{len(parts) - len(before)} new")))
 
 
-def read_parts(ws: Workspace) -> dict[str, str]:
-    """Return the part of every patient, with images or without.
-
-    Raises:
-        MissingInputError: The split was not made.
-    """
-    imaged, tabled = (files.read_json(path, made_by="brats split")["patients"] for path in (ws.splits, ws.table_splits))
-    return {**imaged, **tabled}
+def _before(ws: Workspace) -> dict[str, str]:
+    """Return the parts that patients have already; a split that was made and is not here is not made anew."""
+    if not ws.splits.exists() and provenance.recorded(ws.root, "split"):
+        raise MissingInputError(
+            ws.splits,
+            remedy="dvc.lock records a split, which is permanent: bring it back with `dvc pull data/splits.json`, "
+            "or remove dvc.lock to draw a new one",
+        )
+    return dict(files.read_json(ws.splits, made_by="brats split")["patients"]) if ws.splits.exists() else {}
 
 
 def _line(parts: dict[str, str]) -> str:

@@ -18,7 +18,6 @@ from brats_ml.errors import ConfigError, TableError
 from brats_ml.reports.confusion import confusion_figure
 from brats_ml.reports.panels import write_figure
 from brats_ml.stages.report import Report
-from brats_ml.stages.split import read_parts
 from brats_ml.survival.estimators import Grid, best_parameters, search
 from brats_ml.survival.features import FEATURES
 from brats_ml.survival.patients import LEFT_OUT, LabelledPatients, labelled_patients, row_states
@@ -69,7 +68,7 @@ def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
 
 
 def _parts(ws: Workspace, labelled: pd.DataFrame, settings: Settings) -> tuple[LabelledPatients, LabelledPatients]:
-    parts = read_parts(ws)
+    parts = files.read_json(ws.splits, made_by="brats split")["patients"]
     unknown = sorted(set(labelled["patient"]) - set(parts))
     if unknown:
         raise TableError(ws.splits, f"has no part for patient {unknown[0]}; run `brats split` again")

@@ -47,13 +47,13 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         if digest is not None:
             tracked.log_dataset(name="data/raw", digest=digest, context="training")
         model, history = _fit(ws, params, chosen, parts=parts, folder=folder, tracked=tracked)
-    _write(ws.model(recipe), model, history, chosen, {"verdict": "trained", "key": key, "cases": parts})
+        _write(ws.model(recipe), model, history, chosen, {"verdict": "trained", "key": key, "cases": parts})
     return Report("train", f"{recipe} trained for {len(history)} epoch(s), loss {history[-1]['loss']:.4f}")
 
 
 def labelled_cases(ws: Workspace) -> dict[str, list[str]]:
     """Return the preprocessed cases of each part that have a reference label map, sorted."""
-    patients = files.read_json(ws.splits, made_by="brats split")["patients"]
+    patients = files.read_json(ws.image_splits, made_by="brats split")["patients"]
     index = files.read_json(ws.preprocessed / "index.json", made_by="brats preprocess")
     parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
     for case_id, record in sorted(index.items()):

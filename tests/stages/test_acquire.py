@@ -31,10 +31,10 @@ def test_phantoms_are_written_in_the_layout_and_headers_of_brats_2020(ws: Worksp
     report = acquired(ws, params)
 
     cases = find_cases(path.relative_to(ws.raw).as_posix() for path in ws.raw.rglob("*"))
-    assert [case.case_id for case in cases] == [f"BraTS20_Training_00{number}" for number in range(1, 7)]
+    assert [case.case_id for case in cases] == [f"BraTS20_Training_50{number}" for number in range(1, 7)]
     assert all(not case.missing and case.label for case in cases)
     image, label = (
-        nib.load(ws.raw / f"BraTS20_Training_001/BraTS20_Training_001_{role}.nii.gz") for role in ("t1", "seg")
+        nib.load(ws.raw / f"BraTS20_Training_501/BraTS20_Training_501_{role}.nii.gz") for role in ("t1", "seg")
     )
     assert (image.get_data_dtype(), label.get_data_dtype()) == (np.int16, np.uint8)
     assert nib.aff2axcodes(image.affine) == ("L", "P", "S")
@@ -46,7 +46,7 @@ def test_the_first_patients_do_not_depend_on_how_many_there_are(tmp_path: Path, 
     acquired(few, make_params({"phantom.cases": 2}))
     acquired(many, make_params({"phantom.cases": 4}))
 
-    for case in ("BraTS20_Training_001", "BraTS20_Training_002"):
+    for case in ("BraTS20_Training_501", "BraTS20_Training_502"):
         assert digest_tree(few.raw / case) == digest_tree(many.raw / case)
     assert (many.tables / "survival_info.csv").read_text().startswith((few.tables / "survival_info.csv").read_text())
 
@@ -54,7 +54,7 @@ def test_the_first_patients_do_not_depend_on_how_many_there_are(tmp_path: Path, 
 def test_the_same_seed_gives_the_same_bytes(ws: Workspace, params: Params, cohort: Path) -> None:
     acquired(ws, params)
 
-    assert digest_tree(ws.raw / "BraTS20_Training_003") == digest_tree(cohort / "BraTS20_Training_003")
+    assert digest_tree(ws.raw / "BraTS20_Training_503") == digest_tree(cohort / "BraTS20_Training_503")
     assert (ws.tables / "survival_info.csv").read_bytes() == (cohort / "survival_info.csv").read_bytes()
 
 
@@ -68,13 +68,13 @@ def test_a_folder_is_copied_unchanged_and_never_linked(ws: Workspace, cohort: Pa
 
 
 def test_cases_below_hgg_and_lgg_are_laid_side_by_side(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
-    for grade, case in (("HGG", "BraTS20_Training_001"), ("LGG", "BraTS20_Training_005")):
+    for grade, case in (("HGG", "BraTS20_Training_501"), ("LGG", "BraTS20_Training_505")):
         (ws.root / "BraTS" / grade).mkdir(parents=True)
         (ws.root / "BraTS" / grade / case).symlink_to(cohort / case)
 
     acquired(ws, make_params({"acquire.source": "BraTS"}))
 
-    assert sorted(path.name for path in ws.raw.iterdir()) == ["BraTS20_Training_001", "BraTS20_Training_005"]
+    assert sorted(path.name for path in ws.raw.iterdir()) == ["BraTS20_Training_501", "BraTS20_Training_505"]
 
 
 def test_ready_made_features_come_under_one_name(ws: Workspace, params: Params, make_params: MakeParams) -> None:

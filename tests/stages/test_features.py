@@ -18,7 +18,7 @@ from brats_ml.workspace import Workspace
 
 COLUMNS = ["patient", "case_id", *FEATURES, "resection", "survival_days", "event"]
 READY = """Brats20ID,Age,Survival_days,Extent_of_Resection,NCR_NET_ratio,ED_ratio,ET_ratio
-BraTS20_Training_001,99.0,9,GTR,0.5,0.25,0.125
+BraTS20_Training_501,99.0,9,GTR,0.5,0.25,0.125
 BraTS20_Training_900,61.5,ALIVE (361 days later),NA,0.5,0.25,0.125
 """
 
@@ -82,8 +82,8 @@ def test_event_is_one_for_death_and_zero_for_who_was_alive_when_last_seen(worksp
     validated(workspace, params)
     (workspace.tables / "survival_info.csv").write_text(
         "Brats20ID,Age,Survival_days,Extent_of_Resection\n"
-        "BraTS20_Training_001,60.5,289,GTR\n"
-        "BraTS20_Training_002,50.0,ALIVE (361 days later),NA\n"
+        "BraTS20_Training_501,60.5,289,GTR\n"
+        "BraTS20_Training_502,50.0,ALIVE (361 days later),NA\n"
     )
 
     features.run(workspace, params, masks="reference")
@@ -94,16 +94,19 @@ def test_event_is_one_for_death_and_zero_for_who_was_alive_when_last_seen(worksp
     assert lines[3].endswith(",,,")
 
 
-def test_a_ready_made_table_adds_patients_and_gives_way_to_images(workspace: Workspace, params: Params) -> None:
+def test_a_ready_made_table_is_read_instead_of_measuring(workspace: Workspace, params: Params) -> None:
     validated(workspace, params)
-    before = measured(workspace, params, "reference")
     (workspace.tables / "survival_features.csv").write_text(READY)
 
-    after = measured(workspace, params, "reference")
+    table = measured(workspace, params, "reference").set_index("patient")
 
-    pd.testing.assert_frame_equal(after[after["patient"] != "BraTS20_Training_900"], before)
-    added = after.set_index("patient").loc["BraTS20_Training_900"]
-    assert added[["ncr_ratio", "ed_ratio", "et_ratio", "event"]].tolist() == [0.5, 0.25, 0.125, 0]
+    assert table.index.tolist() == ["BraTS20_Training_501", "BraTS20_Training_900"]
+    assert table.loc["BraTS20_Training_900", ["ncr_ratio", "ed_ratio", "et_ratio", "event"]].tolist() == [
+        0.5,
+        0.25,
+        0.125,
+        0,
+    ]
 
 
 def test_a_ready_made_table_alone_is_an_ordinary_cohort(tmp_path: Path, params: Params) -> None:
@@ -112,14 +115,14 @@ def test_a_ready_made_table_alone_is_an_ordinary_cohort(tmp_path: Path, params: 
     ws.tables.mkdir(parents=True)
     (ws.tables / "survival_features.csv").write_text(READY)
 
-    assert measured(ws, params, "reference")["patient"].tolist() == ["BraTS20_Training_001", "BraTS20_Training_900"]
+    assert measured(ws, params, "reference")["patient"].tolist() == ["BraTS20_Training_501", "BraTS20_Training_900"]
 
 
 def test_cases_without_a_reference_label_map_have_no_reference_row(workspace: Workspace, params: Params) -> None:
-    next(workspace.raw.glob("*_001/*_seg.nii.gz")).unlink()
+    next(workspace.raw.glob("*_501/*_seg.nii.gz")).unlink()
     validated(workspace, params)
 
-    assert "BraTS20_Training_001" not in measured(workspace, params, "reference")["patient"].tolist()
+    assert "BraTS20_Training_501" not in measured(workspace, params, "reference")["patient"].tolist()
 
 
 def test_a_prediction_equal_to_the_reference_has_its_features(workspace: Workspace, params: Params) -> None:
@@ -139,7 +142,7 @@ def test_ready_made_features_are_not_taken_for_predicted_ones(workspace: Workspa
     (workspace.tables / "survival_features.csv").write_text(READY)
     predict(workspace, params, record, np.zeros(record["grid"]["shape"], dtype=np.uint8))
 
-    assert measured(workspace, params, "predicted")["patient"].tolist() == ["BraTS20_Training_001"]
+    assert measured(workspace, params, "predicted")["patient"].tolist() == ["BraTS20_Training_501"]
 
 
 def test_without_predictions_there_are_columns_and_no_row(workspace: Workspace, params: Params) -> None:
@@ -187,7 +190,7 @@ def test_a_case_without_brain_is_named(workspace: Workspace, params: Params) -> 
 
 
 def test_the_real_case_001_has_the_ratios_of_the_derived_table(tmp_path: Path, params: Params, real_data: Path) -> None:
-    name = "BraTS20_Training_001"
+    name = "BraTS20_Training_501"
     ws = Workspace(tmp_path)
     ws.raw.mkdir(parents=True)
     (ws.raw / name).symlink_to(next(real_data.rglob(f"{name}/{name}_t1.nii*")).parent)

@@ -25,7 +25,7 @@ def test_unseen_patients_have_every_modality_and_no_label_map(tmp_path: Path, pa
     inbox.run(ws, params, cases=2)
 
     found = find_cases(path.relative_to(ws.inbox).as_posix() for path in ws.inbox.rglob("*.nii.gz"))
-    assert [case.case_id for case in found] == ["BraTS20_Validation_001", "BraTS20_Validation_002"]
+    assert [case.case_id for case in found] == ["BraTS20_Validation_501", "BraTS20_Validation_502"]
     assert all(case.missing == [] and case.label is None for case in found)
     assert {len(case.images) for case in found} == {len(MODALITIES)}
 
@@ -34,7 +34,7 @@ def test_the_table_tells_ages_and_no_survival(tmp_path: Path, params: Params) ->
     inbox.run(Workspace(tmp_path), params, cases=2)
 
     table = pd.read_csv(tmp_path / "inbox/survival_info.csv")
-    assert table["Brats20ID"].tolist() == ["BraTS20_Validation_001", "BraTS20_Validation_002"]
+    assert table["Brats20ID"].tolist() == ["BraTS20_Validation_501", "BraTS20_Validation_502"]
     assert table["Age"].between(18, 100).all()
     assert table["Survival_days"].isna().all()
 

@@ -68,14 +68,14 @@ def test_cases_and_tables_are_found_below_hgg_and_lgg_and_through_links(
     (folder / "HGG").mkdir(parents=True)
     (folder / "LGG").mkdir()
     shutil.copy(cohort / "survival_info.csv", folder / "HGG/survival_data.csv")
-    (folder / "HGG/BraTS20_Training_001").symlink_to(cohort / "BraTS20_Training_001")
-    shutil.copytree(cohort / "BraTS20_Training_005", folder / "LGG/BraTS20_Training_005")
+    (folder / "HGG/BraTS20_Training_501").symlink_to(cohort / "BraTS20_Training_501")
+    shutil.copytree(cohort / "BraTS20_Training_505", folder / "LGG/BraTS20_Training_505")
 
     found = listing(ws, make_params({"acquire.source": "BraTS"}))
 
     assert {Path(entry["path"]).parent.as_posix() for entry in found["files"]} == {
-        "HGG/BraTS20_Training_001",
-        "LGG/BraTS20_Training_005",
+        "HGG/BraTS20_Training_501",
+        "LGG/BraTS20_Training_505",
     }
     assert [entry["path"] for entry in found["tables"]] == ["HGG/survival_data.csv"]
 
@@ -84,11 +84,11 @@ def test_a_new_case_changes_the_listing_and_nothing_else_does(
     ws: Workspace, cohort: Path, make_params: MakeParams
 ) -> None:
     folder = ws.root / "growing"
-    shutil.copytree(cohort / "BraTS20_Training_001", folder / "BraTS20_Training_001")
+    shutil.copytree(cohort / "BraTS20_Training_501", folder / "BraTS20_Training_501")
     params = make_params({"acquire.source": "growing"})
 
     before, again = listing(ws, params), listing(ws, params)
-    shutil.copytree(cohort / "BraTS20_Training_002", folder / "BraTS20_Training_002")
+    shutil.copytree(cohort / "BraTS20_Training_502", folder / "BraTS20_Training_502")
 
     assert before == again
     assert len(listing(ws, params)["files"]) == 10
@@ -137,9 +137,9 @@ def test_a_source_without_case_or_table_is_refused(ws: Workspace, make_params: M
 
 def test_one_case_in_two_folders_is_refused(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
     for grade in ("HGG", "LGG"):
-        shutil.copytree(cohort / "BraTS20_Training_001", ws.root / "double" / grade / "BraTS20_Training_001")
+        shutil.copytree(cohort / "BraTS20_Training_501", ws.root / "double" / grade / "BraTS20_Training_501")
 
-    with pytest.raises(CaseError, match=r"case BraTS20_Training_001: lies twice in .*double"):
+    with pytest.raises(CaseError, match=r"case BraTS20_Training_501: lies twice in .*double"):
         source.run(ws, make_params({"acquire.source": "double"}))
 
 

@@ -55,7 +55,6 @@ def lay(ws: Workspace, table: pd.DataFrame) -> None:
     write_csv(ws.features("reference"), table)
     parts = ("train", "train", "train", "validation", "test")
     write_json(ws.splits, {"patients": {name: parts[i % 5] for i, name in enumerate(sorted(set(table["patient"])))}})
-    write_json(ws.table_splits, {"patients": {}})
 
 
 def summary_of(ws: Workspace, name: str) -> dict[str, Any]:
@@ -197,7 +196,6 @@ def test_the_gtr_cohort_holds_gross_total_resections_only(ws: Workspace, make_pa
 
 def test_a_cohort_without_locked_patients_has_no_test_accuracy(ws: Workspace, quick: Params) -> None:
     write_json(ws.splits, {"patients": dict.fromkeys(cohort()["patient"], "train")})
-    write_json(ws.table_splits, {"patients": {}})
 
     survival.run(ws, quick, estimator="knn")
 
@@ -212,7 +210,6 @@ def test_an_estimator_that_nobody_knows_is_refused_with_the_known_ones(ws: Works
 
 def test_a_patient_without_a_part_in_the_split_is_named(ws: Workspace, quick: Params) -> None:
     write_json(ws.splits, {"patients": {}})
-    write_json(ws.table_splits, {"patients": {}})
 
     with pytest.raises(TableError, match="has no part for patient P000"):
         survival.run(ws, quick, estimator="knn")

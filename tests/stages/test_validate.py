@@ -18,7 +18,7 @@ from brats_ml.imaging.profile import COLUMNS
 from brats_ml.stages import validate
 from brats_ml.workspace import Workspace
 
-BAD = "BraTS20_Training_002"
+BAD = "BraTS20_Training_502"
 
 
 def volume(ws: Workspace, role: str) -> Path:
@@ -80,7 +80,7 @@ def test_a_sound_cohort_is_valid_whole(workspace: Workspace, params: Params) -> 
     report = validate.run(workspace, params)
 
     cases = read(workspace.manifest)["cases"]
-    assert [case["case_id"] for case in cases] == [f"BraTS20_Training_00{number}" for number in range(1, 7)]
+    assert [case["case_id"] for case in cases] == [f"BraTS20_Training_50{number}" for number in range(1, 7)]
     assert read(workspace.quarantine) == []
     headers = pd.read_csv(workspace.headers)
     assert list(headers.columns) == list(COLUMNS)
@@ -94,7 +94,7 @@ def test_a_record_of_the_manifest_holds_case_grid_and_digest(workspace: Workspac
 
     record = read(workspace.manifest)["cases"][0]
     grid, digest = Grid.from_dict(record.pop("grid")), record.pop("digest")
-    assert Case(**record).label == "BraTS20_Training_001/BraTS20_Training_001_seg.nii.gz"
+    assert Case(**record).label == "BraTS20_Training_501/BraTS20_Training_501_seg.nii.gz"
     assert (grid.shape, grid.axes) == ((32, 32, 32), "LPS")
     assert len(digest) == 64
 
@@ -169,7 +169,7 @@ def test_a_cohort_of_tables_alone_has_an_empty_manifest(workspace: Workspace, pa
 def test_a_cohort_that_is_quarantined_whole_is_refused_and_says_why(
     workspace: Workspace, make_params: Callable[[dict[str, Any]], Params]
 ) -> None:
-    with pytest.raises(EmptyCohortError, match="all 6 cases are quarantined, such as BraTS20_Training_001: flair has"):
+    with pytest.raises(EmptyCohortError, match="all 6 cases are quarantined, such as BraTS20_Training_501: flair has"):
         validate.run(workspace, make_params({"validate.minimum_size": 64}))
 
     assert len(read(workspace.quarantine)) == 6

@@ -115,7 +115,7 @@ def test_the_fourth_patient_is_alive_and_some_resections_are_unknown(patients: l
     rows = [patient.survival_info for patient in patients if patient.survival_info is not None]
 
     alive = [row["Brats20ID"] for row in rows if row["Survival_days"].startswith("ALIVE (")]
-    assert alive == ["BraTS20_Training_004"]
+    assert alive == ["BraTS20_Training_504"]
     assert {row["Extent_of_Resection"] for row in rows} == {"GTR", "STR", "NA"}
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import zoom
 
-from brats_ml.imaging.preprocessing import resize_slices
+from brats_ml.imaging.resize import resize_slices
 
 sizes = st.integers(2, 40)
 

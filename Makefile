@@ -4,12 +4,12 @@ SHELL := /bin/bash
 .PHONY: help install demo up down test test-all lint bench lock clean
 
 VENV := .venv
-STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 # The first Python found that the locks were compiled for.
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info < (3,14))' 2>/dev/null && echo $$p && break; done)
-# `make install ACCELERATOR=gpu` installs CUDA wheels instead.
-ACCELERATOR := cpu
+# `make install ACCELERATOR=gpu` installs CUDA wheels instead; the other targets take what is installed.
+ACCELERATOR := $(or $(patsubst $(VENV)/.installed-%,%,$(wildcard $(VENV)/.installed-*)),cpu)
+STAMP := $(VENV)/.installed-$(ACCELERATOR)
 EXTRAS := train survival validate reports track version orchestrate
 
 export GX_ANALYTICS_ENABLED := false
@@ -27,6 +27,7 @@ $(STAMP): requirements/$(ACCELERATOR).txt pyproject.toml | $(UV)
 	test -x $(VENV)/bin/python || $(UV) venv -q --python $(PYTHON) $(VENV)
 	VIRTUAL_ENV=$(VENV) $(UV) pip sync -q --compile-bytecode --require-hashes requirements/$(ACCELERATOR).txt
 	VIRTUAL_ENV=$(VENV) $(UV) pip install -q --no-deps --editable .
+	rm -f $(VENV)/.installed-*
 	touch $@
 
 .uv/bin/uv:

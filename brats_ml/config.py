@@ -12,6 +12,7 @@ from brats_ml.errors import ConfigError, MissingInputError
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Estimator = Literal["random_forest", "svm", "knn"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -61,7 +62,7 @@ class Split(Section):
 class Train(Section):
     """Which recipes are trained, and how repeatably."""
 
-    recipes: list[Name]
+    recipes: Annotated[list[Name], Field(min_length=1)]
     seed: Annotated[int, Field(ge=0)]
     deterministic: bool
 
@@ -119,12 +120,12 @@ class Survival(Section):
     features_from: str | None
     cohort: Literal["all", "gtr"]
     limits_days: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)]
-    estimators: list[Literal["random_forest", "svm", "knn"]]
+    estimators: Annotated[list[Estimator], Field(min_length=1)]
     folds: Annotated[int, Field(ge=2)]
     repeats: Count
     minimum_patients: Annotated[int, Field(ge=2)]
     seed: Annotated[int, Field(ge=0)]
-    grids: dict[Literal["random_forest", "svm", "knn"], dict[str, list[float | int | str]]]
+    grids: dict[Estimator, dict[str, list[float | int | str]]]
 
     @model_validator(mode="after")
     def _limits_ascend_and_grids_exist(self) -> Self:
@@ -157,6 +158,7 @@ class Gate(Section):
 
     segmentation: SegmentationGate
     survival: SurvivalGate
+    minimum_paired: Annotated[int, Field(ge=2)]
     resamples: Annotated[int, Field(ge=100)]
     seed: Annotated[int, Field(ge=0)]
 
@@ -177,9 +179,14 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _named_recipes_exist(self) -> Self:
-        for name in (*self.train.recipes, self.features.predicted_by):
+        for name in self.train.recipes:
             if name not in self.recipes:
                 raise ValueError(f"recipe {name} is named but has no section in recipes")
+        if self.features.predicted_by not in self.train.recipes:
+            raise ValueError(
+                f"features.predicted_by is {self.features.predicted_by}, which is not one of train.recipes "
+                f"({', '.join(self.train.recipes)}); set both together"
+            )
         return self
 
     def recipe(self, name: str) -> Recipe:
@@ -234,7 +241,8 @@ def override(path: Path, assignments: list[str]) -> None:
         assignments: `dotted.key=value` each, the value in YAML.
 
     Raises:
-        ConfigError: An assignment is malformed, names an unknown key, or makes the file invalid.
+        MissingInputError: There is no such file.
+        ConfigError: The file is wrong already, or an assignment is malformed, names an unknown key, or makes it wrong.
     """
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -242,6 +250,7 @@ def override(path: Path, assignments: list[str]) -> None:
     yaml.representer.add_representer(
         type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
+    load(path)
     document = yaml.load(path)
     for assignment in assignments:
         key, found, value = assignment.partition("=")
@@ -251,7 +260,10 @@ def override(path: Path, assignments: list[str]) -> None:
             section = section.get(part) if isinstance(section, dict) else None
         if not found or not isinstance(section, dict) or last not in section:
             raise ConfigError(f"{assignment!r} is not KEY=VALUE with a key of params.yaml", key=key)
-        section[last] = yaml.load(value)
+        try:
+            section[last] = yaml.load(value)
+        except YAMLError as error:
+            raise ConfigError(f"{assignment!r}: the value is not valid YAML", key=key) from error
     temporary = path.with_name(path.name + ".tmp")
     yaml.dump(document, temporary)
     try:

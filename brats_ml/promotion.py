@@ -58,6 +58,7 @@ def decide(
     floors: Mapping[str, float],
     non_inferiority: float,
     minimum_cases: int,
+    minimum_paired: int,
     resamples: int,
     seed: int,
 ) -> Decision:
@@ -73,6 +74,7 @@ def decide(
         floors: Least mean of each score.
         non_inferiority: What a score may lose.
         minimum_cases: Least number of cases.
+        minimum_paired: Least number of cases for a comparison with a champion.
         resamples: Bootstrap samples.
         seed: Of the resampling.
     """
@@ -89,7 +91,10 @@ def decide(
     if low:
         return Decision("REJECT", low, measured)
     if champion is None:
-        return Decision("PROMOTE", ["every floor is reached and there is no champion yet"], measured)
+        return Decision("PROMOTE", ["every floor is reached and there is no champion to compare with"], measured)
+    if cases < minimum_paired:
+        reason = f"{cases} locked case(s) unknown to the champion, fewer than the {minimum_paired} of a comparison"
+        return Decision("HOLD", [reason], measured)
     intervals = {
         name: paired_interval(candidate[name] - champion[name], resamples=resamples, seed=seed) for name in candidate
     }

@@ -70,8 +70,7 @@ with DAG(
         [acquire, validate, preprocess, split, train[recipe]] >> evaluate[recipe]
     [acquire, validate, preprocess] >> reference
     [acquire, validate, preprocess] >> predicted
-    if checkout.params.features.predicted_by in recipes:
-        evaluate[checkout.params.features.predicted_by] >> predicted
+    evaluate[checkout.params.features.predicted_by] >> predicted
     for estimator in estimators:
         [reference, split] >> survival[estimator]
     [*train.values(), *evaluate.values(), *survival.values(), reference, predicted] >> compare

@@ -18,10 +18,15 @@ from brats_ml.errors import MissingInputError, TableError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it is removed.
 
-    The temporary name keeps the suffixes, since writers choose a format by them.
+    The temporary name keeps the suffixes, since writers choose a format by them. What a process that was killed left
+    unfinished is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    for unfinished in path.parent.glob(f".*.{path.name}"):
+        owner = unfinished.name.removesuffix(f".{path.name}").removeprefix(".")
+        if owner.isdecimal() and not _alive(int(owner)):
+            remove(unfinished)
     try:
         yield temporary
         if path.is_dir() and not path.is_symlink():
@@ -32,12 +37,29 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def remove(path: Path) -> None:
     """Remove a file or folder if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """Yield every file below a folder, relative to it and `/`-separated; links are followed, as cohorts have many."""
+    for parent, _, names in os.walk(folder, followlinks=True):
+        for name in names:
+            yield (Path(parent) / name).relative_to(folder).as_posix()
 
 
 def require(path: Path, *, made_by: str) -> Path:
@@ -107,7 +129,7 @@ def digest_value(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def digest_tree(folder: Path) -> str:
-    """Return the SHA-256 over the relative names and bytes of all files below a folder, in hex."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+def digest_tree(folder: Path, pattern: str = "*") -> str:
+    """Return the SHA-256 over the relative names and bytes of all files below a folder that fit a pattern, in hex."""
+    files = sorted(path for path in folder.rglob(pattern) if path.is_file())
     return digest_value([(path.relative_to(folder).as_posix(), digest_file(path)) for path in files])

@@ -17,8 +17,11 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking import KEY
 
+MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
 CHAMPION = "champion"
 PREVIOUS = "previous_champion"
+# Tag of a version: `synthetic` where phantoms trained it, `patients` otherwise.
+COHORT = "cohort"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Version:
     number: int
     run_id: str
     tags: Mapping[str, str]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether synthetic patients alone trained it."""
+        return self.tags.get(COHORT) == "synthetic"
 
     def __str__(self) -> str:
         """Return `name v3`."""
@@ -86,6 +94,7 @@ class Registry:
             return known
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
+        trained = self._client.get_run(run_id).info
         with mlflow.start_run(run_id=run_id):
             logged = mlflow.pyfunc.log_model(
                 name=name,
@@ -96,6 +105,8 @@ class Registry:
                 input_example=example,
                 pip_requirements=requirements,
             )
+        # The run that is opened again for this ended when its training did.
+        self._client.set_terminated(run_id, trained.status, trained.end_time)
         try:
             self._client.create_registered_model(name)
         except MlflowException as error:
@@ -137,7 +148,7 @@ class Registry:
         ledger.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(ledger.with_suffix(".lock")):
             lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
-            past = [entry for entry in map(json.loads, lines) if entry["model"] == version.name]
+            past = [entry for entry in map(json.loads, lines) if entry["model"] == version.name and self._has(entry)]
             grows = not past or past[-1]["version"] != version.number
             if grows:
                 entry = {
@@ -154,10 +165,15 @@ class Registry:
             self._set_aliases(past[-1])
         return grows
 
+    def _has(self, entry: Mapping[str, Any]) -> bool:
+        """Return whether this registry is the one that the entry of a ledger speaks of."""
+        found = self.get(entry["model"], entry["version"])
+        return found is not None and found.run_id == entry["run_id"]
+
     def _set_aliases(self, entry: Mapping[str, Any]) -> None:
+        self._client.set_registered_model_alias(entry["model"], CHAMPION, str(entry["version"]))
         if entry["previous"] is not None:
             self._client.set_registered_model_alias(entry["model"], PREVIOUS, str(entry["previous"]))
-        self._client.set_registered_model_alias(entry["model"], CHAMPION, str(entry["version"]))
 
     def _aliased(self, name: str, alias: str) -> Version | None:
         try:

@@ -79,7 +79,8 @@ class MlflowTracker:
     def run(self, key: str, *, name: str, tags: Mapping[str, str]) -> Iterator["MlflowRun"]:
         """Open the run with this key, made if there is none.
 
-        The run ends FINISHED, FAILED where an error leaves the context, KILLED where an interrupt does.
+        The run ends FINISHED, FAILED where an error leaves the context, KILLED where an interrupt does. One that is
+        finished already stays so, and keeps its times, whatever is added to it later.
 
         Args:
             key: Identity of the piece of work; see `provenance.work_key`.
@@ -90,6 +91,9 @@ class MlflowTracker:
         if run_id is None:
             made = self.client.create_run(self.experiment_id, run_name=name, tags={KEY: key, **tags})
             run_id = str(made.info.run_id)
+        elif self.client.get_run(run_id).info.status == "FINISHED":
+            yield MlflowRun(self.client, run_id)
+            return
         else:
             self.client.update_run(run_id, status="RUNNING")
         try:
@@ -118,20 +122,19 @@ class MlflowRun:
                 self._client.log_param(self.run_id, name, value)
 
     def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
-        """Add points; MLflow would append a second point at a step that has one."""
+        """Add points: at a step each once, though MLflow would append; without a step where the value is a new one."""
         from mlflow.entities import Metric  # noqa: PLC0415
         from mlflow.utils.time import get_current_time_millis  # noqa: PLC0415
 
         now = get_current_time_millis()  # type: ignore[no-untyped-call]  # of MLflow
         names = sorted({name for row in rows for name in row} - {step})
-        begun = self._client.get_run(self.run_id).data.metrics
-        known = {name: self._steps(name) if name in begun else set() for name in names}
+        last = self._client.get_run(self.run_id).data.metrics
+        known = {name: self._steps(name) if step and name in last else set() for name in names}
         points = [
-            Metric(name, float(row[name]), now, at)
+            Metric(name, float(row[name]), now, int(row[step]) if step else 0)
             for row in rows
-            for at in [int(row[step]) if step else 0]
             for name in names
-            if name in row and at not in known[name]
+            if name in row and (int(row[step]) not in known[name] if step else last.get(name) != float(row[name]))
         ]
         for start in range(0, len(points), 1000):
             self._client.log_batch(self.run_id, metrics=points[start : start + 1000])

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
+from brats_ml.errors import CaseError
+
 Modality = Literal["flair", "t1", "t1ce", "t2"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
@@ -94,13 +96,20 @@ def find_cases(files: Iterable[str]) -> list[Case]:
     Args:
         files: Paths relative to the cohort's folder, `/`-separated. A folder is a case when at least one of its files
             carries the folder's name and a known suffix.
+
+    Raises:
+        CaseError: Two folders have the name of one case.
     """
     roles: dict[str, dict[str, str]] = {}
+    homes: dict[str, PurePosixPath] = {}
     for file in sorted(files):
         path = PurePosixPath(file)
         case_id = path.parent.name
         role = naming_of(case_id).role(case_id, path.name) if case_id else None
         if role is not None:
+            home = homes.setdefault(case_id, path.parent)
+            if home != path.parent:
+                raise CaseError(case_id, f"lies twice, in {home} and in {path.parent}; keep one of them")
             roles.setdefault(case_id, {})[role] = file
     return [
         Case(

@@ -39,7 +39,7 @@ def run(root: Path) -> None:
         ServiceError: A task failed; the last lines of its log were printed.
     """
     console = Console()
-    ran_before = servers.running(root) is not None
+    ran_before = servers.running(root)
     # Python ends at once on this signal otherwise, and would leave the servers running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("brats: ended by a signal"))
     try:

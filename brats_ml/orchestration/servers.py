@@ -55,10 +55,9 @@ def down(root: Path) -> None:
     print(f"{ended} process(es) ended" if ended else "nothing was running")
 
 
-def running(root: Path) -> Settings | None:
-    """Return the settings of the servers of `root` if all of them run."""
-    settings, processes = _alive(root)
-    return settings if processes.keys() == settings.commands().keys() else None
+def running(root: Path) -> bool:
+    """Return whether any server of `root` runs."""
+    return bool(_alive(root)[1])
 
 
 def _alive(root: Path) -> tuple[Settings, dict[str, int]]:

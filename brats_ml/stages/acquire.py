@@ -52,7 +52,8 @@ def _copy(source: Path, listing: dict[str, Any], raw: Path, tables: Path) -> Non
 
 def _copy_file(path: Path, entry: dict[str, Any], target: Path) -> None:
     """Copy one listed file; never link it, so that raw data stay as they are when the source is edited."""
-    if not path.exists() or path.stat().st_size != entry["bytes"]:
+    state = path.stat() if path.exists() else None
+    if state is None or (state.st_size, state.st_mtime_ns) != (entry["bytes"], entry["mtime_ns"]):
         raise TableError(path, "changed or vanished since the source was listed; run `brats source` again")
     target.parent.mkdir(exist_ok=True)
     shutil.copyfile(path, target)

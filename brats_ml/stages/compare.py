@@ -62,8 +62,6 @@ def nominee(standings: Sequence[Standing], *, measure: str, among: str) -> tuple
         measure: What the score is.
         among: What `count` counts.
     """
-    if not standings:
-        return None, "none is named in params.yaml"
     best = standings[0]
     if best.score is None:
         return None, "; ".join(dict.fromkeys(standing.verdict for standing in standings))

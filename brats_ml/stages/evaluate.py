@@ -10,8 +10,9 @@ from rich.progress import track
 from brats_ml.adapters import files, nifti
 from brats_ml.adapters.arrays import read_case
 from brats_ml.cohort.cases import MODALITIES
-from brats_ml.cohort.labels import SCHEMES
+from brats_ml.cohort.labels import REGIONS, SCHEMES
 from brats_ml.config import Params
+from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics import CASE_DICE, case_dice
 from brats_ml.imaging.seed_metrics import SEED_SCORES, seed_scores
@@ -29,23 +30,34 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
     parts = verdict.get("cases", {"validation": [], "test": []})
     predict = SegmentationModel(ws.model(recipe)) if verdict["verdict"] == "trained" else None
-    summaries = [
-        _evaluate(ws, ws.evaluation(part, recipe), parts[part], predict, params.evaluate.figures)
+    valid = {case["case_id"]: case for case in files.read_json(ws.manifest, made_by="brats validate")["cases"]}
+    gone = [case_id for part in ("validation", "test") for case_id in parts[part] if case_id not in valid]
+    if gone:
+        raise CaseError(gone[0], f"held out by {recipe}, is not valid any more: run `brats train --recipe {recipe}`")
+    summaries = {
+        part: _evaluate(
+            ws,
+            ws.evaluation(part, recipe),
+            [valid[case_id] for case_id in parts[part]],
+            predict,
+            params.evaluate.figures,
+        )
         for part in ("validation", "test")
-    ]
-    return Report("evaluate", f"{recipe}: " + ", ".join(_line(summary) for summary in summaries))
+    }
+    # Whoever tunes a recipe reads this line: nothing of the locked test patients stands in it.
+    return Report("evaluate", f"{recipe} on validation: {_line(summaries['validation'])}")
 
 
 def _evaluate(
-    ws: Workspace, folder: Path, case_ids: list[str], predict: SegmentationModel | None, figures: int
+    ws: Workspace, folder: Path, records: list[dict[str, Any]], predict: SegmentationModel | None, figures: int
 ) -> dict[str, Any]:
     rows = []
     with files.replacing(folder) as unfinished:
         if predict is not None:
-            steps = track(case_ids, f"evaluating {folder.parent.name}", console=Console(stderr=True))
+            steps = track(records, f"evaluating {folder.parent.name}", console=Console(stderr=True))
             rows = [
-                _evaluate_case(ws, case_id, predict, unfinished, figure=index < figures)
-                for index, case_id in enumerate(steps)
+                _evaluate_case(ws, record, predict, unfinished, figure=index < figures)
+                for index, record in enumerate(steps)
             ]
         table = pd.DataFrame(rows, columns=list(COLUMNS))
         summary = _summary(table, trained=predict is not None)
@@ -55,15 +67,15 @@ def _evaluate(
 
 
 def _evaluate_case(
-    ws: Workspace, case_id: str, predict: SegmentationModel, folder: Path, *, figure: bool
+    ws: Workspace, record: dict[str, Any], predict: SegmentationModel, folder: Path, *, figure: bool
 ) -> dict[str, Any]:
+    case_id = record["case_id"]
     case = read_case(ws.preprocessed / f"{case_id}.npz")
     if case.label is None:
         raise ValueError(f"case {case_id} has no reference label map")
     image = uncrop(case.image, case.start, case.full_shape)
     reference = uncrop(case.label, case.start, case.full_shape)
     predicted, probabilities = predict(image)
-    record = _manifest_record(ws, case_id)
     grid = nifti.Grid.from_dict(record["grid"])
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(predicted))
     nifti.write_volume(folder / f"masks/{case_id}.nii.gz", stored, grid)
@@ -78,11 +90,6 @@ def _evaluate_case(
     }
 
 
-def _manifest_record(ws: Workspace, case_id: str) -> dict[str, Any]:
-    cases = files.read_json(ws.manifest, made_by="brats validate")["cases"]
-    return next(record for record in cases if record["case_id"] == case_id)
-
-
 def _summary(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
     if table.empty:
         reason = "no labelled case in this part" if trained else "no model was trained"
@@ -94,5 +101,5 @@ def _summary(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
 def _line(summary: dict[str, Any]) -> str:
     if not summary["cases"]:
         return str(summary["verdict"])
-    regions = " ".join(f"{region} {summary['mean'][f'dice_{region}']:.3f}" for region in ("WT", "TC", "ET"))
+    regions = " ".join(f"{region} {summary['mean'][f'dice_{region}']:.3f}" for region in REGIONS)
     return f"{summary['cases']} case(s), Dice {regions}"

@@ -10,19 +10,19 @@ from rich.progress import track
 from brats_ml import promotion
 from brats_ml.adapters import files, tracking
 from brats_ml.adapters.arrays import read_case
-from brats_ml.adapters.registry import Registry, Version
+from brats_ml.adapters.registry import MODELS, Registry, Version
+from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics import case_dice
 from brats_ml.promotion import Decision, Scores
-from brats_ml.stages.publish import MODELS, model_key
+from brats_ml.stages.publish import model_key
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import SegmentationModel
 from brats_ml.stages.survival_model import SurvivalModel
+from brats_ml.survival.patients import row_states
 from brats_ml.workspace import Workspace
-
-REGIONS = ("WT", "TC", "ET")
 
 
 def run(ws: Workspace, params: Params) -> Report:
@@ -50,6 +50,10 @@ def _decide(
     champion = registry.champion(MODELS[kind])
     if champion is not None and champion.number == candidate.number:
         return candidate, Decision("HOLD", [f"{candidate} is champion already"])
+    if champion is not None and champion.synthetic != candidate.synthetic:
+        if candidate.synthetic:
+            return candidate, Decision("HOLD", [f"{candidate} knows synthetic patients alone, {champion} real ones"])
+        champion = None  # a model of synthetic patients is no peer of one of real patients
     folder = registry.fetch(champion) if champion is not None else None
     judge = _judge_segmentation if kind == "segmentation" else _judge_survival
     return candidate, judge(ws, params, chosen, folder)
@@ -69,6 +73,7 @@ def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Pa
         floors={str(region): floor for region, floor in limits.minimum_dice.items()},
         non_inferiority=limits.non_inferiority,
         minimum_cases=limits.minimum_cases,
+        minimum_paired=params.gate.minimum_paired,
         resamples=params.gate.resamples,
         seed=params.gate.seed,
     )
@@ -98,16 +103,19 @@ def _judge_survival(ws: Workspace, params: Params, estimator: str, champion: Pat
         known = files.read_json(champion / "summary.json", made_by=made_by)["training_patients"]
         table = table[~table["patient"].isin(known)]
         features = files.read_csv(ws.features("reference"), made_by="brats features --masks reference")
-        rows = features.set_index("patient").loc[table["patient"]]
+        labelled = features[row_states(features, cohort=params.survival.cohort) == "labelled"]
+        rows = labelled.set_index("patient").loc[table["patient"]]
         other = {"accuracy": np.equal(SurvivalModel(champion)(rows), table["group"].to_numpy()).astype(np.float64)}
     correct = (table["group"] == table["predicted"]).to_numpy().astype(np.float64)
     limits = params.gate.survival
+    majority = float((table["group"] == summary["majority"]).mean()) if len(table) else 0.0
     return promotion.decide(
         {"accuracy": correct},
         other,
-        floors={"accuracy": (summary["test"]["majority_accuracy"] or 0.0) + limits.minimum_gain},
+        floors={"accuracy": majority + limits.minimum_gain},
         non_inferiority=1.0,
         minimum_cases=limits.minimum_cases,
+        minimum_paired=params.gate.minimum_paired,
         resamples=params.gate.resamples,
         seed=params.gate.seed,
     )

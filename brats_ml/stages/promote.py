@@ -1,10 +1,9 @@
 """Make the models that the gate let through champion."""
 
 from brats_ml.adapters import files, tracking
-from brats_ml.adapters.registry import Registry
+from brats_ml.adapters.registry import MODELS, Registry
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
-from brats_ml.stages.publish import MODELS
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 

@@ -3,14 +3,12 @@
 from typing import Any
 
 from brats_ml.adapters import files, provenance, tracking
-from brats_ml.adapters.registry import Registry, Version
+from brats_ml.adapters.registry import COHORT, MODELS, Registry, Version
 from brats_ml.config import Params
 from brats_ml.stages import serving
 from brats_ml.stages.report import Report
 from brats_ml.stages.train import flat
 from brats_ml.workspace import Workspace
-
-MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
 
 
 def run(ws: Workspace, params: Params) -> Report:
@@ -23,13 +21,15 @@ def run(ws: Workspace, params: Params) -> Report:
                 parent.log_file(path)
         parent.log_file(ws.reports, "reports")
         _log_data(ws, parent)
-        runs = {recipe: _segmentation_run(ws, tracker, recipe, parent.run_id) for recipe in params.train.recipes}
-        for estimator in params.survival.estimators:
-            runs[estimator] = _survival_run(ws, tracker, params, estimator, parent.run_id)
+        recipes = {recipe: _segmentation_run(ws, tracker, recipe, parent.run_id) for recipe in params.train.recipes}
+        estimators = {
+            str(estimator): _survival_run(ws, tracker, params, estimator, parent.run_id)
+            for estimator in params.survival.estimators
+        }
     registry = Registry(tracker.uri)
     made = [
-        _register(ws, registry, "segmentation", nominees["segmentation"]["recipe"], runs),
-        _register(ws, registry, "survival", nominees["survival"]["estimator"], runs),
+        _register(ws, registry, "segmentation", nominees["segmentation"]["recipe"], recipes),
+        _register(ws, registry, "survival", nominees["survival"]["estimator"], estimators),
     ]
     registered = ", ".join(str(found) for found in made if found is not None) or "no model"
     return Report("publish", f"{registered} registered, runs logged to {tracker.uri}")
@@ -62,13 +62,13 @@ def _segmentation_run(ws: Workspace, tracker: tracking.MlflowTracker, recipe: st
         )
         history = files.read_csv(ws.model(recipe) / "history.csv", made_by="brats train")
         tracked.log_metrics(history.to_dict("records"), step="epoch")
-        for part in ("validation", "test"):
-            folder = ws.evaluation(part, recipe)
-            summary = files.read_json(folder / "summary.json", made_by=f"brats evaluate --recipe {recipe}")
-            tracked.log_metrics([{f"{part}.{name}": value for name, value in summary["mean"].items()}])
-            tracked.log_file(folder / "cases.csv", f"evaluation/{part}")
-            if (folder / "figures").exists():
-                tracked.log_file(folder / "figures", f"evaluation/{part}/figures")
+        # What the locked test patients say is the gate's to tell, of nominees alone.
+        folder = ws.evaluation("validation", recipe)
+        summary = files.read_json(folder / "summary.json", made_by=f"brats evaluate --recipe {recipe}")
+        tracked.log_metrics([{f"validation.{name}": value for name, value in summary["mean"].items()}])
+        tracked.log_file(folder / "cases.csv", "evaluation/validation")
+        if (folder / "figures").exists():
+            tracked.log_file(folder / "figures", "evaluation/validation/figures")
         _log_data(ws, tracked)
         return tracked.run_id
 
@@ -90,6 +90,13 @@ def _survival_run(
         tracked.log_file(folder)
         _log_data(ws, tracked)
         return tracked.run_id
+
+
+def _cohort(ws: Workspace, kind: str) -> str:
+    """Return whose data a nominee was made of; a table of features is always one of patients."""
+    listing = files.read_json(ws.listing, made_by="brats source")
+    tabled = kind == "survival" and listing["features"] is not None
+    return "synthetic" if listing["phantom"] is not None and not tabled else "patients"
 
 
 def _log_data(ws: Workspace, tracked: tracking.MlflowRun) -> None:
@@ -121,7 +128,7 @@ def _register(
             "tags": {"estimator": nominee},
         }
     )
-    served["tags"] |= _tags(ws, kind) | {"data": provenance.data_digest(ws.root) or ""}
+    served["tags"] |= _tags(ws, kind) | {"data": provenance.data_digest(ws.root) or "", COHORT: _cohort(ws, kind)}
     return registry.register(
         MODELS[kind],
         key=model_key(ws, kind, nominee),

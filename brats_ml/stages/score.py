@@ -9,8 +9,9 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
+import brats_ml
 from brats_ml.adapters import files, nifti, provenance, tracking
-from brats_ml.adapters.registry import Registry, Version
+from brats_ml.adapters.registry import MODELS, Registry, Version
 from brats_ml.adapters.tables import clinical_table
 from brats_ml.cohort.cases import MODALITIES, Case, find_cases
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
@@ -18,13 +19,15 @@ from brats_ml.config import Params, Validate
 from brats_ml.errors import CaseError, EmptyCohortError, ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.stages.preprocess import preprocess_case
-from brats_ml.stages.publish import MODELS
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import SegmentationModel
 from brats_ml.stages.survival_model import SurvivalModel
 from brats_ml.stages.validate import case_problems
 from brats_ml.survival.features import FEATURES, case_features
 from brats_ml.workspace import Workspace
+
+PACKAGE = Path(brats_ml.__file__).parent
+SYNTHETIC = "by a model of synthetic patients"
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,9 @@ class Batch:
             else {"name": version.name, "version": version.number, "run_id": version.run_id}
             for kind, version in (("segmentation", self.segmentation), ("survival", self.survival))
         }
-        data = {role: files.digest_file(self.source / file) for role, file in case.images.items()}
-        return {**models, "code": self.code, "data": data, "age_years": _clinical(self, case)["age_years"]}
+        data = {role: _digest(self.source / file) for role, file in case.images.items()}
+        rules = self.rules.model_dump()
+        return {**models, "code": self.code, "data": data, "rules": rules, **_clinical(self, case)}
 
 
 def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Path | None = None) -> Report:
@@ -66,9 +70,7 @@ def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Pat
         ModelError: There is no segmentation champion.
     """
     source, target = cases or ws.inbox, output or ws.predictions
-    found = find_cases(
-        path.relative_to(source).as_posix() for path in files.require(source, made_by="brats inbox").rglob("*.nii*")
-    )
+    found = find_cases(files.walk(files.require(source, made_by="brats inbox")))
     if not found:
         raise EmptyCohortError(f"{source} holds no case in a BraTS naming: put one folder a case there")
     batch = _batch(ws, params, source)
@@ -89,11 +91,13 @@ def _batch(ws: Workspace, params: Params, source: Path) -> Batch:
     if segmentation is None:
         raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
     survival = registry.champion(MODELS["survival"])
+    if survival is not None and survival.synthetic != segmentation.synthetic:
+        survival = None
     return Batch(
         source=source,
         rules=params.validate_,
         clinical=clinical_table(source),
-        code=provenance.revision(ws.root),
+        code={**provenance.revision(ws.root), "digest": files.digest_tree(PACKAGE, "*.py")},
         segmentation=segmentation,
         segment=SegmentationModel(registry.fetch(segmentation)),
         survival=survival,
@@ -111,10 +115,18 @@ def _score(batch: Batch, case: Case, folder: Path) -> str:
     with files.replacing(folder) as unfinished:
         try:
             record |= {"status": "scored", **_predict(batch, case, unfinished)}
-        except CaseError as error:
-            record |= {"status": "refused", "reason": error.reason}
+        except (CaseError, OSError) as error:
+            record |= {"status": "refused", "reason": error.reason if isinstance(error, CaseError) else str(error)}
         files.write_json(unfinished / "prediction.json", record)
     return str(record["status"])
+
+
+def _digest(path: Path) -> str | None:
+    """Return the digest of a file, or None where it cannot be read, for which its case will be refused."""
+    try:
+        return files.digest_file(path)
+    except OSError:
+        return None
 
 
 def _predict(batch: Batch, case: Case, folder: Path) -> dict[str, Any]:
@@ -129,7 +141,8 @@ def _predict(batch: Batch, case: Case, folder: Path) -> dict[str, Any]:
     volumes = _volumes_mm3(labels, grid)
     return {
         "volume_mm3": volumes,
-        "flags": [f"no {region} found" for region, volume in volumes.items() if not volume],
+        "flags": [SYNTHETIC] * batch.segmentation.synthetic
+        + [f"no {region} found" for region, volume in volumes.items() if not volume],
         "survival": _survival(batch, case, labels, image),
     }
 

@@ -1,13 +1,12 @@
 """Look at the outside world: which volumes and clinical tables the source holds, so that new ones are noticed."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from brats_ml.adapters import files
-from brats_ml.cohort.cases import Case, find_cases
+from brats_ml.cohort.cases import find_cases
 from brats_ml.config import Params
-from brats_ml.errors import CaseError, EmptyCohortError, MissingInputError, TableError
+from brats_ml.errors import EmptyCohortError, MissingInputError, TableError
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
@@ -33,7 +32,7 @@ def run(ws: Workspace, params: Params) -> Report:
         found = f"{params.phantom.cases} phantom cases"
     else:
         folder = _existing(ws.root / source, "acquire.source")
-        cases, tables = _cases(folder), _tables(folder)
+        cases, tables = find_cases(files.walk(folder)), _tables(folder)
         if not (cases or tables or features):
             raise EmptyCohortError(
                 f"{source} holds no case in a BraTS naming and no table ({', '.join(TABLES)}): "
@@ -56,18 +55,6 @@ def _existing(path: Path, key: str) -> Path:
 def _entry(path: Path, name: str) -> dict[str, Any]:
     state = path.stat()
     return {"path": name, "bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
-
-
-def _cases(folder: Path) -> list[Case]:
-    """Return the cases below a folder, links followed, since cohorts are often folders of links."""
-    found: dict[str, Case] = {}
-    for parent, _, names in os.walk(folder, followlinks=True):
-        home = Path(parent).relative_to(folder)
-        for case in find_cases((home / name).as_posix() for name in names):
-            if case.case_id in found:
-                raise CaseError(case.case_id, f"lies twice in {folder}, once of them in {home}; keep one of them")
-            found[case.case_id] = case
-    return list(found.values())
 
 
 def _tables(folder: Path) -> list[Path]:

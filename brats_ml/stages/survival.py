@@ -115,6 +115,7 @@ def _fit(
         "best": best_parameters(final),
         "accuracy": interval(scores["accuracy"].to_numpy(), folds=settings.folds),
         "balanced_accuracy": interval(scores["balanced_accuracy"].to_numpy(), folds=settings.folds),
+        "majority": commonest(training.groups),
         "majority_accuracy": float(scores["majority_accuracy"].mean()),
         "age_only_accuracy": float(scores["age_only_accuracy"].mean()),
         "test": _tested(tested, commonest(training.groups)),

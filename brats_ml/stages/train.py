@@ -14,6 +14,7 @@ from brats_ml.adapters.arrays import read_case
 from brats_ml.adapters.keras_files import write_model
 from brats_ml.cohort.labels import LABELS
 from brats_ml.config import Params, Recipe
+from brats_ml.errors import ConfigError, TableError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.segmentation import training
 from brats_ml.segmentation.inference import select
@@ -29,6 +30,8 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     A cohort without reference label maps is ordinary: the folder then holds the verdict "not trained" and no model.
     """
     chosen = params.recipe(recipe)
+    if recipe not in params.train.recipes:
+        raise ConfigError(f"recipe {recipe} is not one of train.recipes in params.yaml; add it", key="train.recipes")
     parts = labelled_cases(ws)
     if not parts["train"]:
         reason = "no training case has a reference label map"
@@ -58,6 +61,9 @@ def labelled_cases(ws: Workspace) -> dict[str, list[str]]:
     parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
     for case_id, record in sorted(index.items()):
         if record["labelled"]:
+            if record["patient"] not in patients:
+                reason = f"has no part for patient {record['patient']}; run `brats split` again"
+                raise TableError(ws.image_splits, reason)
             parts[patients[record["patient"]]].append(case_id)
     return parts
 

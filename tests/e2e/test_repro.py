@@ -200,3 +200,20 @@ def test_a_new_case_in_the_source_folder_is_noticed(story: dict[str, str], check
 
     assert stages_run(told)[:2] == ["source", "acquire"]
     assert set(json.dumps(after).split('"')) - set(json.dumps(before).split('"')) >= {newcomer.name}
+
+
+@pytest.mark.slow
+def test_another_model_is_judged_beside_the_champion_on_the_locked_patients(
+    story: dict[str, str], checkout: Checkout
+) -> None:
+    checkout.brats("set", "acquire.source=phantom", f"recipes.seed_mini.epochs={EPOCHS + 1}", "survival.seed=1")
+    checkout.brats("set", "gate.minimum_paired=2")
+    checkout.dvc("repro")
+    checkout.brats("publish")
+    checkout.brats("gate")
+
+    for kind, scores in (("segmentation", {"WT", "TC", "ET"}), ("survival", {"accuracy"})):
+        decision = json.loads((checkout.root / f"decisions/{kind}.json").read_text())
+        assert decision["version"] == 2
+        assert set(decision["measured"]["champion"]) == scores
+        assert set(decision["measured"]["difference"]) == scores | {"mean"}

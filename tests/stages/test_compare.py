@@ -24,6 +24,7 @@ COLUMNS = [*CASE_DICE, *SEED_SCORES]
 def params(*, recipes: list[str], estimators: list[str]) -> config.Params:
     document = PARAMS.model_dump(by_alias=True)
     document["train"]["recipes"] = recipes
+    document["features"]["predicted_by"] = recipes[0]
     document["survival"]["estimators"] = estimators
     return config.parse(document)
 
@@ -132,11 +133,11 @@ def test_where_nothing_was_trained_or_fitted_the_reasons_are_handed_on(ws: Works
 def test_a_recipe_that_was_not_trained_stands_below_one_that_was(ws: Workspace) -> None:
     add_untrained_recipe(ws, "seed")
     add_recipe(ws, "seed_mini", dice=[0.0])
+    add_estimator(ws, "svm", accuracy=0.5)
 
-    compare.run(ws, params(recipes=["seed", "seed_mini"], estimators=[]))
+    compare.run(ws, params(recipes=["seed", "seed_mini"], estimators=["svm"]))
 
     assert nominees(ws)["segmentation"]["recipe"] == "seed_mini"
-    assert nominees(ws)["survival"] == {"estimator": None, "reason": "none is named in params.yaml"}
 
 
 def test_the_page_needs_no_other_file(compared: Workspace) -> None:
@@ -189,4 +190,4 @@ def test_equal_cases_have_an_interval_of_no_width() -> None:
 
 def test_a_missing_evaluation_is_named_with_its_command(ws: Workspace) -> None:
     with pytest.raises(MissingInputError, match="brats evaluate --recipe seed_mini"):
-        compare.run(ws, params(recipes=["seed_mini"], estimators=[]))
+        compare.run(ws, params(recipes=["seed_mini"], estimators=["svm"]))

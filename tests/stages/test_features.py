@@ -190,7 +190,7 @@ def test_a_case_without_brain_is_named(workspace: Workspace, params: Params) -> 
 
 
 def test_the_real_case_001_has_the_ratios_of_the_derived_table(tmp_path: Path, params: Params, real_data: Path) -> None:
-    name = "BraTS20_Training_501"
+    name = "BraTS20_Training_001"
     ws = Workspace(tmp_path)
     ws.raw.mkdir(parents=True)
     (ws.raw / name).symlink_to(next(real_data.rglob(f"{name}/{name}_t1.nii*")).parent)

@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import nibabel as nib
@@ -211,10 +210,9 @@ def test_without_a_manifest_the_sentence_names_the_command(ws: Workspace) -> Non
         preprocess.run(ws, PARAMS)
 
 
-@pytest.mark.skipif("BRATS_REAL_DATA" not in os.environ, reason="BRATS_REAL_DATA names no folder of real cases")
-def test_a_real_case_keeps_every_voxel_that_the_dataset_documents() -> None:
+def test_a_real_case_keeps_every_voxel_that_the_dataset_documents(real_data: Path) -> None:
     """Counted on the published files of case 001: non-zero T1 in axial slices 22..121, labels in slice 73."""
-    cohort = Path(os.environ["BRATS_REAL_DATA"]) / "MICCAI_BraTS2020_TrainingData"
+    cohort = real_data / "MICCAI_BraTS2020_TrainingData"
     folder = cohort / "BraTS20_Training_001"
     (case,) = find_cases(path.relative_to(cohort).as_posix() for path in folder.iterdir())
 

@@ -139,7 +139,7 @@ def test_one_case_in_two_folders_is_refused(ws: Workspace, cohort: Path, make_pa
     for grade in ("HGG", "LGG"):
         shutil.copytree(cohort / "BraTS20_Training_501", ws.root / "double" / grade / "BraTS20_Training_501")
 
-    with pytest.raises(CaseError, match=r"case BraTS20_Training_501: lies twice in .*double"):
+    with pytest.raises(CaseError, match=r"501: lies twice, in HGG/.* and in LGG/.*; keep one of them"):
         source.run(ws, make_params({"acquire.source": "double"}))
 
 

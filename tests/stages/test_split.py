@@ -152,3 +152,11 @@ def test_a_patient_whose_images_arrive_later_keeps_the_part_the_table_gave(ws: W
     with_images(ws, 15)
 
     assert parts(ws, params) == before
+
+
+def test_a_split_that_was_made_and_is_gone_is_not_drawn_anew(ws: Workspace, params: Params) -> None:
+    with_images(ws, 6)
+    (ws.root / "dvc.lock").write_text("schema: '2.0'\nstages: {split: {cmd: brats split}}\n")
+
+    with pytest.raises(MissingInputError, match=r"dvc pull data/splits\.json"):
+        split.run(ws, params)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brats_ml.cohort.cases import MODALITIES, Case, find_cases, naming_of, patient_of
+from brats_ml.errors import CaseError
 
 SUFFIXES = ("_flair", "_t1", "_t1ce", "_t2", "_seg")
 
@@ -100,3 +101,8 @@ def test_real_releases_are_found_whole(release: str, cases: int, naming: str, re
 
     assert len(found) == cases
     assert all(not case.missing and case.label and naming_of(case.case_id).name == naming for case in found)
+
+
+def test_one_case_in_two_folders_is_refused_not_mixed() -> None:
+    with pytest.raises(CaseError, match="case p1: lies twice, in siteA/p1 and in siteB/p1; keep one of them"):
+        find_cases(["siteA/p1/p1_t1.nii.gz", "siteB/p1/p1_t2.nii.gz"])

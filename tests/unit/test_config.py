@@ -42,6 +42,17 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
             120,
             "params.yaml, key recipes.seed: size must be a multiple of 16, since 5 levels halve it",
         ),
+        (
+            "train.recipes",
+            [],
+            "params.yaml, key train.recipes: List should have at least 1 item after validation, not 0, found []",
+        ),
+        (
+            "train.recipes",
+            ["seed"],
+            "params.yaml, key (top): features.predicted_by is seed_mini, which is not one of train.recipes (seed); "
+            "set both together",
+        ),
         ("train.recipes", ["ghost"], "params.yaml, key (top): recipe ghost is named but has no section in recipes"),
     ],
 )
@@ -91,13 +102,13 @@ def test_a_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
 
 
 def test_overriding_changes_values_and_keeps_comments(path: Path) -> None:
-    override(path, ["acquire.source=/data/BraTS", "train.recipes=[seed]", "survival.features_from=null"])
+    override(path, ["acquire.source=/data/BraTS", "phantom.cases=7", "survival.features_from=null"])
 
     changed, before = path.read_text().splitlines(), PARAMS.read_text().splitlines()
     params = load(path)
-    assert (params.acquire.source, params.train.recipes, params.survival.features_from) == (
+    assert (params.acquire.source, params.phantom.cases, params.survival.features_from) == (
         "/data/BraTS",
-        ["seed"],
+        7,
         None,
     )
     assert [line for line in changed if line.startswith("#")] == [line for line in before if line.startswith("#")]
@@ -118,3 +129,13 @@ def test_an_override_that_is_wrong_changes_nothing(assignment: str, path: Path) 
 def test_overrides_of_the_fixture_are_checked_like_the_file(make_params: Callable[[dict[str, Any]], Params]) -> None:
     with pytest.raises(ConfigError):
         make_params({"split.test": 2})
+
+
+def test_overriding_with_a_value_that_is_not_yaml_is_refused(path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'acquire.source=\[': the value is not valid YAML"):
+        override(path, ["acquire.source=["])
+
+
+def test_overriding_where_there_is_no_configuration_says_where_to_go(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match=r"in a checkout that has a params\.yaml"):
+        override(tmp_path / "params.yaml", ["acquire.source=phantom"])

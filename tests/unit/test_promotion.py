@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from brats_ml.promotion import decide, paired_interval
 
-RULES = {"floors": {"WT": 0.5}, "non_inferiority": 0.02, "minimum_cases": 3, "resamples": 500, "seed": 0}
+RULES = {
+    "floors": {"WT": 0.5},
+    "non_inferiority": 0.02,
+    "minimum_cases": 3,
+    "minimum_paired": 3,
+    "resamples": 500,
+    "seed": 0,
+}
 
 
 def scores(*values: float) -> dict[str, np.ndarray]:
@@ -33,6 +40,13 @@ def test_the_first_model_above_its_floors_is_promoted() -> None:
 
 def test_a_model_better_on_every_case_is_promoted() -> None:
     assert decide(scores(0.7, 0.8, 0.9, 0.8), scores(0.6, 0.72, 0.8, 0.75), **RULES).verdict == "PROMOTE"
+
+
+def test_a_comparison_of_too_few_cases_proves_nothing() -> None:
+    decision = decide(scores(0.9, 0.9, 0.9), scores(0.6, 0.6, 0.6), **RULES | {"minimum_paired": 4})
+
+    assert decision.verdict == "HOLD"
+    assert decision.reasons == ["3 locked case(s) unknown to the champion, fewer than the 4 of a comparison"]
 
 
 def test_a_model_that_is_not_shown_to_be_better_holds() -> None:

@@ -78,3 +78,29 @@ def test_files_lie_beside_the_store_and_can_be_read_back(tracker: MlflowTracker,
     local = tracker.client.download_artifacts(run.run_id, "folder/note.txt", str(tmp_path))
 
     assert Path(local).read_text() == "seen"
+
+
+def test_a_finished_run_stays_finished_and_keeps_its_times(tracker: MlflowTracker) -> None:
+    with tracker.run("finished-before", name="once", tags={}) as tracked:
+        pass
+    before = tracker.client.get_run(tracked.run_id).info
+
+    with tracker.run("finished-before", name="once", tags={}) as again:
+        again.log_metrics([{"dice": 0.5}])
+        during = tracker.client.get_run(tracked.run_id).info.status
+
+    after = tracker.client.get_run(tracked.run_id).info
+    assert again.run_id == tracked.run_id
+    assert during == "FINISHED"
+    assert (after.status, after.end_time) == (before.status, before.end_time)
+
+
+def test_a_value_without_a_step_is_logged_again_only_where_it_changed(tracker: MlflowTracker) -> None:
+    with tracker.run("values", name="values", tags={}) as tracked:
+        for value in (0.5, 0.5, 0.7):
+            tracked.log_metrics([{"dice": value}])
+
+    history = tracker.client.get_metric_history(tracked.run_id, "dice")
+
+    assert [point.value for point in history] == [0.5, 0.7]
+    assert tracker.client.get_run(tracked.run_id).data.metrics["dice"] == 0.7

@@ -1,0 +1,56 @@
+import os
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from brats_ml.adapters.files import read_csv, replacing, walk, write_csv
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("before")
+
+    def fail_half_way() -> None:
+        with replacing(path) as unfinished:
+            unfinished.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("table.csv", "before")]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as child:
+        pass
+    left, written = tmp_path / f".{child.pid}.data", tmp_path / f".{os.getppid()}.data"
+    for folder in (left, written):
+        folder.mkdir()
+
+    with replacing(tmp_path / "data") as unfinished:
+        unfinished.mkdir()
+
+    assert not left.exists()
+    assert written.exists()
+
+
+def test_names_made_of_digits_stay_names(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    write_csv(path, pd.DataFrame({"case_id": ["00042"], "dice_WT": [0.5]}))
+
+    table = read_csv(path, made_by="the test")
+
+    assert table["case_id"].tolist() == ["00042"]
+    assert table["dice_WT"].tolist() == [0.5]
+
+
+def test_walking_follows_linked_folders(tmp_path: Path) -> None:
+    (tmp_path / "store/case").mkdir(parents=True)
+    (tmp_path / "store/case/case_t1.nii").touch()
+    (tmp_path / "cohort").mkdir()
+    (tmp_path / "cohort/case").symlink_to(tmp_path / "store/case")
+
+    assert list(walk(tmp_path / "cohort")) == ["case/case_t1.nii"]

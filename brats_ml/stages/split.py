@@ -42,7 +42,7 @@ def run(ws: Workspace, params: Params) -> Report:
         strata = {patient: groups.get(patient, UNLABELLED) for patient in patients}
         parts = extend(parts, strata, shares=shares, seed=params.split.seed)
     imaged = {patient: part for patient, part in parts.items() if patient in with_images}
-    tabled = {patient: part for patient, part in parts.items() if patient not in with_images}
+    tabled = {patient: part for patient, part in parts.items() if patient in groups.keys() - with_images}
     files.write_json(ws.splits, {"patients": parts})
     files.write_json(ws.image_splits, {"patients": imaged})
     said = [f"{_line(imaged)} with images"] + ([f"{_line(tabled)} by table alone"] if tabled else [])

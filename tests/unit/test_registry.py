@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from brats_ml.adapters.registry import PREVIOUS, Registry, Version
+from brats_ml.adapters.tracking import embedded_store
+
+NAME = "brats-segmentation"
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store with one model of three versions."""
+    made = embedded_store(tmp_path_factory.mktemp("state"))
+    client = MlflowClient(made)
+    client.create_registered_model(NAME)
+    experiment = client.get_experiment_by_name("brats")
+    assert experiment is not None
+    for _ in range(3):
+        run = client.create_run(experiment.experiment_id)
+        client.create_model_version(NAME, "file:///nowhere", run.info.run_id)
+    return made
+
+
+@pytest.fixture
+def registry(uri: str) -> Registry:
+    return Registry(uri)
+
+
+def version(registry: Registry, number: int) -> Version:
+    found = registry.get(NAME, number)
+    assert found is not None
+    return found
+
+
+def entries(ledger: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in ledger.read_text().splitlines()]
+
+
+def test_a_promotion_moves_both_aliases(registry: Registry, uri: str, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    registry.promote(version(registry, 1), ledger=ledger, decision="first")
+
+    grew = registry.promote(version(registry, 2), ledger=ledger, decision="second")
+
+    assert grew
+    assert registry.champion(NAME) == version(registry, 2)
+    assert MlflowClient(uri).get_model_version_by_alias(NAME, PREVIOUS).version == 1
+    assert [(entry["version"], entry["previous"]) for entry in entries(ledger)] == [(1, None), (2, 1)]
+
+
+def test_the_ledger_is_the_last_word_on_aliases(registry: Registry, uri: str, tmp_path: Path) -> None:
+    """A kill between the line in the ledger and the alias is mended by the same call."""
+    ledger = tmp_path / "ledger.jsonl"
+    registry.promote(version(registry, 2), ledger=ledger, decision="first")
+    MlflowClient(uri).set_registered_model_alias(NAME, "champion", "1")
+
+    grew = registry.promote(version(registry, 2), ledger=ledger, decision="first")
+
+    assert not grew
+    assert registry.champion(NAME) == version(registry, 2)
+    assert len(entries(ledger)) == 1
+
+
+def test_promotions_in_another_registry_do_not_count(registry: Registry, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    elsewhere = {"model": NAME, "version": 9, "previous": None, "run_id": "another", "key": None, "decision": "d"}
+    ledger.write_text(json.dumps(elsewhere) + "\n")
+
+    registry.promote(version(registry, 3), ledger=ledger, decision="first here")
+
+    assert entries(ledger)[-1]["previous"] is None
+    assert registry.champion(NAME) == version(registry, 3)

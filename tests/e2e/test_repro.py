@@ -167,8 +167,10 @@ def test_a_second_score_keeps_what_is_there_and_tries_the_refused_again(story: d
     assert "0 scored, 3 kept, 1 refused" in story["second score"]
 
 
-def test_both_champions_load_by_mlflow_alone(story: dict[str, str], store: str) -> None:
-    mlflow.set_tracking_uri(store)
+def test_both_champions_load_by_mlflow_alone(
+    story: dict[str, str], store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     segmentation = mlflow.pyfunc.load_model("models:/brats-segmentation@champion")
     survival = mlflow.pyfunc.load_model("models:/brats-survival@champion")
 

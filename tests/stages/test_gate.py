@@ -18,8 +18,9 @@ NAME = MODELS["segmentation"]
 
 
 @pytest.fixture
-def ws(tmp_path: Path) -> Workspace:
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A nominee that was trained and evaluated on three locked cases; no survival estimator was fitted."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     ws = Workspace(tmp_path)
     write_json(
         ws.nominees,

@@ -86,8 +86,10 @@ def _survival_run(
         chosen = {f"best.{name}": value for name, value in summary["best"].items()}
         shared = params.survival.model_dump(exclude={"grids", "estimators"})
         tracked.log_params({"estimator": estimator, **shared, **chosen})
-        tracked.log_metrics([{name: value for name, value in flat(summary).items() if isinstance(value, int | float)}])
-        tracked.log_file(folder)
+        seen = {name: value for name, value in summary.items() if name != "test"}
+        tracked.log_metrics([{name: value for name, value in flat(seen).items() if isinstance(value, int | float)}])
+        for name in ("folds.csv", "out_of_fold.csv", "confusion.png"):
+            tracked.log_file(folder / name)
         _log_data(ws, tracked)
         return tracked.run_id
 

@@ -130,6 +130,16 @@ def test_a_second_publish_makes_no_run_and_no_version(story: dict[str, str], sto
     assert story["second publish"].splitlines()[-1] == story["first publish"].splitlines()[-1]
 
 
+def test_no_run_shows_what_the_locked_test_patients_say(story: dict[str, str], store: str) -> None:
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("brats")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+
+    assert len(runs) == 5
+    assert [name for run in runs for name in run.data.metrics if name.startswith("test")] == []
+
+
 def test_a_second_gate_holds_what_is_champion_already(story: dict[str, str], checkout: Checkout) -> None:
     assert story["first gate"].count("PROMOTE") == 2
     assert story["second gate"].count("is champion already") == 2

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from brats_ml.errors import BratsError
+from brats_ml.errors import ConfigError
+from brats_ml.orchestration import outcomes
 from brats_ml.workspace import Workspace
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 
 STAGES = "Stages of dvc.yaml"
 ACTIONS = "Actions on the world"
+RUNS = "Runs of Airflow"
 SERVERS = "Local servers"
 
 Root = Annotated[Path, typer.Option(help="Checkout with params.yaml and dvc.yaml.", envvar="BRATS_ROOT")]
@@ -42,19 +44,48 @@ def main() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if os.environ.get("BRATS_HOLDER"):
+        from brats_ml.orchestration import fence
+
+        fence.watch()
     try:
         app()
-    except BratsError as error:
-        print(f"brats: {error}", file=sys.stderr)
+    except Exception as error:
+        outcomes.tell(outcomes.failure(error))
+        known = outcomes.expected(error)
+        if known is None:
+            raise
+        print(f"brats: {known}", file=sys.stderr)
         sys.exit(1)
 
 
 def _run(stage: str, root: Path, **options: Any) -> None:
     from brats_ml.config import load
 
-    workspace = Workspace(root.resolve())
+    workspace = _workspace(root)
     module = importlib.import_module(f"brats_ml.stages.{stage}")
-    print(module.run(workspace, load(workspace.params), **options))
+    report = module.run(workspace, load(workspace.params), **options)
+    outcomes.tell(outcomes.Outcome(str(report), links=report.links, details=report.details))
+    print(report)
+
+
+def _workspace(root: Path) -> Workspace:
+    """Return the files of a checkout, once it is certain that its own code is at work.
+
+    Raises:
+        ConfigError: The checkout has a package of its own, and another one runs; DVC would hash the one and run the
+            other.
+    """
+    root = root.resolve()
+    own = root / "brats_ml"
+    if own.is_dir() and own != Path(__file__).parent.resolve():
+        raise ConfigError(
+            f"{root} has code of its own, but that of {Path(__file__).parent} runs: "
+            f"call `python -m brats_ml` in {root} instead",
+            key="--root",
+        )
+    state = os.environ.get("BRATS_STATE")
+    return Workspace(root, Path(state) if state else None)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -146,9 +177,20 @@ def score(
     root: Root = HERE,
     cases: Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")] = None,
     output: Annotated[Path | None, typer.Option(help="Where predictions go.", show_default="predictions/")] = None,
+    case: Annotated[list[str] | None, typer.Option(help="Name of a case to score; all by default.")] = None,
 ) -> None:
     """Predict label maps and survival of unseen cases with the champions."""
-    _run("score", root, cases=cases, output=output)
+    _run("score", root, cases=cases, output=output, only=case or ())
+
+
+@app.command(rich_help_panel=ACTIONS)
+def pending(
+    root: Root = HERE,
+    cases: Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where predictions go.", show_default="predictions/")] = None,
+) -> None:
+    """Count the unseen cases that have no prediction by the present champions."""
+    _run("pending", root, cases=cases, output=output)
 
 
 @app.command(rich_help_panel=ACTIONS)
@@ -168,8 +210,35 @@ def set_(
     """Change values of params.yaml, checked as a whole before anything is written."""
     from brats_ml.config import override
 
-    override(Workspace(root.resolve()).params, assignments)
+    override(_workspace(root).params, assignments)
     print(f"params.yaml: {len(assignments)} value(s) set")
+
+
+@app.command(rich_help_panel=RUNS)
+def fetch(
+    run: Annotated[str | None, typer.Argument(help="Id of the run in Airflow.", show_default="the last")] = None,
+    root: Root = HERE,
+) -> None:
+    """Bring the results of an Airflow run into this checkout, by links from DVC's cache."""
+    from brats_ml.orchestration import retention
+
+    found = retention.fetch(root.resolve(), run)
+    print(f"the results of {found.run_id} are here; its parameters are {found.record / 'params.yaml'}")
+
+
+@app.command(rich_help_panel=RUNS)
+def prune(
+    root: Root = HERE,
+    dry: Annotated[bool, typer.Option("--dry", help="Say what would be removed.")] = False,
+) -> None:
+    """Remove what old Airflow runs left, and cached data that no kept run needs."""
+    from brats_ml.config import load
+    from brats_ml.orchestration import retention
+
+    workspace = _workspace(root)
+    keep_days = load(workspace.params).orchestration.keep_days
+    for line in retention.prune(workspace.root, keep_days=keep_days, dry=dry):
+        print(line)
 
 
 @app.command(rich_help_panel=SERVERS)

@@ -163,6 +163,16 @@ class Gate(Section):
     seed: Annotated[int, Field(ge=0)]
 
 
+class Orchestration(Section):
+    """When Airflow starts by itself, and for how long it waits and keeps."""
+
+    watch: Annotated[str, Field(min_length=1)] | None
+    score: Annotated[str, Field(min_length=1)] | None
+    shard_cases: Count
+    approval_hours: Annotated[float, Field(gt=0)]
+    keep_days: Annotated[float, Field(ge=0)]
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -176,6 +186,7 @@ class Params(Section):
     features: Features
     survival: Survival
     gate: Gate
+    orchestration: Orchestration
 
     @model_validator(mode="after")
     def _named_recipes_exist(self) -> Self:

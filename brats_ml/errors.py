@@ -7,14 +7,22 @@ BratsError
 ├── CaseError (ValueError)               one case cannot be used; the others can
 ├── TableError (ValueError)              a table lacks a column or holds an impossible value
 ├── ModelError (ValueError)              a model does not fit its data, or may not be loaded
-└── ServiceError (RuntimeError)          a server did not start, answer or agree
+├── StorageError (OSError)               a disk is full or may not be written to
+└── ServiceError (RuntimeError)          a server did not start, answer or agree; the only one worth another try
 """
 
 from pathlib import Path
+from typing import ClassVar
 
 
 class BratsError(Exception):
-    """Base of every error that brats_ml raises on purpose; its text is one sentence for a person."""
+    """Base of every error that brats_ml raises on purpose; its text is one sentence for a person.
+
+    Attributes:
+        transient: Whether the same work may succeed when it is tried again.
+    """
+
+    transient: ClassVar[bool] = False
 
 
 class ConfigError(BratsError, ValueError):
@@ -63,5 +71,11 @@ class ModelError(BratsError, ValueError):
     """A model does not fit its data, or may not be loaded."""
 
 
+class StorageError(BratsError, OSError):
+    """A disk is full, or a file may not be written."""
+
+
 class ServiceError(BratsError, RuntimeError):
     """A server did not start, did not answer, or answered with a refusal."""
+
+    transient = True

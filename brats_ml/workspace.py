@@ -6,9 +6,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Workspace:
-    """The files of one checkout, by what they hold."""
+    """The files of one checkout, by what they hold.
+
+    Attributes:
+        root: The checkout.
+        shared_state: What outlives a run, where several checkouts share it; `.brats` in the checkout by default.
+    """
 
     root: Path
+    shared_state: Path | None = None
 
     @property
     def params(self) -> Path:
@@ -66,6 +72,11 @@ class Workspace:
         return self.root / "data/splits.json"
 
     @property
+    def permanent_splits(self) -> Path:
+        """The same for every cohort there ever was, from which each run's splits are taken."""
+        return self.state / "splits.json"
+
+    @property
     def image_splits(self) -> Path:
         """The same for patients with images; apart, so that a longer table trains no network again."""
         return self.root / "data/image_splits.json"
@@ -118,7 +129,7 @@ class Workspace:
     @property
     def state(self) -> Path:
         """What outlives a run: checkpoints, servers' data, the DVC remote, the ledger."""
-        return self.root / ".brats"
+        return self.shared_state or self.root / ".brats"
 
     def checkpoints(self, key: str) -> Path:
         """Checkpoints of one piece of work, by its key."""

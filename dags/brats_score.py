@@ -3,17 +3,28 @@
 from pathlib import Path
 
 from airflow.sdk import DAG, Param
+from airflow.timetables.assets import AssetOrTimeSchedule
+from airflow.timetables.trigger import CronTriggerTimetable
 
-from brats_ml.orchestration.tasks import Checkout
+from brats_ml.config import load
+from brats_ml.orchestration.events import CHAMPIONS, INBOX, PendingOperator
+from brats_ml.orchestration.fields import revision_field
+from brats_ml.orchestration.rendering import GO_ON, Pipeline
+from brats_ml.orchestration.tasks import CommandOperator
 
 DOC = """
 # Unseen cases through the champions
 
-Predicts a label map for every case of the folder and, where there is a survival champion, the survival group of its
-patient. Both champions are looked up in MLflow once, at the start of the run.
+`pending` looks for cases that have no prediction by the present champions and deals them out; each task of `score`
+predicts a label map for every case of its shard and, where there is a survival champion, the survival group of its
+patient. What was scored before is left alone, so a run may start as often as one likes: `orchestration.score` in
+params.yaml says when, and a new champion starts one too.
 """
+SCORE_DOC = "Scores the cases of one shard; a case that is refused never stops the others."
 
-checkout = Checkout(Path(__file__).resolve().parents[1])
+checkout = Path(__file__).resolve().parents[1]
+cron = load(checkout / "params.yaml").orchestration.score
+pipeline = Pipeline(checkout)
 
 with DAG(
     dag_id="brats_score",
@@ -21,12 +32,15 @@ with DAG(
     doc_md=DOC,
     tags=["brats", "scoring"],
     default_args={"owner": "brats_ml"},
-    schedule=None,
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable(cron, timezone="UTC"), assets=[CHAMPIONS])
+    if cron
+    else [CHAMPIONS],
     catchup=False,
     max_active_runs=1,
     params={
+        "revision": revision_field(),
         "cases": Param(
-            "inbox",
+            INBOX,
             type="string",
             minLength=1,
             title="Cases",
@@ -41,12 +55,14 @@ with DAG(
         ),
     },
 ) as dag:
-    checkout.action(
-        "score",
-        "--cases",
-        "{{ params.cases }}",
-        "--output",
-        "{{ params.output }}",
-        pool="gpu",
-        doc_md="Runs `brats score` with the values of the form.",
+    pending = pipeline.command(
+        "pending",
+        operator=PendingOperator,
+        cases="{{ params.cases }}",
+        predictions="{{ params.output }}",
+        doc_md="Looks for cases without a prediction by the present champions.",
     )
+    score = CommandOperator.partial(
+        task_id="score", doc_md=SCORE_DOC, checkout=str(checkout), pool="gpu", retries=2, **GO_ON
+    ).expand(command=pending.output)
+    pipeline.open() >> pending >> score >> pipeline.close()

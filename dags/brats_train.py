@@ -1,24 +1,38 @@
 """The DAG brats_train: the stages of dvc.yaml, then what makes their outcome count."""
 
+from datetime import timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, Param, TaskGroup
+from airflow.sdk import DAG, Param
 
-from brats_ml.orchestration.tasks import Checkout, configure
+from brats_ml.config import load
+from brats_ml.orchestration.approval import GateApproval, PromotionOperator
+from brats_ml.orchestration.events import CHAMPIONS, COHORT
+from brats_ml.orchestration.fields import revision_field, source_field
+from brats_ml.orchestration.rendering import GO_ON, Pipeline
+from brats_ml.orchestration.tasks import DVC
 
 DOC = """
 # From a cohort to champions
 
-Every box up to `compare` is a stage of `dvc.yaml`, run by `dvc repro --single-item` in the checkout: what has not
-changed since it was last computed is not computed again. The boxes after it act on the world: models are logged and
-registered in MLflow, the gate judges them on the locked test patients, and what it lets through becomes champion.
+Every run works in a clone of its own, at the revision and with the parameters of its form; `open` makes it, `close`
+removes it. Between them stand the stages of `dvc.yaml`, drawn from DVC's own graph and run by DVC: what nothing changed
+for is skipped, whoever computed it. After `compare` come the tasks that act on the world: models are logged and
+registered in MLflow, the gate judges them on the locked test patients, a person approves if the form says so, results
+go to the DVC remote, and what was let through becomes champion.
 
-The form changes `params.yaml` of the checkout; empty fields leave it as it stands.
+A new validated cohort, announced by `brats_cohort`, starts a run by itself. Any task of any run can be cleared: its
+workspace is made again as the run left it.
 """
+GATE_DOC = "Judges the nominees on the locked test patients, beside the champions."
+APPROVE_DOC = "Waits for a person where the form asks for approval; without an answer in time it rejects."
+PUSH_DOC = "Copies the data and models of this run to the DVC remote, before any of it can become champion."
+PROMOTE_DOC = "Moves the alias `champion` to what the gate let through."
 
-checkout = Checkout(Path(__file__).resolve().parents[1])
-recipes = checkout.params.train.recipes
-estimators = checkout.params.survival.estimators
+checkout = Path(__file__).resolve().parents[1]
+params = load(checkout / "params.yaml")
+recipes = params.train.recipes
+pipeline = Pipeline(checkout)
 
 with DAG(
     dag_id="brats_train",
@@ -26,62 +40,72 @@ with DAG(
     doc_md=DOC,
     tags=["brats", "training"],
     default_args={"owner": "brats_ml"},
-    schedule=None,
+    schedule=[COHORT],
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=4,
     params={
-        "source": Param(
+        "revision": revision_field(
+            "Branch, tag or commit whose code and parameters run. HEAD takes the checkout's params.yaml "
+            "along as it stands, and refuses a checkout with other uncommitted changes."
+        ),
+        "source": source_field(),
+        "recipes": Param(
+            recipes,
+            type="array",
+            items={"type": "string", "enum": recipes},
+            examples=recipes,
+            minItems=1,
+            uniqueItems=True,
+            title="Recipes",
+            description="Which of `train.recipes` in params.yaml to train; the tasks of the others are skipped.",
+        ),
+        "epochs": Param(
             None,
-            type=["null", "string"],
-            title="Source of the cohort",
-            description="`phantom`, or a folder with BraTS cases and, optionally, their tables.",
+            type=["null", "integer"],
+            minimum=1,
+            title="Epochs",
+            description="For every recipe of this run; empty: as in params.yaml.",
+        ),
+        "folds": Param(
+            None,
+            type=["null", "integer"],
+            minimum=2,
+            title="Folds",
+            description="Of the survival classifiers' cross-validation; empty: as in params.yaml.",
+        ),
+        "approval": Param(
+            False,
+            type="boolean",
+            title="Approval",
+            description="Whether a person must approve before a model becomes champion.",
         ),
         "set": Param(
             None,
             type=["null", "array"],
             items={"type": "string", "pattern": "^[a-z][a-z0-9_.]*=.*$"},
             title="Other parameters",
-            description="`KEY=VALUE` each, as in `recipes.seed_mini.epochs=5`; keys are those of params.yaml.",
+            description="`KEY=VALUE` each, as in `recipes.seed_mini.learning_rate=0.01`; keys are those of "
+            "params.yaml.",
         ),
     },
 ) as dag:
-    configured = configure(str(checkout.root))
-    source = checkout.stage("source")
-    acquire = checkout.stage("acquire")
-    validate = checkout.stage("validate")
-    preprocess = checkout.stage("preprocess")
-    split = checkout.stage("split")
-    with TaskGroup("train"):
-        train = {recipe: checkout.stage("train", recipe) for recipe in recipes}
-    with TaskGroup("evaluate"):
-        evaluate = {recipe: checkout.stage("evaluate", recipe) for recipe in recipes}
-    with TaskGroup("features"):
-        reference = checkout.stage("features", "reference")
-        predicted = checkout.stage("features", "predicted")
-    with TaskGroup("survival"):
-        survival = {estimator: checkout.stage("survival", estimator) for estimator in estimators}
-    compare = checkout.stage("compare")
-
-    configured >> source >> acquire
-    acquire >> [validate, preprocess, split]
-    validate >> [preprocess, split]
-    for recipe in recipes:
-        [preprocess, split] >> train[recipe]
-        [acquire, validate, preprocess, split, train[recipe]] >> evaluate[recipe]
-    [acquire, validate, preprocess] >> reference
-    [acquire, validate, preprocess] >> predicted
-    evaluate[checkout.params.features.predicted_by] >> predicted
-    for estimator in estimators:
-        [reference, split] >> survival[estimator]
-    [*train.values(), *evaluate.values(), *survival.values(), reference, predicted] >> compare
-
-    publish = checkout.action("publish", doc_md="Logs every run to MLflow and registers the nominated models.")
-    gate = checkout.action("gate", pool="gpu", doc_md="Judges the nominees on the locked test patients.")
-    promote = checkout.action("promote", doc_md="Moves the alias `champion` to what the gate let through.")
-    push = checkout.command(
-        "push",
-        ["dvc", "--wait-for-lock", "push"],
-        doc_md="Copies the data and models of this run to the DVC remote, before any of it can become champion.",
+    opened = pipeline.open(own_form=True)
+    stages = pipeline.stages(after=opened)
+    publish = pipeline.action(
+        "publish", doc_md="Logs every run to MLflow and registers the nominees.", links=("MLflow", "Report")
     )
-    compare >> publish >> gate >> promote
-    compare >> push >> promote
+    gate = pipeline.action("gate", doc_md=GATE_DOC, pool="gpu", links=("MLflow",))
+    approve = GateApproval(
+        task_id="approve",
+        doc_md=APPROVE_DOC,
+        response_timeout=timedelta(hours=params.orchestration.approval_hours),
+        **GO_ON,
+    )
+    push = pipeline.command("push", [*DVC, "push"], operator=PromotionOperator, doc_md=PUSH_DOC)
+    promote = pipeline.action(
+        "promote", operator=PromotionOperator, doc_md=PROMOTE_DOC, outlets=[CHAMPIONS], links=("MLflow",)
+    )
+    closed = pipeline.close(promoted_by="promote")
+
+    pipeline.last(stages) >> publish >> gate >> approve >> push >> promote >> closed
+    approve >> promote

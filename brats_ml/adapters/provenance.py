@@ -1,6 +1,8 @@
 """What a result was made from: the key of a piece of work, the data's digest, the code's revision."""
 
+import os
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ from ruamel.yaml import YAML
 
 from brats_ml.adapters.files import digest_value
 from brats_ml.errors import MissingInputError
+
+# Names the DAG run that a stage works for; set by its task, unset for people.
+RUN = "BRATS_RUN"
 
 
 def work_key(root: Path, stage: str) -> str:
@@ -49,18 +54,39 @@ def recorded(root: Path, stage: str) -> bool:
     return stage in _locked(root).get("stages", {})
 
 
+def lock_digest(root: Path) -> str | None:
+    """Return a digest of what dvc.lock records, in whatever order it was recorded, or None where there is none."""
+    locked = _locked(root)
+    return digest_value(locked) if locked else None
+
+
 def revision(root: Path) -> dict[str, str]:
-    """Return the commit of the checkout and whether tracked files differ from it; empty outside git."""
+    """Return the commit of the checkout and whether its tracked files differ from it; empty outside git.
+
+    Parameters do not count, since every run says its own; nor does dvc.lock, which is written by the run.
+    """
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return {}
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":!*params.yaml", ":!*dvc.lock")
     return {"commit": commit, "dirty": "true" if changed else "false"}
+
+
+def origin(root: Path) -> dict[str, str]:
+    """Return the revision of the checkout and, where an Airflow run does the work, its name."""
+    run = os.environ.get(RUN)
+    return revision(root) | ({"airflow.run": run} if run else {})
 
 
 def _locked(root: Path) -> dict[str, Any]:
     lock = root / "dvc.lock"
-    return YAML(typ="safe").load(lock) if lock.is_file() else {}
+    return _parsed(lock, lock.stat().st_mtime_ns) if lock.is_file() else {}
+
+
+@lru_cache(maxsize=1)
+def _parsed(lock: Path, _mtime_ns: int) -> dict[str, Any]:
+    parsed: dict[str, Any] = YAML(typ="safe").load(lock)
+    return parsed
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -58,6 +58,10 @@ class Registry:
         self.uri = uri
         self._client = MlflowClient(uri, uri)
 
+    def page(self) -> str | None:
+        """Return the address of the list of registered models, None where no server shows any."""
+        return f"{self.uri}/#/models" if self.uri.startswith("http") else None
+
     def find(self, name: str, key: str) -> Version | None:
         """Return the version that was registered for a piece of work, or None."""
         found = self._client.search_model_versions(f"name = '{name}' and tags.`{KEY}` = '{key}'")

@@ -14,6 +14,14 @@ KEY = "brats.key"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under dotted names."""
+    leaves: dict[str, Any] = {}
+    for name, value in values.items():
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return leaves
+
+
 def embedded_store(state: Path) -> str:
     """Return the address of the checkout's own store, made on the first call.
 
@@ -67,6 +75,13 @@ class MlflowTracker:
                 if found is None:
                     raise
         return str(found.experiment_id)
+
+    def page(self, run_id: str, *, artifact: str | None = None) -> str | None:
+        """Return the address of a run's page, or of one of its artifacts, None where no server shows any."""
+        if not self.uri.startswith("http"):
+            return None
+        page = f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
+        return f"{page}/artifacts/{artifact}" if artifact else page
 
     def find(self, key: str) -> str | None:
         """Return the id of the oldest run with this key."""

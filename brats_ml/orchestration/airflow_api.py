@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -36,6 +36,13 @@ class AirflowClient:
         """Keep the address and the way to log in; nothing is sent yet."""
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
         self._login = {"username": user, "password": password}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        self._http.close()
 
     def health(self) -> dict[str, bool]:
         """Return whether each part (scheduler, triggerer, dag_processor) is healthy; {} without an answer."""
@@ -73,8 +80,18 @@ class AirflowClient:
 
     def give_up(self, dag_id: str) -> None:
         """Mark every unfinished run of the DAG as failed, which ends its tasks."""
-        for run in self._call("GET", f"/dags/{dag_id}/dagRuns", params={"state": ["queued", "running"]})["dag_runs"]:
-            self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}", json={"state": "failed"})
+        for run_id in self.unfinished(dag_id):
+            self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
+
+    def unfinished(self, dag_id: str) -> list[str]:
+        """Return the ids of the DAG's runs that are queued or running."""
+        runs = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"state": ["queued", "running"]})["dag_runs"]
+        return [str(run["dag_run_id"]) for run in runs]
+
+    def runs(self, dag_id: str) -> list[str]:
+        """Return the ids of the DAG's runs, oldest first."""
+        found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"order_by": "run_after", "limit": 100})["dag_runs"]
+        return [str(run["dag_run_id"]) for run in found]
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return queued, running, success or failed."""

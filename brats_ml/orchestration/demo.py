@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 
 from brats_ml.errors import ServiceError
-from brats_ml.orchestration import servers
+from brats_ml.orchestration import retention, servers
 from brats_ml.orchestration.airflow_api import FINISHED, AirflowClient, TaskState
 from brats_ml.orchestration.settings import USER, Settings
 
@@ -50,9 +50,14 @@ def run(root: Path) -> None:
         for dag_id in DAGS:
             _await_parsed(client, root, dag_id)
             if not ran_before:
-                # A demo that was broken off left its run behind, and the new one would wait for it.
+                # A demo that was broken off left its run behind, and the new one would share the machine with it.
                 client.give_up(dag_id)
-            finished[dag_id] = _run_dag(client, dag_id, console)
+        finished["brats_train"] = _watched(client, "brats_train", client.trigger("brats_train", {}), console)
+        promoted = {task.task_id: task.state for task in finished["brats_train"]}["promote"] == "success"
+        # New champions start brats_score by themselves.
+        scoring = _await_started(client, "brats_score") if promoted else client.trigger("brats_score", {})
+        finished["brats_score"] = _watched(client, "brats_score", scoring, console)
+        retention.fetch(root, None)
         console.print(_outcome(root, settings, finished, left_running=ran_before))
     finally:
         if not ran_before:
@@ -70,8 +75,17 @@ def _await_parsed(client: AirflowClient, root: Path, dag_id: str) -> None:
         time.sleep(POLL_S)
 
 
-def _run_dag(client: AirflowClient, dag_id: str, console: Console) -> list[TaskState]:
-    run_id = client.trigger(dag_id, {})
+def _await_started(client: AirflowClient, dag_id: str) -> str:
+    """Return the id of the last run that an asset started, once there is one that has not ended."""
+    deadline = time.monotonic() + PARSE_S
+    while not (found := client.unfinished(dag_id)):
+        if time.monotonic() > deadline:
+            return client.trigger(dag_id, {})
+        time.sleep(POLL_S)
+    return found[-1]
+
+
+def _watched(client: AirflowClient, dag_id: str, run_id: str, console: Console) -> list[TaskState]:
     tasks = _watch(client, dag_id, run_id, console)
     failed = [task for task in tasks if task.state == "failed"]
     for task in failed:

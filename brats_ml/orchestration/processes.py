@@ -3,26 +3,33 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 import psutil
 
 MARK = "BRATS_SERVERS"
 SERVERS_GRACE_S = 10.0
+POLL_S = 0.2
+# How long a command's output may stay open after its end before what holds it open is taken for an orphan.
+LAST_WORDS_S = 1.0
+ORPHANS_GRACE_S = 10.0
 
 
 class Child:
     """A command in a process group of its own, whose output is read line by line."""
 
-    def __init__(self, command: Sequence[str], *, folder: Path) -> None:
-        """Start `command` in `folder`."""
+    def __init__(self, command: Sequence[str], *, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        """Start `command` in `folder`, with `environment` added to this process's own."""
         self.command = list(command)
         self._process = subprocess.Popen(
             self.command,
             cwd=folder,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -30,25 +37,58 @@ class Child:
             errors="replace",
             start_new_session=True,
         )
+        self._reader: Thread | None = None
 
     def lines(self) -> Iterator[str]:
-        """Yield each line of standard output and standard error as it comes, without its end."""
+        """Yield each line of standard output and standard error as it comes, without its end.
+
+        Stops with the command: what it leaves running in its group is ended, and does not keep the reader waiting.
+        """
+        lines: SimpleQueue[str | None] = SimpleQueue()
+        self._reader = Thread(target=self._pump, args=(lines,), daemon=True)
+        self._reader.start()
+        ended_at = None
+        while True:
+            with suppress(Empty):
+                line = lines.get(timeout=POLL_S)
+                if line is None:
+                    return
+                yield line
+            if ended_at is None and self._process.poll() is not None:
+                ended_at = time.monotonic()
+            if ended_at is not None and time.monotonic() - ended_at > LAST_WORDS_S:
+                self.end(grace_s=ORPHANS_GRACE_S)
+
+    def _pump(self, lines: "SimpleQueue[str | None]") -> None:
         if self._process.stdout is not None:
             for line in self._process.stdout:
-                yield line.rstrip()
+                lines.put(line.rstrip())
+        lines.put(None)
 
     def wait(self) -> int:
-        """Stop reading and return the exit status once the command has ended; negative if a signal ended it."""
-        with self._process as process:
-            return process.wait()
+        """Return the exit status once the command has ended and was read; negative if a signal ended it."""
+        status = self._process.wait()
+        if self._reader is not None:
+            self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return status
 
     def end(self, *, grace_s: float) -> None:
         """Ask the whole group to end, and kill what is left of it after `grace_s` seconds."""
         self._signal(signal.SIGTERM)
-        # The group is killed either way: its leader may be gone and a member still be there.
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=grace_s)
+        deadline = time.monotonic() + grace_s
+        while self._group_lives() and time.monotonic() < deadline:
+            self._process.poll()  # reaps the leader, whose remains would pass for a living member
+            time.sleep(POLL_S / 4)
         self._signal(signal.SIGKILL)
+
+    def _group_lives(self) -> bool:
+        try:
+            os.killpg(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _signal(self, number: signal.Signals) -> None:
         # Where nobody is left in the group, what was wanted has happened.
@@ -75,26 +115,29 @@ def start_marked(
         )
 
 
-def marked(root: Path) -> list[psutil.Process]:
-    """Return every process that descends from a server of `root`, but for this one and its parents."""
+def marked(value: Path | str, *, mark: str = MARK) -> list[psutil.Process]:
+    """Return every process whose environment has `value` at `mark`, but for this one and its parents.
+
+    With the mark of the servers and a checkout, these are its servers and all that they started.
+    """
     own = {process.pid for process in (psutil.Process(), *psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid not in own and process.environ().get(MARK) == str(root):
+            if process.pid not in own and process.environ().get(mark) == str(value):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue  # it has just ended, or is another user's and so not ours
     return found
 
 
-def end_marked(root: Path, *, grace_s: float = SERVERS_GRACE_S) -> int:
-    """End every marked process of `root`: asked first, killed after `grace_s` seconds; return how many there were.
+def end_marked(value: Path | str, *, mark: str = MARK, grace_s: float = SERVERS_GRACE_S) -> int:
+    """End every process that `marked` finds: asked first, killed after `grace_s` seconds; return how many there were.
 
     psutil compares start times before it signals, so a process id that was given anew is never hit.
     """
     ended: set[psutil.Process] = set()
-    while processes := marked(root):
+    while processes := marked(value, mark=mark):
         for process in processes:
             _signal(process, kill=process in ended)
         ended.update(processes)

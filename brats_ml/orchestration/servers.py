@@ -11,6 +11,7 @@ from rich.console import Console
 
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.airflow_api import AirflowClient
+from brats_ml.orchestration.graph import read_graph
 from brats_ml.orchestration.processes import MARK, end_marked, start_marked
 from brats_ml.orchestration.settings import USER, Settings, choose, recall, save
 
@@ -40,8 +41,9 @@ def up(root: Path) -> Settings:
             end_marked(root)
             raise
         client = AirflowClient(settings.airflow_url, user=USER, password=settings.password)
-        for name, slots in settings.pools().items():
-            client.set_pool(name, slots, POOLS[name])
+        named = {node.policy.pool for node in read_graph(root).values()} - {"default_pool"}
+        for name in sorted(named | POOLS.keys()):
+            client.set_pool(name, settings.slots(name), POOLS.get(name, "named in dvc.yaml"))
     print(f"Airflow  {settings.airflow_url}  log in as {USER} with {settings.password}")
     print(f"MLflow   {settings.mlflow_url}")
     return settings

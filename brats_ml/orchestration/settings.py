@@ -42,9 +42,9 @@ class Settings:
             _write_secret(path, json.dumps({USER: secrets.token_urlsafe(12)}))
         return str(json.loads(path.read_text())[USER])
 
-    def pools(self) -> dict[str, int]:
-        """Slots of the pools that `meta.airflow` in dvc.yaml names."""
-        return {"gpu": 1, "cpu": os.cpu_count() or 1}
+    def slots(self, pool: str) -> int:
+        """Return how many tasks a pool that `meta.airflow` in dvc.yaml names runs at once."""
+        return 1 if pool == "gpu" else os.cpu_count() or 1
 
     def commands(self) -> dict[str, list[str]]:
         """The command of each server, by its name."""
@@ -69,7 +69,8 @@ class Settings:
         return {
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
             "PYTHONPATH": str(self.root),
-            "BRATS_ROOT": str(self.root),
+            "BRATS_REPOSITORY": str(self.root),
+            "BRATS_STATE": str(self.root / ".brats"),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "GX_ANALYTICS_ENABLED": "false",
@@ -90,6 +91,11 @@ class Settings:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            # Tasks here are short, and one that has ended may go unnoticed for as long as this.
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            # A scheduler or task that was killed is noticed within a minute instead of five.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         }
 

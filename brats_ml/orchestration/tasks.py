@@ -1,55 +1,195 @@
-"""Airflow tasks made of commands in a checkout: the stages of its dvc.yaml, and what follows them."""
+"""Airflow operators: a run's workspace opened, commands run in it, the run closed."""
 
-import json
+import os
+import re
 import sys
-from datetime import timedelta
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from airflow.sdk import BaseOperator, Context, task
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from ruamel.yaml import YAML
+from airflow.sdk import BaseOperator, BaseOperatorLink, Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
-from brats_ml.config import Params, load, override
-from brats_ml.errors import ConfigError
-from brats_ml.orchestration.processes import Child
+from brats_ml.errors import ServiceError
+from brats_ml.orchestration import fence, form, outcomes
+from brats_ml.orchestration.graph import Graph
+from brats_ml.orchestration.links import recall, remember
+from brats_ml.orchestration.outcomes import Outcome
+from brats_ml.orchestration.places import Places
+from brats_ml.orchestration.processes import Child, end_marked
+from brats_ml.orchestration.runs import Pin, Run, slug
 
-# Airflow's supervisor kills a task 5 s after it asked the task to end.
+# Airflow's supervisor kills a task 5 s after it asked the task to end; after a timeout nobody is in a hurry.
 GRACE_S = 4.0
-RETRY_DELAY = timedelta(seconds=10)
-# The values of params.yaml that decide which tasks brats_train has, and their order.
-DRAWN_FROM = frozenset({"train.recipes", "survival.estimators", "features.predicted_by"})
+TIMEOUT_GRACE_S = 30.0
+TASK = "BRATS_TASK"
+RUN = "BRATS_RUN"
+ROOT = "BRATS_ROOT"
+STATE = "BRATS_STATE"
 BRATS = (sys.executable, "-m", "brats_ml")
+DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
 
 
-class CommandOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow airflow.sdk
-    """Runs one command as a child process; its output is the task's log, its last sentence the task's failure."""
+class ToldLink(BaseOperatorLink):  # type: ignore[misc]  # mypy does not follow airflow.sdk
+    """From a task to a page whose address its command told."""
 
-    template_fields = ("command",)
-    ui_color = "#e8f1f5"
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """Return the address."""
+        return str(getattr(operator, "links", {}).get(self.name, ""))
 
-    def __init__(self, *, command: list[str], folder: str, **options: Any) -> None:
-        """Keep the `command` and the `folder` to run it in; `options` are those of every Airflow task."""
+
+class MlflowLink(ToldLink):
+    """To the task's page in MLflow."""
+
+    name = "MLflow"
+
+
+class ReportLink(ToldLink):
+    """To the report page, as MLflow keeps it."""
+
+    name = "Report"
+
+
+LINKS = {"MLflow": MlflowLink, "Report": ReportLink}
+
+
+class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow airflow.sdk
+    """A task of a run that has a workspace."""
+
+    def __init__(self, *, checkout: str, **options: Any) -> None:
+        """Keep the DAGs' own `checkout`; `options` are those of every Airflow task."""
         super().__init__(**options)
-        self.command = command
-        self.folder = folder
-        self._child: Child | None = None
+        self.checkout = checkout
 
-    def execute(self, context: Context) -> None:
-        """Run the command to its end.
+    def run_of(self, context: Context) -> Run:
+        """Return the DAG run that the task belongs to."""
+        return Run(Places.of(Path(self.checkout)), self.dag_id, str(context["run_id"]))
+
+    def execute(self, context: Context) -> Any:
+        """Do the work; what a person has to mend fails at once, the rest is tried again.
 
         Raises:
-            AirflowException: It failed; the text ends in the sentence that the command left.
+            AirflowFailException: Another try would end the same.
+            AirflowException: Another try may succeed.
         """
-        self._child = Child(self.command, folder=Path(self.folder))
+        run = self.run_of(context)
+        try:
+            with run.places.at_work():
+                return self.work(context, run)
+        except Exception as error:
+            known = outcomes.expected(error)
+            if known is None:
+                raise
+            # The sentence is all that a person needs, and has to be the last line of the log.
+            raise _failure(outcomes.failure(known)) from None
+
+    def work(self, context: Context, run: Run) -> Any:
+        """Do what the task is for."""
+        raise NotImplementedError
+
+    def skip(self, reason: str) -> NoReturn:
+        """End the task as skipped, with the reason in its log, where Airflow itself leaves it out.
+
+        Raises:
+            AirflowSkipException: Always.
+        """
+        self.log.info(reason)
+        raise AirflowSkipException(reason)
+
+
+class OpenOperator(RunOperator):
+    """Pins the revision and the parameters of a run and makes its workspace."""
+
+    ui_color = "#f3eddc"
+
+    def __init__(self, *, drawn: Graph, own_form: bool = False, **options: Any) -> None:
+        """Keep the graph whose tasks are drawn, and whether the form speaks of brats_ml's own parameters."""
+        super().__init__(**options)
+        self.drawn = drawn
+        self.own_form = own_form
+
+    def work(self, context: Context, run: Run) -> dict[str, Any]:
+        """Pin the run as its form says; a second call opens what the first one pinned."""
+        values: Mapping[str, Any] = context["params"]
+        asked = str(values.get("revision") or "HEAD")
+
+        def prepare(clone: Path) -> tuple[str, ...]:
+            checkout = run.places.checkout
+            if checkout is not None and asked == "HEAD" and form.take_along(checkout, clone):
+                self.log.warning("params.yaml of %s is not committed; the run takes it along as it stands", checkout)
+            if not self.own_form:
+                form.check_graph(clone, self.drawn)
+                return ()
+            return form.apply(values, clone=clone, checkout=checkout, drawn=self.drawn)
+
+        pin = run.pin(asked, prepare)
+        self.log.info("revision %s in %s", pin.revision, run.open())
+        return {"revision": pin.revision, "skipped": list(pin.skipped)}
+
+
+class CommandOperator(RunOperator):
+    """Runs one command in the workspace of the run; its output is the task's log, its last sentence the failure."""
+
+    template_fields: tuple[str, ...] = ("command",)
+    ui_color = "#e8f1f5"
+
+    def __init__(self, *, command: list[str], links: tuple[str, ...] = (), **options: Any) -> None:
+        """Keep the `command`, and which of `LINKS` it tells addresses for."""
+        super().__init__(**options)
+        self.command = command
+        self.operator_extra_links = tuple(LINKS[name]() for name in links)
+        self.links: Mapping[str, str] = {}
+        self._child: Child | None = None
+
+    def work(self, context: Context, run: Run) -> Any:
+        """Run the command to its end and return what it has to tell."""
+        told, _ = self.attend(context, run)
+        return dict(told.details) if told and told.details else None
+
+    def attend(self, context: Context, run: Run) -> tuple[Outcome | None, list[str]]:
+        """Run the command to its end and return the outcome that it left and the lines that it printed.
+
+        What an earlier try of the same task left running is ended first: a task that was killed leaves its command
+        behind, and two of them would write the same files.
+        """
+        folder = run.open()
+        index = context["ti"].map_index
+        name = slug(self.task_id if index < 0 else f"{self.task_id}.{index}")
+        mark = f"{run.record}/{name}"
+        ended = end_marked(mark, mark=TASK)
+        if ended:
+            self.log.warning("%d process(es) of an earlier try were still at work and were ended", ended)
+        outcome = run.record / f"{name}.outcome.json"
+        outcome.unlink(missing_ok=True)
+        environment = {
+            TASK: mark,
+            RUN: f"{run.dag_id}/{run.run_id}",
+            ROOT: str(folder),
+            STATE: str(run.places.state),
+            # The workspace's own code runs, and nothing else's.
+            "PYTHONPATH": str(folder),
+            outcomes.VARIABLE: str(outcome),
+            fence.VARIABLE: fence.holder(),
+        }
+        self._child = Child(self.command, folder=folder, environment=environment)
         lines = []
-        for line in self._child.lines():
-            self.log.info(line)
-            lines.append(line)
+        try:
+            for line in self._child.lines():
+                self.log.info(line)
+                lines.append(line)
+        except AirflowTaskTimeout as timeout:
+            self._child.end(grace_s=TIMEOUT_GRACE_S)
+            limit = self.execution_timeout
+            raise ServiceError(f"{self.task_id} was not done within {limit} and was ended") from timeout
+        finally:
+            self._child.end(grace_s=GRACE_S)
         status = self._child.wait()
+        told = outcomes.heard(outcome)
         if status:
-            raise AirflowException(f"ended with status {status}: {_sentence(lines)}")
+            raise _failure(told if told and told.error else _died(self.command, status, lines))
+        if told:
+            self.links = told.links
+        return told, lines
 
     def on_kill(self) -> None:
         """End the command and everything it started."""
@@ -57,86 +197,63 @@ class CommandOperator(BaseOperator):  # type: ignore[misc]  # mypy does not foll
             self._child.end(grace_s=GRACE_S)
 
 
-def _sentence(lines: list[str]) -> str:
-    """Return the last thing that brats said of its failure, else that DVC said, else that anyone said."""
-    for speaker in ("brats: ", "ERROR: "):
-        for line in reversed(lines):
-            if line.startswith(speaker):
-                return line
-    return next((line for line in reversed(lines) if line), "it said nothing")
+class StageOperator(CommandOperator):
+    """Lets DVC bring one stage of the pipeline up to date; a stage that nothing changed for is skipped."""
 
+    def __init__(self, *, address: str, **options: Any) -> None:
+        """Keep the stage's `address`, as `dvc repro` calls it."""
+        super().__init__(command=[*DVC, "repro", "--single-item", "--pull", address], **options)
+        self.address = address
 
-class Checkout:
-    """The stages and actions of one checkout, as tasks of the DAG in whose `with` block they are made."""
+    def work(self, context: Context, run: Run) -> Any:
+        """Bring the stage up to date.
 
-    def __init__(self, root: Path) -> None:
-        """Read dvc.yaml and params.yaml of the checkout in `root`."""
-        self.root = root
-        self._stages: dict[str, Any] = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
-
-    @cached_property
-    def params(self) -> Params:
-        """The checkout's configuration."""
-        return load(self.root / "params.yaml")
-
-    def stage(self, name: str, item: str | None = None) -> CommandOperator:
-        """Return the task of a stage of dvc.yaml, or of one item of a matrix or foreach stage.
-
-        Pool, retries and timeout are those of the stage's `meta.airflow`, the documentation is its `desc`.
+        Raises:
+            AirflowSkipException: The form left the stage out, or there was nothing to compute.
         """
-        declared = self._stages[name].get("do", self._stages[name])
-        airflow = declared["meta"]["airflow"]
-        address = name if item is None else f"{name}@{item}"
-        command = ["dvc", "--wait-for-lock", "repro", "--single-item", "--pull", address]
-        return CommandOperator(
-            task_id=item or name,
-            command=command,
-            folder=str(self.root),
-            doc_md=f"Stage `{address}` of dvc.yaml: {declared['desc']}.",
-            pool=airflow["pool"],
-            retries=airflow["retries"],
-            retry_delay=RETRY_DELAY,
-            execution_timeout=timedelta(minutes=airflow["timeout_minutes"]),
-        )
-
-    def action(self, name: str, *arguments: str, pool: str = "cpu", doc_md: str) -> CommandOperator:
-        """Return the task of a `brats` command that acts on the world around the stages."""
-        return self.command(name, [*BRATS, name, *arguments], pool=pool, doc_md=doc_md)
-
-    def command(self, task_id: str, command: list[str], *, pool: str = "cpu", doc_md: str) -> CommandOperator:
-        """Return the task of any other command."""
-        return CommandOperator(
-            task_id=task_id,
-            command=command,
-            folder=str(self.root),
-            doc_md=doc_md,
-            pool=pool,
-            retries=1,
-            retry_delay=RETRY_DELAY,
-            execution_timeout=timedelta(hours=6),
-        )
+        pin: Pin | None = run.pinned()
+        if pin is not None and self.address in pin.skipped:
+            self.skip(f"{self.address} is not among the recipes of the form")
+        told, lines = self.attend(context, run)
+        if any(line.startswith(f"Running stage '{self.address}'") for line in lines):
+            if self.operator_extra_links:
+                remember(run, self.address, self.links)
+            return dict(told.details) if told and told.details else None
+        if self.operator_extra_links:
+            self.links = recall(run, self.address)
+        return self.skip(f"{self.address} is unchanged: DVC found its results and nothing to compute")
 
 
-@task(  # type: ignore[untyped-decorator]  # mypy does not follow airflow.sdk
-    retries=0, doc_md="Writes the values of the form into params.yaml; a key or value that is wrong ends the run here."
-)
-def configure(folder: str, *, params: dict[str, Any]) -> None:
-    """Apply the form of brats_train to the params.yaml of the checkout in `folder`.
+class CloseOperator(RunOperator):
+    """Removes the workspace of a run that went well; its results stay in DVC's cache, its record in the state."""
 
-    Raises:
-        AirflowFailException: A value is refused, or one would change which tasks there are.
-    """
-    assignments = list(params["set"] or [])
-    for assignment in assignments:
-        if assignment.partition("=")[0] in DRAWN_FROM:
-            raise AirflowFailException(
-                f"{assignment} changes the tasks of this run, which are already drawn: "
-                f"run `brats set {assignment}`, then trigger again"
-            )
-    if params["source"] is not None:
-        assignments.append(f"acquire.source={json.dumps(params['source'])}")
-    if assignments:
-        try:
-            override(Path(folder) / "params.yaml", assignments)
-        except ConfigError as error:
-            raise AirflowFailException(str(error)) from error
+    ui_color = "#f3eddc"
+
+    def __init__(self, *, promoted_by: str | None = None, **options: Any) -> None:
+        """Keep which task tells whether a model became champion."""
+        super().__init__(**options)
+        self.promoted_by = promoted_by
+
+    def work(self, context: Context, run: Run) -> None:
+        """Keep what describes the run and remove its workspace."""
+        told = context["ti"].xcom_pull(task_ids=self.promoted_by) if self.promoted_by else None
+        run.close(promoted=bool(told and told.get("promoted")))
+        self.log.info("closed: its record is %s; `brats fetch %s` brings its results", run.record, run.run_id)
+
+
+def _failure(outcome: Outcome) -> AirflowException:
+    kind = AirflowException if outcome.transient else AirflowFailException
+    return kind(outcome.sentence)
+
+
+def _died(command: list[str], status: int, lines: list[str]) -> Outcome:
+    """Return the outcome of a command that left none: its own last words, or by what signal it was ended."""
+    name = command[-1] if "repro" in command else " ".join(command[-2:])
+    signals = [f"{-status}"] if status < 0 else re.findall(r"exited with -(\d+)", "\n".join(lines))
+    if signals:
+        more = ", as the kernel does where memory runs out" if signals[-1] == "9" else ""
+        return Outcome(f"{name} was ended by signal {signals[-1]}{more}, and left no outcome", transient=True)
+    said = next((line for line in reversed(lines) if line.startswith(("brats: ", "ERROR: "))), None)
+    sentence = said or next((line for line in reversed(lines) if line), "it said nothing")
+    full = any(os.strerror(number) in line for number in outcomes.FULL for line in lines)
+    return Outcome(f"{name} ended with status {status}: {sentence}", transient=not full)

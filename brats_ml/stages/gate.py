@@ -17,11 +17,9 @@ from brats_ml.errors import ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics import case_dice
 from brats_ml.promotion import Decision, Scores
+from brats_ml.reports.verdict import verdict_markdown
 from brats_ml.stages.publish import model_key
 from brats_ml.stages.report import Report
-from brats_ml.stages.segmentation_model import SegmentationModel
-from brats_ml.stages.survival_model import SurvivalModel
-from brats_ml.survival.patients import row_states
 from brats_ml.workspace import Workspace
 
 
@@ -29,17 +27,36 @@ def run(ws: Workspace, params: Params) -> Report:
     """Write one decision a model: PROMOTE, HOLD or REJECT, with its reasons."""
     registry = Registry(tracking.address(ws.state))
     nominees = files.read_json(ws.nominees, made_by="brats compare")
-    lines = []
+    decisions = {}
     for kind, name in MODELS.items():
-        candidate, decision = _decide(ws, params, registry, kind, nominees[kind])
-        version = candidate.number if candidate else None
-        files.write_json(ws.decision(kind), {"model": name, "version": version, **decision.to_dict()})
-        lines.append(f"{kind} {decision.verdict}, {decision.reasons[0]}")
-    return Report("gate", "; ".join(lines))
+        champion = registry.champion(name)
+        candidate, decision = _decide(ws, params, registry, nominees[kind], kind=kind, champion=champion)
+        decisions[kind] = {
+            "model": name,
+            "version": candidate.number if candidate else None,
+            "champion": champion.number if champion else None,
+            **decision.to_dict(),
+        }
+        files.write_json(ws.decision(kind), decisions[kind])
+    said = "; ".join(f"{kind} {decision['verdict']}, {decision['reasons'][0]}" for kind, decision in decisions.items())
+    promote = any(decision["verdict"] == "PROMOTE" for decision in decisions.values())
+    page = registry.page()
+    return Report(
+        "gate",
+        said,
+        links={"MLflow": page} if page else {},
+        details={"promote": promote, "markdown": verdict_markdown(decisions)},
+    )
 
 
 def _decide(
-    ws: Workspace, params: Params, registry: Registry, kind: str, nominee: dict[str, str | None]
+    ws: Workspace,
+    params: Params,
+    registry: Registry,
+    nominee: dict[str, str | None],
+    *,
+    kind: str,
+    champion: Version | None,
 ) -> tuple[Version | None, Decision]:
     chosen = nominee["recipe" if kind == "segmentation" else "estimator"]
     if chosen is None:
@@ -47,7 +64,6 @@ def _decide(
     candidate = registry.find(MODELS[kind], model_key(ws, kind, chosen))
     if candidate is None:
         raise ModelError(f"{kind} nominee {chosen} is not in the registry: run `brats publish` first")
-    champion = registry.champion(MODELS[kind])
     if champion is not None and champion.number == candidate.number:
         return candidate, Decision("HOLD", [f"{candidate} is champion already"])
     if champion is not None and champion.synthetic != candidate.synthetic:
@@ -65,7 +81,7 @@ def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Pa
     if champion is not None:
         known = files.read_json(champion / "verdict.json", made_by="brats train")["cases"]["train"]
         table = table[~table["case_id"].isin(known)]
-        other = _region_scores(_rescore(ws, SegmentationModel(champion), table["case_id"].tolist()))
+        other = _region_scores(_rescore(ws, champion, table["case_id"].tolist()))
     limits = params.gate.segmentation
     return promotion.decide(
         _region_scores(table),
@@ -83,7 +99,10 @@ def _region_scores(table: pd.DataFrame) -> Scores:
     return {region: table[f"dice_{region}"].to_numpy(dtype=np.float64) for region in REGIONS}
 
 
-def _rescore(ws: Workspace, predict: SegmentationModel, case_ids: list[str]) -> pd.DataFrame:
+def _rescore(ws: Workspace, champion: Path, case_ids: list[str]) -> pd.DataFrame:
+    from brats_ml.stages.segmentation_model import SegmentationModel  # noqa: PLC0415 - TensorFlow takes seconds
+
+    predict = SegmentationModel(champion)
     rows = []
     for case_id in track(case_ids, "scoring the champion", console=Console(stderr=True)):
         case = read_case(ws.preprocessed / f"{case_id}.npz")
@@ -100,6 +119,9 @@ def _judge_survival(ws: Workspace, params: Params, estimator: str, champion: Pat
     table = files.read_csv(ws.survival(estimator) / "test.csv", made_by=made_by)
     other = None
     if champion is not None:
+        from brats_ml.stages.survival_model import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
+        from brats_ml.survival.patients import row_states  # noqa: PLC0415
+
         known = files.read_json(champion / "summary.json", made_by=made_by)["training_patients"]
         table = table[~table["patient"].isin(known)]
         features = files.read_csv(ws.features("reference"), made_by="brats features --masks reference")

@@ -12,6 +12,7 @@ def run(ws: Workspace, params: Params) -> Report:
     """Act on the decisions: a line in the ledger and the alias `champion` for each PROMOTE, nothing for the others."""
     registry = Registry(tracking.address(ws.state))
     lines = []
+    promoted = False
     for kind, name in MODELS.items():
         decision = files.read_json(ws.decision(kind), made_by="brats gate")
         if decision["verdict"] != "PROMOTE":
@@ -22,6 +23,16 @@ def run(ws: Workspace, params: Params) -> Report:
             raise ModelError(
                 f"{name} v{decision['version']} is not in the registry: run `brats publish` and `brats gate`"
             )
+        champion = registry.champion(name)
+        judged_beside = decision["champion"]
+        if champion is not None and champion.number not in (judged_beside, version.number):
+            judged = f"v{judged_beside}" if judged_beside else "no champion"
+            raise ModelError(
+                f"{version} was judged beside {judged}, but {champion} is champion by now: run `brats gate` again"
+            )
         grew = registry.promote(version, ledger=ws.ledger, decision=files.digest_value(decision))
+        promoted = True
         lines.append(f"{version} is champion" + ("" if grew else " already"))
-    return Report("promote", ", ".join(lines))
+    page = registry.page()
+    links = {"MLflow": page} if page else {}
+    return Report("promote", ", ".join(lines), links=links, details={"promoted": promoted})

@@ -7,7 +7,6 @@ from brats_ml.adapters.registry import COHORT, MODELS, Registry, Version
 from brats_ml.config import Params
 from brats_ml.stages import serving
 from brats_ml.stages.report import Report
-from brats_ml.stages.train import flat
 from brats_ml.workspace import Workspace
 
 
@@ -32,7 +31,10 @@ def run(ws: Workspace, params: Params) -> Report:
         _register(ws, registry, "survival", nominees["survival"]["estimator"], estimators),
     ]
     registered = ", ".join(str(found) for found in made if found is not None) or "no model"
-    return Report("publish", f"{registered} registered, runs logged to {tracker.uri}")
+    page = tracker.page(parent.run_id)
+    report = tracker.page(parent.run_id, artifact="reports/index.html")
+    links = {"MLflow": page, "Report": report} if page and report else {}
+    return Report("publish", f"{registered} registered, runs logged to {tracker.uri}", links=links)
 
 
 def model_key(ws: Workspace, kind: str, nominee: str) -> str:
@@ -43,12 +45,11 @@ def model_key(ws: Workspace, kind: str, nominee: str) -> str:
 
 
 def _tags(ws: Workspace, stage: str) -> dict[str, str]:
-    return {"brats.stage": stage, **provenance.revision(ws.root)}
+    return {"brats.stage": stage, **provenance.origin(ws.root)}
 
 
 def _pipeline_key(ws: Workspace) -> str:
-    lock = ws.root / "dvc.lock"
-    return "pipeline-" + (files.digest_file(lock) if lock.exists() else files.digest_tree(ws.reports))[:16]
+    return "pipeline-" + (provenance.lock_digest(ws.root) or files.digest_tree(ws.reports))[:16]
 
 
 def _segmentation_run(ws: Workspace, tracker: tracking.MlflowTracker, recipe: str, parent: str) -> str | None:
@@ -57,9 +58,8 @@ def _segmentation_run(ws: Workspace, tracker: tracking.MlflowTracker, recipe: st
         return None
     with tracker.run(verdict["key"], name=f"train {recipe}", tags=_tags(ws, f"train@{recipe}")) as tracked:
         tracked.tag({"mlflow.parentRunId": parent})
-        tracked.log_params(
-            {"recipe": recipe, **flat(files.read_json(ws.model(recipe) / "recipe.json", made_by="brats train"))}
-        )
+        made = files.read_json(ws.model(recipe) / "recipe.json", made_by="brats train")
+        tracked.log_params({"recipe": recipe, **tracking.flat(made)})
         history = files.read_csv(ws.model(recipe) / "history.csv", made_by="brats train")
         tracked.log_metrics(history.to_dict("records"), step="epoch")
         # What the locked test patients say is the gate's to tell, of nominees alone.
@@ -86,8 +86,8 @@ def _survival_run(
         chosen = {f"best.{name}": value for name, value in summary["best"].items()}
         shared = params.survival.model_dump(exclude={"grids", "estimators"})
         tracked.log_params({"estimator": estimator, **shared, **chosen})
-        seen = {name: value for name, value in summary.items() if name != "test"}
-        tracked.log_metrics([{name: value for name, value in flat(seen).items() if isinstance(value, int | float)}])
+        seen = tracking.flat({name: value for name, value in summary.items() if name != "test"})
+        tracked.log_metrics([{name: value for name, value in seen.items() if isinstance(value, int | float)}])
         for name in ("folds.csv", "out_of_fold.csv", "confusion.png"):
             tracked.log_file(folder / name)
         _log_data(ws, tracked)

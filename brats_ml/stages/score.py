@@ -1,23 +1,24 @@
 """Predict unseen cases with the champions: label maps in each case's own grid, survival groups, and their origin."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
-import brats_ml
-from brats_ml.adapters import files, nifti, provenance, tracking
-from brats_ml.adapters.registry import MODELS, Registry, Version
-from brats_ml.adapters.tables import clinical_table
+from brats_ml.adapters import files, nifti, tracking
+from brats_ml.adapters.registry import Registry
 from brats_ml.cohort.cases import MODALITIES, Case, find_cases
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
-from brats_ml.config import Params, Validate
-from brats_ml.errors import CaseError, EmptyCohortError, ModelError
+from brats_ml.config import Params
+from brats_ml.errors import CaseError, EmptyCohortError
 from brats_ml.imaging.geometry import uncrop
+from brats_ml.stages.origin import GLANCES, Origin, mark_scored, present_origin
 from brats_ml.stages.preprocess import preprocess_case
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import SegmentationModel
@@ -26,37 +27,26 @@ from brats_ml.stages.validate import case_problems
 from brats_ml.survival.features import FEATURES, case_features
 from brats_ml.workspace import Workspace
 
-PACKAGE = Path(brats_ml.__file__).parent
 SYNTHETIC = "by a model of synthetic patients"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What every case of one scoring run shares; the aliases of the models are resolved once."""
+    """The models of one scoring run, loaded once, and what its predictions are made from."""
 
-    source: Path
-    rules: Validate
-    clinical: pd.DataFrame
-    code: dict[str, str]
-    segmentation: Version
+    origin: Origin
     segment: SegmentationModel
-    survival: Version | None
     classify: SurvivalModel | None
 
-    def provenance(self, case: Case) -> dict[str, Any]:
-        """Return what a prediction is made from: models, code, and the digest of the case's files."""
-        models = {
-            kind: None
-            if version is None
-            else {"name": version.name, "version": version.number, "run_id": version.run_id}
-            for kind, version in (("segmentation", self.segmentation), ("survival", self.survival))
-        }
-        data = {role: _digest(self.source / file) for role, file in case.images.items()}
-        rules = self.rules.model_dump()
-        return {**models, "code": self.code, "data": data, "rules": rules, **_clinical(self, case)}
 
-
-def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Path | None = None) -> Report:
+def run(
+    ws: Workspace,
+    params: Params,
+    *,
+    cases: Path | None = None,
+    output: Path | None = None,
+    only: Sequence[str] = (),
+) -> Report:
     """Score every case below `cases` that has no up-to-date prediction in `output`; a bad one never stops the others.
 
     Args:
@@ -64,49 +54,44 @@ def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Pat
         params: Its parameters; the rules of `validate` hold for unseen cases too.
         cases: Folder with one folder a case and, optionally, a clinical table; the inbox by default.
         output: Where each case gets a folder; the workspace's predictions by default.
+        only: Names of the cases to score; all by default.
 
     Raises:
         EmptyCohortError: No case was found, or every one was refused.
         ModelError: There is no segmentation champion.
     """
     source, target = cases or ws.inbox, output or ws.predictions
-    found = find_cases(files.walk(files.require(source, made_by="brats inbox")))
-    if not found:
-        raise EmptyCohortError(f"{source} holds no case in a BraTS naming: put one folder a case there")
-    batch = _batch(ws, params, source)
+    found = _found(source, only)
+    registry = Registry(tracking.address(ws.state))
+    origin = present_origin(ws, params, source, registry)
+    survival = None if origin.survival is None else SurvivalModel(registry.fetch(origin.survival))
+    batch = Batch(origin, SegmentationModel(registry.fetch(origin.segmentation)), survival)
     counts = {"scored": 0, "kept": 0, "refused": 0}
     for case in track(found, "scoring", console=Console(stderr=True)):
+        glance = origin.glance(case)
         counts[_score(batch, case, target / case.case_id)] += 1
-    _write_table(target)
+        mark_scored(target, case, glance)
+    with FileLock(target / GLANCES / ".lock"):
+        _write_table(target)
     if counts["refused"] == len(found):
         raise EmptyCohortError(f"all {len(found)} cases of {source} were refused: see {target / 'predictions.csv'}")
     done = ", ".join(f"{count} {state}" for state, count in counts.items())
-    survival = f"survival by {batch.survival}" if batch.survival else "there is no survival model"
-    return Report("score", f"{done}; label maps by {batch.segmentation}, {survival}")
+    by = f"survival by {origin.survival}" if origin.survival else "there is no survival model"
+    return Report("score", f"{done}; label maps by {origin.segmentation}, {by}")
 
 
-def _batch(ws: Workspace, params: Params, source: Path) -> Batch:
-    registry = Registry(tracking.address(ws.state))
-    segmentation = registry.champion(MODELS["segmentation"])
-    if segmentation is None:
-        raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
-    survival = registry.champion(MODELS["survival"])
-    if survival is not None and survival.synthetic != segmentation.synthetic:
-        survival = None
-    return Batch(
-        source=source,
-        rules=params.validate_,
-        clinical=clinical_table(source),
-        code={**provenance.revision(ws.root), "digest": files.digest_tree(PACKAGE, "*.py")},
-        segmentation=segmentation,
-        segment=SegmentationModel(registry.fetch(segmentation)),
-        survival=survival,
-        classify=None if survival is None else SurvivalModel(registry.fetch(survival)),
-    )
+def _found(source: Path, only: Sequence[str]) -> list[Case]:
+    found = find_cases(files.walk(files.require(source, made_by="brats inbox")))
+    if not found:
+        raise EmptyCohortError(f"{source} holds no case in a BraTS naming: put one folder a case there")
+    missing = set(only) - {case.case_id for case in found}
+    if missing:
+        raise EmptyCohortError(f"{source} holds no case {', '.join(sorted(missing))}")
+    return [case for case in found if not only or case.case_id in only]
 
 
 def _score(batch: Batch, case: Case, folder: Path) -> str:
-    origin = batch.provenance(case)
+    origin = batch.origin.of(case)
     if (folder / "prediction.json").exists():
         known = files.read_json(folder / "prediction.json", made_by="brats score")
         if known["provenance"] == origin and known["status"] == "scored":
@@ -115,25 +100,17 @@ def _score(batch: Batch, case: Case, folder: Path) -> str:
     with files.replacing(folder) as unfinished:
         try:
             record |= {"status": "scored", **_predict(batch, case, unfinished)}
-        except (CaseError, OSError) as error:
-            record |= {"status": "refused", "reason": error.reason if isinstance(error, CaseError) else str(error)}
+        except CaseError as error:
+            record |= {"status": "refused", "reason": error.reason}
         files.write_json(unfinished / "prediction.json", record)
     return str(record["status"])
 
 
-def _digest(path: Path) -> str | None:
-    """Return the digest of a file, or None where it cannot be read, for which its case will be refused."""
-    try:
-        return files.digest_file(path)
-    except OSError:
-        return None
-
-
 def _predict(batch: Batch, case: Case, folder: Path) -> dict[str, Any]:
-    problems = case_problems(batch.source, case, batch.rules)
+    problems = case_problems(batch.origin.source, case, batch.origin.rules)
     if problems:
         raise CaseError(case.case_id, "; ".join(problems))
-    prepared, grid = preprocess_case(batch.source, case)
+    prepared, grid = preprocess_case(batch.origin.source, case)
     image = uncrop(prepared.image, prepared.start, prepared.full_shape)
     labels, _ = batch.segment(image)
     stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
@@ -141,7 +118,7 @@ def _predict(batch: Batch, case: Case, folder: Path) -> dict[str, Any]:
     volumes = _volumes_mm3(labels, grid)
     return {
         "volume_mm3": volumes,
-        "flags": [SYNTHETIC] * batch.segmentation.synthetic
+        "flags": [SYNTHETIC] * batch.origin.segmentation.synthetic
         + [f"no {region} found" for region, volume in volumes.items() if not volume],
         "survival": _survival(batch, case, labels, image),
     }
@@ -152,16 +129,10 @@ def _volumes_mm3(labels: LabelMap, grid: nifti.Grid) -> dict[str, float]:
     return {region: round(float(region_mask(labels, region).sum()) * voxel, 3) for region in REGIONS}
 
 
-def _clinical(batch: Batch, case: Case) -> dict[str, Any]:
-    rows = batch.clinical[batch.clinical["patient"] == case.patient]
-    age = rows["age_years"].iloc[0] if len(rows) else None
-    return {"age_years": None if pd.isna(age) else float(age)}
-
-
 def _survival(batch: Batch, case: Case, labels: LabelMap, image: Any) -> dict[str, Any]:
     if batch.classify is None:
         return {"group": None, "reason": "there is no survival model"}
-    features = case_features(labels, image[MODALITIES.index("t1")]) | _clinical(batch, case)
+    features = case_features(labels, image[MODALITIES.index("t1")]) | {"age_years": batch.origin.age_years(case)}
     missing = [name for name in FEATURES if pd.isna(features[name])]
     if missing:
         return {"group": None, "reason": f"no {', '.join(missing)}"}

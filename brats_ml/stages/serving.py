@@ -11,8 +11,6 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from numpy.typing import NDArray
 
 from brats_ml.cohort.cases import MODALITIES
-from brats_ml.stages.segmentation_model import SegmentationModel
-from brats_ml.stages.survival_model import SurvivalModel
 from brats_ml.survival.features import FEATURES
 
 # One case at a time: full canonical volumes in, canonical label map out.
@@ -47,6 +45,8 @@ class ServedSegmentation:
 
     def __init__(self, folder: Path) -> None:
         """Read the registered folder."""
+        from brats_ml.stages.segmentation_model import SegmentationModel  # noqa: PLC0415 - TensorFlow takes seconds
+
         self._predict = SegmentationModel(folder)
 
     def predict(self, model_input: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
@@ -63,6 +63,8 @@ class ServedSurvival:
 
     def __init__(self, folder: Path) -> None:
         """Read the registered folder."""
+        from brats_ml.stages.survival_model import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
+
         self._predict = SurvivalModel(folder)
 
     def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:

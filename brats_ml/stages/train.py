@@ -43,15 +43,17 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     folder = ws.checkpoints(key)
     folder.mkdir(parents=True, exist_ok=True)
     tracker = tracking.MlflowTracker(tracking.address(ws.state))
-    tags = {"brats.stage": f"train@{recipe}", "brats.recipe": recipe, **provenance.revision(ws.root)}
+    tags = {"brats.stage": f"train@{recipe}", "brats.recipe": recipe, **provenance.origin(ws.root)}
     with FileLock(folder / ".lock"), tracker.run(key, name=f"train {recipe}", tags=tags) as tracked:
-        tracked.log_params({"recipe": recipe, "seed": params.train.seed, **flat(chosen.model_dump())})
+        tracked.log_params({"recipe": recipe, "seed": params.train.seed, **tracking.flat(chosen.model_dump())})
         digest = provenance.data_digest(ws.root)
         if digest is not None:
             tracked.log_dataset(name="data/raw", digest=digest, context="training")
         model, history = _fit(ws, params, chosen, parts=parts, folder=folder, tracked=tracked)
         _write(ws.model(recipe), model, history, chosen, {"verdict": "trained", "key": key, "cases": parts})
-    return Report("train", f"{recipe} trained for {len(history)} epoch(s), loss {history[-1]['loss']:.4f}")
+    page = tracker.page(tracked.run_id)
+    done = f"{recipe} trained for {len(history)} epoch(s), loss {history[-1]['loss']:.4f}"
+    return Report("train", done, links={"MLflow": page} if page else {})
 
 
 def labelled_cases(ws: Workspace) -> dict[str, list[str]]:
@@ -78,14 +80,6 @@ def read_batch(path: Path, recipe: Recipe) -> training.Batch:
     first, count = recipe.slices.first, recipe.slices.count
     inputs = slice_inputs(image, size=recipe.size, first=first, count=count)
     return inputs, slice_targets(labels, size=recipe.size, first=first, count=count)
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values under dotted names."""
-    leaves: dict[str, Any] = {}
-    for name, value in values.items():
-        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return leaves
 
 
 def _fit(

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,13 @@ class Checkout:
             told, _ = process.communicate()
         assert process.returncode == status, f"{' '.join(command)} ended with {process.returncode}:\n{told}"
         return told
+
+    def wait_for(self, condition: Callable[[], bool], *, limit_s: float) -> None:
+        """Wait until something is true."""
+        deadline = time.monotonic() + limit_s
+        while not condition():
+            assert time.monotonic() < deadline, f"it did not come true within {limit_s} s"
+            time.sleep(0.02)
 
     def brats(self, *arguments: str, status: int = 0) -> str:
         """Run a `brats` command."""

@@ -70,10 +70,13 @@ def last_epoch(checkpoints: list[Path]) -> int:
 
 
 def spoil_inbox(inbox: Path) -> None:
-    """Cut one scan of the first case short, and forget the age of the second."""
+    """Cut one scan of the first case short and let another lead nowhere, and forget the age of the second."""
     first, second = sorted(path.name for path in inbox.iterdir() if path.is_dir())[:2]
     scan = inbox / first / f"{first}_t1.nii.gz"
     scan.write_bytes(scan.read_bytes()[:1000])
+    gone = inbox / first / f"{first}_t2.nii.gz"
+    gone.unlink()
+    gone.symlink_to("nowhere")
     table = pd.read_csv(inbox / "survival_info.csv")
     table[table["Brats20ID"] != second].to_csv(inbox / "survival_info.csv", index=False)
 
@@ -152,13 +155,14 @@ def test_a_second_promote_leaves_the_ledger_as_it_is(story: dict[str, str], chec
     assert story["second promote"].count("stays (HOLD)") == 2
 
 
-def test_a_truncated_scan_is_refused_by_name_and_the_others_are_scored(
+def test_scans_that_cannot_be_read_are_refused_by_name_and_the_others_are_scored(
     story: dict[str, str], checkout: Checkout
 ) -> None:
     refused, *others = predictions(checkout)
 
     assert refused["status"] == "refused"
     assert "_t1.nii.gz" in refused["reason"]
+    assert "_t2.nii.gz" in refused["reason"]
     assert [other["status"] for other in others] == ["scored"] * 3
 
 

@@ -1,5 +1,6 @@
 """Where the local servers listen, and what they keep to themselves."""
 
+import os
 import socket
 import stat
 from contextlib import suppress
@@ -79,8 +80,8 @@ def test_everything_listens_on_loopback_and_follows_the_chosen_port(tmp_path: Pa
     assert environment["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5678"
 
 
-def test_every_pool_that_a_stage_names_exists(tmp_path: Path) -> None:
-    pools = settings.Settings(tmp_path, airflow_port=1, mlflow_port=2).pools()
+def test_training_has_the_machine_for_itself_and_other_pools_as_many_slots_as_there_are_cores(tmp_path: Path) -> None:
+    chosen = settings.Settings(tmp_path, airflow_port=1, mlflow_port=2)
 
-    assert pools.keys() == {"gpu", "cpu"}
-    assert pools["gpu"] == 1
+    assert chosen.slots("gpu") == 1
+    assert chosen.slots("cpu") == os.cpu_count()

@@ -1,0 +1,130 @@
+"""What Airflow and DVC add to the work: a run of brats_train that computes everything, one that finds nothing to do.
+
+A scratch clone of the last commit runs brats_train twice on params.yaml as it stands. Of each stage of the first run
+two times are taken:
+
+- own: the stage's command from start to end, interpreter and imports included, by a clock around the command itself;
+- task: from the moment when the last task it waits for has ended to its own end, as Airflow records them. That counts
+  scheduling, queueing, the start of the task, DVC's hashing and caching, and the wait for a free slot.
+
+`overhead_s_per_task` is the median of task minus own over all stages. `no_change_s_over_startup` is the whole second
+run, from its trigger to its end, with the servers' start left out. `parse_s` is what a fresh process needs to execute
+the file of brats_train once airflow.sdk is imported, as Airflow's own parser does; the median of five.
+"""
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from _frame import ROOT, report, table
+
+from brats_ml.orchestration import servers
+from brats_ml.orchestration.airflow_api import AirflowClient, TaskState
+from brats_ml.orchestration.graph import read_graph
+from brats_ml.orchestration.settings import USER
+
+DAG = "brats_train"
+CLOCK = """
+import json, os, subprocess, sys, time
+begun = time.monotonic()
+status = subprocess.run([sys.executable, "-m", "brats_ml", *sys.argv[1:]]).returncode
+with open(os.environ["BRATS_STATE"] + "/seconds.jsonl", "a") as file:
+    file.write(json.dumps([sys.argv[1:], time.monotonic() - begun]) + "\\n")
+sys.exit(status)
+"""
+PARSE = """
+import runpy, time
+import airflow.sdk
+begun = time.monotonic()
+runpy.run_path("dags/brats_train.py")
+print(time.monotonic() - begun)
+"""
+
+
+def main() -> None:
+    # A benchmark that is ended by a signal ends its servers too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+    with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as folder:
+        root = Path(folder).resolve() / "clone"
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(root)], check=True)
+        put_a_clock_around_each_command(root)
+        os.environ["PYTHONPATH"] = str(root)
+        try:
+            settings = servers.up(root)
+            with AirflowClient(settings.airflow_url, user=USER, password=settings.password) as client:
+                tasks, wall_s = run_to_the_end(client)
+                unchanged, unchanged_s = run_to_the_end(client)
+        finally:
+            servers.down(root)
+        rows = measure(root, tasks)
+        parse_s = statistics.median(parse(root) for _ in range(5))
+    table(rows, title="stages of the first run")
+    skipped = sum(task.state == "skipped" for task in unchanged)
+    report(
+        overhead_s_per_task=round(statistics.median(row["overhead_s"] for row in rows), 2),
+        no_change_s_over_startup=round(unchanged_s, 1),
+        parse_s=round(parse_s, 2),
+        own_s_total=round(sum(row["own_s"] for row in rows), 1),
+        wall_s=round(wall_s, 1),
+        skipped_of_tasks=f"{skipped}/{len(unchanged)}",
+    )
+
+
+def put_a_clock_around_each_command(root: Path) -> None:
+    (root / "clock.py").write_text(CLOCK)
+    pipeline = root / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace("cmd: python -m brats_ml ", "cmd: python clock.py "))
+    identity = ["-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost"]
+    subprocess.run(["git", "add", "-A"], cwd=root, check=True)
+    subprocess.run(["git", *identity, "commit", "-q", "-m", "Put a clock around each command"], cwd=root, check=True)
+
+
+def run_to_the_end(client: AirflowClient) -> tuple[list[TaskState], float]:
+    while client.parsed_at(DAG) is None:
+        time.sleep(1)
+    begun = time.monotonic()
+    run_id = client.trigger(DAG, {})
+    while (state := client.run_state(DAG, run_id)) in ("queued", "running"):
+        time.sleep(0.5)
+    wall_s = time.monotonic() - begun
+    tasks = client.tasks(DAG, run_id)
+    if state != "success":
+        sys.exit(f"{DAG} ended as {state}: {', '.join(task.task_id for task in tasks if task.state == 'failed')}")
+    return tasks, wall_s
+
+
+def measure(root: Path, tasks: list[TaskState]) -> list[dict[str, Any]]:
+    own = [json.loads(line) for line in (root / ".brats/seconds.jsonl").read_text().splitlines()]
+    # The first run alone; the second ran the stages that look at the world once more.
+    own_s: dict[str, float] = {}
+    for arguments, seconds in own:
+        own_s.setdefault("@".join(arguments[:1] + arguments[2:]), seconds)
+    ended = {task.task_id.replace(".", "@"): task.ended for task in tasks}
+    graph = read_graph(root)
+    rows = []
+    for address in sorted(graph, key=lambda address: ended[address]):
+        ready: datetime = max(ended[needed] for needed in graph[address].needs or ["open"])
+        task_s = (ended[address] - ready).total_seconds()
+        own_part = own_s[address]
+        rows.append({"stage": address, "own_s": own_part, "task_s": task_s, "overhead_s": task_s - own_part})
+    return rows
+
+
+def parse(root: Path) -> float:
+    environment = {**os.environ, "AIRFLOW_HOME": str(root / ".brats/airflow")}
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE], cwd=root, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return float(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    main()

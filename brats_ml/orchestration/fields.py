@@ -1,0 +1,18 @@
+"""Fields that the forms of several DAGs share."""
+
+from airflow.sdk import Param
+
+
+def revision_field(description: str = "Branch, tag or commit whose code and parameters run.") -> Param:
+    """Return the field `revision`."""
+    return Param("HEAD", type="string", pattern="^[^-].*$", title="Revision", description=description)
+
+
+def source_field() -> Param:
+    """Return the field `source`."""
+    return Param(
+        None,
+        type=["null", "string"],
+        title="Source of the cohort",
+        description="`phantom`, or a folder with BraTS cases and, optionally, their tables; empty: as in params.yaml.",
+    )

@@ -1,0 +1,109 @@
+"""What the form of brats_train changes in the params.yaml of a run, checked before anything runs on it."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brats_ml.config import load, override
+from brats_ml.errors import ConfigError
+from brats_ml.orchestration.graph import Graph, difference, read_graph, without
+from brats_ml.orchestration.runs import PARAMS, uncommitted
+
+# A checkout's dvc.lock says what was computed there; a run finds the same in the cache.
+NO_CODE = frozenset({"dvc.lock", PARAMS})
+
+
+def take_along(checkout: Path, clone: Path) -> bool:
+    """Copy a params.yaml that was changed and not committed from the checkout to the clone of its commit.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        ConfigError: Other tracked files of the checkout differ from its commit; a run would not see them.
+    """
+    changed = uncommitted(checkout)
+    code = [name for name in changed if Path(name).name not in NO_CODE]
+    if code:
+        more = f" and {len(code) - 3} more" if len(code) > 3 else ""
+        raise ConfigError(
+            f"{checkout} has uncommitted changes that a run would not see ({', '.join(code[:3])}{more}): "
+            "commit them, or name the revision to run in the form",
+            key="revision",
+        )
+    for name in changed:
+        if Path(name).name == PARAMS and (checkout / name).is_file():
+            shutil.copyfile(checkout / name, clone / name)
+    return any(Path(name).name == PARAMS for name in changed)
+
+
+def check_graph(clone: Path, drawn: Graph) -> None:
+    """Compare the graph of a clone with the one whose tasks are drawn.
+
+    Raises:
+        ConfigError: They differ.
+    """
+    found = difference(drawn, read_graph(clone))
+    if found is not None:
+        raise ConfigError(
+            f"the pipeline of this revision and form is not the one that is drawn: {found}; "
+            "check that revision out where Airflow reads its DAGs, or choose another",
+            key="revision",
+        )
+
+
+def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn: Graph) -> tuple[str, ...]:
+    """Write the values of the form into the clone's params.yaml.
+
+    Args:
+        form: Fields of brats_train by name; None leaves params.yaml as it is.
+        clone: The workspace in the making.
+        checkout: What relative paths in params.yaml start from, if anything.
+        drawn: The graph whose tasks are drawn.
+
+    Returns:
+        Addresses of the drawn stages that the form leaves out, sorted.
+
+    Raises:
+        ConfigError: A value is refused, or the graph would not be the one that is drawn.
+    """
+    path = clone / PARAMS
+    assignments = _assignments(form, load(path).train.recipes)
+    if assignments:
+        override(path, assignments)
+    relative = _absolute(path, checkout) if checkout is not None else []
+    if relative:
+        override(path, relative)
+    check_graph(clone, drawn)
+    if form.get("recipes") is None:
+        return ()
+    override(path, [f"train.recipes={json.dumps(form['recipes'])}"])
+    rest = read_graph(clone)
+    skipped = frozenset(drawn) - frozenset(rest)
+    found = difference(without(drawn, skipped), rest)
+    if found is not None:
+        raise ConfigError(f"recipes {', '.join(form['recipes'])} cannot run alone: {found}", key="recipes")
+    return tuple(sorted(skipped))
+
+
+def _assignments(form: Mapping[str, Any], recipes: list[str]) -> list[str]:
+    assignments = list(form.get("set") or [])
+    if form.get("source") is not None:
+        assignments.append(f"acquire.source={json.dumps(form['source'])}")
+    if form.get("folds") is not None:
+        assignments.append(f"survival.folds={form['folds']}")
+    if form.get("epochs") is not None:
+        assignments += [f"recipes.{recipe}.epochs={form['epochs']}" for recipe in form.get("recipes") or recipes]
+    return assignments
+
+
+def _absolute(path: Path, checkout: Path) -> list[str]:
+    params = load(path)
+    values = {"acquire.source": params.acquire.source, "survival.features_from": params.survival.features_from}
+    return [
+        f"{key}={json.dumps(str(checkout / value))}"
+        for key, value in values.items()
+        if value not in (None, "phantom") and not Path(str(value)).is_absolute() and "://" not in str(value)
+    ]

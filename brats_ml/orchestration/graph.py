@@ -1,0 +1,130 @@
+"""DVC's own graph of a repository: its stages, what each waits for, and how Airflow shall run them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import networkx as nx
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from pydantic import ConfigDict, Field, ValidationError
+
+from brats_ml.config import Section
+from brats_ml.errors import ConfigError
+
+
+class Policy(Section):
+    """`meta.airflow` of a stage in dvc.yaml; what is not said is what a stage of unknown cost can live with.
+
+    `links` names the pages that the stage tells the address of. Higher `priority` starts first where slots are few.
+    """
+
+    model_config = ConfigDict(strict=False)
+
+    pool: Annotated[str, Field(min_length=1)] = "default_pool"
+    queue: Annotated[str, Field(min_length=1)] | None = None
+    retries: Annotated[int, Field(ge=0)] = 2
+    timeout_minutes: Annotated[int, Field(gt=0)] | None = None
+    priority: Annotated[int, Field(ge=1)] = 1
+    links: tuple[Literal["MLflow", "Report"], ...] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage of the graph, an item of a matrix or foreach stage, or a file that `dvc add` or `dvc import` tracks.
+
+    Attributes:
+        address: What `dvc repro` calls it, seen from the root of the repository.
+        needs: Addresses of the nodes that it waits for, sorted.
+        policy: How Airflow runs it.
+        command: What it runs; empty for a tracked file.
+        description: Its `desc`; empty where there is none.
+    """
+
+    address: str
+    needs: tuple[str, ...]
+    policy: Policy
+    command: str
+    description: str
+
+    @property
+    def stage(self) -> str:
+        """The address without the item."""
+        return self.address.partition("@")[0]
+
+    @property
+    def item(self) -> str | None:
+        """Which item of a matrix or foreach stage, None for any other node."""
+        return self.address.partition("@")[2] or None
+
+
+Graph = Mapping[str, Node]
+
+
+def read_graph(root: Path) -> dict[str, Node]:
+    """Return the nodes of the repository in `root` by address, each after those that it waits for.
+
+    Raises:
+        ConfigError: DVC refuses the pipeline, or a `meta.airflow` is wrong.
+    """
+    try:
+        with Repo(str(root)) as repo:
+            graph = repo.index.graph
+            # An edge leads from a stage to what it needs.
+            ordered = nx.lexicographical_topological_sort(graph.reverse(copy=False), key=_address)
+            return {_address(stage): _node(stage, graph.successors(stage)) for stage in ordered}
+    except DvcException as error:
+        causes = "; ".join(str(cause) for cause in (error, error.__cause__) if cause is not None and str(cause))
+        raise ConfigError(f"dvc.yaml of {root}: {causes}", key="dvc.yaml") from error
+
+
+def difference(drawn: Graph, found: Graph) -> str | None:
+    """Return the first way in which two graphs differ as a clause about `found`, or None where they are equal."""
+    for address in drawn:
+        if address not in found:
+            return f"it has no stage {address}"
+    for address, node in found.items():
+        if address not in drawn:
+            return f"it has a stage {address} more"
+        if node.needs != drawn[address].needs:
+            wanted, waits = (", ".join(needs) or "nothing" for needs in (drawn[address].needs, node.needs))
+            return f"its stage {address} waits for {waits}, not for {wanted}"
+    return None
+
+
+def without(graph: Graph, addresses: frozenset[str]) -> dict[str, Node]:
+    """Return the graph less some nodes and all edges to them."""
+    return {
+        address: Node(
+            address,
+            tuple(need for need in node.needs if need not in addresses),
+            node.policy,
+            node.command,
+            node.description,
+        )
+        for address, node in graph.items()
+        if address not in addresses
+    }
+
+
+def _node(stage: Any, needs: Any) -> Node:
+    address = _address(stage)
+    declared = (stage.meta or {}).get("airflow") or {}
+    try:
+        policy = Policy.model_validate(declared)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(("meta.airflow", *map(str, first["loc"])))
+        reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigError(f"dvc.yaml, stage {address}, {key}: {reason}", key=key) from error
+    command = "\n".join(stage.cmd) if isinstance(stage.cmd, list) else stage.cmd or ""
+    return Node(address, tuple(sorted(map(_address, needs))), policy, command, stage.desc or "")
+
+
+def _address(stage: Any) -> str:
+    # `addressing` of DVC is relative to the current folder, which a DAG file does not choose.
+    name = getattr(stage, "name", None)
+    if name is None:
+        return str(stage.path_in_repo)
+    return str(name) if stage.path_in_repo == "dvc.yaml" else f"{stage.path_in_repo}:{name}"

@@ -1,0 +1,118 @@
+"""What is kept of runs and for how long: workspaces, records, and the cached data that no kept dvc.lock names."""
+
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from brats_ml.errors import ConfigError, ServiceError
+from brats_ml.orchestration.places import Places
+from brats_ml.orchestration.runs import DECISIONS, LOCK, Run
+
+DAY_S = 86400.0
+
+
+def fetch(checkout: Path, run_id: str | None) -> Run:
+    """Bring the results of a closed DAG run into a checkout, by links from the shared cache.
+
+    Args:
+        checkout: Gets the run's dvc.lock, from the cache every file that it names, and the gate's decisions.
+        run_id: As Airflow shows it; the last closed run of brats_train by default.
+
+    Raises:
+        ConfigError: No closed run has this id, or `checkout` shares no cache with the runs.
+        ServiceError: DVC refused; dvc.lock is as it was.
+    """
+    places = Places.of(checkout)
+    closed = [run for run in Run.all(places) if (pin := run.pinned()) and pin.closed and (run.record / LOCK).is_file()]
+    wanted = [run for run in closed if run.run_id == run_id or (run_id is None and run.dag_id == "brats_train")]
+    if not wanted:
+        known = ", ".join(run.run_id for run in closed[-3:]) or "none"
+        raise ConfigError(f"no closed run is called {run_id or 'so'}; the last ones are: {known}", key="run")
+    run = wanted[-1]
+    lock = checkout / LOCK
+    before = lock.read_bytes() if lock.is_file() else None
+    shutil.copyfile(run.record / LOCK, lock)
+    done = _dvc(["checkout", "-q", "--allow-missing"], checkout)
+    if done.returncode:
+        lock.unlink()
+        if before is not None:
+            lock.write_bytes(before)
+        raise ServiceError(f"DVC could not bring the results of {run.run_id}: {_last_line(done.stderr)}")
+    if (run.record / DECISIONS).is_dir():
+        shutil.copytree(run.record / DECISIONS, checkout / DECISIONS, dirs_exist_ok=True)
+    return run
+
+
+def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
+    """Remove what is old of runs that promoted nothing, then the cached data that no kept dvc.lock names.
+
+    Kept are: every run that was used in the last `keep_days`, every run that promoted a model, the last closed run of
+    each DAG, the checkout's own dvc.lock, and those of the repository's branches and tags.
+
+    Args:
+        checkout: Of the DAGs.
+        keep_days: Age from which a run is old.
+        dry: Say what would be done, and do nothing.
+
+    Returns:
+        One sentence for each thing done.
+
+    Raises:
+        ServiceError: A run is at work, or DVC refused.
+    """
+    places = Places.of(checkout)
+    with places.idle():
+        runs = Run.all(places)
+        old = _old(runs, keep_days)
+        said = []
+        for run in old:
+            said.append(f"{run.dag_id} {run.run_id}: {'workspace and record' if run.workspace.exists() else 'record'}")
+            if not dry:
+                shutil.rmtree(run.workspace, ignore_errors=True)
+                shutil.rmtree(run.record)
+        said += _collect(places, checkout, [run for run in runs if run not in old], dry=dry)
+    return said
+
+
+def _old(runs: list[Run], keep_days: float) -> list[Run]:
+    last_closed = {run.dag_id: run for run in runs if (pin := run.pinned()) and pin.closed}
+    limit = time.time() - keep_days * DAY_S
+    return [
+        run
+        for run in runs
+        if (run.record / "run.json").stat().st_mtime < limit
+        and run != last_closed.get(run.dag_id)
+        and not ((pin := run.pinned()) and pin.promoted)
+    ]
+
+
+def _collect(places: Places, checkout: Path, kept: list[Run], *, dry: bool) -> list[str]:
+    with ExitStack() as stack:
+        projects = []
+        for run in kept:
+            if run.workspace.exists():
+                projects.append(run.workspace)
+            elif (run.record / LOCK).is_file():
+                projects.append(stack.enter_context(run.project()))
+        if places.checkout is None and not projects:
+            return []
+        home = places.checkout or projects[0]
+        command = ["gc", "--workspace", "--all-branches", "--all-tags", "--force", *(["--dry"] if dry else [])]
+        # The option takes a list; of two of the same name the last alone would count.
+        done = _dvc([*command, "--projects", *map(str, projects)] if projects else command, home)
+    if done.returncode:
+        raise ServiceError(f"DVC could not free its cache: {_last_line(done.stderr)}")
+    return [line for line in done.stdout.splitlines() if line.startswith(("Removed", "No unused"))]
+
+
+def _dvc(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def _last_line(text: str) -> str:
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "it said nothing")

@@ -1,0 +1,246 @@
+"""One workspace a DAG run: a clone at a pinned revision that shares DVC's cache, and a record that outlives it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from dvc.config import Config
+from filelock import FileLock
+
+from brats_ml.errors import ConfigError, MissingInputError, ServiceError
+from brats_ml.orchestration.places import Places
+
+PARAMS = "params.yaml"
+LOCK = "dvc.lock"
+# What a run writes that DVC does not keep.
+DECISIONS = "decisions"
+LINKS = "reflink,hardlink,symlink"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a run was started on; never changes afterwards, so that any of its tasks can be run again.
+
+    Attributes:
+        revision: Full hash of the commit.
+        asked: What the form called it.
+        skipped: Addresses of the stages that the form left out, sorted.
+        closed: Whether the run came to its end.
+        promoted: Whether a model of the run became champion.
+    """
+
+    revision: str
+    asked: str
+    skipped: tuple[str, ...] = ()
+    closed: bool = False
+    promoted: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """One DAG run, and where it works."""
+
+    places: Places
+    dag_id: str
+    run_id: str
+
+    @classmethod
+    def all(cls, places: Places) -> list[Self]:
+        """Return the runs that have a record, the one used last at the end."""
+        found = sorted(places.state.glob("runs/*/*/run.json"), key=lambda path: path.stat().st_mtime)
+        return [cls(places, path.parents[1].name, json.loads(path.read_text())["run_id"]) for path in found]
+
+    @property
+    def record(self) -> Path:
+        """Folder of run.json and, once the run is closed, of its dvc.lock, params.yaml and decisions."""
+        return self.places.state / "runs" / self.dag_id / slug(self.run_id)
+
+    @property
+    def workspace(self) -> Path:
+        """The clone."""
+        return self.places.state / "workspaces" / self.dag_id / slug(self.run_id)
+
+    def pinned(self) -> Pin | None:
+        """Return what the run was started on, None before its first task."""
+        path = self.record / "run.json"
+        if not path.is_file():
+            return None
+        values = json.loads(path.read_text())["pin"]
+        return Pin(**{**values, "skipped": tuple(values["skipped"])})
+
+    def pin(self, asked: str, prepare: Callable[[Path], tuple[str, ...]]) -> Pin:
+        """Fix the revision of the run and make its workspace; a second call changes nothing.
+
+        Args:
+            asked: A branch, tag or commit of the repository.
+            prepare: Is called with the new clone, to set its parameters and check it; returns the skipped stages.
+
+        Raises:
+            ConfigError: There is no such revision, or `prepare` refuses.
+            ServiceError: The repository cannot be reached.
+        """
+        with self._locked():
+            known = self.pinned()
+            if known is None:
+                with self._cloned(asked) as (clone, revision):
+                    known = Pin(revision, asked, skipped=prepare(clone))
+                    if (clone / PARAMS).is_file():
+                        shutil.copyfile(clone / PARAMS, self.record / PARAMS)
+                    self._note(known)
+            return known
+
+    def open(self) -> Path:
+        """Return the workspace; one that was removed is made again as it was when the run left it.
+
+        Raises:
+            MissingInputError: The run was never pinned, or its record is gone.
+            ServiceError: The repository cannot be reached.
+        """
+        with self._locked():
+            known = self.pinned()
+            if known is None:
+                raise MissingInputError(
+                    self.record / "run.json", remedy="clear the first task of the run, which makes its workspace"
+                )
+            if not self.workspace.exists():
+                with self._cloned(known.revision) as (clone, _):
+                    for name in (PARAMS, LOCK):
+                        if (self.record / name).is_file():
+                            shutil.copyfile(self.record / name, clone / name)
+                    if (self.record / DECISIONS).is_dir():
+                        shutil.copytree(self.record / DECISIONS, clone / DECISIONS)
+                    if (clone / LOCK).is_file():
+                        _call([sys.executable, "-m", "dvc", "checkout", "-q", "--allow-missing"], folder=clone)
+            os.utime(self.record / "run.json")
+            return self.workspace
+
+    def close(self, *, promoted: bool = False) -> None:
+        """Keep what describes the results and remove the workspace; the results themselves are in DVC's cache."""
+        with self._locked():
+            known = self.pinned()
+            if known is not None and self.workspace.exists():
+                self.keep()
+                self._note(replace(known, closed=True, promoted=known.promoted or promoted))
+                shutil.rmtree(self.workspace)
+
+    def keep(self) -> None:
+        """Copy dvc.lock, params.yaml and decisions from the workspace to the record."""
+        for name in (PARAMS, LOCK):
+            if (self.workspace / name).is_file():
+                temporary = self.record / f".{name}"
+                shutil.copyfile(self.workspace / name, temporary)
+                temporary.replace(self.record / name)
+        if (self.workspace / DECISIONS).is_dir():
+            shutil.copytree(self.workspace / DECISIONS, self.record / DECISIONS, dirs_exist_ok=True)
+
+    @contextmanager
+    def project(self) -> Iterator[Path]:
+        """Yield a clone of the run's revision with its dvc.lock and parameters and without its data, then remove it."""
+        known = self.pinned()
+        if known is None:
+            raise MissingInputError(self.record / "run.json", remedy="there is no such run")
+        folder = self.workspace.with_name(f".lock-of-{self.workspace.name}")
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            _clone(self.places, known.revision, folder)
+            for name in (PARAMS, LOCK):
+                if (self.record / name).is_file():
+                    shutil.copyfile(self.record / name, folder / name)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.record.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.record / ".lock"):
+            yield
+
+    @contextmanager
+    def _cloned(self, asked: str) -> Iterator[tuple[Path, str]]:
+        """Yield a new clone and its commit; it takes the place of the workspace on success and is removed otherwise."""
+        unfinished = self.workspace.with_name(f".{self.workspace.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(self.workspace, ignore_errors=True)
+        try:
+            yield unfinished, _clone(self.places, asked, unfinished)
+            unfinished.replace(self.workspace)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+    def _note(self, pin: Pin) -> None:
+        temporary = self.record / ".run.json"
+        temporary.write_text(json.dumps({"run_id": self.run_id, "pin": asdict(pin)}, indent=1) + "\n")
+        temporary.replace(self.record / "run.json")
+
+
+def slug(run_id: str) -> str:
+    """Return a run id as the name of a folder that can stand in PYTHONPATH; different ids give different names."""
+    plain = re.sub(r"[^\w.-]", "_", run_id)
+    return plain if plain == run_id else f"{plain}-{sha256(run_id.encode()).hexdigest()[:6]}"
+
+
+def uncommitted(checkout: Path) -> list[str]:
+    """Return the tracked files of a checkout that differ from its commit."""
+    listed = _call(["git", "diff", "--name-only", "-z", "HEAD"], folder=checkout)
+    return [name for name in listed.split("\0") if name]
+
+
+def _clone(places: Places, asked: str, folder: Path) -> str:
+    source = places.repository
+    if "://" not in source and not re.match(r"[\w.-]+@?[\w.-]*:", source) and not Path(source).exists():
+        raise MissingInputError(Path(source), remedy="correct BRATS_REPOSITORY, which runs are cloned from")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _call(["git", "clone", "--quiet", "--no-checkout", source, str(folder)], folder=folder.parent)
+    revision = _resolve(folder, asked)
+    if revision is None:
+        raise ConfigError(f"{source} has no revision {asked}: give a branch, a tag or a commit of it", key="revision")
+    _call(["git", "checkout", "--quiet", "--detach", revision], folder=folder)
+    _configure(places, folder)
+    return revision
+
+
+def _resolve(folder: Path, asked: str) -> str | None:
+    # A clone knows the branches of its origin by the origin's name.
+    for name in (f"origin/{asked}", asked):
+        done = subprocess.run(
+            ["git", "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}"],
+            cwd=folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return None
+
+
+def _configure(places: Places, clone: Path) -> None:
+    """Let the clone use the cache and the remotes that the repository itself uses, wherever they lie."""
+    checkout = places.checkout
+    if not (clone / ".dvc").is_dir():
+        raise ConfigError(f"{places.repository} is no DVC repository at this revision: run `dvc init`", key="revision")
+    own = Config(str(checkout / ".dvc")) if checkout and (checkout / ".dvc").is_dir() else Config(str(clone / ".dvc"))
+    cache = own["cache"].get("dir") or (str(checkout / ".dvc/cache") if checkout else str(places.cache))
+    with Config(str(clone / ".dvc")).edit("local") as local:
+        local["cache"] |= {"dir": str(cache), "type": own["cache"].get("type") or LINKS}
+        if own["core"].get("remote"):
+            local["core"]["remote"] = own["core"]["remote"]
+        for name, remote in own["remote"].items():
+            local["remote"][name] = {**remote, "url": str(remote["url"])}
+
+
+def _call(command: list[str], *, folder: Path) -> str:
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+        raise ServiceError(f"`{' '.join(command)}` ended with status {done.returncode}: {said[-1]}")
+    return done.stdout

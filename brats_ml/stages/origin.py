@@ -1,0 +1,101 @@
+"""What the prediction of an unseen case is made from: models, code, rules, the patient's age, and the case's files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import brats_ml
+from brats_ml.adapters import files, provenance
+from brats_ml.adapters.registry import MODELS, Registry, Version
+from brats_ml.adapters.tables import clinical_table
+from brats_ml.cohort.cases import Case
+from brats_ml.config import Params, Validate
+from brats_ml.errors import ModelError
+from brats_ml.workspace import Workspace
+
+PACKAGE = Path(brats_ml.__file__).parent
+# Beside the predictions, one file a case: what it was scored from, or refused for, at a glance.
+GLANCES = ".scored"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What every case of one scoring run shares; the aliases of the models are resolved once."""
+
+    source: Path
+    rules: Validate
+    clinical: pd.DataFrame
+    code: dict[str, str]
+    segmentation: Version
+    survival: Version | None
+
+    def of(self, case: Case) -> dict[str, Any]:
+        """Return the origin of a case's prediction, with the digest of each of its files."""
+        return self._shared(case) | {"data": {role: _digest(self.source / name) for role, name in case.images.items()}}
+
+    def glance(self, case: Case) -> str:
+        """Return a digest that changes with the origin, told by sizes and times of the files instead of their bytes."""
+        states = {role: _state(self.source / name) for role, name in case.images.items()}
+        return files.digest_value(self._shared(case) | {"files": states})
+
+    def age_years(self, case: Case) -> float | None:
+        """Return the age of the case's patient, None where the table lacks it."""
+        rows = self.clinical[self.clinical["patient"] == case.patient]
+        age = rows["age_years"].iloc[0] if len(rows) else None
+        return None if pd.isna(age) else float(age)
+
+    def _shared(self, case: Case) -> dict[str, Any]:
+        models = {
+            kind: None
+            if version is None
+            else {"name": version.name, "version": version.number, "run_id": version.run_id}
+            for kind, version in (("segmentation", self.segmentation), ("survival", self.survival))
+        }
+        age = self.age_years(case)
+        return {**models, "code": self.code, "rules": self.rules.model_dump(), "age_years": age}
+
+
+def present_origin(ws: Workspace, params: Params, source: Path, registry: Registry) -> Origin:
+    """Return the origin of predictions made now.
+
+    Raises:
+        ModelError: There is no segmentation champion.
+    """
+    segmentation = registry.champion(MODELS["segmentation"])
+    if segmentation is None:
+        raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
+    survival = registry.champion(MODELS["survival"])
+    if survival is not None and survival.synthetic != segmentation.synthetic:
+        survival = None
+    code = {**provenance.revision(ws.root), "digest": files.digest_tree(PACKAGE, "*.py")}
+    return Origin(source, params.validate_, clinical_table(source), code, segmentation, survival)
+
+
+def was_scored(target: Path, case: Case, glance: str) -> bool:
+    """Return whether a case was dealt with as it looks now, be it scored or refused."""
+    path = target / GLANCES / case.case_id
+    return path.is_file() and path.read_text() == glance and (target / case.case_id / "prediction.json").is_file()
+
+
+def mark_scored(target: Path, case: Case, glance: str) -> None:
+    """Remember how a case looked when it was dealt with."""
+    with files.replacing(target / GLANCES / case.case_id) as temporary:
+        temporary.write_text(glance)
+
+
+def _digest(path: Path) -> str | None:
+    """Return the digest of a file, or None where it cannot be read, for which its case will be refused."""
+    try:
+        return files.digest_file(path)
+    except OSError:
+        return None
+
+
+def _state(path: Path) -> list[int] | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return [state.st_size, state.st_mtime_ns]

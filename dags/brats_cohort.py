@@ -1,0 +1,42 @@
+"""The DAG brats_cohort: look at the source, and announce a cohort that is new and valid."""
+
+from pathlib import Path
+
+from airflow.sdk import DAG
+from airflow.timetables.trigger import CronTriggerTimetable
+
+from brats_ml.config import load
+from brats_ml.orchestration.events import AnnounceOperator
+from brats_ml.orchestration.fields import revision_field, source_field
+from brats_ml.orchestration.rendering import Pipeline
+
+DOC = """
+# Is there a new cohort?
+
+Runs the stages of `dvc.yaml` up to `validate`. If what came out differs from what was announced last, the asset
+`brats_cohort` changes, and with it `brats_train` starts. `orchestration.watch` in params.yaml says when to look.
+"""
+
+checkout = Path(__file__).resolve().parents[1]
+watch = load(checkout / "params.yaml").orchestration.watch
+pipeline = Pipeline(checkout, stages=["validate"])
+
+with DAG(
+    dag_id="brats_cohort",
+    description="Source to validated cohort",
+    doc_md=DOC,
+    tags=["brats", "data"],
+    default_args={"owner": "brats_ml"},
+    schedule=CronTriggerTimetable(watch, timezone="UTC") if watch else None,
+    catchup=False,
+    max_active_runs=1,
+    params={
+        "revision": revision_field(),
+        "source": source_field(),
+    },
+) as dag:
+    announce = AnnounceOperator(
+        task_id="announce", doc_md="Changes the asset `brats_cohort` if the cohort is new.", checkout=str(checkout)
+    )
+    stages = pipeline.stages(after=pipeline.open(own_form=True))
+    pipeline.last(stages) >> announce >> pipeline.close()

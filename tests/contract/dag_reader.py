@@ -1,0 +1,58 @@
+"""Reads DAG files and DVC's graphs as JSON, each in a process of its own.
+
+Airflow writes a configuration where it is first imported, and DVC a lock.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PARSE = """
+import importlib.util, json, sys, time
+import airflow.sdk
+from airflow.sdk import DAG
+begun = time.monotonic()
+spec = importlib.util.spec_from_file_location("dag_file", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+seconds = time.monotonic() - begun
+dag = next(value for value in vars(module).values() if isinstance(value, DAG))
+print(json.dumps({
+    "seconds": seconds,
+    "modules": sorted({name.partition(".")[0] for name in sys.modules}),
+    "id": dag.dag_id, "doc": dag.doc_md, "tags": sorted(dag.tags), "runs": dag.max_active_runs, "catchup": dag.catchup,
+    "form": {name: {"description": dag.params.get_param(name).description, **dag.params.get_param(name).schema}
+             for name in dag.params},
+    "tasks": {task.task_id: {
+        "owner": task.owner, "doc": task.doc_md, "pool": task.pool, "queue": task.queue, "retries": task.retries,
+        "minutes": task.execution_timeout and task.execution_timeout.total_seconds() / 60,
+        "priority": task.priority_weight, "rule": task.trigger_rule.value,
+        "upstream": sorted(task.upstream_task_ids), "address": getattr(task, "address", None),
+        "group": task.task_group.group_id if task.task_group else None,
+        "command": None if task.is_mapped else getattr(task, "command", None),
+    } for task in dag.tasks},
+}))
+"""
+INDEX = """
+import json, os, sys
+from dvc.repo import Repo
+os.chdir(sys.argv[1])
+graph = Repo().index.graph
+print(json.dumps({stage.addressing: {
+    "upstream": sorted(needed.addressing for needed in graph.successors(stage)),
+    **(stage.meta or {}).get("airflow", {}),
+} for stage in graph}))
+"""
+
+
+def run(script: str, argument: Path, *, home: Path) -> Any:
+    """Return what a script prints as JSON on its last line."""
+    environment = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(argument)], env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])

@@ -1,0 +1,77 @@
+"""Any DVC pipeline becomes tasks with the very nodes and edges of DVC's own graph."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract import dag_reader
+
+PIPELINES = Path(__file__).with_name("pipelines")
+NAMES = sorted(path.name for path in PIPELINES.iterdir())
+# All that a user writes to see a pipeline in Airflow.
+DAG_FILE = """
+from pathlib import Path
+from airflow.sdk import DAG
+from brats_ml.orchestration.rendering import Pipeline
+with DAG("pipeline") as dag:
+    Pipeline(Path(__file__).parent).draw()
+"""
+AROUND = {"open", "close"}
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DVC repository with one of the pipelines."""
+    folder: Path = tmp_path_factory.mktemp("pipeline") / str(request.param)
+    shutil.copytree(PIPELINES / str(request.param), folder)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=folder, check=True)
+    (folder / "dag.py").write_text(DAG_FILE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tasks(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return dag_reader.run(dag_reader.PARSE, folder / "dag.py", home=tmp_path_factory.mktemp("airflow"))["tasks"]
+
+
+@pytest.fixture(scope="module")
+def stages(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return dag_reader.run(dag_reader.INDEX, folder, home=tmp_path_factory.mktemp("dvc"))
+
+
+def test_nodes_and_edges_are_those_of_dvc(tasks: Any, stages: Any) -> None:
+    drawn = {
+        task["address"]: sorted(tasks[needed]["address"] for needed in task["upstream"] if needed not in AROUND)
+        for name, task in tasks.items()
+        if name not in AROUND
+    }
+
+    assert drawn == {address: stage["upstream"] for address, stage in stages.items()}
+
+
+def test_the_workspace_is_opened_first_and_closed_last(tasks: Any, stages: Any) -> None:
+    needed = {upstream for stage in stages.values() for upstream in stage["upstream"]}
+    last = {name for name, task in tasks.items() if task["address"] in stages.keys() - needed}
+
+    assert [name for name, task in tasks.items() if not task["upstream"]] == ["open"]
+    assert set(tasks["close"]["upstream"]) == last
+
+
+def test_items_of_one_stage_stand_in_one_group(tasks: Any) -> None:
+    for task in tasks.values():
+        assert (task["group"] is not None) == ("@" in (task["address"] or ""))
+
+
+def test_policy_is_what_meta_airflow_says(tasks: Any, stages: Any) -> None:
+    for task in tasks.values():
+        declared = stages.get(task["address"], {})
+        assert task["pool"] == declared.get("pool", "default_pool")
+        assert task["queue"] == declared.get("queue", "default")
+        assert task["retries"] == declared.get("retries", 2)
+        assert task["priority"] == declared.get("priority", 1)
+        if task["address"]:
+            assert task["minutes"] == declared.get("timeout_minutes")

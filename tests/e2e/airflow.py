@@ -1,0 +1,124 @@
+"""A checkout's Airflow as a person at its page uses it, and as bad luck does."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from brats_ml.orchestration.airflow_api import AirflowClient, TaskState
+from brats_ml.orchestration.settings import USER, recall
+from tests.e2e.checkout import Checkout
+
+TASK = "BRATS_TASK"
+HOLDER = "BRATS_HOLDER"
+WAITS = frozenset({"awaiting_input", "deferred"})
+
+
+class Airflow(AirflowClient):
+    """The API of the servers that run for a checkout."""
+
+    def __init__(self, checkout: Checkout) -> None:
+        found = recall(checkout.root)
+        assert found is not None, "no servers were started"
+        self.checkout = checkout
+        super().__init__(found[0].airflow_url, user=USER, password=found[0].password)
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, str]:
+        return {task.task_id: task.state for task in self.tasks(dag_id, run_id)}
+
+    def wait(self, dag_id: str, run_id: str, *, until: Callable[[dict[str, str]], bool], limit_s: float = 400) -> None:
+        """Wait until the states of the run's tasks fulfil a condition, or the run has ended."""
+        deadline = time.monotonic() + limit_s
+        while not until(states := self.states(dag_id, run_id)):
+            if self.run_state(dag_id, run_id) in ("success", "failed"):
+                return
+            assert time.monotonic() < deadline, f"{dag_id} is still at {states}"
+            time.sleep(0.5)
+
+    def finish(self, dag_id: str, run_id: str, *, limit_s: float = 400) -> dict[str, str]:
+        """Wait for the end of a run and return the states of its tasks."""
+        self.wait(dag_id, run_id, until=lambda _: False, limit_s=limit_s)
+        return self.states(dag_id, run_id)
+
+    def task(self, dag_id: str, run_id: str, task_id: str) -> TaskState:
+        return next(task for task in self.tasks(dag_id, run_id) if task.task_id == task_id)
+
+    def told(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Return the log of a task's last try."""
+        return "\n".join(self.log(dag_id, run_id, self.task(dag_id, run_id, task_id)))
+
+    def link(self, dag_id: str, run_id: str, task_id: str, name: str) -> str | None:
+        """Return the address behind a link of a task's page."""
+        links = self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/links")["extra_links"]
+        address: str | None = links[name]
+        return address
+
+    def question(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """Return what a task asks a person."""
+        asked: dict[str, Any] = self._call(
+            "GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        )
+        return asked
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self._call("PATCH", path, json={"chosen_options": [option]})
+
+    def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
+        """Clear tasks, as the button of that name does."""
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": task_ids, "only_failed": False}
+        self._call("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
+
+
+def at_work(checkout: Checkout, task_id: str) -> list[psutil.Process]:
+    """Return the processes that work for a task of any run of the checkout, DVC first and then its stage."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            mark = process.environ().get(TASK, "")
+            if mark.startswith(f"{checkout.root}/") and mark.endswith(f"/{task_id}"):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return sorted(found, key=lambda process: process.pid)
+
+
+def kill(checkout: Checkout, what: str, task_id: str, *, limit_s: float = 200) -> int:
+    """Wait for a task to be at work, end a part of it without warning, and return the part's process id.
+
+    Args:
+        checkout: Whose servers run.
+        what: `stage` (the command of dvc.yaml), `dvc`, `task` (Airflow's own process of the task), or `scheduler`.
+        task_id: Of the task.
+        limit_s: How long to wait.
+    """
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        victim = _victim(checkout, what, task_id)
+        if victim is not None:
+            victim.kill()
+            return int(victim.pid)
+        time.sleep(0.02)
+    raise AssertionError(f"{task_id} had no {what} to kill within {limit_s} s")
+
+
+def _victim(checkout: Checkout, what: str, task_id: str) -> psutil.Process | None:
+    processes = at_work(checkout, task_id)
+    try:
+        stages = [
+            process for process in processes if "brats_ml" in process.cmdline() and "dvc" not in process.cmdline()
+        ]
+        if not stages:
+            return None
+        if what == "stage":
+            return stages[-1]
+        if what == "dvc":
+            return next((process for process in processes if "dvc" in process.cmdline()), None)
+        if what == "task":
+            return psutil.Process(int(stages[-1].environ()[HOLDER].partition(":")[0]))
+        servers = json.loads((checkout.root / ".brats/servers.json").read_text())["processes"]
+        return psutil.Process(servers["scheduler"])
+    except psutil.NoSuchProcess:
+        return None  # it has just ended

@@ -1,0 +1,71 @@
+"""One implementation, three doors: by command, by `dvc repro` and by Airflow the same cohort gives the same bytes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.e2e.airflow import Airflow
+from tests.e2e.checkout import Checkout
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+BY_HAND = [
+    ["source"], ["acquire"], ["validate"], ["preprocess"], ["split"], ["train", "--recipe", "seed_mini"],
+    ["evaluate", "--recipe", "seed_mini"], ["features", "--masks", "reference"], ["features", "--masks", "predicted"],
+    *(["survival", "--estimator", name] for name in ("random_forest", "svm", "knn")), ["compare"],
+]  # fmt: skip
+
+
+def digests(lock: Path) -> dict[str, str]:
+    """Return DVC's digest of every out that a dvc.lock records."""
+    stages: dict[str, Any] = YAML(typ="safe").load(lock)["stages"]
+    return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
+
+
+@contextmanager
+def servers(checkout: Checkout) -> Iterator[Airflow]:
+    checkout.brats("up")
+    try:
+        with Airflow(checkout) as airflow:
+            yield airflow
+    finally:
+        checkout.brats("down")
+
+
+@pytest.fixture(scope="module")
+def by_hand(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
+    checkout = make_checkout("recipes.seed_mini.epochs=2")
+    for command in BY_HAND:
+        checkout.brats(*command)
+    # Nothing runs: DVC records what lies there.
+    checkout.dvc("commit", "--force")
+    return digests(checkout.root / "dvc.lock")
+
+
+@pytest.fixture(scope="module")
+def by_dvc(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
+    checkout = make_checkout("recipes.seed_mini.epochs=2")
+    checkout.dvc("repro")
+    return digests(checkout.root / "dvc.lock")
+
+
+@pytest.fixture(scope="module")
+def by_airflow(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
+    checkout = make_checkout("recipes.seed_mini.epochs=2", "orchestration.score=null")
+    with servers(checkout) as airflow:
+        run_id = airflow.trigger("brats_train", {})
+        airflow.finish("brats_train", run_id)
+    (lock,) = checkout.root.glob(".brats/runs/brats_train/*/dvc.lock")
+    return digests(lock)
+
+
+def test_every_out_is_the_same_by_hand_and_by_dvc(by_hand: dict[str, str], by_dvc: dict[str, str]) -> None:
+    assert by_hand == by_dvc
+
+
+def test_every_out_is_the_same_by_airflow_and_by_dvc(by_airflow: dict[str, str], by_dvc: dict[str, str]) -> None:
+    assert by_airflow == by_dvc
+    assert len(by_dvc) == 16

@@ -1,0 +1,74 @@
+"""What is wrong in a dvc.yaml is said in one sentence, and two graphs are told apart."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from brats_ml.errors import ConfigError
+from brats_ml.orchestration.graph import Graph, Node, Policy, difference, read_graph, without
+
+
+def repository(folder: Path, pipeline: str) -> Path:
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=folder, check=True)
+    (folder / "dvc.yaml").write_text(pipeline)
+    return folder
+
+
+def graph(**needs: tuple[str, ...]) -> Graph:
+    return {address: Node(address, waits, Policy(), "", "") for address, waits in needs.items()}
+
+
+@pytest.mark.parametrize(
+    ("declared", "sentence"),
+    [
+        ("{retry: 2}", r"stage a, meta\.airflow\.retry: unknown key"),
+        ("{retries: -1}", r"stage a, meta\.airflow\.retries: .*greater than or equal to 0"),
+        ("{timeout_minutes: soon}", r"stage a, meta\.airflow\.timeout_minutes: .*integer"),
+        ("{links: [Wiki]}", r"stage a, meta\.airflow\.links\.0: .*MLflow"),
+    ],
+)
+def test_a_wrong_policy_names_its_stage_and_key(tmp_path: Path, declared: str, sentence: str) -> None:
+    repository(tmp_path, f"stages: {{a: {{cmd: x, meta: {{airflow: {declared}}}}}}}")
+
+    with pytest.raises(ConfigError, match=sentence):
+        read_graph(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "sentence"),
+    [
+        ("stages: {a: {cmd: x, deps: [q], outs: [p]}, b: {cmd: x, deps: [p], outs: [q]}}", "both a dependency"),
+        ("stages: {a: {cmd: x, outs: [p]}, b: {cmd: x, outs: [p]}}", "output 'p' is specified in"),
+        ("stages: {a: {deps: [p]}}", "dvc.yaml"),
+        ("stages: {a: [", "dvc.yaml"),
+    ],
+)
+def test_a_pipeline_that_dvc_refuses_is_refused_in_its_words(tmp_path: Path, pipeline: str, sentence: str) -> None:
+    repository(tmp_path, pipeline)
+
+    with pytest.raises(ConfigError, match=sentence):
+        read_graph(tmp_path)
+
+
+def test_equal_graphs_do_not_differ() -> None:
+    assert difference(graph(a=(), b=("a",)), graph(b=("a",), a=())) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (graph(a=()), "it has no stage b"),
+        (graph(a=(), b=("a",), c=()), "it has a stage c more"),
+        (graph(a=(), b=()), "its stage b waits for nothing, not for a"),
+    ],
+)
+def test_the_first_difference_is_named(found: Graph, sentence: str) -> None:
+    assert difference(graph(a=(), b=("a",)), found) == sentence
+
+
+def test_a_graph_less_a_node_has_no_edge_to_it() -> None:
+    rest = without(graph(a=(), b=(), c=("a", "b")), frozenset({"b"}))
+
+    assert {address: node.needs for address, node in rest.items()} == {"a": (), "c": ("a",)}

@@ -1,0 +1,122 @@
+"""A stage tells how it ended, and ends with its task."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from brats_ml.errors import CaseError, ServiceError
+from brats_ml.orchestration import fence, outcomes
+from brats_ml.orchestration.processes import Child, end_marked
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = sys.executable
+
+
+@pytest.mark.parametrize(
+    ("error", "transient", "sentence"),
+    [
+        (CaseError("BraTS20_001", "has no t1"), False, "case BraTS20_001: has no t1"),
+        (ServiceError("MLflow does not answer"), True, "MLflow does not answer"),
+        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), False, "no space is left on the disk of /data/x"),
+        (MemoryError("cannot allocate"), False, "the memory is exhausted"),
+        (ConnectionResetError("reset by peer"), True, "ConnectionResetError: reset by peer"),
+        (KeyError("x"), True, "KeyError: 'x'"),
+    ],
+)
+def test_what_a_person_has_to_mend_is_not_tried_again(error: Exception, transient: bool, sentence: str) -> None:
+    found = outcomes.failure(error)
+
+    assert found.transient is transient
+    assert found.sentence.startswith(sentence)
+
+
+def test_what_was_told_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(outcomes.VARIABLE, str(tmp_path / "outcome.json"))
+    told = outcomes.Outcome("done", links={"MLflow": "http://127.0.0.1"}, details={"shards": [["a"]]})
+
+    outcomes.tell(told)
+
+    assert outcomes.heard(tmp_path / "outcome.json") == told
+
+
+def test_without_a_task_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(outcomes.VARIABLE, raising=False)
+
+    outcomes.tell(outcomes.Outcome("done"))
+
+    assert outcomes.heard(tmp_path / "outcome.json") is None
+
+
+def test_a_command_leaves_its_failure_where_its_task_looks(tmp_path: Path) -> None:
+    environment = {**os.environ, outcomes.VARIABLE: str(tmp_path / "outcome.json"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [PYTHON, "-m", "brats_ml", "split", "--root", str(tmp_path)],
+        cwd=ROOT, env=environment, check=False, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    told = outcomes.heard(tmp_path / "outcome.json")
+
+    assert done.returncode == 1
+    assert told is not None
+    assert done.stderr == f"brats: {told.sentence}\n"
+    assert (told.error, told.transient) == ("MissingInputError", False)
+
+
+def test_a_command_refuses_to_run_the_code_of_another_checkout(tmp_path: Path) -> None:
+    (tmp_path / "brats_ml").mkdir()
+    done = subprocess.run(
+        [PYTHON, "-m", "brats_ml", "split", "--root", str(tmp_path)],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert f"call `python -m brats_ml` in {tmp_path}" in done.stderr
+
+
+def test_a_stage_ends_soon_after_its_task_is_gone() -> None:
+    with subprocess.Popen([PYTHON, "-c", "import time; time.sleep(60)"]) as task:
+        holder = psutil.Process(task.pid)
+        watching = "import time; from brats_ml.orchestration import fence; fence.watch(); print('on', flush=True)"
+        value = f"{holder.pid}:{holder.create_time()}"
+        with subprocess.Popen(
+            [PYTHON, "-c", f"{watching}; time.sleep(60)"],
+            cwd=ROOT, env={**os.environ, fence.VARIABLE: value}, stdout=subprocess.PIPE,
+        ) as stage:  # fmt: skip
+            assert stage.stdout is not None
+            assert stage.stdout.readline() == b"on\n"
+            assert stage.poll() is None
+            task.kill()
+
+            assert stage.wait(timeout=20) == -signal.SIGTERM
+
+
+def test_what_an_earlier_try_left_at_work_is_found_and_ended(tmp_path: Path) -> None:
+    """In a session of its own, and with its parent gone, as after the kill of a task."""
+    mark = str(tmp_path / "task")
+    sleep = "[sys.executable, '-c', 'import time; time.sleep(60)']"
+    orphan = f"import subprocess, sys; subprocess.Popen({sleep}, start_new_session=True)"
+    subprocess.run([PYTHON, "-c", orphan], env={**os.environ, "BRATS_TASK": mark}, check=True)
+
+    assert end_marked(mark, mark="BRATS_TASK", grace_s=1) == 1
+    assert end_marked(mark, mark="BRATS_TASK", grace_s=1) == 0
+
+
+def test_a_command_that_leaves_a_process_behind_does_not_keep_its_reader_waiting(tmp_path: Path) -> None:
+    """As when DVC alone is killed, and its stage still holds the output open."""
+    leaves = (
+        "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid)"
+    )
+    child = Child([PYTHON, "-c", leaves], folder=tmp_path)
+    begun = time.monotonic()
+
+    (pid,) = child.lines()
+
+    assert time.monotonic() - begun < 30
+    assert child.wait() == 0
+    assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE

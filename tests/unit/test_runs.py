@@ -1,0 +1,245 @@
+"""A DAG run's workspace: pinned once, opened by any task, made again after it was removed."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from brats_ml.errors import ConfigError, MissingInputError, ServiceError
+from brats_ml.orchestration import form, retention
+from brats_ml.orchestration.graph import read_graph
+from brats_ml.orchestration.places import Places
+from brats_ml.orchestration.runs import Run, slug, uncommitted
+
+PIPELINE = """
+stages:
+  copy: {cmd: cp in out, deps: [in], outs: [out]}
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
+
+
+def dvc(folder: Path, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, check=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository of one stage, with a branch, a relative remote and a committed params.yaml."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    dvc(folder, "init", "-q")
+    dvc(folder, "remote", "add", "-q", "-d", "here", "remote")
+    (folder / "dvc.yaml").write_text(PIPELINE)
+    (folder / "params.yaml").write_text("value: 1\n")
+    (folder / "in").write_text("one\n")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "first")
+    git(folder, "branch", "other")
+    return folder
+
+
+@pytest.fixture
+def places(repository: Path, tmp_path: Path) -> Places:
+    return Places(repository=str(repository), state=tmp_path / "state")
+
+
+def nothing_skipped(_: Path) -> tuple[str, ...]:
+    return ()
+
+
+def test_a_run_stays_at_the_revision_it_was_pinned_to(places: Places, repository: Path) -> None:
+    run = Run(places, "dag", "one")
+    first = git(repository, "rev-parse", "HEAD")
+    run.pin("main", nothing_skipped)
+    git(repository, "commit", "-q", "--allow-empty", "-m", "second")
+    shutil.rmtree(run.workspace)
+
+    pin = run.pin("main", nothing_skipped)
+
+    assert pin.revision == first
+    assert git(run.open(), "rev-parse", "HEAD") == first
+
+
+@pytest.mark.parametrize("asked", ["HEAD", "main", "other"])
+def test_branches_and_commits_are_revisions(places: Places, repository: Path, asked: str) -> None:
+    commit = git(repository, "rev-parse", "HEAD")
+
+    assert Run(places, "dag", "by name").pin(asked, nothing_skipped).revision == commit
+    assert Run(places, "dag", "by hash").pin(commit, nothing_skipped).revision == commit
+
+
+@pytest.mark.parametrize("asked", ["nowhere", "--upload-pack=x", "0" * 40])
+def test_a_revision_that_does_not_exist_leaves_nothing_behind(places: Places, asked: str) -> None:
+    run = Run(places, "dag", "one")
+
+    with pytest.raises(ConfigError, match=f"has no revision {asked}: give a branch, a tag or a commit"):
+        run.pin(asked, nothing_skipped)
+    assert run.pinned() is None
+    assert list(run.workspace.parent.iterdir()) == []
+
+
+def test_a_run_that_was_refused_can_be_pinned_again(places: Places) -> None:
+    run = Run(places, "dag", "one")
+
+    def refuse(_: Path) -> tuple[str, ...]:
+        raise ConfigError("no", key="key")
+
+    with pytest.raises(ConfigError):
+        run.pin("HEAD", refuse)
+
+    assert run.pin("HEAD", lambda _: ("copy",)).skipped == ("copy",)
+
+
+def test_a_repository_that_is_not_there_is_named_with_its_variable(tmp_path: Path) -> None:
+    run = Run(Places(str(tmp_path / "gone"), tmp_path / "state"), "dag", "one")
+
+    with pytest.raises(MissingInputError, match=r"gone does not exist: correct BRATS_REPOSITORY"):
+        run.pin("HEAD", nothing_skipped)
+
+
+def test_a_task_of_a_run_that_was_never_pinned_says_what_to_clear(places: Places) -> None:
+    with pytest.raises(MissingInputError, match="clear the first task"):
+        Run(places, "dag", "one").open()
+
+
+def test_results_come_back_after_the_workspace_was_removed(places: Places, repository: Path) -> None:
+    run = Run(places, "dag", "one")
+    run.pin("HEAD", nothing_skipped)
+    dvc(run.open(), "repro", "-q")
+    run.close()
+    assert not run.workspace.exists()
+
+    assert (run.open() / "out").read_text() == "one\n"
+
+
+def test_workspaces_share_one_cache_by_links(places: Places, repository: Path) -> None:
+    outs = []
+    for name in ("one", "two", "three"):
+        run = Run(places, "dag", name)
+        run.pin("HEAD", nothing_skipped)
+        dvc(run.open(), "repro", "-q")
+        outs.append(run.workspace / "out")
+
+    assert len({out.stat().st_ino for out in outs}) == 1
+    assert len([path for path in (repository / ".dvc/cache/files").rglob("*") if path.is_file()]) == 1
+
+
+def test_a_run_pushes_to_the_remote_of_the_repository(places: Places, repository: Path) -> None:
+    run = Run(places, "dag", "one")
+    run.pin("HEAD", nothing_skipped)
+    dvc(run.open(), "repro", "-q")
+    dvc(run.open(), "push", "-q")
+
+    assert any(path.is_file() for path in (repository / ".dvc/remote").rglob("*")) or any(
+        path.is_file() for path in (repository / "remote").rglob("*")
+    )
+
+
+def test_ids_that_look_alike_have_workspaces_of_their_own() -> None:
+    names = {slug("a b"), slug("a_b"), slug("a:b"), slug("a+b")}
+
+    assert len(names) == 4
+    assert all(":" not in name and " " not in name for name in names)
+
+
+def test_uncommitted_files_are_those_that_git_knows(repository: Path) -> None:
+    (repository / "in").write_text("two\n")
+    (repository / "new").write_text("new\n")
+
+    assert uncommitted(repository) == ["in"]
+
+
+def test_parameters_that_were_not_committed_go_along_and_code_is_refused(places: Places, repository: Path) -> None:
+    run = Run(places, "dag", "one")
+    (repository / "params.yaml").write_text("value: 2\n")
+    run.pin("HEAD", lambda clone: (str(form.take_along(repository, clone)),))
+
+    assert (run.open() / "params.yaml").read_text() == "value: 2\n"
+    (repository / "dvc.yaml").write_text(PIPELINE + "\n")
+    with pytest.raises(ConfigError, match=r"uncommitted changes that a run would not see \(dvc\.yaml\)"):
+        form.take_along(repository, run.workspace)
+
+
+def test_a_revision_of_another_pipeline_is_refused(places: Places, repository: Path) -> None:
+    drawn = read_graph(repository)
+    (repository / "dvc.yaml").write_text(PIPELINE + "  more: {cmd: cp out more, deps: [out], outs: [more]}\n")
+    git(repository, "commit", "-qam", "more")
+    run = Run(places, "dag", "one")
+
+    def check(clone: Path) -> tuple[str, ...]:
+        form.check_graph(clone, drawn)
+        return ()
+
+    with pytest.raises(ConfigError, match="is not the one that is drawn: it has a stage more more"):
+        run.pin("HEAD", check)
+
+
+@pytest.fixture
+def closed(places: Places, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Run]:
+    """Return what runs the pipeline on a content to a closed run."""
+    monkeypatch.setenv("BRATS_STATE", str(places.state))
+
+    def close(run_id: str, content: str, *, promoted: bool = False) -> Run:
+        (repository / "in").write_text(content)
+        git(repository, "commit", "-qam", content)
+        run = Run(places, "brats_train", run_id)
+        run.pin("HEAD", nothing_skipped)
+        dvc(run.open(), "repro", "-q")
+        run.close(promoted=promoted)
+        return run
+
+    return close
+
+
+def cached(repository: Path) -> set[str]:
+    return {path.read_text() for path in (repository / ".dvc/cache/files").rglob("*") if path.is_file()}
+
+
+def test_results_of_a_run_are_fetched_into_the_checkout(closed: Callable[..., Run], repository: Path) -> None:
+    closed("one", "one")
+    closed("two", "two")
+
+    assert retention.fetch(repository, "one").run_id == "one"
+    assert (repository / "out").read_text() == "one"
+    assert retention.fetch(repository, None).run_id == "two"
+    assert (repository / "out").read_text() == "two"
+
+
+def test_a_run_that_is_not_known_is_not_fetched(closed: Callable[..., Run], repository: Path) -> None:
+    closed("one", "one")
+
+    with pytest.raises(ConfigError, match="no closed run is called three; the last ones are: one"):
+        retention.fetch(repository, "three")
+    assert not (repository / "dvc.lock").exists()
+
+
+def test_prune_keeps_promoted_and_last_runs_and_frees_what_no_kept_lock_names(
+    closed: Callable[..., Run], repository: Path
+) -> None:
+    promoted, old, last = closed("a", "a", promoted=True), closed("b", "b"), closed("c", "c")
+
+    retention.prune(repository, keep_days=0, dry=True)
+    assert cached(repository) == {"a", "b", "c"}
+    retention.prune(repository, keep_days=0)
+
+    assert cached(repository) == {"a", "c"}
+    assert (promoted.pinned() is not None, old.pinned(), last.pinned() is not None) == (True, None, True)
+
+
+def test_nothing_is_pruned_while_a_task_is_at_work(
+    closed: Callable[..., Run], repository: Path, places: Places
+) -> None:
+    closed("one", "one")
+
+    with places.at_work(), pytest.raises(ServiceError, match="at work"):
+        retention.prune(repository, keep_days=0)
+    retention.prune(repository, keep_days=0)

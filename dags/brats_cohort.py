@@ -14,7 +14,8 @@ DOC = """
 # Is there a new cohort?
 
 Runs the stages of `dvc.yaml` up to `validate`. If what came out differs from what was announced last, the asset
-`brats_cohort` changes, and with it `brats_train` starts. `orchestration.watch` in params.yaml says when to look.
+`brats_cohort` changes, and with it `brats_train` starts, on the same revision and source. `orchestration.watch` in
+params.yaml says when to look.
 """
 
 checkout = Path(__file__).resolve().parents[1]

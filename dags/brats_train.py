@@ -9,7 +9,7 @@ from brats_ml.config import load
 from brats_ml.orchestration.approval import GateApproval, PromotionOperator
 from brats_ml.orchestration.events import CHAMPIONS, COHORT
 from brats_ml.orchestration.fields import revision_field, source_field
-from brats_ml.orchestration.rendering import GO_ON, Pipeline
+from brats_ml.orchestration.rendering import GO_ON, RETRY, Pipeline
 from brats_ml.orchestration.tasks import DVC
 
 DOC = """
@@ -99,6 +99,7 @@ with DAG(
         task_id="approve",
         doc_md=APPROVE_DOC,
         response_timeout=timedelta(hours=params.orchestration.approval_hours),
+        **RETRY,
         **GO_ON,
     )
     push = pipeline.command("push", [*DVC, "push"], operator=PromotionOperator, doc_md=PUSH_DOC)

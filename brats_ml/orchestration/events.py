@@ -7,7 +7,7 @@ from airflow.sdk import Asset, Context
 from ruamel.yaml import YAML
 
 from brats_ml.orchestration.runs import LOCK, Run
-from brats_ml.orchestration.tasks import BRATS, CommandOperator, RunOperator
+from brats_ml.orchestration.tasks import BRATS, FORM, CommandOperator, RunOperator
 
 COHORT = Asset("brats_cohort")
 CHAMPIONS = Asset("brats_champions")
@@ -33,7 +33,9 @@ class AnnounceOperator(RunOperator):
         if known.get(WATERMARK) == digest:
             self.skip(f"the validated cohort {digest} was announced before")
         known.set(WATERMARK, digest)
-        context["outlet_events"][COHORT].extra = {"digest": digest}
+        # Whoever is started by this works on the same cohort.
+        form = {name: context["params"][name] for name in ("revision", "source")}
+        context["outlet_events"][COHORT].extra = {WATERMARK: digest, FORM: form}
         self.log.info("the validated cohort %s is new", digest)
         return digest
 

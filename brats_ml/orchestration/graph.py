@@ -25,7 +25,7 @@ class Policy(Section):
     pool: Annotated[str, Field(min_length=1)] = "default_pool"
     queue: Annotated[str, Field(min_length=1)] | None = None
     retries: Annotated[int, Field(ge=0)] = 2
-    timeout_minutes: Annotated[int, Field(gt=0)] | None = None
+    timeout_minutes: Annotated[float, Field(gt=0)] | None = None
     priority: Annotated[int, Field(ge=1)] = 1
     links: tuple[Literal["MLflow", "Report"], ...] = ()
 

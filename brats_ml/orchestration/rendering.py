@@ -15,8 +15,12 @@ from brats_ml.orchestration.tasks import BRATS, CloseOperator, CommandOperator, 
 
 # Tasks around the stages; a stage of one of these names gets another id.
 ACTIONS = frozenset({"open", "publish", "gate", "approve", "push", "promote", "announce", "pending", "score", "close"})
-RETRIES = 2
-RETRY = {"retry_delay": timedelta(seconds=10), "retry_exponential_backoff": 3.0, "max_retry_delay": timedelta(hours=1)}
+RETRY = {
+    "retries": 2,
+    "retry_delay": timedelta(seconds=10),
+    "retry_exponential_backoff": 3.0,
+    "max_retry_delay": timedelta(hours=1),
+}
 # A skipped stage is one that was up to date, so whatever follows it goes on.
 GO_ON = {"trigger_rule": TriggerRule.NONE_FAILED}
 ACTION_TIMEOUT = timedelta(hours=6)
@@ -69,7 +73,6 @@ class Pipeline:
             drawn=self.whole,
             own_form=own_form,
             checkout=str(self.checkout),
-            retries=RETRIES,
             execution_timeout=timedelta(hours=1),
             **RETRY,
         )
@@ -110,7 +113,7 @@ class Pipeline:
         **options: Any,
     ) -> CommandOperator:
         """Return the task of any other command, by another `operator` where more than running it is to be done."""
-        defaults = {"retries": RETRIES, "execution_timeout": ACTION_TIMEOUT, **RETRY, **GO_ON}
+        defaults = {"execution_timeout": ACTION_TIMEOUT, **RETRY, **GO_ON}
         if command is not None:
             defaults["command"] = command
         return operator(task_id=task_id, doc_md=doc_md, checkout=str(self.checkout), **(defaults | options))
@@ -123,7 +126,6 @@ class Pipeline:
             "failed keeps its workspace until `brats prune` finds it old.",
             checkout=str(self.checkout),
             promoted_by=promoted_by,
-            retries=RETRIES,
             **RETRY,
             **GO_ON,
         )
@@ -140,10 +142,9 @@ class Pipeline:
             doc_md=_documentation(node),
             checkout=str(self.checkout),
             pool=policy.pool,
-            retries=policy.retries,
             priority_weight=policy.priority,
             links=policy.links,
-            **RETRY,
+            **(RETRY | {"retries": policy.retries}),
             **GO_ON,
             **options,
         )

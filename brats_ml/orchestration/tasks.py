@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NoReturn
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
@@ -26,6 +27,8 @@ TASK = "BRATS_TASK"
 RUN = "BRATS_RUN"
 ROOT = "BRATS_ROOT"
 STATE = "BRATS_STATE"
+# In an asset event: values for the form of the run that the event starts.
+FORM = "form"
 BRATS = (sys.executable, "-m", "brats_ml")
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
 
@@ -109,8 +112,8 @@ class OpenOperator(RunOperator):
         self.own_form = own_form
 
     def work(self, context: Context, run: Run) -> dict[str, Any]:
-        """Pin the run as its form says; a second call opens what the first one pinned."""
-        values: Mapping[str, Any] = context["params"]
+        """Pin the run as its form says, or whoever started it; a second call opens what the first one pinned."""
+        values: Mapping[str, Any] = {**context["params"], **_announced(context)}
         asked = str(values.get("revision") or "HEAD")
 
         def prepare(clone: Path) -> tuple[str, ...]:
@@ -241,6 +244,12 @@ class CloseOperator(RunOperator):
         self.log.info("closed: its record is %s; `brats fetch %s` brings its results", run.record, run.run_id)
 
 
+def _announced(context: Context) -> dict[str, Any]:
+    """Return the values of the form that come with the asset event which started the run, if one did."""
+    events = [event for events in context["triggering_asset_events"].values() for event in events]
+    return dict(max(events, key=lambda event: event.timestamp).extra.get(FORM, {})) if events else {}
+
+
 def _failure(outcome: Outcome) -> AirflowException:
     kind = AirflowException if outcome.transient else AirflowFailException
     return kind(outcome.sentence)
@@ -248,12 +257,12 @@ def _failure(outcome: Outcome) -> AirflowException:
 
 def _died(command: list[str], status: int, lines: list[str]) -> Outcome:
     """Return the outcome of a command that left none: its own last words, or by what signal it was ended."""
-    name = command[-1] if "repro" in command else " ".join(command[-2:])
+    name = command[-1] if "repro" in command else shorten(" ".join(command[2:]), 80)  # without `python -m`
     signals = [f"{-status}"] if status < 0 else re.findall(r"exited with -(\d+)", "\n".join(lines))
     if signals:
         more = ", as the kernel does where memory runs out" if signals[-1] == "9" else ""
         return Outcome(f"{name} was ended by signal {signals[-1]}{more}, and left no outcome", transient=True)
-    said = next((line for line in reversed(lines) if line.startswith(("brats: ", "ERROR: "))), None)
-    sentence = said or next((line for line in reversed(lines) if line), "it said nothing")
-    full = any(os.strerror(number) in line for number in outcomes.FULL for line in lines)
+    full = [line for line in lines if any(os.strerror(number) in line for number in outcomes.FULL)]
+    said = full or [line for line in lines if line.startswith(("brats: ", "ERROR: "))] or [*filter(None, lines)]
+    sentence = said[-1] if said else "it said nothing"
     return Outcome(f"{name} ended with status {status}: {sentence}", transient=not full)

@@ -54,10 +54,17 @@ def by_dvc(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def by_airflow(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
-    checkout = make_checkout("recipes.seed_mini.epochs=2", "orchestration.score=null")
+    """Let a new cohort start its training, by the source of its own form; the same cohort once more starts nothing."""
+    checkout = make_checkout("recipes.seed_mini.epochs=2", "orchestration.score=null", "acquire.source=nowhere")
+    cohort = {"source": "phantom"}
     with servers(checkout) as airflow:
-        run_id = airflow.trigger("brats_train", {})
+        airflow.finish("brats_cohort", airflow.trigger("brats_cohort", cohort))
+        checkout.wait_for(lambda: bool(airflow.runs("brats_train")), limit_s=60)
+        (run_id,) = airflow.runs("brats_train")
         airflow.finish("brats_train", run_id)
+        again = airflow.finish("brats_cohort", airflow.trigger("brats_cohort", cohort))
+        assert again["announce"] == "skipped"
+        assert airflow.runs("brats_train") == [run_id]
     (lock,) = checkout.root.glob(".brats/runs/brats_train/*/dvc.lock")
     return digests(lock)
 

@@ -172,6 +172,12 @@ class Orchestration(Section):
     approval_hours: Annotated[float, Field(gt=0)]
     keep_days: Annotated[float, Field(ge=0)]
 
+    @model_validator(mode="after")
+    def _keep_what_waits(self) -> Self:
+        if 24 * self.keep_days < self.approval_hours:
+            raise ValueError("keep_days is less than approval_hours, so a run could be removed while it waits")
+        return self
+
 
 class Params(Section):
     """The whole of params.yaml."""

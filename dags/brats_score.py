@@ -9,7 +9,7 @@ from airflow.timetables.trigger import CronTriggerTimetable
 from brats_ml.config import load
 from brats_ml.orchestration.events import CHAMPIONS, INBOX, PendingOperator
 from brats_ml.orchestration.fields import revision_field
-from brats_ml.orchestration.rendering import GO_ON, Pipeline
+from brats_ml.orchestration.rendering import ACTION_TIMEOUT, GO_ON, RETRY, Pipeline
 from brats_ml.orchestration.tasks import CommandOperator
 
 DOC = """
@@ -63,6 +63,12 @@ with DAG(
         doc_md="Looks for cases without a prediction by the present champions.",
     )
     score = CommandOperator.partial(
-        task_id="score", doc_md=SCORE_DOC, checkout=str(checkout), pool="gpu", retries=2, **GO_ON
+        task_id="score",
+        doc_md=SCORE_DOC,
+        checkout=str(checkout),
+        pool="gpu",
+        execution_timeout=ACTION_TIMEOUT,
+        **RETRY,
+        **GO_ON,
     ).expand(command=pending.output)
     pipeline.open() >> pending >> score >> pipeline.close()

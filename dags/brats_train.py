@@ -82,7 +82,7 @@ with DAG(
         "set": Param(
             None,
             type=["null", "array"],
-            items={"type": "string", "pattern": "^[a-z][a-z0-9_.]*=.*$"},
+            items={"type": "string", "pattern": r"^[A-Za-z][\w.]*=.*$"},
             title="Other parameters",
             description="`KEY=VALUE` each, as in `recipes.seed_mini.learning_rate=0.01`; keys are those of "
             "params.yaml.",

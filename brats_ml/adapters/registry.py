@@ -16,6 +16,7 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking import KEY
+from brats_ml.errors import ModelError
 
 MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
 CHAMPION = "champion"
@@ -138,19 +139,41 @@ class Registry:
         (data,) = (path for path in (Path(local) / "data").iterdir())
         return data
 
-    def promote(self, version: Version, *, ledger: Path, decision: str) -> bool:
+    def check_beside(self, version: Version, judged_beside: int | None) -> None:
+        """Hold a judgement against the present champion.
+
+        Args:
+            version: The candidate.
+            judged_beside: The champion that it was compared with, None where there was none.
+
+        Raises:
+            ModelError: Another version became champion since.
+        """
+        champion = self.champion(version.name)
+        if champion is not None and champion.number not in (judged_beside, version.number):
+            judged = f"v{judged_beside}" if judged_beside else "no champion"
+            raise ModelError(
+                f"{version} was judged beside {judged}, but {champion} is champion by now: run `brats gate` again"
+            )
+
+    def promote(self, version: Version, *, ledger: Path, decision: str, judged_beside: int | None) -> bool:
         """Make a version champion: first a line in the ledger, then the aliases.
 
         Args:
             version: The new champion.
             ledger: File of promotions, one JSON line each; appended to under a lock.
             decision: Digest of the gate's decision.
+            judged_beside: The champion that the gate compared it with, None where there was none.
 
         Returns:
             Whether the ledger grew; if the version was champion by it already, only the aliases were set right.
+
+        Raises:
+            ModelError: Another version became champion since it was judged.
         """
         ledger.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(ledger.with_suffix(".lock")):
+            self.check_beside(version, judged_beside)
             lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
             past = [entry for entry in map(json.loads, lines) if entry["model"] == version.name and self._has(entry)]
             grows = not past or past[-1]["version"] != version.number

@@ -1,17 +1,21 @@
 """Assets that join the DAGs, and the tasks at which they change or are looked for."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Asset, Context
 from ruamel.yaml import YAML
 
-from brats_ml.orchestration.runs import LOCK, Run
+from brats_ml.orchestration.records import LOCK
+from brats_ml.orchestration.runs import Run
 from brats_ml.orchestration.tasks import BRATS, FORM, CommandOperator, RunOperator
 
 COHORT = Asset("brats_cohort")
 CHAMPIONS = Asset("brats_champions")
 WATERMARK = "digest"
+ANNOUNCED_BY = "run"
+COHORT_STAGES = ("acquire", "validate")
 INBOX = "inbox"
 
 
@@ -30,8 +34,10 @@ class AnnounceOperator(RunOperator):
         """
         digest = _validated(run.open())
         known = context["asset_state_store"][COHORT]
-        if known.get(WATERMARK) == digest:
+        # A retry of this very run announces again: what the try before it announced came to nothing.
+        if known.get(WATERMARK) == digest and known.get(ANNOUNCED_BY) != run.run_id:
             self.skip(f"the validated cohort {digest} was announced before")
+        known.set(ANNOUNCED_BY, run.run_id)
         known.set(WATERMARK, digest)
         # Whoever is started by this works on the same cohort.
         form = {name: context["params"][name] for name in ("revision", "source")}
@@ -65,6 +71,7 @@ class PendingOperator(CommandOperator):
 
 
 def _validated(workspace: Path) -> str:
-    """Return DVC's digest of what validation found, which follows every change of data and of rules."""
-    lock = YAML(typ="safe").load(workspace / LOCK)
-    return str(lock["stages"]["validate"]["outs"][0]["md5"])
+    """Return a digest of the volumes, of the tables, and of what validation found of them."""
+    stages = YAML(typ="safe").load(workspace / LOCK)["stages"]
+    outs = [f"{out['path']} {out['md5']}" for stage in COHORT_STAGES for out in stages[stage]["outs"]]
+    return sha256("\n".join(sorted(outs)).encode()).hexdigest()[:32]

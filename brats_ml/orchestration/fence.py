@@ -3,26 +3,27 @@
 import os
 import signal
 import time
+from pathlib import Path
 from threading import Thread
 
-import psutil
-
-# Names the task: its process id and start time; set by the task, unset for people.
+# Names the task and its supervisor, a process id and start time each; set by the task, unset for people.
 VARIABLE = "BRATS_HOLDER"
 POLL_S = 1.0
 GRACE_S = 30.0
 
 
 def holder() -> str:
-    """Return the value of `VARIABLE` for stages that this process starts."""
-    own = psutil.Process()
-    return f"{own.pid}:{own.create_time()}"
+    """Return the value of `VARIABLE` for stages that this process starts.
+
+    The supervisor counts, since a task without one is given up by Airflow though it may go on for long.
+    """
+    return " ".join(f"{pid}:{_started(pid)}" for pid in (os.getpid(), os.getppid()))
 
 
 def watch() -> None:
-    """Ask this process to end once its holder is gone, and end it after a grace time; without a holder do nothing.
+    """Ask this process to end once a holder is gone, and end it after a grace time; without a holder do nothing.
 
-    The holder's own supervisor restarts it, on this host or another, only when it is dead; so no stage ever writes
+    The task is started again, on this host or another, only when the one or the other is dead; so no stage ever writes
     beside its retry for longer than the grace time.
     """
     value = os.environ.get(VARIABLE)
@@ -31,17 +32,22 @@ def watch() -> None:
 
 
 def _watch(value: str) -> None:
-    pid, _, created = value.partition(":")
-    while _alive(int(pid), float(created)):
+    holders = [(int(pid), started) for pid, _, started in (part.partition(":") for part in value.split())]
+    while all(_started(pid) == started for pid, started in holders):
         time.sleep(POLL_S)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_S)
     os._exit(128 + signal.SIGKILL)
 
 
-def _alive(pid: int, created: float) -> bool:
+def _started(pid: int) -> str | None:
+    """Return the start time of a living process in ticks since boot, which no clock moves; None of any other.
+
+    From /proc/PID/stat (proc_pid_stat(5)): behind the name in parentheses stand the state and 18 fields before the
+    start time.
+    """
     try:
-        process = psutil.Process(pid)
-        return bool(process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]

@@ -9,10 +9,13 @@ from typing import Any
 from brats_ml.config import load, override
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.graph import Graph, difference, read_graph, without
-from brats_ml.orchestration.runs import PARAMS, uncommitted
+from brats_ml.orchestration.records import LOCK, PARAMS
+from brats_ml.orchestration.runs import uncommitted
 
+# The DAGs read it when they are parsed, before any form is filled in.
+FROM_CHECKOUT = "orchestration."
 # A checkout's dvc.lock says what was computed there; a run finds the same in the cache.
-NO_CODE = frozenset({"dvc.lock", PARAMS})
+NO_CODE = frozenset({LOCK, PARAMS})
 
 
 def take_along(checkout: Path, clone: Path) -> bool:
@@ -90,12 +93,23 @@ def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn:
 
 def _assignments(form: Mapping[str, Any], recipes: list[str]) -> list[str]:
     assignments = list(form.get("set") or [])
+    for assignment in assignments:
+        if assignment.startswith(FROM_CHECKOUT):
+            raise ConfigError(
+                f"{assignment}: Airflow reads `{FROM_CHECKOUT}*` from params.yaml of the checkout that has its DAGs; "
+                "change it there",
+                key=FROM_CHECKOUT,
+            )
     if form.get("source") is not None:
         assignments.append(f"acquire.source={json.dumps(form['source'])}")
     if form.get("folds") is not None:
         assignments.append(f"survival.folds={form['folds']}")
     if form.get("epochs") is not None:
         assignments += [f"recipes.{recipe}.epochs={form['epochs']}" for recipe in form.get("recipes") or recipes]
+    keys = [assignment.partition("=")[0] for assignment in assignments]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"the form sets {twice} twice: once is enough", key=twice)
     return assignments
 
 

@@ -1,7 +1,7 @@
 """DVC's own graph of a repository: its stages, what each waits for, and how Airflow shall run them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,7 +25,7 @@ class Policy(Section):
     pool: Annotated[str, Field(min_length=1)] = "default_pool"
     queue: Annotated[str, Field(min_length=1)] | None = None
     retries: Annotated[int, Field(ge=0)] = 2
-    timeout_minutes: Annotated[float, Field(gt=0)] | None = None
+    timeout_minutes: Annotated[float, Field(gt=0, le=525_600)] | None = None
     priority: Annotated[int, Field(ge=1)] = 1
     links: tuple[Literal["MLflow", "Report"], ...] = ()
 
@@ -38,6 +38,7 @@ class Node:
         address: What `dvc repro` calls it, seen from the root of the repository.
         needs: Addresses of the nodes that it waits for, sorted.
         policy: How Airflow runs it.
+        item: Which item of a matrix or foreach stage, None for any other node.
         command: What it runs; empty for a tracked file.
         description: Its `desc`; empty where there is none.
     """
@@ -45,18 +46,14 @@ class Node:
     address: str
     needs: tuple[str, ...]
     policy: Policy
-    command: str
-    description: str
+    command: str = ""
+    description: str = ""
+    item: str | None = None
 
     @property
     def stage(self) -> str:
         """The address without the item."""
-        return self.address.partition("@")[0]
-
-    @property
-    def item(self) -> str | None:
-        """Which item of a matrix or foreach stage, None for any other node."""
-        return self.address.partition("@")[2] or None
+        return self.address if self.item is None else self.address.removesuffix(f"@{self.item}")
 
 
 Graph = Mapping[str, Node]
@@ -96,13 +93,7 @@ def difference(drawn: Graph, found: Graph) -> str | None:
 def without(graph: Graph, addresses: frozenset[str]) -> dict[str, Node]:
     """Return the graph less some nodes and all edges to them."""
     return {
-        address: Node(
-            address,
-            tuple(need for need in node.needs if need not in addresses),
-            node.policy,
-            node.command,
-            node.description,
-        )
+        address: replace(node, needs=tuple(need for need in node.needs if need not in addresses))
         for address, node in graph.items()
         if address not in addresses
     }
@@ -110,7 +101,8 @@ def without(graph: Graph, addresses: frozenset[str]) -> dict[str, Node]:
 
 def _node(stage: Any, needs: Any) -> Node:
     address = _address(stage)
-    declared = (stage.meta or {}).get("airflow") or {}
+    meta = getattr(stage, "meta", None)
+    declared = (meta.get("airflow") if isinstance(meta, dict) else None) or {}
     try:
         policy = Policy.model_validate(declared)
     except ValidationError as error:
@@ -119,7 +111,14 @@ def _node(stage: Any, needs: Any) -> Node:
         reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         raise ConfigError(f"dvc.yaml, stage {address}, {key}: {reason}", key=key) from error
     command = "\n".join(stage.cmd) if isinstance(stage.cmd, list) else stage.cmd or ""
-    return Node(address, tuple(sorted(map(_address, needs))), policy, command, stage.desc or "")
+    return Node(
+        address=address,
+        needs=tuple(sorted(map(_address, needs))),
+        policy=policy,
+        command=command,
+        description=stage.desc or "",
+        item=str(getattr(stage, "name", None) or "").partition("@")[2] or None,
+    )
 
 
 def _address(stage: Any) -> str:

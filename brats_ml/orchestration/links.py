@@ -9,7 +9,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from brats_ml.orchestration.runs import LOCK, Run
+from brats_ml.orchestration.records import LOCK
+from brats_ml.orchestration.runs import Run
 
 
 def remember(run: Run, address: str, links: Mapping[str, str]) -> None:

@@ -27,8 +27,8 @@ class Places:
     def of(cls, checkout: Path) -> Self:
         """Return the places that the environment names, or else those of a checkout."""
         return cls(
-            repository=os.environ.get("BRATS_REPOSITORY") or str(checkout),
-            state=Path(os.environ.get("BRATS_STATE") or checkout / ".brats"),
+            repository=_absolute(os.environ.get("BRATS_REPOSITORY") or str(checkout)),
+            state=Path(os.environ.get("BRATS_STATE") or checkout / ".brats").resolve(),
         )
 
     @property
@@ -75,3 +75,8 @@ class Places:
     def resolve(self, path: str) -> Path:
         """Return a path of a form, which starts from the working tree, or else beside the state."""
         return (self.checkout or self.state.parent) / path
+
+
+def _absolute(repository: str) -> str:
+    """Return an address as it is, and a folder that is there from the root on; git clones from another folder."""
+    return str(Path(repository).resolve()) if Path(repository).exists() else repository

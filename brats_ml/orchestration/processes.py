@@ -42,7 +42,8 @@ class Child:
     def lines(self) -> Iterator[str]:
         """Yield each line of standard output and standard error as it comes, without its end.
 
-        Stops with the command: what it leaves running in its group is ended, and does not keep the reader waiting.
+        Stops with the command: what it leaves running in its group is ended; whoever left the group and holds the
+        output open all the same is not waited for.
         """
         lines: SimpleQueue[str | None] = SimpleQueue()
         self._reader = Thread(target=self._pump, args=(lines,), daemon=True)
@@ -57,7 +58,11 @@ class Child:
             if ended_at is None and self._process.poll() is not None:
                 ended_at = time.monotonic()
             if ended_at is not None and time.monotonic() - ended_at > LAST_WORDS_S:
-                self.end(grace_s=ORPHANS_GRACE_S)
+                if self._group_lives():
+                    self.end(grace_s=ORPHANS_GRACE_S)
+                    ended_at = time.monotonic()
+                else:
+                    return
 
     def _pump(self, lines: "SimpleQueue[str | None]") -> None:
         if self._process.stdout is not None:
@@ -69,8 +74,9 @@ class Child:
         """Return the exit status once the command has ended and was read; negative if a signal ended it."""
         status = self._process.wait()
         if self._reader is not None:
-            self._reader.join()
-        if self._process.stdout is not None:
+            self._reader.join(timeout=LAST_WORDS_S)
+        # A reader that still waits holds the stream's lock, and closing would wait for it.
+        if self._process.stdout is not None and not (self._reader and self._reader.is_alive()):
             self._process.stdout.close()
         return status
 
@@ -118,7 +124,8 @@ def start_marked(
 def marked(value: Path | str, *, mark: str = MARK) -> list[psutil.Process]:
     """Return every process whose environment has `value` at `mark`, but for this one and its parents.
 
-    With the mark of the servers and a checkout, these are its servers and all that they started.
+    With the mark of the servers and a checkout, these are its servers and all that they started. Descendants count
+    without the mark, since Airflow hides the environment of its workers from all users but root.
     """
     own = {process.pid for process in (psutil.Process(), *psutil.Process().parents())}
     found = []
@@ -128,7 +135,14 @@ def marked(value: Path | str, *, mark: str = MARK) -> list[psutil.Process]:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue  # it has just ended, or is another user's and so not ours
-    return found
+    return list(dict.fromkeys(one for process in found for one in (process, *_descendants(process, own))))
+
+
+def _descendants(process: psutil.Process, own: set[int]) -> list[psutil.Process]:
+    try:
+        return [child for child in process.children(recursive=True) if child.pid not in own]
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return []
 
 
 def end_marked(value: Path | str, *, mark: str = MARK, grace_s: float = SERVERS_GRACE_S) -> int:

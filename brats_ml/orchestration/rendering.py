@@ -21,6 +21,8 @@ RETRY = {
     "retry_exponential_backoff": 3.0,
     "max_retry_delay": timedelta(hours=1),
 }
+# Airflow allows 250 characters, and a task's id stands in file names of at most 255 with more around it.
+LONGEST_ID = 180
 # A skipped stage is one that was up to date, so whatever follows it goes on.
 GO_ON = {"trigger_rule": TriggerRule.NONE_FAILED}
 ACTION_TIMEOUT = timedelta(hours=6)
@@ -154,14 +156,15 @@ def task_ids(graph: Graph) -> dict[str, tuple[str | None, str]]:
     """Return the Airflow group, if any, and the task's name in it for every node; no two are the same.
 
     Items of a matrix or foreach stage become tasks of a group. What Airflow allows in no id becomes `_`; where that
-    makes one of two, the later gets a digest of its address.
+    makes one of two, the later gets a digest of its address, and so does what is too long.
     """
     taken = set(ACTIONS)
     groups: dict[str, str] = {}
     ids: dict[str, tuple[str | None, str]] = {}
 
-    def unique(wanted: str, address: str) -> str:
-        found = f"{wanted}_{sha256(address.encode()).hexdigest()[:6]}" if wanted in taken else wanted
+    def unique(wanted: str, address: str, *, longest: int = LONGEST_ID) -> str:
+        digest = sha256(address.encode()).hexdigest()[:6]
+        found = f"{wanted[:longest]}_{digest}" if len(wanted) > longest or wanted in taken else wanted
         taken.add(found)
         return found
 
@@ -171,7 +174,7 @@ def task_ids(graph: Graph) -> dict[str, tuple[str | None, str]]:
             ids[address] = (None, unique(re.sub(r"[^\w.-]", "_", plain), address))
         else:
             if node.stage not in groups:
-                groups[node.stage] = unique(re.sub(r"[^\w-]", "_", plain), node.stage)
+                groups[node.stage] = unique(re.sub(r"[^\w-]", "_", plain), node.stage, longest=LONGEST_ID // 2)
             group = groups[node.stage]
             item = re.sub(r"[^\w.-]", "_", node.item)
             whole = unique(f"{group}.{item}", address)

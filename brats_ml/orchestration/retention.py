@@ -7,9 +7,12 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from dvc.config import Config
+
 from brats_ml.errors import ConfigError, ServiceError
 from brats_ml.orchestration.places import Places
-from brats_ml.orchestration.runs import DECISIONS, LOCK, Run
+from brats_ml.orchestration.records import DECISIONS, LOCK
+from brats_ml.orchestration.runs import Run, cache_folder
 
 DAY_S = 86400.0
 
@@ -26,20 +29,29 @@ def fetch(checkout: Path, run_id: str | None) -> Run:
         ServiceError: DVC refused; dvc.lock is as it was.
     """
     places = Places.of(checkout)
-    closed = [run for run in Run.all(places) if (pin := run.pinned()) and pin.closed and (run.record / LOCK).is_file()]
+    closed = [run for run in Run.all(places) if (pin := run.pinned()) and pin.closed and any(run.record.rglob(LOCK))]
     wanted = [run for run in closed if run.run_id == run_id or (run_id is None and run.dag_id == "brats_train")]
     if not wanted:
         known = ", ".join(run.run_id for run in closed[-3:]) or "none"
         raise ConfigError(f"no closed run is called {run_id or 'so'}; the last ones are: {known}", key="run")
     run = wanted[-1]
-    lock = checkout / LOCK
-    before = lock.read_bytes() if lock.is_file() else None
-    shutil.copyfile(run.record / LOCK, lock)
+    shared, own = cache_folder(places).resolve(), cache_folder(Places(str(checkout), places.state)).resolve()
+    if shared != own:
+        raise ConfigError(
+            f"the runs keep their results in {shared}, this checkout its own in {own}: "
+            f"`dvc cache dir --local {shared}` lets it see them",
+            key="cache.dir",
+        )
+    locks = {checkout / path.relative_to(run.record): path for path in run.record.rglob(LOCK)}
+    before = {lock: lock.read_bytes() for lock in locks if lock.is_file()}
+    for lock, kept in locks.items():
+        shutil.copyfile(kept, lock)
     done = _dvc(["checkout", "-q", "--allow-missing"], checkout)
     if done.returncode:
-        lock.unlink()
-        if before is not None:
-            lock.write_bytes(before)
+        for lock in locks:
+            lock.unlink()
+        for lock, content in before.items():
+            lock.write_bytes(content)
         raise ServiceError(f"DVC could not bring the results of {run.run_id}: {_last_line(done.stderr)}")
     if (run.record / DECISIONS).is_dir():
         shutil.copytree(run.record / DECISIONS, checkout / DECISIONS, dirs_exist_ok=True)
@@ -50,7 +62,8 @@ def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
     """Remove what is old of runs that promoted nothing, then the cached data that no kept dvc.lock names.
 
     Kept are: every run that was used in the last `keep_days`, every run that promoted a model, the last closed run of
-    each DAG, the checkout's own dvc.lock, and those of the repository's branches and tags.
+    each DAG, the checkout's own dvc.lock, and those of the repository's branches and tags. A cache folder that DVC's
+    configuration names may serve other projects too, so nothing is removed from it.
 
     Args:
         checkout: Of the DAGs.
@@ -90,12 +103,15 @@ def _old(runs: list[Run], keep_days: float) -> list[Run]:
 
 
 def _collect(places: Places, checkout: Path, kept: list[Run], *, dry: bool) -> list[str]:
+    named = Config(str(checkout / ".dvc"))["cache"].get("dir")
+    if named:
+        return [f"cached data stay, since other projects may use {named} too: `dvc gc --projects` can tell"]
     with ExitStack() as stack:
         projects = []
         for run in kept:
             if run.workspace.exists():
                 projects.append(run.workspace)
-            elif (run.record / LOCK).is_file():
+            elif any(run.record.rglob(LOCK)):
                 projects.append(stack.enter_context(run.project()))
         if places.checkout is None and not projects:
             return []

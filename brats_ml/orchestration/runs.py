@@ -1,5 +1,6 @@
 """One workspace a DAG run: a clone at a pinned revision that shares DVC's cache, and a record that outlives it."""
 
+import errno
 import json
 import os
 import re
@@ -16,13 +17,11 @@ from typing import Self
 from dvc.config import Config
 from filelock import FileLock
 
-from brats_ml.errors import ConfigError, MissingInputError, ServiceError
+from brats_ml.errors import ConfigError, MissingInputError, ServiceError, StorageError
+from brats_ml.orchestration import records
 from brats_ml.orchestration.places import Places
+from brats_ml.orchestration.records import LOCK
 
-PARAMS = "params.yaml"
-LOCK = "dvc.lock"
-# What a run writes that DVC does not keep.
-DECISIONS = "decisions"
 LINKS = "reflink,hardlink,symlink"
 
 
@@ -93,8 +92,7 @@ class Run:
             if known is None:
                 with self._cloned(asked) as (clone, revision):
                     known = Pin(revision, asked, skipped=prepare(clone))
-                    if (clone / PARAMS).is_file():
-                        shutil.copyfile(clone / PARAMS, self.record / PARAMS)
+                    records.keep(clone, self.record, tracked=_tracked(clone))
                     self._note(known)
             return known
 
@@ -113,34 +111,25 @@ class Run:
                 )
             if not self.workspace.exists():
                 with self._cloned(known.revision) as (clone, _):
-                    for name in (PARAMS, LOCK):
-                        if (self.record / name).is_file():
-                            shutil.copyfile(self.record / name, clone / name)
-                    if (self.record / DECISIONS).is_dir():
-                        shutil.copytree(self.record / DECISIONS, clone / DECISIONS)
-                    if (clone / LOCK).is_file():
+                    records.restore(self.record, clone)
+                    if any(self.record.rglob(LOCK)):
                         _call([sys.executable, "-m", "dvc", "checkout", "-q", "--allow-missing"], folder=clone)
             os.utime(self.record / "run.json")
             return self.workspace
+
+    def remote(self) -> str | None:
+        """Return the name of the remote that the workspace's DVC uses, None where it has none."""
+        name: str | None = Config(str(self.workspace / ".dvc"))["core"].get("remote")
+        return name
 
     def close(self, *, promoted: bool = False) -> None:
         """Keep what describes the results and remove the workspace; the results themselves are in DVC's cache."""
         with self._locked():
             known = self.pinned()
             if known is not None and self.workspace.exists():
-                self.keep()
+                records.keep(self.workspace, self.record, tracked=_tracked(self.workspace))
                 self._note(replace(known, closed=True, promoted=known.promoted or promoted))
                 shutil.rmtree(self.workspace)
-
-    def keep(self) -> None:
-        """Copy dvc.lock, params.yaml and decisions from the workspace to the record."""
-        for name in (PARAMS, LOCK):
-            if (self.workspace / name).is_file():
-                temporary = self.record / f".{name}"
-                shutil.copyfile(self.workspace / name, temporary)
-                temporary.replace(self.record / name)
-        if (self.workspace / DECISIONS).is_dir():
-            shutil.copytree(self.workspace / DECISIONS, self.record / DECISIONS, dirs_exist_ok=True)
 
     @contextmanager
     def project(self) -> Iterator[Path]:
@@ -152,9 +141,7 @@ class Run:
         shutil.rmtree(folder, ignore_errors=True)
         try:
             _clone(self.places, known.revision, folder)
-            for name in (PARAMS, LOCK):
-                if (self.record / name).is_file():
-                    shutil.copyfile(self.record / name, folder / name)
+            records.restore(self.record, folder)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -186,14 +173,34 @@ class Run:
 
 def slug(run_id: str) -> str:
     """Return a run id as the name of a folder that can stand in PYTHONPATH; different ids give different names."""
-    plain = re.sub(r"[^\w.-]", "_", run_id)
+    plain = re.sub(r"[^\w.-]|^\.", "_", run_id)
     return plain if plain == run_id else f"{plain}-{sha256(run_id.encode()).hexdigest()[:6]}"
 
 
 def uncommitted(checkout: Path) -> list[str]:
     """Return the tracked files of a checkout that differ from its commit."""
-    listed = _call(["git", "diff", "--name-only", "-z", "HEAD"], folder=checkout)
-    return [name for name in listed.split("\0") if name]
+    return _listed(checkout, "diff", "--name-only", "-z", "HEAD")
+
+
+def untracked(checkout: Path) -> list[str]:
+    """Return the files and whole folders of a checkout that git neither tracks nor ignores."""
+    return _listed(checkout, "ls-files", "-z", "--others", "--exclude-standard", "--directory")
+
+
+def cache_folder(places: Places) -> Path:
+    """Return DVC's cache that all workspaces share: the repository's own where its working tree is here."""
+    checkout = places.checkout
+    if checkout is None:
+        return places.cache
+    return Path(Config(str(checkout / ".dvc"))["cache"].get("dir") or checkout / ".dvc/cache")
+
+
+def _tracked(clone: Path) -> list[str]:
+    return _listed(clone, "ls-files", "-z")
+
+
+def _listed(folder: Path, *arguments: str) -> list[str]:
+    return [name for name in _call(["git", *arguments], folder=folder).split("\0") if name]
 
 
 def _clone(places: Places, asked: str, folder: Path) -> str:
@@ -228,7 +235,7 @@ def _configure(places: Places, clone: Path) -> None:
     if not (clone / ".dvc").is_dir():
         raise ConfigError(f"{places.repository} is no DVC repository at this revision: run `dvc init`", key="revision")
     own = Config(str(checkout / ".dvc")) if checkout and (checkout / ".dvc").is_dir() else Config(str(clone / ".dvc"))
-    cache = own["cache"].get("dir") or (str(checkout / ".dvc/cache") if checkout else str(places.cache))
+    cache = cache_folder(places) if checkout else Path(own["cache"].get("dir") or places.cache)
     with Config(str(clone / ".dvc")).edit("local") as local:
         local["cache"] |= {"dir": str(cache), "type": own["cache"].get("type") or LINKS}
         if own["core"].get("remote"):
@@ -242,5 +249,7 @@ def _call(command: list[str], *, folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+        if os.strerror(errno.ENOSPC) in done.stderr:
+            raise StorageError(f"no space is left for {folder}: free some (`brats prune` may), then clear the task")
         raise ServiceError(f"`{' '.join(command)}` ended with status {done.returncode}: {said[-1]}")
     return done.stdout

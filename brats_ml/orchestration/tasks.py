@@ -12,13 +12,13 @@ from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
 from brats_ml.errors import ServiceError
-from brats_ml.orchestration import fence, form, outcomes
+from brats_ml.orchestration import dvc_locks, fence, form, outcomes
 from brats_ml.orchestration.graph import Graph
 from brats_ml.orchestration.links import recall, remember
 from brats_ml.orchestration.outcomes import Outcome
 from brats_ml.orchestration.places import Places
 from brats_ml.orchestration.processes import Child, end_marked
-from brats_ml.orchestration.runs import Pin, Run, slug
+from brats_ml.orchestration.runs import Pin, Run, slug, untracked
 
 # Airflow's supervisor kills a task 5 s after it asked the task to end; after a timeout nobody is in a hurry.
 GRACE_S = 4.0
@@ -118,8 +118,12 @@ class OpenOperator(RunOperator):
 
         def prepare(clone: Path) -> tuple[str, ...]:
             checkout = run.places.checkout
-            if checkout is not None and asked == "HEAD" and form.take_along(checkout, clone):
-                self.log.warning("params.yaml of %s is not committed; the run takes it along as it stands", checkout)
+            if checkout is not None and asked == "HEAD":
+                if form.take_along(checkout, clone):
+                    self.log.warning("params.yaml of %s is not committed; the run takes it along", checkout)
+                strange = [name for name in untracked(checkout) if Path(name).name not in form.NO_CODE]
+                if strange:
+                    self.log.warning("git does not track %s; the run does not see it", ", ".join(strange[:10]))
             if not self.own_form:
                 form.check_graph(clone, self.drawn)
                 return ()
@@ -169,8 +173,8 @@ class CommandOperator(RunOperator):
             RUN: f"{run.dag_id}/{run.run_id}",
             ROOT: str(folder),
             STATE: str(run.places.state),
-            # The workspace's own code runs, and nothing else's.
-            "PYTHONPATH": str(folder),
+            # The workspace's own code runs, and nothing else's, in either of the usual layouts.
+            "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'src'}",
             outcomes.VARIABLE: str(outcome),
             fence.VARIABLE: fence.holder(),
         }
@@ -186,6 +190,8 @@ class CommandOperator(RunOperator):
             raise ServiceError(f"{self.task_id} was not done within {limit} and was ended") from timeout
         finally:
             self._child.end(grace_s=GRACE_S)
+            # What left the command's group still bears the mark.
+            end_marked(mark, mark=TASK, grace_s=GRACE_S)
         status = self._child.wait()
         told = outcomes.heard(outcome)
         if status:
@@ -205,7 +211,7 @@ class StageOperator(CommandOperator):
 
     def __init__(self, *, address: str, **options: Any) -> None:
         """Keep the stage's `address`, as `dvc repro` calls it."""
-        super().__init__(command=[*DVC, "repro", "--single-item", "--pull", address], **options)
+        super().__init__(command=[*DVC, "repro", "--single-item", address], **options)
         self.address = address
 
     def work(self, context: Context, run: Run) -> Any:
@@ -217,6 +223,12 @@ class StageOperator(CommandOperator):
         pin: Pin | None = run.pinned()
         if pin is not None and self.address in pin.skipped:
             self.skip(f"{self.address} is not among the recipes of the form")
+        folder = run.open()
+        for done in dvc_locks.mend(folder):
+            self.log.warning(done)
+        # Without a remote DVC refuses to look for results there.
+        pull = ["--pull"] if run.remote() else []
+        self.command = [*DVC, "repro", "--single-item", *pull, self.address]
         told, lines = self.attend(context, run)
         if any(line.startswith(f"Running stage '{self.address}'") for line in lines):
             if self.operator_extra_links:

@@ -38,7 +38,7 @@ class Origin:
     def glance(self, case: Case) -> str:
         """Return a digest that changes with the origin, told by sizes and times of the files instead of their bytes."""
         states = {role: _state(self.source / name) for role, name in case.images.items()}
-        return files.digest_value(self._shared(case) | {"files": states})
+        return files.digest_value(without_revision(self._shared(case)) | {"files": states})
 
     def age_years(self, case: Case) -> float | None:
         """Return the age of the case's patient, None where the table lacks it."""
@@ -55,6 +55,11 @@ class Origin:
         }
         age = self.age_years(case)
         return {**models, "code": self.code, "rules": self.rules.model_dump(), "age_years": age}
+
+
+def without_revision(origin: dict[str, Any]) -> dict[str, Any]:
+    """Return an origin whose code is told by its digest alone: a commit that changes none makes no prediction old."""
+    return {**origin, "code": origin["code"]["digest"]}
 
 
 def present_origin(ws: Workspace, params: Params, source: Path, registry: Registry) -> Origin:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from filelock import FileLock
+
 from brats_ml.adapters import files, provenance, tracking
 from brats_ml.adapters.registry import COHORT, MODELS, Registry, Version
 from brats_ml.config import Params
@@ -12,6 +14,13 @@ from brats_ml.workspace import Workspace
 
 def run(ws: Workspace, params: Params) -> Report:
     """Publish the checkout's results: a run a model, one parent run that links them, a version a nominee."""
+    ws.state.mkdir(parents=True, exist_ok=True)
+    # Two runs with the same results would each find nothing and register everything twice.
+    with FileLock(ws.state / "publish.lock"):
+        return _publish(ws, params)
+
+
+def _publish(ws: Workspace, params: Params) -> Report:
     nominees = files.read_json(ws.nominees, made_by="brats compare")
     tracker = tracking.MlflowTracker(tracking.address(ws.state))
     with tracker.run(_pipeline_key(ws), name="pipeline", tags=_tags(ws, "pipeline")) as parent:

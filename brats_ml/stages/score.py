@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from brats_ml.adapters.registry import Registry
 from brats_ml.cohort.cases import MODALITIES, Case, find_cases
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.config import Params
-from brats_ml.errors import CaseError, EmptyCohortError
+from brats_ml.errors import CaseError, EmptyCohortError, MissingInputError
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.stages.origin import GLANCES, Origin, mark_scored, present_origin
+from brats_ml.stages.origin import GLANCES, Origin, mark_scored, present_origin, without_revision
 from brats_ml.stages.preprocess import preprocess_case
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import SegmentationModel
@@ -54,10 +55,10 @@ def run(
         params: Its parameters; the rules of `validate` hold for unseen cases too.
         cases: Folder with one folder a case and, optionally, a clinical table; the inbox by default.
         output: Where each case gets a folder; the workspace's predictions by default.
-        only: Names of the cases to score; all by default.
+        only: Names of the cases to score, of which some may be gone by now; all by default.
 
     Raises:
-        EmptyCohortError: No case was found, or every one was refused.
+        EmptyCohortError: No case was found, or, of a whole folder, every one was refused.
         ModelError: There is no segmentation champion.
     """
     source, target = cases or ws.inbox, output or ws.predictions
@@ -73,9 +74,10 @@ def run(
         mark_scored(target, case, glance)
     with FileLock(target / GLANCES / ".lock"):
         _write_table(target)
-    if counts["refused"] == len(found):
+    if counts["refused"] == len(found) and not only:
         raise EmptyCohortError(f"all {len(found)} cases of {source} were refused: see {target / 'predictions.csv'}")
-    done = ", ".join(f"{count} {state}" for state, count in counts.items())
+    counts["gone"] = max(0, len(set(only)) - len(found))
+    done = ", ".join(f"{count} {state}" for state, count in counts.items() if count or state != "gone")
     by = f"survival by {origin.survival}" if origin.survival else "there is no survival model"
     return Report("score", f"{done}; label maps by {origin.segmentation}, {by}")
 
@@ -84,17 +86,18 @@ def _found(source: Path, only: Sequence[str]) -> list[Case]:
     found = find_cases(files.walk(files.require(source, made_by="brats inbox")))
     if not found:
         raise EmptyCohortError(f"{source} holds no case in a BraTS naming: put one folder a case there")
-    missing = set(only) - {case.case_id for case in found}
-    if missing:
-        raise EmptyCohortError(f"{source} holds no case {', '.join(sorted(missing))}")
-    return [case for case in found if not only or case.case_id in only]
+    wanted = [case for case in found if not only or case.case_id in only]
+    if not wanted:
+        raise EmptyCohortError(f"{source} holds no case {', '.join(sorted(only))}")
+    return wanted
 
 
 def _score(batch: Batch, case: Case, folder: Path) -> str:
     origin = batch.origin.of(case)
     if (folder / "prediction.json").exists():
         known = files.read_json(folder / "prediction.json", made_by="brats score")
-        if known["provenance"] == origin and known["status"] == "scored":
+        same = without_revision(known["provenance"]) == without_revision(origin)
+        if same and known["status"] == "scored":
             return "kept"
     record: dict[str, Any] = {"case_id": case.case_id, "patient": case.patient, "provenance": origin}
     with files.replacing(folder) as unfinished:
@@ -141,8 +144,11 @@ def _survival(batch: Batch, case: Case, labels: LabelMap, image: Any) -> dict[st
 
 
 def _write_table(target: Path) -> None:
-    records = [files.read_json(path, made_by="brats score") for path in sorted(target.glob("*/prediction.json"))]
-    rows = [_row(record) for record in records]
+    rows = []
+    for path in sorted(target.glob("[!.]*/prediction.json")):
+        # Another shard may be putting a newer one in its place, and writes the table after that.
+        with suppress(MissingInputError):
+            rows.append(_row(files.read_json(path, made_by="brats score")))
     files.write_csv(target / "predictions.csv", pd.DataFrame(rows))
 
 

@@ -83,7 +83,7 @@ def test_pool_retries_and_timeout_of_a_task_are_those_of_its_stage(train: Any, s
 def test_each_stage_task_repeats_exactly_its_own_stage(train: Any) -> None:
     for name, task in train["tasks"].items():
         if name not in AROUND_THE_STAGES:
-            assert task["command"][-4:] == ["repro", "--single-item", "--pull", _address(name)]
+            assert task["command"][-3:] == ["repro", "--single-item", _address(name)]
 
 
 def test_promotion_waits_for_the_gate_the_approval_and_the_push_to_the_remote(train: Any) -> None:

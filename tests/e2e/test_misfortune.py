@@ -28,6 +28,7 @@ stages:
     meta: {airflow: {retries: 1}}
   shared:
     cmd: sleep 3; date +%N > shared.txt
+    deps: [deaf.py]
     outs: [shared.txt]
 """
 DEAF = """
@@ -66,12 +67,10 @@ with DAG("asks", params={"approval": Param(True)}):
 
     gate() >> GateApproval(task_id="approve", response_timeout=timedelta(seconds=20)) >> promote()
 """
+# Without a remote of its own for everything else.
 REMOTE = """
 [core]
     analytics = false
-    remote = local
-['remote "local"']
-    url = ../.brats/remote
 ['remote "far"']
     url = s3://brats/cache
     endpointurl = http://127.0.0.1:9
@@ -176,9 +175,10 @@ def test_a_stage_that_dies_without_a_word_is_tried_again_and_named(seen: Seen) -
 
 
 def test_two_runs_of_one_dag_at_once_both_end_well(seen: Seen) -> None:
-    first, second = seen.runs["shared"]
-
-    assert first.states == second.states == {"open": "success", "shared": "success", "close": "success"}
+    assert len(seen.runs["shared"]) == 2
+    for run in seen.runs["shared"]:
+        assert run.states.pop("shared") in ("success", "skipped")
+        assert run.states == {"open": "success", "close": "success"}
 
 
 def test_an_unanswered_approval_rejects(seen: Seen) -> None:
@@ -193,6 +193,7 @@ def test_a_rejection_can_be_cleared_and_is_asked_again(seen: Seen) -> None:
 def test_a_remote_that_cannot_be_reached_is_tried_again_and_named(seen: Seen) -> None:
     (run,) = seen.runs["unreachable"]
 
-    assert run.states == {"open": "success", "shared": "success", "push": "failed"}
+    # What an earlier run computed comes from the shared cache.
+    assert run.states == {"open": "success", "shared": "skipped", "push": "failed"}
     assert run.tries["push"] == 2
     assert "127.0.0.1:9" in run.last_words["push"]

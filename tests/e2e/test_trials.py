@@ -39,7 +39,7 @@ class Trials:
 @pytest.fixture(scope="module")
 def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
     return make_checkout(
-        f"recipes.seed_mini.epochs={EPOCHS}", "train.recipes=[seed_mini, small]", "orchestration.score=null"
+        f"recipes.seed_mini.epochs={EPOCHS}", "train.recipes=[seed_mini, seed]", "orchestration.score=null"
     )
 
 
@@ -91,7 +91,7 @@ def test_every_run_ends_well(trials: Trials) -> None:
     for states in trials.states.values():
         assert {state for state in states.values() if state not in ("success", "skipped")} == set(), trials.killed
         # The form leaves the second of the two declared recipes out.
-        assert {states["train.small"], states["evaluate.small"]} == {"skipped"}
+        assert {states["train.seed"], states["evaluate.seed"]} == {"skipped"}
 
 
 def test_nothing_works_on_beside_a_retry(trials: Trials) -> None:

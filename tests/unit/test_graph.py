@@ -25,7 +25,9 @@ def graph(**needs: tuple[str, ...]) -> Graph:
     [
         ("{retry: 2}", r"stage a, meta\.airflow\.retry: unknown key"),
         ("{retries: -1}", r"stage a, meta\.airflow\.retries: .*greater than or equal to 0"),
-        ("{timeout_minutes: soon}", r"stage a, meta\.airflow\.timeout_minutes: .*integer"),
+        ("{timeout_minutes: soon}", r"stage a, meta\.airflow\.timeout_minutes: .*number"),
+        ("{timeout_minutes: .inf}", r"stage a, meta\.airflow\.timeout_minutes: .*less than"),
+        ("gpu", r"stage a, meta\.airflow: "),
         ("{links: [Wiki]}", r"stage a, meta\.airflow\.links\.0: .*MLflow"),
     ],
 )
@@ -50,6 +52,28 @@ def test_a_pipeline_that_dvc_refuses_is_refused_in_its_words(tmp_path: Path, pip
 
     with pytest.raises(ConfigError, match=sentence):
         read_graph(tmp_path)
+
+
+def test_meta_that_is_not_for_airflow_is_left_alone(tmp_path: Path) -> None:
+    repository(tmp_path, "stages: {a: {cmd: x, meta: gpu}}")
+
+    assert read_graph(tmp_path)["a"].policy == Policy()
+
+
+def test_only_items_of_a_stage_are_items(tmp_path: Path) -> None:
+    """A tracked file or a folder may have the sign in its name too."""
+    repository(tmp_path, "stages: {a: {foreach: ['x:y'], do: {cmd: 'echo ${item}'}}}")
+    for name in ("photo@2x.png", "@data.csv"):
+        (tmp_path / name).write_text(name)
+        subprocess.run([sys.executable, "-m", "dvc", "add", "-q", name], cwd=tmp_path, check=True)
+
+    found = {address: (node.stage, node.item) for address, node in read_graph(tmp_path).items()}
+
+    assert found == {
+        "a@x:y": ("a", "x:y"),
+        "photo@2x.png.dvc": ("photo@2x.png.dvc", None),
+        "@data.csv.dvc": ("@data.csv.dvc", None),
+    }
 
 
 def test_equal_graphs_do_not_differ() -> None:

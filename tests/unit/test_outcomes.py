@@ -79,11 +79,19 @@ def test_a_command_refuses_to_run_the_code_of_another_checkout(tmp_path: Path) -
     assert f"call `python -m brats_ml` in {tmp_path}" in done.stderr
 
 
-def test_a_stage_ends_soon_after_its_task_is_gone() -> None:
+def started(pid: int) -> str:
+    """Return what Linux says of a process in the field of its start time, by another way than the fence's."""
+    fields = Path(f"/proc/{pid}/stat").read_text().split(") ")[-1].split()
+    return fields[19]
+
+
+@pytest.mark.parametrize("gone", ["task", "supervisor"])
+def test_a_stage_ends_soon_after_its_task_or_the_supervisor_of_it_is_gone(gone: str) -> None:
+    own = f"{os.getpid()}:{started(os.getpid())}"
     with subprocess.Popen([PYTHON, "-c", "import time; time.sleep(60)"]) as task:
-        holder = psutil.Process(task.pid)
         watching = "import time; from brats_ml.orchestration import fence; fence.watch(); print('on', flush=True)"
-        value = f"{holder.pid}:{holder.create_time()}"
+        victim = f"{task.pid}:{started(task.pid)}"
+        value = f"{victim} {own}" if gone == "task" else f"{own} {victim}"
         with subprocess.Popen(
             [PYTHON, "-c", f"{watching}; time.sleep(60)"],
             cwd=ROOT, env={**os.environ, fence.VARIABLE: value}, stdout=subprocess.PIPE,
@@ -120,3 +128,17 @@ def test_a_command_that_leaves_a_process_behind_does_not_keep_its_reader_waiting
     assert time.monotonic() - begun < 30
     assert child.wait() == 0
     assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_that_left_the_group_of_its_command_is_not_waited_for(tmp_path: Path) -> None:
+    """As with a daemon in a session of its own that inherited the output."""
+    daemon = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)"
+    mark = str(tmp_path / "task")
+    leaves = f"import subprocess, sys; print({daemon}.pid)"
+    child = Child([PYTHON, "-c", leaves], folder=tmp_path, environment={"BRATS_TASK": mark})
+    begun = time.monotonic()
+
+    assert len(list(child.lines())) == 1
+    assert time.monotonic() - begun < 30
+    assert end_marked(mark, mark="BRATS_TASK", grace_s=1) == 1
+    assert child.wait() == 0

@@ -26,6 +26,8 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def registry(uri: str) -> Registry:
+    """The store, without a champion."""
+    MlflowClient(uri).delete_registered_model_alias(NAME, "champion")
     return Registry(uri)
 
 
@@ -41,9 +43,9 @@ def entries(ledger: Path) -> list[dict[str, object]]:
 
 def test_a_promotion_moves_both_aliases(registry: Registry, uri: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.jsonl"
-    registry.promote(version(registry, 1), ledger=ledger, decision="first")
+    registry.promote(version(registry, 1), ledger=ledger, decision="first", judged_beside=None)
 
-    grew = registry.promote(version(registry, 2), ledger=ledger, decision="second")
+    grew = registry.promote(version(registry, 2), ledger=ledger, decision="second", judged_beside=1)
 
     assert grew
     assert registry.champion(NAME) == version(registry, 2)
@@ -54,10 +56,10 @@ def test_a_promotion_moves_both_aliases(registry: Registry, uri: str, tmp_path: 
 def test_the_ledger_is_the_last_word_on_aliases(registry: Registry, uri: str, tmp_path: Path) -> None:
     """A kill between the line in the ledger and the alias is mended by the same call."""
     ledger = tmp_path / "ledger.jsonl"
-    registry.promote(version(registry, 2), ledger=ledger, decision="first")
+    registry.promote(version(registry, 2), ledger=ledger, decision="first", judged_beside=1)
     MlflowClient(uri).set_registered_model_alias(NAME, "champion", "1")
 
-    grew = registry.promote(version(registry, 2), ledger=ledger, decision="first")
+    grew = registry.promote(version(registry, 2), ledger=ledger, decision="first", judged_beside=1)
 
     assert not grew
     assert registry.champion(NAME) == version(registry, 2)
@@ -69,7 +71,7 @@ def test_promotions_in_another_registry_do_not_count(registry: Registry, tmp_pat
     elsewhere = {"model": NAME, "version": 9, "previous": None, "run_id": "another", "key": None, "decision": "d"}
     ledger.write_text(json.dumps(elsewhere) + "\n")
 
-    registry.promote(version(registry, 3), ledger=ledger, decision="first here")
+    registry.promote(version(registry, 3), ledger=ledger, decision="first here", judged_beside=None)
 
     assert entries(ledger)[-1]["previous"] is None
     assert registry.champion(NAME) == version(registry, 3)

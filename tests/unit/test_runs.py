@@ -12,7 +12,7 @@ from brats_ml.errors import ConfigError, MissingInputError, ServiceError
 from brats_ml.orchestration import form, retention
 from brats_ml.orchestration.graph import read_graph
 from brats_ml.orchestration.places import Places
-from brats_ml.orchestration.runs import Run, slug, uncommitted
+from brats_ml.orchestration.runs import Run, slug, uncommitted, untracked
 
 PIPELINE = """
 stages:
@@ -114,7 +114,7 @@ def test_a_task_of_a_run_that_was_never_pinned_says_what_to_clear(places: Places
 def test_results_come_back_after_the_workspace_was_removed(places: Places, repository: Path) -> None:
     run = Run(places, "dag", "one")
     run.pin("HEAD", nothing_skipped)
-    dvc(run.open(), "repro", "-q")
+    dvc(run.open(), "repro", "-q", "--all-pipelines")
     run.close()
     assert not run.workspace.exists()
 
@@ -126,7 +126,7 @@ def test_workspaces_share_one_cache_by_links(places: Places, repository: Path) -
     for name in ("one", "two", "three"):
         run = Run(places, "dag", name)
         run.pin("HEAD", nothing_skipped)
-        dvc(run.open(), "repro", "-q")
+        dvc(run.open(), "repro", "-q", "--all-pipelines")
         outs.append(run.workspace / "out")
 
     assert len({out.stat().st_ino for out in outs}) == 1
@@ -136,7 +136,7 @@ def test_workspaces_share_one_cache_by_links(places: Places, repository: Path) -
 def test_a_run_pushes_to_the_remote_of_the_repository(places: Places, repository: Path) -> None:
     run = Run(places, "dag", "one")
     run.pin("HEAD", nothing_skipped)
-    dvc(run.open(), "repro", "-q")
+    dvc(run.open(), "repro", "-q", "--all-pipelines")
     dvc(run.open(), "push", "-q")
 
     assert any(path.is_file() for path in (repository / ".dvc/remote").rglob("*")) or any(
@@ -193,7 +193,7 @@ def closed(places: Places, repository: Path, monkeypatch: pytest.MonkeyPatch) ->
         git(repository, "commit", "-qam", content)
         run = Run(places, "brats_train", run_id)
         run.pin("HEAD", nothing_skipped)
-        dvc(run.open(), "repro", "-q")
+        dvc(run.open(), "repro", "-q", "--all-pipelines")
         run.close(promoted=promoted)
         return run
 
@@ -243,3 +243,63 @@ def test_nothing_is_pruned_while_a_task_is_at_work(
     with places.at_work(), pytest.raises(ServiceError, match="at work"):
         retention.prune(repository, keep_days=0)
     retention.prune(repository, keep_days=0)
+
+
+def test_results_of_a_stage_in_a_folder_are_kept_and_come_back(closed: Callable[..., Run], repository: Path) -> None:
+    (repository / "sub").mkdir()
+    (repository / "sub/dvc.yaml").write_text(PIPELINE.replace("in", "../in"))
+    (repository / "sub/params.yaml").write_text("value: 2\n")
+    git(repository, "add", "-A")
+    run, _ = closed("a", "a", promoted=True), closed("b", "b")
+
+    retention.prune(repository, keep_days=0)
+
+    assert (run.open() / "sub/out").read_text() == "a"
+    assert (run.record / "sub/params.yaml").read_text() == "value: 2\n"
+    retention.fetch(repository, "a")
+    assert (repository / "sub/out").read_text() == "a"
+
+
+def test_a_cache_that_others_may_use_is_left_alone(
+    closed: Callable[..., Run], repository: Path, tmp_path: Path
+) -> None:
+    dvc(repository, "cache", "dir", "-q", "--local", str(tmp_path / "shared"))
+    closed("a", "a")
+    closed("b", "b")
+
+    (said,) = [line for line in retention.prune(repository, keep_days=0) if "cached data" in line]
+
+    assert str(tmp_path / "shared") in said
+    assert {path.read_text() for path in (tmp_path / "shared/files").rglob("*") if path.is_file()} == {"a", "b"}
+
+
+def test_results_in_a_cache_that_the_checkout_cannot_see_are_refused_by_name(
+    closed: Callable[..., Run], repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed("one", "one")
+    monkeypatch.setenv("BRATS_REPOSITORY", f"file://{repository}")
+
+    with pytest.raises(ConfigError, match="dvc cache dir --local"):
+        retention.fetch(repository, "one")
+    assert not (repository / "dvc.lock").exists()
+
+
+def test_places_do_not_depend_on_the_folder_of_whoever_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BRATS_STATE", "state")
+    monkeypatch.setenv("BRATS_REPOSITORY", ".")
+
+    assert Places.of(tmp_path) == Places(str(tmp_path), tmp_path / "state")
+
+
+def test_files_that_git_does_not_track_are_told(repository: Path) -> None:
+    (repository / "new.py").write_text("")
+    (repository / "new").mkdir()
+    (repository / "new/one.py").write_text("")
+
+    assert untracked(repository) == ["new.py", "new/"]
+
+
+@pytest.mark.parametrize("run_id", [".", "..", ".hidden"])
+def test_no_run_works_in_a_folder_that_means_another(run_id: str) -> None:
+    assert not slug(run_id).startswith(".")

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from brats_ml.cohort.cases import Modality
+from brats_ml.cohort.releases import Modality
+from brats_ml.cohort.severity import Check, Severity
 from brats_ml.errors import ConfigError, MissingInputError
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -43,6 +44,14 @@ class Validate(Section):
     spacing_tolerance: Annotated[float, Field(ge=0)]
     minimum_size: Count
     maximum_size: Count
+    grid_tolerance_mm: Annotated[float, Field(ge=0)]
+    oblique_degrees: Annotated[float, Field(ge=0, lt=45)]
+    minimum_brain_share: Annotated[float, Field(ge=0, lt=1)]
+    minimum_levels: Count
+    negative_share: Annotated[float, Field(ge=0, le=1)]
+    outside_brain_share: Annotated[float, Field(ge=0, le=1)]
+    minimum_valid_share: Annotated[float, Field(ge=0, le=1)]
+    severity: dict[Check, Severity]
 
 
 class Split(Section):

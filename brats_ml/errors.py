@@ -4,6 +4,7 @@ BratsError
 ├── ConfigError (ValueError)             a key of params.yaml is unknown or out of range
 ├── MissingInputError (FileNotFoundError) a file or folder that a step reads is not there
 ├── EmptyCohortError (ValueError)        nothing is left to work on
+├── CohortError (ValueError)             the cohort as a whole may not be used
 ├── CaseError (ValueError)               one case cannot be used; the others can
 ├── TableError (ValueError)              a table lacks a column or holds an impossible value
 ├── ModelError (ValueError)              a model does not fit its data, or may not be loaded
@@ -45,6 +46,10 @@ class MissingInputError(BratsError, FileNotFoundError):
 
 class EmptyCohortError(BratsError, ValueError):
     """No case and no row is left to work on."""
+
+
+class CohortError(BratsError, ValueError):
+    """The cohort as a whole breaks a critical rule."""
 
 
 class CaseError(BratsError, ValueError):

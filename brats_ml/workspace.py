@@ -38,7 +38,7 @@ class Workspace:
 
     @property
     def validation(self) -> Path:
-        """Folder of what validation found: manifest.json, headers.csv, quarantine.json, docs/."""
+        """Folder of what validation found."""
         return self.root / "data/validation"
 
     @property
@@ -55,6 +55,21 @@ class Workspace:
     def quarantine(self) -> Path:
         """The cases kept out, one sentence each."""
         return self.validation / "quarantine.json"
+
+    @property
+    def quarantine_docs(self) -> Path:
+        """The cases kept out as a page, with a picture of each; only where there are any."""
+        return self.validation / "quarantine"
+
+    @property
+    def verdict(self) -> Path:
+        """Whether the run may go on, and who breaks which rule."""
+        return self.validation / "verdict.json"
+
+    @property
+    def clinical_report(self) -> Path:
+        """What became of every row of the clinical tables."""
+        return self.validation / "clinical.json"
 
     @property
     def data_docs(self) -> Path:

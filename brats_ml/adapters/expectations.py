@@ -13,7 +13,8 @@ from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaPageView
 
 from brats_ml.adapters.files import replacing
-from brats_ml.imaging.profile import KEYS, Rule
+from brats_ml.imaging.profile import KEYS
+from brats_ml.imaging.rules import Rule
 
 RESULT_FORMAT = {"result_format": "COMPLETE", "unexpected_index_column_names": list(KEYS)}
 
@@ -64,9 +65,13 @@ def judge(headers: pd.DataFrame, rules: Iterable[Rule], *, page: Path) -> set[tu
 def expectation(rule: Rule) -> Expectation:
     """Return a rule as an expectation; both leave unknown values alone."""
     if rule.limits is None:
-        return gx.expectations.ExpectColumnValuesToBeInSet(column=rule.column, value_set=[True])
+        return gx.expectations.ExpectColumnValuesToBeInSet(
+            column=rule.column, value_set=[True, ""], severity=rule.severity
+        )
     low, high = rule.limits
-    return gx.expectations.ExpectColumnValuesToBeBetween(column=rule.column, min_value=low, max_value=high)
+    return gx.expectations.ExpectColumnValuesToBeBetween(
+        column=rule.column, min_value=low, max_value=high, severity=rule.severity
+    )
 
 
 def _write_page(page: Path, result: ExpectationSuiteValidationResult) -> None:

@@ -1,53 +1,28 @@
-"""Cases: what one examination is called and which files it has, in each release's naming."""
+"""Cases: one examination each, with its files, or with why it cannot be one."""
 
-import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Literal, get_args
+from typing import Any
 
-from brats_ml.errors import CaseError
-
-Modality = Literal["flair", "t1", "t1ce", "t2"]
-MODALITIES: tuple[Modality, ...] = get_args(Modality)
-
-
-@dataclass(frozen=True)
-class Naming:
-    """How one family of releases names the files of a case: `<case><suffix>.nii[.gz]`."""
-
-    name: str
-    case_pattern: str
-    suffixes: dict[str, str]
-    scheme: str
-
-    def role(self, case_id: str, filename: str) -> str | None:
-        """Return the modality that `filename` holds for `case_id`, `seg`, or None if it is neither."""
-        if (case_id, filename.removesuffix(".gz")) in MISNAMED_LABEL_MAPS:
-            return "seg"
-        for role, suffix in self.suffixes.items():
-            if filename in (f"{case_id}{suffix}.nii.gz", f"{case_id}{suffix}.nii"):
-                return role
-        return None
-
-
-# As published in the training data of 2020.
-MISNAMED_LABEL_MAPS = {("BraTS20_Training_355", "W39_1998.09.19_Segm.nii")}
-
-NAMINGS = (
-    Naming(
-        name="brats2023",
-        case_pattern=r"BraTS-[A-Za-z]+-\d+-\d+",
-        suffixes={"flair": "-t2f", "t1": "-t1n", "t1ce": "-t1c", "t2": "-t2w", "seg": "-seg"},
-        scheme="brats2023",
-    ),
-    Naming(
-        name="brats2017-2021",
-        case_pattern=r".+",
-        suffixes={"flair": "_flair", "t1": "_t1", "t1ce": "_t1ce", "t2": "_t2", "seg": "_seg"},
-        scheme="brats2017-2021",
-    ),
+from brats_ml.cohort.release_files import is_volume
+from brats_ml.cohort.releases import (
+    DECATHLON,
+    DECATHLON_CHANNELS,
+    MODALITIES,
+    SERIES_READ,
+    Modality,
+    Sighting,
+    foreign_series,
+    naming_of,
+    patient_of,
+    sight,
 )
+
+__all__ = ["MODALITIES", "WHOLE", "Case", "Modality", "find_cases", "naming_of", "patient_of"]
+
+# Where the key of a fault is neither a modality nor `seg`.
+WHOLE = "case"
 
 
 @dataclass(frozen=True)
@@ -55,11 +30,13 @@ class Case:
     """One examination of one patient.
 
     Attributes:
-        case_id: The name of its folder.
+        case_id: Its name in its release; of volumes in no naming, the folder that holds them.
         patient: Who was examined; several cases of one patient share it.
         images: Modality to file, relative to the cohort's folder, `/`-separated.
         label: The reference label map's file, or None where there is none.
         scheme: Name of the label scheme of its release.
+        channels: Modality to its place along the fourth axis, where one file holds all of them; else empty.
+        faults: Modality, `seg` or `case` to what is wrong with its files by their names alone; such a case is refused.
     """
 
     case_id: str
@@ -67,57 +44,90 @@ class Case:
     images: dict[str, str]
     label: str | None
     scheme: str
+    channels: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[str]:
         """The modalities that have no file."""
         return [modality for modality in MODALITIES if modality not in self.images]
 
+    @property
+    def files(self) -> dict[str, str]:
+        """Role to file: the modalities it has, and `seg` where it is labelled."""
+        return self.images if self.label is None else {**self.images, "seg": self.label}
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready record; `Case(**record)` is its inverse."""
         return asdict(self)
 
 
-def naming_of(case_id: str) -> Naming:
-    """Return the naming that fits a case's name."""
-    return next(naming for naming in NAMINGS if re.fullmatch(naming.case_pattern, case_id))
-
-
-def patient_of(case_id: str) -> str:
-    """Return the patient of a case: BraTS 2023 ids end in a time point, earlier ones are the patient."""
-    if naming_of(case_id).name == "brats2023":
-        return case_id.rsplit("-", 1)[0]
-    return case_id
-
-
 def find_cases(files: Iterable[str]) -> list[Case]:
-    """Group files into cases, sorted by case id.
+    """Group volumes into cases, sorted by case id; what cannot be one is a case with faults, never left out.
 
     Args:
-        files: Paths relative to the cohort's folder, `/`-separated. A folder is a case when at least one of its files
-            carries the folder's name and a known suffix.
-
-    Raises:
-        CaseError: Two folders have the name of one case.
+        files: Paths relative to the cohort's folder, `/`-separated; all but visible `.nii` and `.nii.gz` are ignored.
+            A file's own name tells its case; where some lie in a folder of that name, the others are ignored.
     """
-    roles: dict[str, dict[str, str]] = {}
-    homes: dict[str, PurePosixPath] = {}
-    for file in sorted(files):
-        path = PurePosixPath(file)
-        case_id = path.parent.name
-        role = naming_of(case_id).role(case_id, path.name) if case_id else None
-        if role is not None:
-            home = homes.setdefault(case_id, path.parent)
-            if home != path.parent:
-                raise CaseError(case_id, f"lies twice, in {home} and in {path.parent}; keep one of them")
-            roles.setdefault(case_id, {})[role] = file
-    return [
-        Case(
-            case_id=case_id,
-            patient=patient_of(case_id),
-            images={modality: found[modality] for modality in MODALITIES if modality in found},
-            label=found.get("seg"),
-            scheme=naming_of(case_id).scheme,
-        )
-        for case_id, found in sorted(roles.items())
-    ]
+    seen: dict[str, list[Sighting]] = {}
+    strays: dict[str, list[str]] = {}
+    for file in sorted(filter(is_volume, files)):
+        sighting = sight(file)
+        if sighting is None:
+            strays.setdefault(str(PurePosixPath(file).parent), []).append(file)
+        else:
+            seen.setdefault(sighting.case_id, []).append(sighting)
+    cases = [_case(case_id, found, strays) for case_id, found in seen.items()]
+    homes = {sighting.home for found in seen.values() for sighting in found}
+    refused = [_stray(folder, names) for folder, names in strays.items() if folder not in homes]
+    return sorted([*cases, *refused], key=lambda case: case.case_id)
+
+
+def _case(case_id: str, sightings: Sequence[Sighting], strays: dict[str, list[str]]) -> Case:
+    found = [sighting for sighting in sightings if sighting.is_at_home] or sightings
+    homes = list(dict.fromkeys(sighting.home for sighting in found))
+    scheme = found[0].scheme
+    series = foreign_series(case_id)
+    if series is not None:
+        return _refused(case_id, scheme, f"belongs to series {series}; only {' and '.join(SERIES_READ)} are read")
+    if len(homes) > 1:
+        return _refused(case_id, scheme, f"lies twice, in {homes[0]} and in {homes[1]}; keep one of them")
+    roles = _roles(found)
+    faults = {role: _two(role, files) for role, files in roles.items() if len(files) > 1}
+    nameless = [PurePosixPath(file).name for file in strays.get(homes[0], [])]
+    if nameless:
+        missing = [modality for modality in MODALITIES if modality not in roles]
+        faults |= {role: f"{role} is missing, and {nameless[0]} has no name of its release" for role in missing}
+    return Case(
+        case_id=case_id,
+        patient=patient_of(case_id),
+        images={modality: roles[modality][0] for modality in MODALITIES if modality in roles},
+        label=roles["seg"][0] if "seg" in roles else None,
+        scheme=scheme,
+        channels=dict(DECATHLON_CHANNELS) if scheme == DECATHLON else {},
+        faults=faults,
+    )
+
+
+def _roles(found: Iterable[Sighting]) -> dict[str, list[str]]:
+    """Return role to files; a file of all modalities stands under each of them."""
+    roles: dict[str, list[str]] = {}
+    for sighting in found:
+        for role in MODALITIES if sighting.role == "images" else (sighting.role,):
+            roles.setdefault(role, []).append(sighting.file)
+    return roles
+
+
+def _two(role: str, files: Sequence[str]) -> str:
+    one, other, *_ = (PurePosixPath(file).name for file in files)
+    return f"{role} has {len(files)} files, such as {one} and {other}; keep one of them"
+
+
+def _stray(folder: str, names: Sequence[str]) -> Case:
+    example = PurePosixPath(names[0]).name
+    reason = f"holds {len(names)} volume(s) in no BraTS naming, such as {example}; rename or remove them"
+    return _refused(folder, naming_of(folder).scheme, reason)
+
+
+def _refused(case_id: str, scheme: str, reason: str) -> Case:
+    return Case(case_id, patient_of(case_id), images={}, label=None, scheme=scheme, faults={WHOLE: reason})

@@ -31,14 +31,17 @@ class LabelScheme:
         Raises:
             ValueError: A value is neither 0 nor one of the scheme's.
         """
-        found = np.unique(raw)
-        unknown = [value for value in found.tolist() if value not in (0, *self.values)]
-        if unknown:
+        labelled = raw != 0
+        values = raw[labelled]
+        canonical = np.zeros_like(raw, dtype=np.uint8)
+        found = np.zeros(values.shape, dtype=np.uint8)
+        for label, value in zip(LABELS.values(), self.values, strict=True):
+            found[values == value] = label
+        if not found.all():
+            unknown = np.unique(values[found == 0]).tolist()
             listed = ", ".join(f"{value:g}" for value in unknown[:5])
             raise ValueError(f"label values {listed} are not in scheme {self.name} {self.values}")
-        canonical = np.zeros(raw.shape, dtype=np.uint8)
-        for label, value in zip(LABELS.values(), self.values, strict=True):
-            canonical[raw == value] = label
+        canonical[labelled] = found
         return canonical
 
     def from_canonical(self, labels: LabelMap) -> LabelMap:
@@ -47,12 +50,14 @@ class LabelScheme:
         return table[labels]
 
 
-# ET is 4 up to 2021 and 3 from 2023 on; both read off the releases' own segmentations.
+# ET is 4 up to 2021 and 3 from 2023 on; both read off the releases' own segmentations. The Decathlon's order (oedema,
+# non-enhancing tumour, enhancing tumour) is that of its dataset.json.
 SCHEMES = {
     scheme.name: scheme
     for scheme in (
         LabelScheme("brats2017-2021", (1, 2, 4)),
         LabelScheme("brats2023", (1, 2, 3)),
+        LabelScheme("msd-task01", (2, 1, 3)),
     )
 }
 

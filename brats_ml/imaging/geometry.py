@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Box = tuple[slice, ...]
@@ -13,8 +12,19 @@ Box = tuple[slice, ...]
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box:
     """Return the smallest box that holds every true voxel of `mask`, one slice an axis; empty for an empty mask."""
-    found = find_objects(mask.view(np.uint8))
-    return tuple(found[0]) if found else (slice(0, 0),) * mask.ndim
+    sides = []
+    for axis in range(mask.ndim):
+        filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        sides.append(slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0))
+    return tuple(sides)
+
+
+def bounding_box_of_any(volumes: Sequence[NDArray[Any]]) -> Box:
+    """Return the smallest box that holds every voxel other than 0 of any of the volumes, which have one shape."""
+    filled = volumes[0] != 0
+    for volume in volumes[1:]:
+        filled |= volume != 0
+    return bounding_box(filled)
 
 
 def crop(volume: NDArray[Scalar], box: Box) -> NDArray[Scalar]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import track
 
 from brats_ml.adapters import files, nifti
+from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.arrays import read_case
 from brats_ml.cohort.cases import MODALITIES
 from brats_ml.cohort.labels import REGIONS, SCHEMES
@@ -76,7 +77,7 @@ def _evaluate_case(
     image = uncrop(case.image, case.start, case.full_shape)
     reference = uncrop(case.label, case.start, case.full_shape)
     predicted, probabilities = predict(image)
-    grid = nifti.Grid.from_dict(record["grid"])
+    grid = Grid.from_dict(record["grid"])
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(predicted))
     nifti.write_volume(folder / f"masks/{case_id}.nii.gz", stored, grid)
     if figure:

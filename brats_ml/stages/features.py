@@ -77,8 +77,8 @@ def _preprocessed(ws: Workspace, case_id: str) -> PreprocessedCase:
 
 
 def _read_labels(path: Path, scheme: str) -> LabelMap:
-    stored, grid = nifti.read_volume(path)
-    return SCHEMES[scheme].to_canonical(grid.to_canonical(stored))
+    stored = nifti.read_volume(path)
+    return SCHEMES[scheme].to_canonical(stored.grid.to_canonical(stored.array))
 
 
 def _row(record: dict[str, Any], labels: LabelMap, case: PreprocessedCase) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """One canonical, cropped array file a case: read once here, so that no stage after it opens compressed volumes."""
 
+import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,16 +11,24 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from brats_ml.adapters import files, nifti
+from brats_ml.adapters import arrays, files, grid, nifti, nifti_header, volumes
 from brats_ml.adapters.arrays import PreprocessedCase, write_case
+from brats_ml.adapters.grid import Grid
+from brats_ml.adapters.nifti import Volume
+from brats_ml.adapters.store import code_digest, kept, link
+from brats_ml.cohort import cases as cohort_cases
+from brats_ml.cohort import labels
 from brats_ml.cohort.cases import MODALITIES, Case
-from brats_ml.cohort.labels import SCHEMES, LabelMap
+from brats_ml.cohort.labels import SCHEMES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError
-from brats_ml.imaging.geometry import bounding_box, crop
+from brats_ml.imaging import geometry
+from brats_ml.imaging.geometry import bounding_box_of_any, crop
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
+# What an array file is computed by.
+CODE = (arrays, grid, nifti, nifti_header, volumes, cohort_cases, labels, geometry)
 # Threads suffice, since inflating and copying release the interpreter lock; each holds one case of up to 0.3 GB.
 WORKERS = 4
 
@@ -26,27 +36,27 @@ WORKERS = 4
 def run(ws: Workspace, params: Params) -> Report:
     """Write an array file for every case of the manifest, and an index of them.
 
-    The index maps a case id to its `patient`, whether it is `labelled`, and the `digest` of its file.
+    The index maps a case id to its `patient`, whether it is `labelled`, and the `digest` of its file. Files are kept
+    in the workspace's state by what they are made from, and linked: one more case costs one case.
     """
     records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
-    cases = [case_of(record) for record in records]
+    store, code = ws.state / "preprocessed", code_digest(*CODE)
     with files.replacing(ws.preprocessed) as folder, ThreadPoolExecutor(WORKERS) as pool:
         folder.mkdir()
-        written = pool.map(lambda case: _write(ws.raw, case, folder), cases)
-        entries = list(track(written, "preprocessing", total=len(cases), console=Console(stderr=True)))
-        files.write_json(
-            folder / "index.json", {case.case_id: entry for case, entry in zip(cases, entries, strict=True)}
-        )
+        written = pool.map(lambda record: _provide(ws.raw, record, store, code, folder), records)
+        entries = list(track(written, "preprocessing", total=len(records), console=Console(stderr=True)))
+        index = {record["case_id"]: entry for record, entry in zip(records, entries, strict=True)}
+        files.write_json(folder / "index.json", index)
     labelled = sum(entry["labelled"] for entry in entries)
-    return Report("preprocess", f"{len(cases)} case(s) cropped to the brain, {labelled} of them with a label map")
+    return Report("preprocess", f"{len(records)} case(s) cropped to the brain, {labelled} of them with a label map")
 
 
-def case_of(record: dict[str, Any]) -> Case:
+def case_of(record: Mapping[str, Any]) -> Case:
     """Return the case of a record of the manifest, which says more than the case."""
-    return Case(**{name: record[name] for name in Case.__dataclass_fields__})
+    return Case(**{name: record[name] for name in Case.__dataclass_fields__ if name in record})
 
 
-def preprocess_case(folder: Path, case: Case) -> tuple[PreprocessedCase, nifti.Grid]:
+def preprocess_case(folder: Path, case: Case) -> tuple[PreprocessedCase, Grid]:
     """Read a case, turn it to the canonical orientation, and crop it to every voxel that any modality or label fills.
 
     Args:
@@ -60,38 +70,45 @@ def preprocess_case(folder: Path, case: Case) -> tuple[PreprocessedCase, nifti.G
         CaseError: A file cannot be read, shapes differ, or the label map holds a value that its scheme does not know.
     """
     try:
-        volumes, grids = zip(*(_read(folder / case.images[modality]) for modality in MODALITIES), strict=True)
-        image = np.stack(volumes)
-        label = None if case.label is None else _read_label(folder / case.label, case.scheme)
-        filled = (image != 0).any(axis=0) if label is None else (image != 0).any(axis=0) | (label != 0)
+        read = {role: _readable(volume) for role, volume in volumes.read_case_volumes(folder, case).items()}
+        turned = {role: volume.grid.to_canonical(volume.array) for role, volume in read.items()}
+        shape = turned["flair"].shape
+        if any(volume.shape != shape for volume in turned.values()):
+            raise ValueError("its volumes have different shapes")
+        box = bounding_box_of_any(list(turned.values()))
+        # Everything after this works on the third of the voxels that the head takes.
+        inside = {role: np.ascontiguousarray(crop(volume, box)) for role, volume in turned.items()}
+        label = SCHEMES[case.scheme].to_canonical(inside["seg"]) if "seg" in inside else None
     except ValueError as error:
         raise CaseError(case.case_id, str(error)) from error
-    if not np.issubdtype(image.dtype, np.integer):
-        image = image.astype(np.float32)
-    box = bounding_box(filled)
-    x, y, z = (axis.start for axis in box)
-    rows, columns, depth = filled.shape
     cropped = PreprocessedCase(
-        image=crop(image, box),
-        label=None if label is None else crop(label, box),
-        start=(x, y, z),
-        full_shape=(rows, columns, depth),
+        image=_stack([inside[modality] for modality in MODALITIES]),
+        label=label,
+        start=(box[0].start, box[1].start, box[2].start),
+        full_shape=(shape[0], shape[1], shape[2]),
     )
-    return cropped, grids[0]
+    return cropped, read["flair"].grid
 
 
-def _write(source: Path, case: Case, folder: Path) -> dict[str, Any]:
-    prepared, _ = preprocess_case(source, case)
-    path = folder / f"{case.case_id}.npz"
-    write_case(path, prepared)
-    return {"patient": case.patient, "labelled": prepared.label is not None, "digest": files.digest_file(path)}
+def _provide(source: Path, record: Mapping[str, Any], store: Path, code: str, folder: Path) -> dict[str, Any]:
+    """Put the file of a case into the folder, made now or before, and return its entry of the index."""
+    case = case_of(record)
+    made_from = {"files": record["digest"], "scheme": case.scheme, "channels": case.channels, "code": code}
+    key = files.digest_value(made_from)
+    array_file = kept(store / f"{key}.npz", lambda path: write_case(path, preprocess_case(source, case)[0]))
+    digest_file = kept(store / f"{key}.json", lambda path: files.write_json(path, files.digest_file(array_file)))
+    link(array_file, folder / f"{case.case_id}.npz")
+    digest = json.loads(digest_file.read_text(encoding="utf-8"))
+    return {"patient": case.patient, "labelled": case.label is not None, "digest": digest}
 
 
-def _read(path: Path) -> tuple[NDArray[Any], nifti.Grid]:
-    stored, grid = nifti.read_volume(path)
-    return grid.to_canonical(stored), grid
+def _readable(volume: Volume | ValueError) -> Volume:
+    if isinstance(volume, ValueError):
+        raise volume
+    return volume
 
 
-def _read_label(path: Path, scheme: str) -> LabelMap:
-    raw, _ = _read(path)
-    return SCHEMES[scheme].to_canonical(raw)
+def _stack(images: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return images as one array (modality, X, Y, Z), integers kept as integers, everything else as float32."""
+    stacked = np.stack(images)
+    return stacked if np.issubdtype(stacked.dtype, np.integer) else stacked.astype(np.float32, copy=False)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from brats_ml.adapters import files, nifti, tracking
+from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.registry import Registry
 from brats_ml.cohort.cases import MODALITIES, Case, find_cases
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
@@ -24,7 +25,7 @@ from brats_ml.stages.preprocess import preprocess_case
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import SegmentationModel
 from brats_ml.stages.survival_model import SurvivalModel
-from brats_ml.stages.validate import case_problems
+from brats_ml.stages.examine import case_problems
 from brats_ml.survival.features import FEATURES, case_features
 from brats_ml.workspace import Workspace
 
@@ -127,7 +128,7 @@ def _predict(batch: Batch, case: Case, folder: Path) -> dict[str, Any]:
     }
 
 
-def _volumes_mm3(labels: LabelMap, grid: nifti.Grid) -> dict[str, float]:
+def _volumes_mm3(labels: LabelMap, grid: Grid) -> dict[str, float]:
     voxel = math.prod(grid.spacing_mm)
     return {region: round(float(region_mask(labels, region).sum()) * voxel, 3) for region in REGIONS}
 

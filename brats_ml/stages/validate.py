@@ -1,119 +1,169 @@
-"""Measure every volume, hold it against the rules, and keep out the cases that break one."""
+"""Hold every volume against the rules, and keep out the cases that break one."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from brats_ml.adapters import files, nifti
-from brats_ml.cohort.cases import MODALITIES, Case, find_cases
-from brats_ml.cohort.labels import SCHEMES, LabelScheme
-from brats_ml.config import Params, Validate
-from brats_ml.errors import EmptyCohortError
-from brats_ml.imaging.profile import COLUMNS, Row, Rule, findings, profile, rules
+from brats_ml.adapters import files
+from brats_ml.adapters.nifti import Volume
+from brats_ml.adapters.tables import clinical_tables, identities
+from brats_ml.adapters.volumes import read_case_volumes
+from brats_ml.cohort.cases import WHOLE, Case, find_cases
+from brats_ml.cohort.clinical_report import report_clinical
+from brats_ml.cohort.patients import Identities
+from brats_ml.config import Params
+from brats_ml.errors import CohortError, EmptyCohortError
+from brats_ml.imaging.profile import COLUMNS, Row
+from brats_ml.imaging.rules import Rule, findings
+from brats_ml.stages.examine import Examination, examine_all, mark_copies, rules_of
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
+Examined = list[tuple[Case, Examination]]
+
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Write the manifest of valid cases, the header table, its Data Docs, and who is quarantined and why.
+    """Write the manifest of valid cases, the header table, its Data Docs, the verdict, and who is quarantined and why.
 
     Raises:
         EmptyCohortError: There are cases, and every one is quarantined.
+        CohortError: A critical rule is broken, or too few cases are valid; what was found is written all the same.
+        TableError: A clinical table is wrong.
     """
-    # Scoring shares the rules of this module and need not wait for Great Expectations.
+    # Scoring shares the rules and need not wait for Great Expectations.
     from brats_ml.adapters.expectations import judge  # noqa: PLC0415
 
     raw = files.require(ws.raw, made_by="brats acquire")
-    cases = find_cases(path.relative_to(raw).as_posix() for path in raw.rglob("*.nii*"))
-    rows = [row for case in track(cases, "checking", console=Console(stderr=True)) for row in case_rows(raw, case)]
+    cases = find_cases(files.walk(raw))
+    found = examine_all(
+        raw, cases, grid_tolerance_mm=params.validate_.grid_tolerance_mm, store=ws.state / "examinations"
+    )
+    steps = track(found, "checking", total=len(cases), console=Console(stderr=True))
+    examined: Examined = list(zip(cases, steps, strict=True))
+    checks = rules_of(params.validate_)
+    copies = _mark_copies(examined, checks)
+    people = identities(ws.tables, [case.patient for case in cases], copies)
+    rows = [row for _, examination in examined for row in examination.rows]
+    headers = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
     with files.replacing(ws.validation) as folder:
         folder.mkdir()
-        headers = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-        checks = _rules(params.validate_)
-        broken = judge(headers.convert_dtypes(), checks, page=folder / ws.data_docs.name / "index.html")
-        quarantine = _quarantine(rows, checks, broken)
-        kept_out = {entry["case_id"] for entry in quarantine}
-        records = [_record(raw, case) for case in cases if case.case_id not in kept_out]
+        offences = judge(headers.convert_dtypes(), checks, page=folder / ws.data_docs.name / "index.html")
+        quarantine = _quarantine(rows, checks, offences)
+        records = [_record(*one, people) for one in examined if one[0].case_id not in quarantine]
+        verdict = _verdict(rows, checks, offences, cases=len(cases), valid=len(records), params=params)
+        imaged = {record["patient"] for record in records}
         files.write_csv(folder / ws.headers.name, headers)
-        files.write_json(folder / ws.quarantine.name, quarantine)
+        files.write_json(folder / ws.quarantine.name, _entries(quarantine))
+        files.write_json(folder / ws.verdict.name, verdict)
         files.write_json(folder / ws.manifest.name, {"cases": records})
-    if cases and not records:
-        example = "{case_id}: {reason}".format(**quarantine[0])
-        raise EmptyCohortError(f"all {len(cases)} cases are quarantined, such as {example}; see {ws.quarantine}")
-    return Report("validate", _summary(len(cases), quarantine))
+        files.write_json(
+            folder / ws.clinical_report.name, report_clinical(clinical_tables(ws.tables), people, imaged)
+        )
+        _draw_quarantine(folder / ws.quarantine_docs.name, raw, cases, quarantine)
+    return _report(ws, verdict, _entries(quarantine))
 
 
-def case_rows(folder: Path, case: Case) -> list[Row]:
-    """Return one row of COLUMNS for each modality a case should have, and for its label map if it has one.
-
-    Args:
-        folder: What the files of the case are relative to.
-        case: The case.
-    """
-    volumes: dict[str, str | None] = {modality: case.images.get(modality) for modality in MODALITIES}
-    if case.label is not None:
-        volumes["seg"] = case.label
-    rows: list[Row] = []
-    first: nifti.Grid | None = None
-    for role, file in volumes.items():
-        row = dict.fromkeys(COLUMNS) | {"case_id": case.case_id, "modality": role, "present": file is not None}
-        if file is not None:
-            measured, grid = _measure(folder / file, SCHEMES[case.scheme] if role == "seg" else None)
-            first = first or grid
-            row |= measured | {"same_grid": _same(grid, first) if grid and first else None}
-        rows.append(row)
-    return rows
+def _mark_copies(examined: Examined, checks: Iterable[Rule]) -> list[tuple[str, str]]:
+    """Mark copies of images, sound and labelled cases being taken for the originals; return pairs of patients."""
+    checks = list(checks)
+    ranked = sorted(
+        examined, key=lambda one: (bool(findings(one[1].rows, checks)), one[0].label is None, one[0].case_id)
+    )
+    patients = {case.case_id: case.patient for case, _ in examined}
+    pairs = mark_copies((case, examination.rows) for case, examination in ranked)
+    return [(patients[one], patients[other]) for one, other in pairs]
 
 
-def case_problems(folder: Path, case: Case, settings: Validate) -> list[str]:
-    """Return why a case may not come in, by the very rules of the stage; an empty list if it may.
-
-    Args:
-        folder: What the files of the case are relative to.
-        case: The case.
-        settings: The section `validate` of the parameters.
-    """
-    return findings(case_rows(folder, case), _rules(settings))
-
-
-def _rules(settings: Validate) -> tuple[Rule, ...]:
-    return rules(**settings.model_dump())
-
-
-def _measure(path: Path, scheme: LabelScheme | None) -> tuple[Row, nifti.Grid | None]:
-    """Return the profile of a volume and its grid, or why it cannot be read, named without its folder."""
-    try:
-        volume, grid = nifti.read_volume(path)
-        return profile(volume, spacing_mm=grid.spacing_mm, axes=grid.axes, scheme=scheme), grid
-    except ValueError as error:
-        return {"readable": False, "error": str(error).replace(f"{path.parent}/", "")}, None
-
-
-def _same(one: nifti.Grid, other: nifti.Grid) -> bool:
-    """Return whether two grids agree to a thousandth of a mm; headers hold 32-bit floats."""
-    return one.shape == other.shape and np.allclose(one.affine, other.affine, rtol=0, atol=1e-3)
-
-
-def _quarantine(rows: list[Row], checks: tuple[Rule, ...], broken: set[tuple[str, str, str]]) -> list[dict[str, str]]:
-    reasons: dict[str, list[str]] = {}
+def _quarantine(
+    rows: list[Row], checks: Iterable[Rule], offences: set[tuple[str, str, str]]
+) -> dict[str, list[str]]:
+    """Return case to what keeps it out, clause by clause."""
+    kept_out: dict[str, list[str]] = {}
+    grave = [check for check in checks if check.severity != "info"]
     for row in rows:
-        for check in checks:
-            if (check.column, row["case_id"], row["modality"]) in broken:
-                reasons.setdefault(row["case_id"], []).append(check.finding(row))
-    return [{"case_id": case_id, "reason": "; ".join(clauses)} for case_id, clauses in reasons.items()]
+        for check in grave:
+            if (check.column, row["case_id"], row["modality"]) in offences:
+                kept_out.setdefault(row["case_id"], []).append(check.finding(row))
+    return kept_out
 
 
-def _record(raw: Path, case: Case) -> dict[str, Any]:
-    paths = sorted(file for file in (*case.images.values(), case.label) if file is not None)
-    digest = files.digest_value([(file, files.digest_file(raw / file)) for file in paths])
-    grid = nifti.read_grid(raw / case.images["flair"])
-    return {**case.to_dict(), "grid": grid.to_dict(), "digest": digest}
+def _entries(quarantine: Mapping[str, list[str]]) -> list[dict[str, str]]:
+    return [{"case_id": case_id, "reason": "; ".join(clauses)} for case_id, clauses in quarantine.items()]
 
 
-def _summary(cases: int, quarantine: list[dict[str, str]]) -> str:
-    valid = f"{cases - len(quarantine)} of {cases} cases valid"
-    return f"{valid}, {len(quarantine)} quarantined (see data/validation/quarantine.json)" if quarantine else valid
+def _record(case: Case, examination: Examination, people: Identities) -> dict[str, Any]:
+    patient = people.patient(case.patient)
+    known = replace(case, patient=patient)
+    aliases = sorted(people.aliases(patient) - {patient})
+    return {**known.to_dict(), "aliases": aliases, "grid": examination.grid, "digest": examination.digest}
+
+
+def _verdict(
+    rows: list[Row],
+    checks: Iterable[Rule],
+    offences: set[tuple[str, str, str]],
+    *,
+    cases: int,
+    valid: int,
+    params: Params,
+) -> dict[str, Any]:
+    """Return the verdict on the cohort: each rule with its severity and who breaks it, and why the run must stop."""
+    kept = {(row["case_id"], row["modality"]): row for row in rows}
+    told = []
+    for check in checks:
+        offenders = sorted((case_id, role) for column, case_id, role in offences if column == check.column)
+        clauses = [f"{case_id}: {check.finding(kept[case_id, role])}" for case_id, role in offenders]
+        told.append({"rule": check.column, "severity": check.severity, "broken_by": clauses})
+    stops = [f"critical rule {rule['rule']}: {rule['broken_by'][0]}" for rule in told if _stops(rule)]
+    share, least = valid / max(cases, 1), params.validate_.minimum_valid_share
+    if cases and share < least:
+        stops.append(f"{valid} of {cases} cases are valid, less than validate.minimum_valid_share {least:g}")
+    return {"verdict": "stop" if stops else "pass", "stops": stops, "cases": cases, "valid": valid, "rules": told}
+
+
+def _stops(rule: Mapping[str, Any]) -> bool:
+    return bool(rule["severity"] == "critical" and rule["broken_by"])
+
+
+def _draw_quarantine(folder: Path, raw: Path, cases: list[Case], quarantine: Mapping[str, list[str]]) -> None:
+    """Write a page of the cases kept out, with a picture of each; nothing where there is none."""
+    if not quarantine:
+        return
+    # Drawing is imported where something is drawn: most cohorts are sound.
+    from brats_ml.reports.panels import write_figure  # noqa: PLC0415
+    from brats_ml.reports.quarantine import KeptOut, quarantine_page, quarantine_picture  # noqa: PLC0415
+
+    known = {case.case_id: case for case in cases}
+    kept_out = []
+    for number, (case_id, reasons) in enumerate(quarantine.items(), start=1):
+        picture = f"{number:04d}.png"
+        write_figure(folder / picture, quarantine_picture(_pictured(raw, known[case_id])))
+        kept_out.append(KeptOut(case_id, reasons, picture))
+    (folder / "index.html").write_text(quarantine_page(kept_out, cases=len(cases)), encoding="utf-8")
+
+
+def _pictured(raw: Path, case: Case) -> dict[str, Any]:
+    """Return role to volume, or to why there is none."""
+    read = {} if WHOLE in case.faults else read_case_volumes(raw, case)
+    shown = {role: volume.array if isinstance(volume, Volume) else str(volume) for role, volume in read.items()}
+    absent = {role: case.faults.get(role, f"{role} is missing") for role in case.missing} if not case.faults.get(WHOLE) else {}
+    return shown | absent or {WHOLE: case.faults[WHOLE]}
+
+
+def _report(ws: Workspace, verdict: Mapping[str, Any], quarantine: list[dict[str, str]]) -> Report:
+    cases, valid = verdict["cases"], verdict["valid"]
+    if cases and not valid:
+        example = "{case_id}: {reason}".format(**quarantine[0])
+        raise EmptyCohortError(f"all {cases} cases are quarantined, such as {example}; see {ws.quarantine}")
+    if verdict["stops"]:
+        raise CohortError(f"{verdict['stops'][0]}; see {ws.verdict}")
+    noted = sum(len(rule["broken_by"]) for rule in verdict["rules"] if rule["severity"] == "info")
+    text = f"{valid} of {cases} cases valid"
+    if quarantine:
+        text += f", {len(quarantine)} quarantined (see data/validation/quarantine.json)"
+    return Report("validate", text + (f", {noted} oddities noted (see data/validation/verdict.json)" if noted else ""))

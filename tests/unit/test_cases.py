@@ -1,11 +1,12 @@
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brats_ml.cohort.cases import MODALITIES, Case, find_cases, naming_of, patient_of
-from brats_ml.errors import CaseError
+from brats_ml.cohort.cases import MODALITIES, WHOLE, Case, find_cases, naming_of, patient_of
+from brats_ml.cohort.release_files import is_volume
 
 SUFFIXES = ("_flair", "_t1", "_t1ce", "_t2", "_seg")
 
@@ -58,15 +59,100 @@ def test_the_label_map_that_2020_misnames_belongs_to_its_case() -> None:
     assert case.label == f"{case_id}/W39_1998.09.19_Segm.nii"
 
 
-def test_files_that_are_no_volume_of_a_case_are_left_out() -> None:
-    strangers = [
-        "name_mapping.csv",
-        "BraTS20_Training_001_t1.nii.gz",
-        "other/BraTS20_Training_001_t1.nii.gz",
-        "a/a.txt",
-    ]
+@pytest.mark.parametrize("folder", ["", "Task01_BrainTumour/"])
+def test_the_decathlon_keeps_four_modalities_in_one_file(folder: str) -> None:
+    files = [f"{folder}imagesTr/BRATS_001.nii.gz", f"{folder}labelsTr/BRATS_001.nii.gz", f"{folder}dataset.json"]
 
-    assert find_cases(strangers) == []
+    (case,) = find_cases(files)
+
+    assert case == Case(
+        case_id="BRATS_001",
+        patient="BRATS_001",
+        images=dict.fromkeys(MODALITIES, files[0]),
+        label=files[1],
+        scheme="msd-task01",
+        channels={"flair": 0, "t1": 1, "t1ce": 2, "t2": 3},
+    )
+
+
+def test_the_decathlons_cases_for_testing_have_no_label_map() -> None:
+    (case,) = find_cases(["Task01_BrainTumour/imagesTs/BRATS_485.nii.gz"])
+
+    assert (case.missing, case.label, case.faults) == ([], None, {})
+
+
+def test_releases_mix_in_one_folder() -> None:
+    gli = [f"BraTS-GLI-00001-000/BraTS-GLI-00001-000-{end}.nii.gz" for end in ("t1n", "t1c", "t2w", "t2f", "seg")]
+    decathlon = ["imagesTr/BRATS_001.nii.gz", "labelsTr/BRATS_001.nii.gz"]
+
+    found = find_cases([*files_of("Brats17_TCIA_167_1", "HGG/"), *gli, *decathlon])
+
+    assert {case.case_id: case.scheme for case in found} == {
+        "BRATS_001": "msd-task01",
+        "BraTS-GLI-00001-000": "brats2023",
+        "Brats17_TCIA_167_1": "brats2017-2021",
+    }
+    assert not any(case.missing or case.faults for case in found)
+
+
+def test_a_case_is_known_by_the_names_of_its_files_where_its_folder_is_called_otherwise() -> None:
+    flat = [file.removeprefix("a/") for file in files_of("a")]
+    elsewhere = [f"patient 7/{file}" for file in flat]
+
+    for files in (flat, elsewhere):
+        (case,) = find_cases(files)
+        assert (case.case_id, case.missing, case.faults) == ("a", [], {})
+
+
+def test_copies_in_folders_of_other_names_do_not_disturb_a_case_at_home() -> None:
+    (case,) = find_cases([*files_of("a"), "predictions/a_seg.nii.gz"])
+
+    assert (case.label, case.faults) == ("a/a_seg.nii.gz", {})
+
+
+def test_names_may_hold_spaces_and_any_alphabet_in_either_unicode_form() -> None:
+    composed, decomposed = "Śāṃ 1", unicodedata.normalize("NFD", "Śāṃ 1")
+    files = [file.replace("a/a_", f"{decomposed}/{composed}_") for file in files_of("a")]
+
+    (case,) = find_cases(files)
+
+    assert (case.case_id, case.missing, case.faults) == (composed, [], {})
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "a.txt", "name_mapping.csv", "a/._a_t1.nii.gz", "__MACOSX/a/a_t1.nii.gz"])
+def test_what_is_no_volume_is_left_out(name: str) -> None:
+    assert find_cases([name]) == []
+
+
+@pytest.mark.parametrize("series", ["PED", "MEN", "MET", "GoAT"])
+def test_other_series_of_2023_are_refused_by_name(series: str) -> None:
+    name = f"BraTS-{series}-00001-000"
+
+    (case,) = find_cases([f"{name}/{name}-t1n.nii.gz", f"{name}/{name}-seg.nii.gz"])
+
+    assert (case.case_id, case.images) == (name, {})
+    assert case.faults == {WHOLE: f"belongs to series {series}; only GLI and SSA are read"}
+
+
+def test_volumes_in_no_naming_are_refused_by_the_folder_that_holds_them() -> None:
+    (case,) = find_cases(["Task02_Heart/imagesTr/la_003.nii.gz", "Task02_Heart/imagesTr/la_004.nii.gz"])
+
+    assert case.case_id == "Task02_Heart/imagesTr"
+    assert case.faults[WHOLE].startswith("holds 2 volume(s) in no BraTS naming, such as la_003.nii.gz")
+
+
+def test_a_missing_modality_is_told_with_the_file_that_has_another_name() -> None:
+    files = [file.replace("a_t2.", "a_T2.") for file in files_of("a")]
+
+    (case,) = find_cases(files)
+
+    assert case.faults == {"t2": "t2 is missing, and a_T2.nii.gz has no name of its release"}
+
+
+def test_two_files_for_one_modality_are_told() -> None:
+    (case,) = find_cases([*files_of("a"), "a/a_t1.nii"])
+
+    assert case.faults == {"t1": "t1 has 2 files, such as a_t1.nii and a_t1.nii.gz; keep one of them"}
 
 
 def test_missing_modalities_are_named_and_a_case_needs_no_label_map() -> None:
@@ -104,5 +190,18 @@ def test_real_releases_are_found_whole(release: str, cases: int, naming: str, re
 
 
 def test_one_case_in_two_folders_is_refused_not_mixed() -> None:
-    with pytest.raises(CaseError, match="case p1: lies twice, in siteA/p1 and in siteB/p1; keep one of them"):
-        find_cases(["siteA/p1/p1_t1.nii.gz", "siteB/p1/p1_t2.nii.gz"])
+    (case,) = find_cases(["siteA/p1/p1_t1.nii.gz", "siteB/p1/p1_t2.nii.gz"])
+
+    assert case.images == {}
+    assert case.faults == {WHOLE: "lies twice, in siteA/p1 and in siteB/p1; keep one of them"}
+
+
+@given(st.lists(st.text(alphabet="ab/._-019 BRTSraflseg.nii.gz", max_size=30), max_size=8))
+def test_whatever_files_are_called_each_volume_belongs_to_one_case_or_is_refused(names: list[str]) -> None:
+    files = [f"x/{name.strip('/') or 'a'}.nii.gz" for name in names]
+
+    found = find_cases(files)
+
+    ids = [case.case_id for case in found]
+    assert len(set(ids)) == len(ids)
+    assert (found == []) == (not any(map(is_volume, files)))

@@ -6,12 +6,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brats_ml.adapters.expectations import judge
-from brats_ml.imaging.profile import COLUMNS, Row, rules
+from brats_ml.imaging.profile import COLUMNS, Row
+from brats_ml.imaging.rules import rules
 
-RULES = rules(spacing_mm=1.0, spacing_tolerance=0.01, minimum_size=4, maximum_size=8)
+RULES = rules(
+    spacing_mm=1.0,
+    spacing_tolerance=0.01,
+    minimum_size=4,
+    maximum_size=8,
+    grid_tolerance_mm=0.5,
+    oblique_degrees=1.0,
+    minimum_brain_share=0.01,
+    minimum_levels=3,
+    negative_share=0.01,
+    outside_brain_share=0.01,
+    severity={"oriented": "info"},
+)
 
+TEXTS = ("foreign_labels", "copy_of")
 values = {
-    rule.column: st.sampled_from([None, True, False] if rule.limits is None else [None, 0.5, 1.0, 1.005, 4, 6, 9])
+    rule.column: st.sampled_from(
+        [None, "", "x"]
+        if rule.column in TEXTS
+        else [None, True, False]
+        if rule.limits is None
+        else [None, 0.5, 1.0, 1.005, 4, 6, 9]
+    )
     for rule in RULES
 }
 rows = st.lists(st.fixed_dictionaries(values), max_size=6)

@@ -2,16 +2,9 @@ import numpy as np
 import pytest
 
 from brats_ml.cohort.labels import SCHEMES
-from brats_ml.imaging.profile import COLUMNS, Row, findings, profile, rules
+from brats_ml.imaging.profile import COLUMNS, outside_brain_share, profile_image, profile_label_map
 
-RULES = rules(spacing_mm=1.0, spacing_tolerance=0.01, minimum_size=4, maximum_size=8)
 SCHEME = SCHEMES["brats2017-2021"]
-
-
-def row(volume: np.ndarray, **changes: object) -> Row:
-    measured = profile(volume, spacing_mm=(1, 1, 1), axes="LPS", scheme=None)
-    keys = {"case_id": "a", "modality": "t1", "same_grid": True}
-    return dict.fromkeys(COLUMNS) | keys | measured | changes
 
 
 def image() -> np.ndarray:
@@ -21,87 +14,66 @@ def image() -> np.ndarray:
 
 
 def test_an_image_is_measured() -> None:
-    assert profile(image(), spacing_mm=(1, 1, 2), axes="LPS", scheme=None) == {
-        "present": True,
-        "readable": True,
-        "shape_x": 4,
-        "shape_y": 5,
-        "shape_z": 6,
-        "spacing_x": 1,
-        "spacing_y": 1,
-        "spacing_z": 2,
-        "axes": "LPS",
-        "dtype": "int16",
+    measured = profile_image(image())
+
+    assert measured.pop("voxel_digest") == profile_image(image().astype(np.float32)[::-1])["voxel_digest"]
+    assert measured == {
         "finite": True,
         "nonzero_share": round(2 / 120, 6),
+        "negative_share": round(1 / 120, 6),
         "minimum": -2,
         "maximum": 10,
         "mean": round(8 / 120, 6),
-        "has_brain": True,
+        "p1": -2,
+        "p50": -2,
+        "p99": 10,
+        "levels": 2,
     }
 
 
-def test_labels_are_listed_in_order_and_held_against_the_scheme_of_their_release() -> None:
-    volume = np.array([[[4.0, 0, 1]]], dtype=np.float32)
+def test_labels_are_listed_in_order_counted_and_held_against_the_scheme_of_their_release() -> None:
+    volume = np.array([[[4.0, 0, 1, 4]]], dtype=np.float32)
 
-    known = profile(volume, spacing_mm=(1, 1, 1), axes="RAS", scheme=SCHEME)
-    foreign = profile(volume, spacing_mm=(1, 1, 1), axes="RAS", scheme=SCHEMES["brats2023"])
+    known = profile_label_map(volume, SCHEME)
+    foreign = profile_label_map(volume, SCHEMES["brats2023"])
 
-    assert (known["labels"], known["labels_known"]) == ("0 1 4", True)
-    assert (foreign["labels"], foreign["labels_known"]) == ("0 1 4", False)
+    assert (known["labels"], known["foreign_labels"]) == ("0 1 4", "")
+    assert [known[f"voxels_{label}"] for label in ("NCR", "ED", "ET")] == [1, 0, 2]
+    assert known["tumour_voxels"] == 3
+    assert (foreign["labels"], foreign["foreign_labels"]) == ("0 1 4", "4")
 
 
-def test_an_empty_label_map_is_no_fault() -> None:
-    measured = profile(np.zeros((4, 4, 4)), spacing_mm=(1, 1, 1), axes="LPS", scheme=SCHEME)
+def test_the_decathlons_labels_are_counted_by_what_they_mean() -> None:
+    measured = profile_label_map(np.array([[[1, 1, 1, 2, 3, 3]]], dtype=np.uint8), SCHEMES["msd-task01"])
 
-    assert measured["labels_known"] is True
-    assert "has_brain" not in measured
+    assert [measured[f"voxels_{label}"] for label in ("NCR", "ED", "ET")] == [1, 3, 2]
+
+
+def test_labels_that_are_no_whole_numbers_are_foreign() -> None:
+    assert profile_label_map(np.array([[[0, 0.5, 1]]]), SCHEME)["foreign_labels"] == "0.5"
 
 
 def test_values_that_are_not_finite_are_seen_and_kept_out_of_the_range() -> None:
     volume = image().astype(np.float32)
     volume[0, 0, 0] = np.nan
 
-    measured = profile(volume, spacing_mm=(1, 1, 1), axes="LPS", scheme=None)
+    measured = profile_image(volume)
 
     assert measured["finite"] is False
     assert (measured["minimum"], measured["maximum"]) == (-2, 10)
 
 
-def test_a_volume_of_four_axes_is_refused() -> None:
-    with pytest.raises(ValueError, match="4 axes instead of 3"):
-        profile(np.zeros((4, 4, 4, 2)), spacing_mm=(1, 1, 1), axes="LPS", scheme=None)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_labels_are_outside_the_brain_where_every_image_is_zero(order: str) -> None:
+    labels = np.zeros((4, 5, 6), dtype=np.uint8, order=order)
+    labels[1, 2, 2:5] = 1
+    other = np.zeros_like(image())
+
+    assert outside_brain_share(labels, {"t1": image(), "t2": other}) == round(1 / 3, 6)
+    other[1, 2, 2] = 7
+    assert outside_brain_share(labels, {"t1": image(), "t2": other}) == 0
+    assert outside_brain_share(np.zeros_like(labels), {"t1": image()}) is None
 
 
-def test_a_sound_volume_breaks_no_rule() -> None:
-    assert findings([row(image())], RULES) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"present": False}, "t1 is missing"),
-        ({"readable": False, "error": "a.nii is cut short"}, "t1 cannot be read: a.nii is cut short"),
-        ({"shape_z": 9}, "t1 has 9 voxels along z, not 4 to 8"),
-        ({"spacing_x": 0.5}, "t1 has voxels of 0.5 mm along x, not 0.99 to 1.01"),
-        ({"same_grid": False}, "t1 lies on another grid than the other volumes of the case"),
-        ({"finite": False}, "t1 holds values that are not finite"),
-        ({"has_brain": False}, "t1 is zero everywhere"),
-        ({"labels": "0 3", "labels_known": False}, "t1 holds labels 0 3, not all of which its release knows"),
-    ],
-)
-def test_a_broken_rule_is_told_in_a_clause(changes: Row, sentence: str) -> None:
-    assert findings([row(image(), **changes)], RULES) == [sentence]
-
-
-def test_what_is_unknown_breaks_no_rule() -> None:
-    unreadable = dict.fromkeys(COLUMNS) | {"case_id": "a", "modality": "t1", "present": True, "readable": False}
-
-    assert len(findings([unreadable], RULES)) == 1
-
-
-def test_no_two_rules_share_a_column() -> None:
-    columns = [rule.column for rule in RULES]
-
-    assert len(set(columns)) == len(columns)
-    assert set(columns) <= set(COLUMNS)
+def test_every_measure_has_a_column() -> None:
+    assert set(profile_image(image())) | set(profile_label_map(image(), SCHEME)) <= set(COLUMNS)

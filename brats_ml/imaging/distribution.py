@@ -1,0 +1,96 @@
+"""The distribution of a volume's values, from which everything that needs no place is read off at once."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Up to this range whole numbers are counted in one pass instead of being sorted.
+COUNTABLE_RANGE = 2**20
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How often each value occurs in a volume.
+
+    Attributes:
+        levels: The values other than 0, ascending, those that are not finite left out.
+        counts: Voxels of each level.
+        zeros: Voxels that are 0.
+        not_finite: Voxels that are NaN or infinite.
+    """
+
+    levels: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    zeros: int
+    not_finite: int
+
+    @classmethod
+    def of(cls, volume: NDArray[Any]) -> Self:
+        """Count the values of a volume of any shape and real type."""
+        flat = volume.ravel(order="K")
+        filled = flat[flat != 0]
+        finite = filled if volume.dtype.kind in "iu" or np.isfinite(filled).all() else filled[np.isfinite(filled)]
+        levels, counts = _count(finite)
+        return cls(levels, counts, flat.size - filled.size, filled.size - finite.size)
+
+    @property
+    def size(self) -> int:
+        """Voxels of the volume."""
+        return self.nonzero + self.zeros + self.not_finite
+
+    @property
+    def nonzero(self) -> int:
+        """Finite voxels other than 0."""
+        return int(self.counts.sum())
+
+    @property
+    def minimum(self) -> float:
+        """Smallest finite value; 0 where there is none."""
+        return float(min(self.levels[0], 0 if self.zeros else np.inf)) if self.levels.size else 0.0
+
+    @property
+    def maximum(self) -> float:
+        """Largest finite value; 0 where there is none."""
+        return float(max(self.levels[-1], 0 if self.zeros else -np.inf)) if self.levels.size else 0.0
+
+    @property
+    def mean(self) -> float:
+        """Mean of the finite values, 0 among them."""
+        return float(self.levels @ self.counts / max(self.nonzero + self.zeros, 1))
+
+    @property
+    def negative(self) -> int:
+        """Finite voxels below 0."""
+        return int(self.counts[self.levels < 0].sum())
+
+    def percentile(self, percent: float) -> float | None:
+        """Return the smallest value other than 0 that at least `percent` of such voxels do not exceed."""
+        if not self.levels.size:
+            return None
+        reached = np.cumsum(self.counts)
+        return float(self.levels[np.searchsorted(reached, percent / 100 * reached[-1])])
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the values other than 0, in hex.
+
+        Copies of an image share it, whatever their type, padding or orientation; other images practically never do.
+        """
+        return hashlib.sha256(self.levels.tobytes() + self.counts.tobytes()).hexdigest()
+
+
+def _count(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return distinct values and how often each occurs; `values` are finite and have one axis."""
+    if not values.size:
+        return np.empty(0), np.empty(0, dtype=np.int64)
+    low, high = float(values.min()), float(values.max())
+    if high - low < COUNTABLE_RANGE and abs(low) < 2**31 - COUNTABLE_RANGE:
+        whole = values.astype(np.int32)
+        if values.dtype.kind in "iu" or (whole == values).all():
+            counts = np.bincount(whole - np.int32(low))
+            present = np.flatnonzero(counts)
+            return present + np.float64(np.int32(low)), counts[present]
+    levels, counts = np.unique(values, return_counts=True)
+    return levels.astype(np.float64), counts

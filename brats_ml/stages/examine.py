@@ -1,0 +1,181 @@
+"""Examine the volumes of a case: one row of the header table each, by the same rules in validation and in scoring."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from brats_ml.adapters import files, grid, nifti, nifti_header, volumes
+from brats_ml.adapters.grid import Grid
+from brats_ml.adapters.nifti import Volume
+from brats_ml.adapters.store import code_digest, kept
+from brats_ml.cohort import cases as cohort_cases
+from brats_ml.cohort import labels
+from brats_ml.cohort.cases import MODALITIES, WHOLE, Case
+from brats_ml.cohort.labels import SCHEMES
+from brats_ml.config import Validate
+from brats_ml.imaging import distribution
+from brats_ml.imaging import profile as profiles
+from brats_ml.imaging.profile import AXES, COLUMNS, Row, outside_brain_share, profile_image, profile_label_map
+from brats_ml.imaging.rules import Rule, findings, rules
+
+# What a row of the header table is computed by.
+CODE = (grid, nifti, nifti_header, volumes, cohort_cases, labels, distribution, profiles)
+# Threads suffice, since inflating and counting release the interpreter lock; each holds one case of up to 0.3 GB.
+WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found of a case.
+
+    Attributes:
+        rows: One a modality that the case should have, and one for its label map if it has one.
+        grid: Record of the grid that most of its volumes lie on, or None where none can be read.
+        digest: Of the bytes of its files, or None where one cannot be read.
+    """
+
+    rows: list[Row]
+    grid: dict[str, Any] | None
+    digest: str | None
+
+
+def examine_all(folder: Path, cases: Iterable[Case], *, grid_tolerance_mm: float, store: Path) -> Iterator[Examination]:
+    """Yield what is found of each case, in their order; what was found of the same bytes before is taken from `store`.
+
+    Args:
+        folder: What the files of the cases are relative to.
+        cases: The cases.
+        grid_tolerance_mm: How far apart two grids may put the same corner of the volume and still be one.
+        store: Folder of what was found before.
+    """
+    code = code_digest(*CODE)
+
+    def examined(case: Case) -> Examination:
+        digests = _digests(folder, case)
+        if None in digests.values():
+            return examine(folder, case, grid_tolerance_mm=grid_tolerance_mm)
+        key = files.digest_value([case.to_dict(), digests, grid_tolerance_mm, code])
+
+        def write(path: Path) -> None:
+            found = examine(folder, case, grid_tolerance_mm=grid_tolerance_mm, digests=digests)
+            files.write_json(path, asdict(found))
+
+        return Examination(**json.loads(kept(store / f"{key}.json", write).read_text(encoding="utf-8")))
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        yield from pool.map(examined, cases)
+
+
+def examine(
+    folder: Path, case: Case, *, grid_tolerance_mm: float, digests: Mapping[str, str | None] | None = None
+) -> Examination:
+    """Return what is found of one case, as `examine_all` does; `digests` are those of its files, if known."""
+    digests = _digests(folder, case) if digests is None else digests
+    read = {} if WHOLE in case.faults else volumes.read_case_volumes(folder, case)
+    whole = {role: volume for role, volume in read.items() if isinstance(volume, Volume)}
+    common = _common(whole, grid_tolerance_mm)
+    roles = [WHOLE] if WHOLE in case.faults else [*MODALITIES, *(["seg"] if "seg" in case.files else [])]
+    rows = [_row(case, role, read.get(role), common, grid_tolerance_mm) for role in roles]
+    if "seg" in whole and all(row["same_grid"] for row in rows if row["modality"] in whole):
+        images = {role: volume.array for role, volume in whole.items() if role != "seg"}
+        rows[-1]["outside_brain_share"] = outside_brain_share(whole["seg"].array, images)
+    for row in rows:
+        row["digest"] = digests.get(row["modality"])
+    names = sorted(case.files.items())
+    digest = None if None in digests.values() else files.digest_value([(name, digests[role]) for role, name in names])
+    return Examination(rows, common and common.to_dict(), digest)
+
+
+def case_problems(folder: Path, case: Case, settings: Validate) -> list[str]:
+    """Return why a case may not come in, by the very rules of the stage; an empty list if it may.
+
+    Args:
+        folder: What the files of the case are relative to.
+        case: The case.
+        settings: The section `validate` of the parameters.
+    """
+    found = examine(folder, case, grid_tolerance_mm=settings.grid_tolerance_mm)
+    mark_copies([(case, found.rows)])
+    return findings(found.rows, rules_of(settings))
+
+
+def rules_of(settings: Validate) -> tuple[Rule, ...]:
+    """Return the rules of volumes by the section `validate`."""
+    return rules(**{name: value for name, value in settings if name != "minimum_valid_share"})
+
+
+def mark_copies(examined: Iterable[tuple[Case, list[Row]]]) -> list[tuple[str, str]]:
+    """Name in `copy_of` the image that holds the same voxels and comes first, within a case or among cases.
+
+    Returns:
+        Pairs of cases that share an image, the copy first.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    pairs = set()
+    for case, rows in examined:
+        for row in rows:
+            if row["voxel_digest"] is not None:
+                owner, name = first.setdefault(row["voxel_digest"], (case.case_id, row["name"]))
+                is_first = (owner, name) == (case.case_id, row["name"])
+                row["copy_of"] = "" if is_first else name if owner == case.case_id else f"{name} of case {owner}"
+                if owner != case.case_id:
+                    pairs.add((case.case_id, owner))
+    return sorted(pairs)
+
+
+def _row(case: Case, role: str, volume: Volume | ValueError | None, common: Grid | None, tolerance_mm: float) -> Row:
+    fault = case.faults.get(role)
+    file = case.files.get(role)
+    channel = f" ({role})" if role in case.channels else ""
+    row = dict.fromkeys(COLUMNS) | {"case_id": case.case_id, "modality": role, "named": fault is None}
+    row |= {"name": file and PurePosixPath(file).name + channel, "error": fault}
+    if role == WHOLE or (fault is not None and file is None):
+        return row
+    row |= {"present": file is not None}
+    if isinstance(volume, ValueError):
+        return row | {"readable": False, "error": fault or str(volume)}
+    if volume is None or common is None:
+        return row
+    measured = (
+        profile_label_map(volume.array, SCHEMES[case.scheme]) if role == "seg" else profile_image(volume.array)
+    )
+    same = volume.grid.distance_mm(common) <= tolerance_mm
+    return row | {"readable": True} | _place(volume) | {"same_grid": same} | measured
+
+
+def _place(volume: Volume) -> Row:
+    where = volume.grid
+    return {
+        **{f"shape_{axis}": size for axis, size in zip(AXES, where.shape, strict=True)},
+        **{f"spacing_{axis}": round(size, 6) for axis, size in zip(AXES, where.spacing_mm, strict=True)},
+        "affine": " ".join(f"{value:g}" for value in where.affine[:3].ravel()),
+        "axes": where.axes,
+        "oriented": volume.is_oriented,
+        "oblique_degrees": round(where.oblique_degrees, 3),
+        "disagreement_mm": round(volume.disagreement_mm, 6),
+        "dtype": str(volume.array.dtype),
+    }
+
+
+def _common(read: Mapping[str, Volume], tolerance_mm: float) -> Grid | None:
+    """Return the grid that most volumes lie on, so that the odd one out is found and not the others."""
+    grids = [volume.grid for volume in read.values()]
+    agreeing = [sum(one.distance_mm(other) <= tolerance_mm for other in grids) for one in grids]
+    return grids[agreeing.index(max(agreeing))] if grids else None
+
+
+def _digests(folder: Path, case: Case) -> dict[str, str | None]:
+    """Return the digest of each file by its role, None where it cannot be read; a file of all modalities is read once.
+
+    The rows say why.
+    """
+    found: dict[str, str | None] = {}
+    for file in dict.fromkeys(case.files.values()):
+        try:
+            found[file] = files.digest_file(folder / file)
+        except OSError:
+            found[file] = None
+    return {role: found[file] for role, file in case.files.items()}

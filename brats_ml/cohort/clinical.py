@@ -23,6 +23,7 @@ RESECTION = ("ResectionStatus", "Extent_of_Resection")
 RESECTIONS = ("GTR", "STR", "NA")
 ALIVE = r"(?i)^\s*alive\s*\(?\s*(\d+)\s*days?(?:\s*later)?\s*\)?\s*$"
 UNKNOWN = ("", "na", "n/a", "nan")
+REMEDY = "correct it, or write NA where it is unknown"
 
 # What the derived table calls the share of each sub-region in the brain's volume.
 RATIOS = {"NCR_NET_ratio": "ncr_ratio", "ED_ratio": "ed_ratio", "ET_ratio": "et_ratio"}
@@ -53,7 +54,9 @@ def parse_survival(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
             an age, a survival or a resection is impossible.
     """
     patients = _patients(table, name)
-    _refuse(patients, name, patients[patients.duplicated()], "comes twice; remove one of the rows")
+    twice = patients[patients.duplicated()]
+    if len(twice):
+        raise TableError(name, f"row of {twice.iloc[0]}: {patients.name} {twice.iloc[0]} comes twice; remove one")
     ages = _numbers(patients, table[_column(table, AGE, name)], name)
     _refuse(patients, name, ages[(ages <= 0) | (ages > OLDEST_YEARS)], "is impossible, as ages are years")
     days, event = _survival(patients, table, name)
@@ -151,9 +154,7 @@ def _patients(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
     return table[column].astype(str).str.strip()
 
 
-def _survival(
-    patients: "pd.Series[Any]", table: pd.DataFrame, name: str
-) -> tuple["pd.Series[Any]", "pd.Series[Any]"]:
+def _survival(patients: "pd.Series[Any]", table: pd.DataFrame, name: str) -> tuple["pd.Series[Any]", "pd.Series[Any]"]:
     """Return days and event; survivors are censored at the day on which they were last known to live."""
     if not _matching(table, SURVIVAL):
         return pd.Series(np.nan, table.index), pd.Series(np.nan, table.index)
@@ -185,4 +186,4 @@ def _numbers(patients: "pd.Series[Any]", column: "pd.Series[Any]", name: str) ->
 def _refuse(patients: "pd.Series[Any]", name: str, offending: "pd.Series[Any]", why: str) -> None:
     if len(offending):
         row = offending.index[0]
-        raise TableError(name, f"row of {patients.loc[row]}: {offending.name} {offending.loc[row]} {why}")
+        raise TableError(name, f"row of {patients.loc[row]}: {offending.name} {offending.loc[row]} {why}; {REMEDY}")

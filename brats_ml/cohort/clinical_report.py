@@ -109,6 +109,11 @@ def _superseded(name: str, part: pd.DataFrame, rows: pd.DataFrame) -> tuple[dict
             for (_, old), (_, new) in zip(known.iterrows(), chosen.iterrows(), strict=True)
             if _differ(old, new, field)
         ]
+        newer = set(rows["patient"][: part.index[0]])
+        filled = [row for row, patient in zip(known["name"], known["patient"], strict=True) if patient in newer]
+        filled = sorted(set(filled) - set(known["name"][elsewhere]))
+        if filled:
+            lines.append(f"{_rows(len(filled))} tell {field} where newer tables do not: {_some(filled)}")
         if differing:
             lines.append(f"{len(differing)} differing {field} overridden: {_some(differing)}")
     return {table: len(found) for table, found in sorted(by_table.items())}, lines

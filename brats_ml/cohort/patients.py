@@ -78,7 +78,7 @@ def identify(
     links = [pair for group in groups for pair in pairwise(number[_key(_bare(name))] for name in group)]
     ends = np.array(links, dtype=np.intp).reshape(-1, 2).T
     graph = coo_array((np.ones(len(links)), (ends[0], ends[1])), shape=(len(number), len(number)))
-    _, members = connected_components(graph, directed=False) if number else (0, [])
+    members: list[int] = connected_components(graph, directed=False)[1].tolist() if number else []
     united: dict[int, set[str]] = defaultdict(set)
     for key, member in zip(number, members, strict=True):
         united[member] |= spellings[key]

@@ -1,32 +1,77 @@
-"""The clinical tables of a folder as one."""
+"""The tables of a folder and of every folder in it: clinical rows, and which names mean one patient."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from brats_ml.adapters import files
-from brats_ml.cohort.clinical import PATIENT, combine
+from brats_ml.adapters.outside_csv import parse_csv
+from brats_ml.cohort.clinical import patient_names
+from brats_ml.cohort.clinical_merge import combine
+from brats_ml.cohort.patients import Identities, identify, is_mapping
+from brats_ml.cohort.release_files import is_table
+from brats_ml.errors import MissingInputError, TableError
 
 READY_FEATURES = "survival_features.csv"
 
 
-def clinical_table(folder: Path) -> pd.DataFrame:
-    """Return the clinical rows of every table in a folder that has ages, one row a patient.
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return every table of a folder by its path in the folder, `/`-separated, in the order of the alphabet.
 
-    Where two tables know a patient the first name in the alphabet wins, and ready-made features come last.
+    Raises:
+        TableError: A file is no table.
+    """
+    return {name: read_table(folder / name, name=name) for name in sorted(filter(is_table, files.walk(folder)))}
+
+
+def identities(folder: Path, names: Iterable[str] = (), same: Iterable[tuple[str, str]] = ()) -> Identities:
+    """Return who is who by the tables of a folder, for the names in them and those given.
+
+    Args:
+        folder: Holds tables, mapping and clinical ones.
+        names: Patients of cases.
+        same: Pairs of names that are one patient for another reason.
 
     Raises:
         TableError: A table is wrong.
     """
-    paths = sorted(folder.glob("*.csv"), key=lambda path: (path.name == READY_FEATURES, path.name))
-    return combine({path.name: read_table(path) for path in paths})
+    tables = read_tables(folder)
+    mappings = {name: table for name, table in tables.items() if is_mapping(name)}
+    clinical = [patient for name in tables.keys() - mappings for patient in patient_names(tables[name], name=name)]
+    return identify(mappings, [*names, *clinical], same)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Return a table as it stands, names of patients as text even where they are made of digits.
+def clinical_table(folder: Path, known: Identities | None = None) -> pd.DataFrame:
+    """Return the clinical rows of all tables of a folder, one row a patient.
+
+    Args:
+        folder: Holds tables, mapping and clinical ones.
+        known: Who is who; by default what the folder alone says.
+
+    Raises:
+        TableError: A table is wrong.
+    """
+    tables = {name: table for name, table in read_tables(folder).items() if not is_mapping(name)}
+    return combine(tables, identities(folder) if known is None else known)
+
+
+def read_table(path: Path, *, name: str | None = None) -> pd.DataFrame:
+    """Return a table from outside, every cell as text without surrounding blanks.
+
+    Args:
+        path: The table.
+        name: What to call it in an error; the name of the file by default.
 
     Raises:
         MissingInputError: There is no such file.
-        TableError: It holds no columns.
+        TableError: It cannot be read, or is no table.
     """
-    return files.read_csv(path, made_by="brats acquire", names=PATIENT)
+    name = name or path.name
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingInputError(path, remedy="run `brats acquire` first") from error
+    except OSError as error:
+        raise TableError(name, f"cannot be read, {error.strerror}; mend its permissions, or remove it") from error
+    return parse_csv(content, name=name)

@@ -1,10 +1,34 @@
 """Who trains, who validates, who is locked away: by patient, stratified, and permanent."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from brats_ml.cohort.patients import Identities
 
 PARTS = ("train", "validation", "test")
+
+
+def carry(claims: Iterable[Mapping[str, str]], known: Identities) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Bring earlier parts under the present name of each patient.
+
+    Who turns out to stand in several parts under several names trains: in a part that is held out they would be known
+    already, and a held-out part that loses a patient is only smaller.
+
+    Args:
+        claims: Name of a patient to part, as assigned at one time or another.
+        known: Who is who by now.
+
+    Returns:
+        Patient to part; and of each patient who stood in several, name to part.
+    """
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for claim in claims:
+        for name, part in claim.items():
+            found[known.patient(name)].setdefault(name, part)
+    apart = {patient: names for patient, names in found.items() if len(set(names.values())) > 1}
+    parts = {patient: "train" if patient in apart else next(iter(names.values())) for patient, names in found.items()}
+    return parts, apart
 
 
 def extend(

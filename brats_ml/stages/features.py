@@ -15,6 +15,7 @@ from brats_ml.cohort.clinical import features_from_table
 from brats_ml.cohort.labels import SCHEMES, LabelMap
 from brats_ml.config import Params
 from brats_ml.errors import CaseError, ConfigError
+from brats_ml.stages.identity import present_identities
 from brats_ml.stages.report import Report
 from brats_ml.survival.features import FEATURES, RATIOS, case_features
 from brats_ml.workspace import Workspace
@@ -37,14 +38,17 @@ def run(ws: Workspace, params: Params, *, masks: str) -> Report:
     if masks not in ("reference", "predicted"):
         raise ConfigError(f"masks {masks} are not known; known are: reference, predicted", key="masks")
     ready = ws.tables / READY_FEATURES
+    present = present_identities(ws)
     if masks == "reference" and ready.exists():
         table = features_from_table(read_table(ready), name=ready.name)
+        table["patient"] = table["patient"].map(present.patient)
     else:
         records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
         measured = (
             _reference(ws, records) if masks == "reference" else _predicted(ws, records, params.features.predicted_by)
         )
-        table = measured.merge(clinical_table(ws.tables), on="patient", how="left")
+        measured["patient"] = measured["patient"].map(present.patient)
+        table = measured.merge(clinical_table(ws.tables, present), on="patient", how="left")
     ordered = table[list(COLUMNS)].sort_values("case_id", ignore_index=True).astype({"event": "Int64"})
     files.write_csv(ws.features(masks), ordered)
     return Report("features", f"{len(ordered)} rows from {masks} label maps, {ordered['event'].count()} with survival")

@@ -1,5 +1,6 @@
 """Judge the published nominees on the locked test set, beside the champions on the very same cases."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from brats_ml import promotion
 from brats_ml.adapters import files, tracking
 from brats_ml.adapters.arrays import read_case
 from brats_ml.adapters.registry import MODELS, Registry, Version
+from brats_ml.cohort.cases import patient_of
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
@@ -18,6 +20,7 @@ from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics import case_dice
 from brats_ml.promotion import Decision, Scores
 from brats_ml.reports.verdict import verdict_markdown
+from brats_ml.stages.identity import lasting_identities
 from brats_ml.stages.publish import model_key
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
@@ -80,7 +83,7 @@ def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Pa
     other = None
     if champion is not None:
         known = files.read_json(champion / "verdict.json", made_by="brats train")["cases"]["train"]
-        table = table[~table["case_id"].isin(known)]
+        table = unseen(ws, table, map(patient_of, known))
         other = _region_scores(_rescore(ws, champion, table["case_id"].tolist()))
     limits = params.gate.segmentation
     return promotion.decide(
@@ -93,6 +96,13 @@ def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Pa
         resamples=params.gate.resamples,
         seed=params.gate.seed,
     )
+
+
+def unseen(ws: Workspace, table: pd.DataFrame, trained_on: Iterable[str]) -> pd.DataFrame:
+    """Return the rows of patients whom a champion was not trained on, whatever they were called then."""
+    known = lasting_identities(ws)
+    seen = set(map(known.patient, trained_on))
+    return table[~table["patient"].map(known.patient).isin(seen)]
 
 
 def _region_scores(table: pd.DataFrame) -> Scores:
@@ -123,7 +133,7 @@ def _judge_survival(ws: Workspace, params: Params, estimator: str, champion: Pat
         from brats_ml.survival.patients import row_states  # noqa: PLC0415
 
         known = files.read_json(champion / "summary.json", made_by=made_by)["training_patients"]
-        table = table[~table["patient"].isin(known)]
+        table = unseen(ws, table, known)
         features = files.read_csv(ws.features("reference"), made_by="brats features --masks reference")
         labelled = features[row_states(features, cohort=params.survival.cohort) == "labelled"]
         rows = labelled.set_index("patient").loc[table["patient"]]

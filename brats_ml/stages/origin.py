@@ -1,6 +1,6 @@
 """What the prediction of an unseen case is made from: models, code, rules, the patient's age, and the case's files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,9 @@ import pandas as pd
 import brats_ml
 from brats_ml.adapters import files, provenance
 from brats_ml.adapters.registry import MODELS, Registry, Version
-from brats_ml.adapters.tables import clinical_table
+from brats_ml.adapters.tables import clinical_table, identities
 from brats_ml.cohort.cases import Case
+from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params, Validate
 from brats_ml.errors import ModelError
 from brats_ml.workspace import Workspace
@@ -30,6 +31,7 @@ class Origin:
     code: dict[str, str]
     segmentation: Version
     survival: Version | None
+    known: Identities = field(default_factory=Identities)
 
     def of(self, case: Case) -> dict[str, Any]:
         """Return the origin of a case's prediction, with the digest of each of its files."""
@@ -41,8 +43,8 @@ class Origin:
         return files.digest_value(without_revision(self._shared(case)) | {"files": states})
 
     def age_years(self, case: Case) -> float | None:
-        """Return the age of the case's patient, None where the table lacks it."""
-        rows = self.clinical[self.clinical["patient"] == case.patient]
+        """Return the age of the case's patient, by whatever name the tables know them, None where they lack it."""
+        rows = self.clinical[self.clinical["patient"] == self.known.patient(case.patient)]
         age = rows["age_years"].iloc[0] if len(rows) else None
         return None if pd.isna(age) else float(age)
 
@@ -75,7 +77,8 @@ def present_origin(ws: Workspace, params: Params, source: Path, registry: Regist
     if survival is not None and survival.synthetic != segmentation.synthetic:
         survival = None
     code = {**provenance.revision(ws.root), "digest": files.digest_tree(PACKAGE, "*.py")}
-    return Origin(source, params.validate_, clinical_table(source), code, segmentation, survival)
+    known = identities(source)
+    return Origin(source, params.validate_, clinical_table(source, known), code, segmentation, survival, known)
 
 
 def was_scored(target: Path, case: Case, glance: str) -> bool:

@@ -1,15 +1,18 @@
 """Assign each new patient to train, validation or the locked test set; whoever has a part keeps it."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from filelock import FileLock
 
 from brats_ml.adapters import files, provenance
 from brats_ml.adapters.tables import clinical_table
 from brats_ml.cohort.clinical import survival_group
-from brats_ml.cohort.splits import PARTS, extend
+from brats_ml.cohort.patients import Identities
+from brats_ml.cohort.splits import PARTS, carry, extend
 from brats_ml.config import Params
 from brats_ml.errors import EmptyCohortError, MissingInputError, TableError
+from brats_ml.stages.identity import Split, lasting_identities, present_identities
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
@@ -20,7 +23,8 @@ def run(ws: Workspace, params: Params) -> Report:
     """Extend the split by the patients of the manifest, and apart from them by those whom only a table knows.
 
     Patients are stratified by survival group. Those with images and those without get shares of their own, since a
-    cohort may have few of the one and many of the other.
+    cohort may have few of the one and many of the other. A patient keeps a part that was given under any name; who
+    turns out to have several parts trains, and the report names them.
 
     Raises:
         EmptyCohortError: There is no patient at all, or only one or two have images.
@@ -28,63 +32,90 @@ def run(ws: Workspace, params: Params) -> Report:
         TableError: A clinical table is wrong, or the split of this workspace differs from the permanent one.
     """
     cases = files.read_json(ws.manifest, made_by="brats validate")["cases"]
-    with_images = {case["patient"] for case in cases}
+    present = present_identities(ws)
+    with_images = {present.patient(case["patient"]) for case in cases}
     if 0 < len(with_images) < len(PARTS):
         raise EmptyCohortError(
             f"a split needs at least {len(PARTS)} patients with valid images, found {len(with_images)}"
         )
-    groups = _groups(ws, params.survival.limits_days)
+    groups = _groups(ws, params.survival.limits_days, present)
     if not (with_images or groups):
         raise EmptyCohortError("there is no patient to split: no valid case and no clinical table")
-    held_out = {"validation": params.split.validation, "test": params.split.test}
-    shares = {"train": 1 - sum(held_out.values()), **held_out}
     ws.state.mkdir(parents=True, exist_ok=True)
     # Runs with workspaces of their own share one permanent split.
     with FileLock(ws.state / "splits.lock"):
-        here, before = _before(ws)
-        parts = before
-        for patients in (with_images, groups.keys() - with_images):
-            strata = {patient: groups.get(patient, UNLABELLED) for patient in patients}
-            parts = extend(parts, strata, shares=shares, seed=params.split.seed)
-        files.write_json(ws.permanent_splits, {"patients": parts})
-    present = here.keys() | with_images | groups.keys()
-    imaged = {patient: part for patient, part in parts.items() if patient in with_images}
-    tabled = {patient: part for patient, part in parts.items() if patient in groups and patient not in with_images}
-    files.write_json(ws.splits, {"patients": {patient: parts[patient] for patient in parts if patient in present}})
-    files.write_json(ws.image_splits, {"patients": imaged})
-    said = [f"{_line(imaged)} with images"] + ([f"{_line(tabled)} by table alone"] if tabled else [])
-    return Report("split", "; ".join((*said, f"{len(parts) - len(before)} new")))
+        here, kept = _before(ws)
+        known = lasting_identities(ws)
+        before, apart = carry((kept.parts, here.parts), known)
+        parts = _extend(before, with_images, groups, params, known)
+        Split(parts, {patient: _others(known, patient) for patient in parts}).write(ws.permanent_splits)
+    patients = with_images | groups.keys()
+    gone = {known.patient(name) for name in here.parts} - {known.patient(name) for name in patients}
+    assigned = {name: parts[known.patient(name)] for name in sorted(patients | gone)}
+    Split(assigned, {name: _others(known, name) for name in assigned}).write(ws.splits)
+    files.write_json(
+        ws.image_splits, {"patients": {case["patient"]: assigned[present.patient(case["patient"])] for case in cases}}
+    )
+    said = [f"{_line(assigned, with_images)} with images"]
+    if tabled := groups.keys() - with_images:
+        said.append(f"{_line(assigned, tabled)} by table alone")
+    return Report("split", "; ".join((*said, f"{len(parts) - len(before)} new", *map(_told, apart.items()))))
 
 
-def _before(ws: Workspace) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the parts that patients have in this workspace, and those that they have in any.
+def _extend(
+    before: dict[str, str], with_images: set[str], groups: dict[str, str], params: Params, known: Identities
+) -> dict[str, str]:
+    """Return the parts of all patients, by the names of `known`."""
+    held_out = {"validation": params.split.validation, "test": params.split.test}
+    shares = {"train": 1 - sum(held_out.values()), **held_out}
+    # Earlier splits may know that two patients of this cohort are one: a survival group goes before none.
+    strata = {known.patient(name): UNLABELLED for name in with_images | groups.keys()}
+    strata |= {known.patient(name): group for name, group in sorted(groups.items()) if group != UNLABELLED}
+    imaged = {known.patient(name) for name in with_images}
+    parts = before
+    for patients in (imaged, strata.keys() - imaged):
+        parts = extend(parts, {patient: strata[patient] for patient in patients}, shares=shares, seed=params.split.seed)
+    return parts
+
+
+def _before(ws: Workspace) -> tuple[Split, Split]:
+    """Return the split of this workspace, and the one of all.
 
     A split that was made and is nowhere to be found is not made anew.
     """
-    here, kept = (
-        dict(files.read_json(path, made_by="brats split")["patients"]) if path.exists() else {}
-        for path in (ws.splits, ws.permanent_splits)
-    )
-    if not here and not kept and provenance.recorded(ws.root, "split"):
+    here, kept = Split.read(ws.splits), Split.read(ws.permanent_splits)
+    if not here.parts and not kept.parts and provenance.recorded(ws.root, "split"):
         raise MissingInputError(
             ws.splits,
             remedy="dvc.lock records a split, which is permanent: bring it back with `dvc pull data/splits.json`, "
             "or remove dvc.lock to draw a new one",
         )
-    moved = [patient for patient in here if kept.get(patient, here[patient]) != here[patient]]
-    if moved:
-        raise TableError(ws.splits, f"has patient {moved[0]} in another part than {ws.permanent_splits}; remove one")
-    return here, kept | here
+    for name, part in here.parts.items():
+        # Another workspace may have found out that the patient has a second name, and moved them to train.
+        united = kept.parts.get(name) == "train" and name in kept.aliases
+        if kept.parts.get(name, part) != part and not united:
+            raise TableError(ws.splits, f"has patient {name} in another part than {ws.permanent_splits}; remove one")
+    return here, kept
 
 
-def _line(parts: dict[str, str]) -> str:
-    counts = Counter(parts.values())
+def _others(known: Identities, name: str) -> list[str]:
+    return [alias for alias in known.aliases(name) if alias != name]
+
+
+def _told(apart: tuple[str, dict[str, str]]) -> str:
+    patient, parts = apart
+    stood = " and ".join(f"{part} as {name}" for name, part in sorted(parts.items()))
+    return f"{patient} stood in {stood}, one patient under several names, and trains from now on"
+
+
+def _line(parts: dict[str, str], patients: Iterable[str]) -> str:
+    counts = Counter(parts[patient] for patient in patients)
     return " / ".join(f"{counts[part]} {part}" for part in PARTS)
 
 
-def _groups(ws: Workspace, limits_days: list[int]) -> dict[str, str]:
+def _groups(ws: Workspace, limits_days: list[int], present: Identities) -> dict[str, str]:
     """Return the survival group of every patient in the clinical tables; who is alive or unknown is unlabelled."""
-    clinical = clinical_table(files.require(ws.tables, made_by="brats acquire"))
+    clinical = clinical_table(files.require(ws.tables, made_by="brats acquire"), present)
     return {
         patient: survival_group(days, limits_days) if event == 1 else UNLABELLED
         for patient, days, event in clinical[["patient", "survival_days", "event"]].itertuples(index=False)

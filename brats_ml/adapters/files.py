@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +23,9 @@ def replacing(path: Path) -> Iterator[Path]:
     unfinished is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".{os.getpid()}-{threading.get_ident()}.{path.name}")
     for unfinished in path.parent.glob(f".*.{path.name}"):
-        owner = unfinished.name.removesuffix(f".{path.name}").removeprefix(".")
+        owner = unfinished.name.removesuffix(f".{path.name}").removeprefix(".").partition("-")[0]
         if owner.isdecimal() and not _alive(int(owner)):
             remove(unfinished)
     try:

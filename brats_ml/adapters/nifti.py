@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
-from isal import igzip, isal_zlib
+from isal import igzip
+from isal.igzip_lib import IsalError
 from numpy.typing import NDArray
 
 from brats_ml.adapters.files import replacing
@@ -21,7 +22,7 @@ from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.nifti_header import VolumeHeader, read_header
 
 GZIP = b"\x1f\x8b"
-DAMAGED = (OSError, EOFError, isal_zlib.error, ValueError, OverflowError)
+DAMAGED: tuple[type[Exception], ...] = (OSError, EOFError, IsalError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _inflated(path: Path) -> Iterator[BinaryIO]:
     """Open a file by what it is, not by what it is called: some releases call a compressed file `.nii`."""
     with path.open("rb") as file:
         is_compressed = file.peek(2)[:2] == GZIP
-        with cast(BinaryIO, igzip.GzipFile(fileobj=file)) if is_compressed else file as stream:
+        with cast(BinaryIO, igzip.open(file)) if is_compressed else file as stream:
             yield stream
 
 
@@ -95,11 +96,9 @@ def _voxels(stream: BinaryIO, header: VolumeHeader) -> NDArray[Any]:
     if len(stream.read(before)) < before:
         raise ValueError("it is cut short within its header")
     stored = np.empty(math.prod(header.shape), dtype=header.dtype)
-    free = memoryview(stored.view(np.uint8))
-    while free and (count := stream.readinto(free)):
-        free = free[count:]
-    if free:
-        raise ValueError(f"it is cut short, {len(free)} of {header.nbytes} bytes of voxels are missing")
+    missing = header.nbytes - _fill(memoryview(stored.view(np.uint8).data), stream)
+    if missing:
+        raise ValueError(f"it is cut short, {missing} of {header.nbytes} bytes of voxels are missing")
     # Reading beyond the last voxel also makes the checksum be tested.
     if stream.read(1):
         raise ValueError(f"it holds more than the {header.nbytes} bytes of voxels that its header tells")
@@ -108,3 +107,11 @@ def _voxels(stream: BinaryIO, header: VolumeHeader) -> NDArray[Any]:
         return array
     slope, intercept = header.scaling
     return array * slope + intercept
+
+
+def _fill(free: memoryview, stream: Any) -> int:
+    """Read into `free` until it is full or the stream ends; return how many bytes were read."""
+    filled = 0
+    while filled < len(free) and (count := stream.readinto(free[filled:])):
+        filled += count
+    return filled

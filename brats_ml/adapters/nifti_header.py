@@ -30,7 +30,7 @@ class VolumeHeader:
         offset: Where the voxels begin.
         scaling: Slope and intercept to apply, or None.
         grid: Where the volume lies.
-        disagreement_mm: How far apart the header's own statements of the grid put a corner: qform, sform and voxel size.
+        disagreement_mm: How far apart qform, sform and voxel size put the same corner of the volume.
         is_oriented: Whether it says at all how the patient lies.
     """
 
@@ -83,14 +83,14 @@ def _shape(header: nib.Nifti1Header) -> tuple[int, ...]:
 
 def _dtype(header: nib.Nifti1Header) -> np.dtype[Any]:
     try:
-        dtype = header.get_data_dtype()
+        dtype: np.dtype[Any] = np.dtype(header.get_data_dtype())
     except (HeaderDataError, KeyError) as error:
         raise ValueError(f"its header has an unknown data type ({int(header['datatype'])})") from error
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise ValueError(f"its data type {dtype} holds no plain numbers")
     if int(header["bitpix"]) != 8 * dtype.itemsize:
         raise ValueError(f"its header gives {int(header['bitpix'])} bits to a voxel of type {dtype}")
-    return np.dtype(dtype)
+    return dtype
 
 
 def _offset(header: nib.Nifti1Header) -> int:

@@ -21,7 +21,7 @@ Check = Literal[
     "disagreement_mm",
     "same_grid",
     "finite",
-    "nonzero_share",
+    "brain_share",
     "levels",
     "negative_share",
     "foreign_labels",

@@ -30,7 +30,7 @@ COLUMNS = (
     "same_grid",
     "dtype",
     "finite",
-    "nonzero_share",
+    "brain_share",
     "negative_share",
     "minimum",
     "maximum",
@@ -54,6 +54,7 @@ def profile_image(volume: NDArray[Any]) -> Row:
     values = Distribution.of(volume)
     return {
         **_range(values),
+        "brain_share": round(values.nonzero / values.size, 6),
         "negative_share": round(values.negative / values.size, 6),
         **{f"p{percent}": values.percentile(percent) for percent in PERCENTILES},
         "levels": int(values.levels.size),
@@ -95,7 +96,6 @@ def outside_brain_share(label_map: NDArray[Any], images: Mapping[str, NDArray[An
 def _range(values: Distribution) -> Row:
     return {
         "finite": values.not_finite == 0,
-        "nonzero_share": round(values.nonzero / values.size, 6),
         "minimum": values.minimum,
         "maximum": values.maximum,
         "mean": round(values.mean, 6),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from brats_ml.cohort.severity import Check, Severity
+from brats_ml.cohort.severity import Severity
 from brats_ml.imaging.profile import AXES, Row
 
 
@@ -53,7 +53,7 @@ def rules(
     minimum_levels: int,
     negative_share: float,
     outside_brain_share: float,
-    severity: Mapping[Check, Severity],
+    severity: Mapping[str, Severity],
 ) -> tuple[Rule, ...]:
     """Return what every volume of a case must keep.
 
@@ -96,9 +96,9 @@ def rules(
         ),
         Rule("finite", None, "{name} holds values that are not finite: export it again"),
         Rule(
-            "nonzero_share",
+            "brain_share",
             (minimum_brain_share, None),
-            "{name} is zero in all but {nonzero_share:.2%} of it: export it again",
+            "{name} is zero in all but {brain_share:.2%} of it: export it again",
         ),
         Rule("levels", (minimum_levels, None), "{name} is no image, with {levels} value(s) other than zero"),
         Rule(

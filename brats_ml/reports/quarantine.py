@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 PANEL_INCHES = 2.2
 TEXT_WIDTH = 34
+ALARM = "#b00020"
+ALARM = "#b00020"
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,11 @@ def _draw(axes: Axes, volume: NDArray[np.generic], *, is_label_map: bool) -> Non
         return
     # A few very bright vessels would darken all the rest.
     low, high = min(float(filled.min()), 0.0), float(np.percentile(filled, 99.5))
-    axes.set_facecolor("#b00020")  # what is not finite shows through
+    axes.set_facecolor(ALARM)  # what is not finite shows through
     axes.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
 
 
-def _say(axes: Axes, text: str) -> None:
-    lines = [text[at : at + TEXT_WIDTH] for at in range(0, min(len(text), 6 * TEXT_WIDTH), TEXT_WIDTH)]
-    axes.text(0.5, 0.5, "\n".join(lines), transform=axes.transAxes, fontsize=7, ha="center", va="center", color="#b00020")
+def _say(axes: Axes, reason: str) -> None:
+    lines = [reason[at : at + TEXT_WIDTH] for at in range(0, min(len(reason), 6 * TEXT_WIDTH), TEXT_WIDTH)]
+    text = axes.text(0.5, 0.5, "\n".join(lines), fontsize=7, color=ALARM, ha="center", va="center")
+    text.set_transform(axes.transAxes)

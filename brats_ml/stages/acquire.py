@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import track
 
 from brats_ml.adapters import files
-from brats_ml.adapters.nifti import Grid, write_volume
+from brats_ml.adapters.grid import Grid
+from brats_ml.adapters.nifti import write_volume
 from brats_ml.adapters.tables import READY_FEATURES
 from brats_ml.cohort.cases import naming_of
 from brats_ml.cohort.phantom import PhantomPatient, phantom_affine, phantom_patient

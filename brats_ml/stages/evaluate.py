@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import track
 
 from brats_ml.adapters import files, nifti
-from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.arrays import read_case
+from brats_ml.adapters.grid import Grid
 from brats_ml.cohort.cases import MODALITIES
 from brats_ml.cohort.labels import REGIONS, SCHEMES
 from brats_ml.config import Params

@@ -86,7 +86,7 @@ def examine(
         row["digest"] = digests.get(row["modality"])
     names = sorted(case.files.items())
     digest = None if None in digests.values() else files.digest_value([(name, digests[role]) for role, name in names])
-    return Examination(rows, common and common.to_dict(), digest)
+    return Examination(rows, None if common is None else common.to_dict(), digest)
 
 
 def case_problems(folder: Path, case: Case, settings: Validate) -> list[str]:
@@ -139,9 +139,7 @@ def _row(case: Case, role: str, volume: Volume | ValueError | None, common: Grid
         return row | {"readable": False, "error": fault or str(volume)}
     if volume is None or common is None:
         return row
-    measured = (
-        profile_label_map(volume.array, SCHEMES[case.scheme]) if role == "seg" else profile_image(volume.array)
-    )
+    measured = profile_label_map(volume.array, SCHEMES[case.scheme]) if role == "seg" else profile_image(volume.array)
     same = volume.grid.distance_mm(common) <= tolerance_mm
     return row | {"readable": True} | _place(volume) | {"same_grid": same} | measured
 

@@ -20,12 +20,12 @@ from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.config import Params
 from brats_ml.errors import CaseError, EmptyCohortError, MissingInputError
 from brats_ml.imaging.geometry import uncrop
+from brats_ml.stages.examine import case_problems
 from brats_ml.stages.origin import GLANCES, Origin, mark_scored, present_origin, without_revision
 from brats_ml.stages.preprocess import preprocess_case
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import SegmentationModel
 from brats_ml.stages.survival_model import SurvivalModel
-from brats_ml.stages.examine import case_problems
 from brats_ml.survival.features import FEATURES, case_features
 from brats_ml.workspace import Workspace
 

@@ -11,7 +11,7 @@ from rich.progress import track
 
 from brats_ml.adapters import files
 from brats_ml.adapters.nifti import Volume
-from brats_ml.adapters.tables import clinical_tables, identities
+from brats_ml.adapters.tables import identities, read_tables
 from brats_ml.adapters.volumes import read_case_volumes
 from brats_ml.cohort.cases import WHOLE, Case, find_cases
 from brats_ml.cohort.clinical_report import report_clinical
@@ -61,9 +61,7 @@ def run(ws: Workspace, params: Params) -> Report:
         files.write_json(folder / ws.quarantine.name, _entries(quarantine))
         files.write_json(folder / ws.verdict.name, verdict)
         files.write_json(folder / ws.manifest.name, {"cases": records})
-        files.write_json(
-            folder / ws.clinical_report.name, report_clinical(clinical_tables(ws.tables), people, imaged)
-        )
+        files.write_json(folder / ws.clinical_report.name, report_clinical(read_tables(ws.tables), people, imaged))
         _draw_quarantine(folder / ws.quarantine_docs.name, raw, cases, quarantine)
     return _report(ws, verdict, _entries(quarantine))
 
@@ -79,9 +77,7 @@ def _mark_copies(examined: Examined, checks: Iterable[Rule]) -> list[tuple[str, 
     return [(patients[one], patients[other]) for one, other in pairs]
 
 
-def _quarantine(
-    rows: list[Row], checks: Iterable[Rule], offences: set[tuple[str, str, str]]
-) -> dict[str, list[str]]:
+def _quarantine(rows: list[Row], checks: Iterable[Rule], offences: set[tuple[str, str, str]]) -> dict[str, list[str]]:
     """Return case to what keeps it out, clause by clause."""
     kept_out: dict[str, list[str]] = {}
     grave = [check for check in checks if check.severity != "info"]
@@ -99,7 +95,7 @@ def _entries(quarantine: Mapping[str, list[str]]) -> list[dict[str, str]]:
 def _record(case: Case, examination: Examination, people: Identities) -> dict[str, Any]:
     patient = people.patient(case.patient)
     known = replace(case, patient=patient)
-    aliases = sorted(people.aliases(patient) - {patient})
+    aliases = [name for name in people.aliases(patient) if name != patient]
     return {**known.to_dict(), "aliases": aliases, "grid": examination.grid, "digest": examination.digest}
 
 
@@ -151,8 +147,7 @@ def _pictured(raw: Path, case: Case) -> dict[str, Any]:
     """Return role to volume, or to why there is none."""
     read = {} if WHOLE in case.faults else read_case_volumes(raw, case)
     shown = {role: volume.array if isinstance(volume, Volume) else str(volume) for role, volume in read.items()}
-    absent = {role: case.faults.get(role, f"{role} is missing") for role in case.missing} if not case.faults.get(WHOLE) else {}
-    return shown | absent or {WHOLE: case.faults[WHOLE]}
+    return shown or {WHOLE: "no volume to show"}
 
 
 def _report(ws: Workspace, verdict: Mapping[str, Any], quarantine: list[dict[str, str]]) -> Report:

@@ -119,7 +119,9 @@ def test_names_may_hold_spaces_and_any_alphabet_in_either_unicode_form() -> None
     assert (case.case_id, case.missing, case.faults) == (composed, [], {})
 
 
-@pytest.mark.parametrize("name", [".DS_Store", "a.txt", "name_mapping.csv", "a/._a_t1.nii.gz", "__MACOSX/a/a_t1.nii.gz"])
+@pytest.mark.parametrize(
+    "name", [".DS_Store", "a.txt", "name_mapping.csv", "a/._a_t1.nii.gz", "__MACOSX/a/a_t1.nii.gz"]
+)
 def test_what_is_no_volume_is_left_out(name: str) -> None:
     assert find_cases([name]) == []
 

@@ -113,7 +113,10 @@ DAMAGES = {
     "width of a voxel": (lambda path: bytes(stored(path, bitpix=8)), "gives 8 bits to a voxel of type int16"),
     "no axes": (lambda path: bytes(stored(path, dim=[0, 16, 16, 16, 1, 1, 1, 1])), "has 0 axes"),
     "negative size": (lambda path: bytes(stored(path, dim=[3, 16, -16, 16, 1, 1, 1, 1])), "-16 voxels along"),
-    "terabytes": (lambda path: gzip.compress(stored(path, dim=[3, 32767, 32767, 900, 1, 1, 1, 1])), "promises 1932.6 GB"),
+    "terabytes": (
+        lambda path: gzip.compress(stored(path, dim=[3, 32767, 32767, 900, 1, 1, 1, 1])),
+        "promises 1932.6 GB",
+    ),
     "one slice more": (lambda path: gzip.compress(stored(path, dim=[3, 16, 16, 17, 1, 1, 1, 1])), "cut short"),
     "voxels within the header": (lambda path: bytes(stored(path, vox_offset=100)), "puts the voxels at byte 100"),
     "voxels nowhere": (lambda path: bytes(stored(path, vox_offset=np.nan)), "puts the voxels at byte nan"),

@@ -19,7 +19,7 @@ def test_an_image_is_measured() -> None:
     assert measured.pop("voxel_digest") == profile_image(image().astype(np.float32)[::-1])["voxel_digest"]
     assert measured == {
         "finite": True,
-        "nonzero_share": round(2 / 120, 6),
+        "brain_share": round(2 / 120, 6),
         "negative_share": round(1 / 120, 6),
         "minimum": -2,
         "maximum": 10,

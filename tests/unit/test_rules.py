@@ -50,7 +50,7 @@ def test_a_sound_volume_breaks_no_rule() -> None:
             "a_t1.nii lies on another grid than the other volumes of the case: resample it onto theirs",
         ),
         ({"finite": False}, "a_t1.nii holds values that are not finite: export it again"),
-        ({"nonzero_share": 0.0}, "a_t1.nii is zero in all but 0.00% of it: export it again"),
+        ({"brain_share": 0.0}, "a_t1.nii is zero in all but 0.00% of it: export it again"),
         ({"levels": 1}, "a_t1.nii is no image, with 1 value(s) other than zero"),
         ({"negative_share": 0.3}, "a_t1.nii is negative in 30.00% of it: see whether it overflowed"),
         (

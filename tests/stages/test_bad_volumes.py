@@ -1,0 +1,303 @@
+"""Every kind of bad volume: the case is refused with one sentence that names the file, in validation and in scoring."""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_ml.cohort.cases import find_cases
+from brats_ml.config import Params
+from brats_ml.errors import EmptyCohortError
+from brats_ml.stages import validate
+from brats_ml.stages.examine import case_problems
+from brats_ml.workspace import Workspace
+
+SOUND = "BraTS20_Training_501"
+BAD = "BraTS20_Training_502"
+Spoil = Callable[[Path], None]
+
+
+def file(folder: Path, role: str) -> Path:
+    return folder / f"{folder.name}_{role}.nii.gz"
+
+
+def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray], **affine: list[list[float]]) -> None:
+    image = nib.load(path)
+    array = change(np.asanyarray(image.dataobj))
+    changed = nib.Nifti1Image(array, np.array(affine.get("affine", image.affine), dtype=float), dtype=array.dtype)
+    for set_form in (changed.set_qform, changed.set_sform):
+        set_form(changed.affine, code="scanner")
+    nib.save(changed, path)
+
+
+def array(role: str, change: Callable[[np.ndarray], np.ndarray]) -> Spoil:
+    return lambda folder: rewrite(file(folder, role), change)
+
+
+def affine(role: str, matrix: list[list[float]]) -> Spoil:
+    return lambda folder: rewrite(file(folder, role), lambda voxels: voxels, affine=matrix)
+
+
+def contents(role: str, change: Callable[[bytes], bytes]) -> Spoil:
+    return lambda folder: void(file(folder, role).write_bytes(change(file(folder, role).read_bytes())))
+
+
+def void(_: object) -> None:
+    return None
+
+
+def header(role: str, **fields: object) -> Spoil:
+    def spoil(folder: Path) -> None:
+        inflated = bytearray(gzip.decompress(file(folder, role).read_bytes()))
+        changed = nib.Nifti1Header(bytes(inflated[:348]), check=False)
+        for field, value in fields.items():
+            changed[field] = value
+        inflated[:348] = changed.binaryblock
+        file(folder, role).write_bytes(gzip.compress(bytes(inflated)))
+
+    return spoil
+
+
+def every(change: Callable[[np.ndarray], np.ndarray], matrix: list[list[float]] | None = None) -> Spoil:
+    def spoil(folder: Path) -> None:
+        for path in folder.iterdir():
+            rewrite(path, change, **({} if matrix is None else {"affine": matrix}))
+
+    return spoil
+
+
+def holed(voxels: np.ndarray) -> np.ndarray:
+    return np.where(voxels == 0, np.nan, voxels).astype(np.float32)
+
+
+def endless(voxels: np.ndarray) -> np.ndarray:
+    return np.where(voxels > 0, np.inf, voxels).astype(np.float32)
+
+
+def turned(degrees: float) -> list[list[float]]:
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return [[-cosine, -sine, 0, 0], [sine, -cosine, 0, 31], [0, 0, 1, 0], [0, 0, 0, 1]]
+
+
+ANISOTROPIC = [[-1.0, 0, 0, 0], [0, -1, 0, 31], [0, 0, 3, 0], [0, 0, 0, 1]]
+MIRRORED = [[1.0, 0, 0, 0], [0, -1, 0, 31], [0, 0, 1, 0], [0, 0, 0, 1]]
+
+FAULTS: dict[str, tuple[Spoil, str]] = {
+    "truncated gzip": (contents("t1", lambda old: old[:5000]), "{t1} cannot be read: Compressed file ended"),
+    "wrong checksum": (contents("t1", lambda old: old[:-8] + bytes(4) + old[-4:]), "{t1} cannot be read: CRC check"),
+    "no NIfTI at all": (contents("t1", lambda old: b"\x89PNG" * 99), "{t1} cannot be read: it is not NIfTI"),
+    "an empty file": (contents("t1", lambda old: b""), "{t1} cannot be read: it is not NIfTI"),
+    "promised terabytes": (
+        header("t1", dim=[3, 32767, 32767, 999, 1, 1, 1, 1]),
+        "{t1} cannot be read: its header promises 2145.2 GB",
+    ),
+    "four axes": (array("t1", lambda old: old[..., None].repeat(2, 3)), "{t1} has 4 axes instead of 3"),
+    "two axes": (array("t1", lambda old: old[..., 9]), "{t1} has 2 axes instead of 3"),
+    "one slice less": (array("t1", lambda old: old[..., :-1]), "{t1} has 31 voxels along z, not 32 to 512"),
+    "thick slices": (every(lambda old: old, ANISOTROPIC), "{flair} has voxels of 3 mm along z, not 0.99 to 1.01"),
+    "an oblique scan": (every(lambda old: old, turned(20)), "{flair} lies 20 degrees oblique"),
+    "singular affine": (header("t2", srow_z=[0, 0, 0, 0]), "{t2} cannot be read: its affine is singular"),
+    "affine differing inside the case": (affine("t2", MIRRORED), "{t2} lies on another grid than the other volumes"),
+    "a label map moved by a voxel": (
+        affine("seg", [[-1, 0, 0, 1], [0, -1, 0, 31], [0, 0, 1, 0], [0, 0, 0, 1]]),
+        "{seg} lies on another grid than the other volumes",
+    ),
+    "a header at odds with itself": (header("t2", srow_x=[1, 0, 0, 0]), "{t2} has a header whose qform, sform"),
+    "NaN": (array("t1ce", holed), "{t1ce} holds values that are not finite"),
+    "infinity": (array("t1ce", endless), "{t1ce} holds values that are not finite"),
+    "all zero": (array("flair", np.zeros_like), "{flair} is zero in all but 0.00% of it"),
+    "constant": (array("flair", np.ones_like), "{flair} is no image, with 1 value(s)"),
+    "a mask in place of an image": (array("t2", lambda old: (old > 0).astype(np.int16)), "{t2} is no image, with 1"),
+    "overflowed": (array("t2", lambda old: np.where(old > 300, -old, old)), "{t2} is negative in"),
+    "labels of another release": (
+        array("seg", lambda old: np.where(old == 4, 3, old).astype(np.uint8)),
+        "{seg} holds labels 0 1 2 3, of which its release knows no 3",
+    ),
+    "labels that are no whole numbers": (
+        array("seg", lambda old: old * np.float32(0.5)),
+        "{seg} holds labels 0 0.5 1 2, of which its release knows no 0.5",
+    ),
+    "empty segmentation": (array("seg", np.zeros_like), "{seg} labels no voxel"),
+    "segmentation outside the brain": (array("seg", lambda old: np.roll(old, 16, 2)), "{seg} has "),
+    "missing modality": (lambda folder: file(folder, "t2").unlink(), "t2 is missing"),
+    "two files for one modality": (
+        lambda folder: void(shutil.copy(file(folder, "t1"), folder / f"{folder.name}_t1.nii")),
+        "t1 has 2 files, such as",
+    ),
+    "one file as two modalities": (
+        lambda folder: void(shutil.copy(file(folder, "t1"), file(folder, "t2"))),
+        "{t2} holds the very voxels of {t1}",
+    ),
+    "the same voxels on another grid": (
+        lambda folder: nib.save(
+            nib.Nifti1Image(nib.load(file(folder, "t1")).get_fdata()[::-1], None), file(folder, "t2")
+        ),
+        "{t2} lies on another grid",
+    ),
+    "a folder in place of a file": (
+        lambda folder: (file(folder, "t1").unlink(), file(folder, "t1").mkdir(), (file(folder, "t1") / "x").touch()),
+        "t1 is missing",
+    ),
+    "a modality in no naming": (
+        lambda folder: void(file(folder, "t1").rename(folder / f"{folder.name}_T1.nii.gz")),
+        "t1 is missing, and {folder}_T1.nii.gz has no name of its release",
+    ),
+}
+
+
+def sentence(pattern: str, case_id: str) -> str:
+    names = {role: f"{case_id}_{role}.nii.gz" for role in ("flair", "t1", "t1ce", "t2", "seg")}
+    return pattern.format(**names, folder=case_id)
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_bad_volume_is_refused_with_a_sentence_that_names_it(kind: str, workspace: Workspace, params: Params) -> None:
+    spoil, pattern = FAULTS[kind]
+    spoil(workspace.raw / BAD)
+    cases = find_cases(
+        path.relative_to(workspace.raw).as_posix() for path in workspace.raw.rglob("*") if path.is_file()
+    )
+
+    problems = {case.case_id: case_problems(workspace.raw, case, params.validate_) for case in cases}
+
+    assert any(clause.startswith(sentence(pattern, BAD)) for clause in problems.pop(BAD))
+    assert not any(problems.values())
+
+
+def test_all_of_them_in_one_cohort_are_quarantined_each_with_its_reason_and_its_picture(
+    workspace: Workspace, make_params: Callable[[dict[str, object]], Params]
+) -> None:
+    """Great Expectations finds what scoring finds; sound cases stay in."""
+    expected = {}
+    for number, (spoil, pattern) in enumerate(FAULTS.values(), start=600):
+        case_id = f"BraTS20_Training_{number}"
+        folder = workspace.raw / case_id
+        shutil.copytree(workspace.raw / SOUND, folder)
+        for path in folder.iterdir():
+            # No copy of the sound case: one voxel of each image differs from case to case.
+            rewrite(path.rename(folder / path.name.replace(SOUND, case_id)), lambda old, n=number: distinct(old, n))
+        spoil(folder)
+        expected[case_id] = sentence(pattern, case_id)
+
+    report = validate.run(workspace, make_params({"validate.minimum_valid_share": 0.1}))
+
+    quarantine = {entry["case_id"]: entry["reason"] for entry in json.loads(workspace.quarantine.read_text())}
+    assert set(quarantine) == set(expected)
+    assert {case_id: reason for case_id, reason in quarantine.items() if expected[case_id] not in reason} == {}
+    assert str(report).startswith(f"validate: 6 of {6 + len(FAULTS)} cases valid, {len(FAULTS)} quarantined")
+    page = (workspace.quarantine_docs / "index.html").read_text()
+    assert all(case_id in page for case_id in expected)
+    assert len(list(workspace.quarantine_docs.glob("*.png"))) == len(FAULTS)
+
+
+def distinct(voxels: np.ndarray, number: int) -> np.ndarray:
+    changed = voxels.copy()
+    if voxels.max() > 4:
+        changed[np.unravel_index(voxels.argmax(), voxels.shape)] += number
+    return changed
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user, who may not read")
+def test_a_file_that_may_not_be_read_is_named(workspace: Workspace) -> None:
+    path = file(workspace.raw / BAD, "t1")
+    path.chmod(0)
+    for parent in [workspace.raw / BAD, *path.parents[1:5]]:
+        parent.chmod(0o755)
+    program = (
+        "import os, sys; from pathlib import Path; from brats_ml.adapters.nifti import read_volume\n"
+        "path = Path(sys.argv[1]); os.setgid(65534); os.setuid(65534)\n"
+        "try: read_volume(path)\n"
+        "except ValueError as error: print(error)"
+    )
+
+    said = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
+
+    assert said.stdout.strip() == f"{path.name} cannot be read: Permission denied"
+
+
+def test_copies_under_unrelated_names_are_quarantined_and_the_labelled_one_stays(
+    workspace: Workspace, params: Params
+) -> None:
+    folder = workspace.raw / "unrelated"
+    shutil.copytree(workspace.raw / SOUND, folder)
+    for path in folder.iterdir():
+        copy = path.rename(folder / path.name.replace(SOUND, "unrelated"))
+        rewrite(copy, lambda old: old[::-1].astype(np.float32))
+    file(folder, "seg").unlink()
+
+    validate.run(workspace, params)
+
+    (entry,) = json.loads(workspace.quarantine.read_text())
+    assert entry["case_id"] == "unrelated"
+    assert f"unrelated_flair.nii.gz holds the very voxels of {SOUND}_flair.nii.gz of case {SOUND}" in entry["reason"]
+    records = {case["case_id"]: case for case in json.loads(workspace.manifest.read_text())["cases"]}
+    assert "unrelated" in {records[SOUND]["patient"], *records[SOUND]["aliases"]}
+
+
+def test_a_cohort_with_too_few_valid_cases_stops_the_run_and_leaves_the_report(
+    workspace: Workspace, make_params: Callable[[dict[str, object]], Params]
+) -> None:
+    file(workspace.raw / BAD, "t2").unlink()
+
+    with pytest.raises(ValueError, match=r"5 of 6 cases are valid, less than validate.minimum_valid_share 0.9; see "):
+        validate.run(workspace, make_params({"validate.minimum_valid_share": 0.9}))
+
+    assert json.loads(workspace.verdict.read_text())["verdict"] == "stop"
+    assert len(json.loads(workspace.quarantine.read_text())) == 1
+
+
+def test_a_rule_that_the_parameters_make_critical_stops_the_run(
+    workspace: Workspace, make_params: Callable[[dict[str, object]], Params]
+) -> None:
+    array("seg", np.zeros_like)(workspace.raw / BAD)
+
+    with pytest.raises(ValueError, match=rf"critical rule tumour_voxels: {BAD}: {BAD}_seg.nii.gz labels no voxel"):
+        validate.run(workspace, make_params({"validate.severity": {"tumour_voxels": "critical"}}))
+
+
+def test_what_is_only_noted_stays_in_and_is_counted(
+    workspace: Workspace, make_params: Callable[[dict[str, object]], Params]
+) -> None:
+    array("seg", np.zeros_like)(workspace.raw / BAD)
+
+    report = validate.run(workspace, make_params({"validate.severity": {"tumour_voxels": "info"}}))
+
+    assert str(report) == "validate: 6 of 6 cases valid, 1 oddities noted (see data/validation/verdict.json)"
+    (rule,) = [rule for rule in json.loads(workspace.verdict.read_text())["rules"] if rule["broken_by"]]
+    assert (rule["rule"], rule["severity"]) == ("tumour_voxels", "info")
+
+
+def test_other_series_and_strangers_are_refused_by_name(workspace: Workspace, params: Params) -> None:
+    for name in ("BraTS-PED-00001-000/BraTS-PED-00001-000-t1n.nii.gz", "hearts/imagesTr/la_003.nii.gz"):
+        path = workspace.raw / name
+        path.parent.mkdir(parents=True)
+        shutil.copy(file(workspace.raw / SOUND, "t1"), path)
+
+    validate.run(workspace, params)
+
+    assert json.loads(workspace.quarantine.read_text()) == [
+        {"case_id": "BraTS-PED-00001-000", "reason": "belongs to series PED; only GLI and SSA are read"},
+        {
+            "case_id": "hearts/imagesTr",
+            "reason": "holds 1 volume(s) in no BraTS naming, such as la_003.nii.gz; rename or remove them",
+        },
+    ]
+
+
+def test_a_cohort_that_is_quarantined_whole_is_refused_and_says_why(
+    workspace: Workspace, make_params: Callable[[dict[str, object]], Params]
+) -> None:
+    with pytest.raises(
+        EmptyCohortError, match=f"all 6 cases are quarantined, such as {SOUND}: {SOUND}_flair.nii.gz has"
+    ):
+        validate.run(workspace, make_params({"validate.minimum_size": 64}))
+
+    assert len(json.loads(workspace.quarantine.read_text())) == 6

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from brats_ml.cohort.releases import Modality
+from brats_ml.cohort.modalities import Modality
 from brats_ml.cohort.severity import Check, Severity
 from brats_ml.errors import ConfigError, MissingInputError
 

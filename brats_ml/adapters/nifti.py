@@ -22,7 +22,7 @@ from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.nifti_header import VolumeHeader, read_header
 
 GZIP = b"\x1f\x8b"
-DAMAGED: tuple[type[Exception], ...] = (OSError, EOFError, IsalError, ValueError)
+DAMAGED = (OSError, EOFError, IsalError, ValueError)
 
 
 @dataclass(frozen=True)

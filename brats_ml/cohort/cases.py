@@ -5,21 +5,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.release_files import is_volume
 from brats_ml.cohort.releases import (
     DECATHLON,
     DECATHLON_CHANNELS,
-    MODALITIES,
     SERIES_READ,
-    Modality,
     Sighting,
     foreign_series,
     naming_of,
     patient_of,
     sight,
 )
-
-__all__ = ["MODALITIES", "WHOLE", "Case", "Modality", "find_cases", "naming_of", "patient_of"]
 
 # Where the key of a fault is neither a modality nor `seg`.
 WHOLE = "case"

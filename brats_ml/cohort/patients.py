@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from brats_ml.cohort.cases import patient_of
+from brats_ml.cohort.releases import patient_of
 from brats_ml.errors import TableError
 
 # What follows the year is the same in 2017, 2018 and 2019 for all 460 patients that the official mapping tables name

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from brats_ml.cohort.cases import MODALITIES
 from brats_ml.cohort.labels import LABELS, SCHEMES, LabelMap
+from brats_ml.cohort.modalities import MODALITIES
 
 Field = NDArray[np.float32]  # (X, Y, Z)
 

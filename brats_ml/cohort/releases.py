@@ -4,10 +4,6 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal, get_args
-
-Modality = Literal["flair", "t1", "t1ce", "t2"]
-MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
 
 @dataclass(frozen=True)

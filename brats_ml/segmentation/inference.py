@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.cases import MODALITIES
 from brats_ml.cohort.labels import LabelMap
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.segmentation.slices import labels_from_probabilities, slice_inputs
 
 # Slices that go through the network at once: bounds memory, and costs no speed on CPUs.

@@ -13,8 +13,8 @@ from brats_ml.adapters import files
 from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.nifti import write_volume
 from brats_ml.adapters.tables import READY_FEATURES
-from brats_ml.cohort.cases import naming_of
 from brats_ml.cohort.phantom import PhantomPatient, phantom_affine, phantom_patient
+from brats_ml.cohort.releases import naming_of
 from brats_ml.config import Params
 from brats_ml.errors import TableError
 from brats_ml.stages.report import Report

@@ -10,8 +10,8 @@ from rich.progress import track
 from brats_ml.adapters import files, nifti
 from brats_ml.adapters.arrays import read_case
 from brats_ml.adapters.grid import Grid
-from brats_ml.cohort.cases import MODALITIES
 from brats_ml.cohort.labels import REGIONS, SCHEMES
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop

@@ -13,8 +13,9 @@ from brats_ml.adapters.nifti import Volume
 from brats_ml.adapters.store import code_digest, kept
 from brats_ml.cohort import cases as cohort_cases
 from brats_ml.cohort import labels
-from brats_ml.cohort.cases import MODALITIES, WHOLE, Case
+from brats_ml.cohort.cases import WHOLE, Case
 from brats_ml.cohort.labels import SCHEMES
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Validate
 from brats_ml.imaging import distribution
 from brats_ml.imaging import profile as profiles

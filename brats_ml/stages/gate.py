@@ -12,8 +12,8 @@ from brats_ml import promotion
 from brats_ml.adapters import files, tracking
 from brats_ml.adapters.arrays import read_case
 from brats_ml.adapters.registry import MODELS, Registry, Version
-from brats_ml.cohort.cases import patient_of
 from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.releases import patient_of
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.imaging.geometry import uncrop

@@ -7,8 +7,8 @@ from rich.progress import track
 from brats_ml.adapters import files
 from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.nifti import write_volume
-from brats_ml.cohort.cases import naming_of
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
+from brats_ml.cohort.releases import naming_of
 from brats_ml.config import Params
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace

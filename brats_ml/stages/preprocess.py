@@ -18,8 +18,9 @@ from brats_ml.adapters.nifti import Volume
 from brats_ml.adapters.store import code_digest, kept, link
 from brats_ml.cohort import cases as cohort_cases
 from brats_ml.cohort import labels
-from brats_ml.cohort.cases import MODALITIES, Case
+from brats_ml.cohort.cases import Case
 from brats_ml.cohort.labels import SCHEMES
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError
 from brats_ml.imaging import geometry

@@ -15,8 +15,9 @@ from rich.progress import track
 from brats_ml.adapters import files, nifti, tracking
 from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.registry import Registry
-from brats_ml.cohort.cases import MODALITIES, Case, find_cases
+from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError, EmptyCohortError, MissingInputError
 from brats_ml.imaging.geometry import uncrop

@@ -10,7 +10,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from numpy.typing import NDArray
 
-from brats_ml.cohort.cases import MODALITIES
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.survival.features import FEATURES
 
 # One case at a time: full canonical volumes in, canonical label map out.

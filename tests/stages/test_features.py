@@ -8,8 +8,9 @@ import pytest
 from brats_ml.adapters import nifti
 from brats_ml.adapters.arrays import PreprocessedCase, read_case, write_case
 from brats_ml.adapters.files import read_csv, write_json
-from brats_ml.cohort.cases import MODALITIES, find_cases
+from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.labels import SCHEMES
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError, ConfigError, MissingInputError
 from brats_ml.stages import features, preprocess
@@ -27,7 +28,11 @@ def validated(ws: Workspace, params: Params) -> list[dict[str, Any]]:
     """Write the manifest of the whole cohort and preprocess it."""
     cases = find_cases(path.relative_to(ws.raw).as_posix() for path in ws.raw.rglob("*.nii.gz"))
     records = [
-        case.to_dict() | {"grid": nifti.read_grid(ws.raw / case.images["flair"]).to_dict(), "digest": ""}
+        case.to_dict()
+        | {
+            "grid": nifti.read_grid(ws.raw / case.images["flair"]).to_dict(),
+            "digest": digest_tree(ws.raw / case.case_id),
+        }
         for case in cases
     ]
     write_json(ws.manifest, {"cases": records})
@@ -56,8 +61,8 @@ def test_reference_ratios_are_those_of_the_volumes_as_acquired(workspace: Worksp
 
     assert sorted(table.index) == [record["case_id"] for record in records]
     for record in records:
-        stored, _ = nifti.read_volume(workspace.raw / record["label"])
-        t1, _ = nifti.read_volume(workspace.raw / record["images"]["t1"])
+        stored = nifti.read_volume(workspace.raw / record["label"]).array
+        t1 = nifti.read_volume(workspace.raw / record["images"]["t1"]).array
         expected = [(stored == value).sum() / (t1 != 0).sum() for value in (1, 2, 4)]
         np.testing.assert_allclose(
             table.loc[record["case_id"], ["ncr_ratio", "ed_ratio", "et_ratio"]].tolist(), expected
@@ -127,8 +132,9 @@ def test_cases_without_a_reference_label_map_have_no_reference_row(workspace: Wo
 
 def test_a_prediction_equal_to_the_reference_has_its_features(workspace: Workspace, params: Params) -> None:
     record = validated(workspace, params)[2]
-    stored, grid = nifti.read_volume(workspace.raw / record["label"])
-    predict(workspace, params, record, SCHEMES[record["scheme"]].to_canonical(grid.to_canonical(stored)))
+    stored = nifti.read_volume(workspace.raw / record["label"])
+    canonical = stored.grid.to_canonical(stored.array)
+    predict(workspace, params, record, SCHEMES[record["scheme"]].to_canonical(canonical))
 
     predicted = measured(workspace, params, "predicted")
 
@@ -195,7 +201,7 @@ def test_the_real_case_001_has_the_ratios_of_the_derived_table(tmp_path: Path, p
     ws.raw.mkdir(parents=True)
     (ws.raw / name).symlink_to(next(real_data.rglob(f"{name}/{name}_t1.nii*")).parent)
     cases = find_cases(path.relative_to(ws.raw).as_posix() for path in (ws.raw / name).iterdir())
-    write_json(ws.manifest, {"cases": [case.to_dict() for case in cases]})
+    write_json(ws.manifest, {"cases": [case.to_dict() | {"digest": ""} for case in cases]})
     ws.tables.mkdir()
     preprocess.run(ws, params)
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from brats_ml.adapters.files import digest_tree
-from brats_ml.cohort.cases import MODALITIES, find_cases
+from brats_ml.cohort.cases import find_cases
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params, load
 from brats_ml.stages import inbox
 from brats_ml.workspace import Workspace

@@ -1,4 +1,10 @@
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -7,8 +13,9 @@ import pytest
 
 from brats_ml import config
 from brats_ml.adapters.arrays import read_case
-from brats_ml.adapters.files import digest_file, write_json
-from brats_ml.cohort.cases import MODALITIES, Case, find_cases
+from brats_ml.adapters.files import digest_file, digest_tree, write_json
+from brats_ml.cohort.cases import Case, find_cases
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.errors import CaseError, MissingInputError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.stages import preprocess
@@ -61,10 +68,27 @@ def find(ws: Workspace) -> list[Case]:
     return find_cases(path.relative_to(ws.raw).as_posix() for path in ws.raw.rglob("*.nii.gz"))
 
 
-def preprocessed(ws: Workspace) -> None:
-    records = [case.to_dict() | {"grid": {}, "digest": ""} for case in (find(ws) if ws.raw.exists() else [])]
+def listed(ws: Workspace) -> None:
+    cases = find(ws) if ws.raw.exists() else []
+    records = [case.to_dict() | {"grid": {}, "digest": digest_tree(ws.raw / case.case_id)} for case in cases]
     write_json(ws.manifest, {"cases": records})
+
+
+def preprocessed(ws: Workspace) -> None:
+    listed(ws)
     preprocess.run(ws, PARAMS)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root outside a container can mount a small file system")
+    yield mount
+    subprocess.run(["umount", str(mount)], check=True)
 
 
 def test_a_case_is_cropped_to_every_voxel_that_any_modality_fills(
@@ -185,6 +209,71 @@ def test_a_damaged_volume_names_its_case_and_leaves_what_was_there(ws: Workspace
 
     assert digest_file(ws.preprocessed / "index.json") == before
     assert [path.name for path in ws.preprocessed.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_one_more_case_makes_one_more_file_and_links_the_others(
+    ws: Workspace, image: np.ndarray, label: np.ndarray
+) -> None:
+    add_case(ws, "BraTS20_Training_001", image, label)
+    preprocessed(ws)
+    made = {path: path.stat().st_mtime_ns for path in (ws.state / "preprocessed").iterdir()}
+    add_case(ws, "BraTS20_Training_002", image + 1, label)
+
+    preprocessed(ws)
+
+    after = {path: path.stat().st_mtime_ns for path in (ws.state / "preprocessed").iterdir()}
+    assert made.items() <= after.items()
+    assert sorted(path.suffix for path in after.keys() - made.keys()) == [".json", ".npz"]
+    inodes = {path.stat().st_ino for path in after}
+    assert all(path.stat().st_ino in inodes for path in ws.preprocessed.glob("*.npz"))
+
+
+def test_a_case_of_the_decathlon_becomes_what_the_same_case_is_elsewhere(
+    ws: Workspace, image: np.ndarray, label: np.ndarray
+) -> None:
+    """One 4-D file of FLAIR, T1, T1ce and T2, labels 1 oedema, 2 non-enhancing, 3 enhancing."""
+    add_case(ws, "elsewhere", image, label)
+    for folder, volume in (
+        ("imagesTr", np.moveaxis(image, 0, -1)),
+        ("labelsTr", np.array([0, 2, 1, 0, 3], dtype=np.uint8)[label]),
+    ):
+        (ws.raw / folder).mkdir()
+        nib.save(nib.Nifti1Image(volume, LPS), ws.raw / folder / "BRATS_001.nii.gz")
+    decathlon, elsewhere = find(ws)
+
+    one, _ = preprocess.preprocess_case(ws.raw, decathlon)
+    other, _ = preprocess.preprocess_case(ws.raw, elsewhere)
+
+    np.testing.assert_array_equal(one.image, other.image)
+    np.testing.assert_array_equal(one.label, other.label)
+
+
+def test_a_disk_that_fills_up_is_one_sentence_and_leaves_what_was_there(
+    ws: Workspace, image: np.ndarray, small_disk: Path
+) -> None:
+    """The state's disk holds the array file of one small case, and not that of a large one."""
+    for name, voxels in (("small", image), ("large", np.random.default_rng(1).integers(1, 9, (4, 60, 60, 60)))):
+        add_case(ws, name, voxels.astype(np.int16), None)
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", ws.params)
+    large = (ws.raw / "large").rename(ws.root / "large")
+    preprocessed(ws)
+    before = digest_tree(ws.preprocessed)
+    large.rename(ws.raw / "large")
+    listed(ws)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "brats_ml", "preprocess", "--root", ws.root],
+        env=os.environ | {"BRATS_STATE": str(small_disk)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert re.search(r"^brats: no space is left.*: free some", done.stderr, re.MULTILINE)
+    assert "Traceback" not in done.stderr
+    assert digest_tree(ws.preprocessed) == before
+    assert not any(small_disk.rglob(".*"))
 
 
 def test_a_label_value_that_the_scheme_does_not_know_names_the_case(

@@ -3,8 +3,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from brats_ml.cohort.cases import MODALITIES
 from brats_ml.cohort.labels import SCHEMES, LabelMap
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.phantom import PhantomPatient, phantom_affine, phantom_patient
 
 SMALL = (32, 32, 32)

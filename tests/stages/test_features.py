@@ -7,7 +7,7 @@ import pytest
 
 from brats_ml.adapters import nifti
 from brats_ml.adapters.arrays import PreprocessedCase, read_case, write_case
-from brats_ml.adapters.files import read_csv, write_json
+from brats_ml.adapters.files import digest_tree, read_csv, write_json
 from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.labels import SCHEMES
 from brats_ml.cohort.modalities import MODALITIES

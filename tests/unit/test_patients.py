@@ -4,7 +4,7 @@ from random import Random
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brats_ml.adapters.files import read_csv
@@ -38,6 +38,7 @@ def united(known: Identities, given_names: list[str]) -> set[tuple[str, str]]:
     return {(one, two) for one, two in product(given_names, repeat=2) if known.patient(one) == known.patient(two)}
 
 
+@settings(deadline=None)
 @given(st.lists(mappings, max_size=3), st.lists(names), pairs)
 def test_the_relation_is_an_equivalence(
     tables: list[pd.DataFrame], heard: list[str], same: list[tuple[str, str]]
@@ -54,6 +55,7 @@ def test_the_relation_is_an_equivalence(
     assert all(known.patient(one) == known.patient(two) for one, two in same)
 
 
+@settings(deadline=None)
 @given(st.lists(mappings, max_size=3), st.lists(names), pairs, st.randoms())
 def test_the_order_of_everything_is_irrelevant(
     tables: list[pd.DataFrame], heard: list[str], same: list[tuple[str, str]], random: Random
@@ -69,6 +71,7 @@ def test_the_order_of_everything_is_irrelevant(
     assert (dict(one.patients), dict(one.names)) == (dict(two.patients), dict(two.names))
 
 
+@settings(deadline=None)
 @given(st.lists(mappings, min_size=1, max_size=3), st.lists(names), pairs)
 def test_one_more_table_never_separates(
     tables: list[pd.DataFrame], heard: list[str], same: list[tuple[str, str]]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brats_ml.adapters.outside_csv import parse_csv
@@ -78,6 +78,7 @@ def test_what_is_no_table_is_refused_by_name(content: bytes, sentence: str) -> N
     assert str(raised.value).startswith(f"release/survival.csv: {sentence}")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_table_or_refused(content: bytes) -> None:
     try:

@@ -18,6 +18,7 @@ FORMATS = {
     b"%PDF": "a PDF",
 }
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+EXCEL_HINT = re.compile(r"\Asep=.\s*", re.IGNORECASE)  # a first line by which Excel tells itself the delimiter
 REMEDY = "save it as CSV (UTF-8) again, or remove it"
 
 
@@ -35,11 +36,11 @@ def parse_csv(content: bytes, *, name: str) -> pd.DataFrame:
         TableError: The bytes are no text, or no table.
     """
     text = _decode(content, name)
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
+    first = next((line for line in text.splitlines() if line.strip(" ,;\t")), None)
+    if first is None:
         raise TableError(name, f"is empty; {REMEDY}")
-    delimiter = max(DELIMITERS, key=lines[0].count)
-    if delimiter not in lines[0]:
+    delimiter = max(DELIMITERS, key=first.count)
+    if delimiter not in first:
         raise TableError(name, f"has no comma, semicolon or tab in its first line, so it is no table; {REMEDY}")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
@@ -59,10 +60,11 @@ def _decode(content: bytes, name: str) -> str:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:
-        text = content.decode("latin-1")
+        # Control characters then tell bytes that are no text at all.
+        text = "\0" if encoding == "utf-16" else content.decode("latin-1")
     if CONTROL.search(text):
         raise TableError(name, f"is binary, not text; {REMEDY}")
-    return text
+    return EXCEL_HINT.sub("", text)
 
 
 def _cell(text: str, delimiter: str) -> str:

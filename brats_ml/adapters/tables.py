@@ -38,7 +38,8 @@ def identities(folder: Path, names: Iterable[str] = (), same: Iterable[tuple[str
     """
     tables = read_tables(folder)
     mappings = {name: table for name, table in tables.items() if is_mapping(name)}
-    clinical = [patient for name in tables.keys() - mappings for patient in patient_names(tables[name], name=name)]
+    others = {name: table for name, table in tables.items() if name not in mappings}
+    clinical = [patient for name, table in others.items() for patient in patient_names(table, name=name)]
     return identify(mappings, [*names, *clinical], same)
 
 

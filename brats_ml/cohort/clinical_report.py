@@ -1,7 +1,7 @@
 """What became of every row of every table: what was taken, what a newer table overrode, and what could not be used."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -51,7 +51,7 @@ def _clinical(name: str, part: pd.DataFrame, rows: pd.DataFrame, imaged: set[str
     lines = _left_out(part, imaged)
     if len(renamed):
         pairs = [f"{row.name} is {row.patient}" for row in renamed[["name", "patient"]].itertuples(index=False)]
-        lines.append(f"{_patients(len(renamed))} known by another name: {_some(pairs)}")
+        lines.append(f"{_rows(len(renamed))} known by another name: {_some(pairs)}")
     for patient, names in part.groupby("patient")["name"]:
         if len(names) > 1:
             lines.append(f"{' and '.join(names)} are one patient, {patient}, and their rows one")
@@ -105,7 +105,7 @@ def _superseded(name: str, part: pd.DataFrame, rows: pd.DataFrame) -> tuple[dict
         for row, winner in zip(known["name"][elsewhere], chosen["table"][elsewhere], strict=True):
             by_table[winner].add(row)
         differing = [
-            f"{_told(old, field)} of {old['name']} by {_told(new, field)} of {new['table']}"
+            f"{_told(old, field)} of {old['name']} by {_told(new, field)} of {_where(new, name)}"
             for (_, old), (_, new) in zip(known.iterrows(), chosen.iterrows(), strict=True)
             if _differ(old, new, field)
         ]
@@ -113,10 +113,14 @@ def _superseded(name: str, part: pd.DataFrame, rows: pd.DataFrame) -> tuple[dict
         filled = [row for row, patient in zip(known["name"], known["patient"], strict=True) if patient in newer]
         filled = sorted(set(filled) - set(known["name"][elsewhere]))
         if filled:
-            lines.append(f"{_rows(len(filled))} tell {field} where newer tables do not: {_some(filled)}")
+            lines.append(f"{_rows(len(filled))} used for {field}, which newer tables leave unknown: {_some(filled)}")
         if differing:
             lines.append(f"{len(differing)} differing {field} overridden: {_some(differing)}")
     return {table: len(found) for table, found in sorted(by_table.items())}, lines
+
+
+def _where(row: "pd.Series[Any]", name: str) -> str:
+    return f"{row['name']} in this table" if row["table"] == name else str(row["table"])
 
 
 def _differ(old: "pd.Series[Any]", new: "pd.Series[Any]", field: str) -> bool:
@@ -126,12 +130,11 @@ def _differ(old: "pd.Series[Any]", new: "pd.Series[Any]", field: str) -> bool:
 
 
 def _told(row: "pd.Series[Any]", field: str) -> str:
-    tell: dict[str, Callable[[], str]] = {
-        "age": lambda: f"{row['age_years']:g} years",
-        "survival": lambda: f"{'dead' if row['event'] == 1 else 'alive'} at {row['survival_days']:.0f} days",
-        "resection": lambda: str(row["resection"]),
-    }
-    return tell[field]()
+    if field == "age":
+        return f"{row['age_years']:g} years"
+    if field == "survival":
+        return f"{'dead' if row['event'] == 1 else 'alive'} at {row['survival_days']:.0f} days"
+    return str(row["resection"])
 
 
 def _mapping(name: str, table: pd.DataFrame, identities: Identities) -> dict[str, Any]:
@@ -139,7 +142,9 @@ def _mapping(name: str, table: pd.DataFrame, identities: Identities) -> dict[str
     single = sum(len(row) < 2 for row in rows)
     lines = [f"{_rows(single)} with one name or none: nobody is united by them"] if single else []
     for column, cells in nameless_cells(table, name=name).items():
-        lines.append(f"{len(cells)} cells of {column} name nobody and unite nobody: {_some(sorted(set(cells)))}")
+        lines.append(
+            f"{_rows(len(cells))} without a name in {column}, only {_some(sorted(set(cells)))}: uniting nobody"
+        )
     for column in name_columns(table, name=name):
         counts = Counter(cell for cell in table[column].astype(str).str.strip() if cell)
         named = {cell for row in rows for cell in row}
@@ -154,10 +159,6 @@ def _mapping(name: str, table: pd.DataFrame, identities: Identities) -> dict[str
 
 def _rows(count: int) -> str:
     return f"{count} row{'s' * (count != 1)}"
-
-
-def _patients(count: int) -> str:
-    return f"{count} patient{'s' * (count != 1)}"
 
 
 def _some(items: list[str]) -> str:

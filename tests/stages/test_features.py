@@ -123,6 +123,31 @@ def test_a_ready_made_table_alone_is_an_ordinary_cohort(tmp_path: Path, params: 
     assert measured(ws, params, "reference")["patient"].tolist() == ["BraTS20_Training_501", "BraTS20_Training_900"]
 
 
+def test_a_clinical_row_by_another_years_name_is_the_patients(workspace: Workspace, params: Params) -> None:
+    validated(workspace, params)
+    (workspace.tables / "2018").mkdir()
+    (workspace.tables / "2018/name_mapping.csv").write_text(
+        "BraTS_2018_subject_ID,BraTS_2020_subject_ID\nBrats18_X_1,BraTS20_Training_501\n"
+    )
+    (workspace.tables / "survival_info.csv").write_text("BraTS18ID,Age,Survival\nBrats18_X_1,61.5,289\n")
+
+    table = measured(workspace, params, "reference").set_index("patient")
+
+    assert table.loc["BraTS20_Training_501", ["age_years", "survival_days"]].tolist() == [61.5, 289]
+
+
+def test_ready_made_features_come_under_the_one_name_of_the_patient(tmp_path: Path, params: Params) -> None:
+    ws = Workspace(tmp_path)
+    write_json(ws.manifest, {"cases": [{"patient": "BraTS-GLI-00001", "aliases": ["BraTS20_Training_501"]}]})
+    ws.tables.mkdir(parents=True)
+    (ws.tables / "survival_features.csv").write_text(READY)
+
+    table = measured(ws, params, "reference")
+
+    assert table["patient"].tolist() == ["BraTS-GLI-00001", "BraTS20_Training_900"]
+    assert table["case_id"].tolist() == ["BraTS20_Training_501", "BraTS20_Training_900"]
+
+
 def test_cases_without_a_reference_label_map_have_no_reference_row(workspace: Workspace, params: Params) -> None:
     next(workspace.raw.glob("*_501/*_seg.nii.gz")).unlink()
     validated(workspace, params)

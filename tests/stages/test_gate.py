@@ -101,3 +101,19 @@ def test_a_floor_that_is_missed_rejects(ws: Workspace, registry: MlflowClient, m
     rejected = decision(ws, make_params({"gate.segmentation.minimum_dice": {"WT": 0.5, "TC": 0.5, "ET": 0.75}}))
 
     assert (rejected["verdict"], rejected["reasons"]) == ("REJECT", ["ET 0.700 is below its floor 0.750"])
+
+
+def test_a_champion_is_not_judged_on_a_patient_it_was_trained_on_by_any_name(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path)
+    write_json(
+        ws.manifest,
+        {"cases": [{"patient": "BraTS20_Training_001"}, {"patient": "BraTS-GLI-00001", "aliases": ["copy"]}]},
+    )
+    write_json(ws.splits, {"patients": {"d": "test"}, "aliases": {"d": ["before"]}})
+    ws.tables.mkdir()
+    (ws.tables / "name_mapping.csv").write_text("BraTS_2018_ID,BraTS_2020_ID\nBrats18_X_1,BraTS20_Training_001\n")
+    table = pd.DataFrame({"patient": ["BraTS20_Training_001", "BraTS-GLI-00001", "d", "unseen"]})
+
+    rows = gate.unseen(ws, table, ["Brats17_X_1", "copy", "before", "gone"])
+
+    assert rows["patient"].tolist() == ["unseen"]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from brats_ml.adapters.registry import Version
+from brats_ml.adapters.tables import clinical_table, identities
 from brats_ml.cohort.cases import Case
 from brats_ml.config import load
 from brats_ml.stages.origin import Origin
@@ -44,3 +45,14 @@ def test_other_code_another_model_and_another_file_make_a_prediction_old(origin:
     (origin.source / "A/A_t1.nii").write_bytes(b"another volume")
 
     assert len(glances | {origin.glance(CASE)}) == 4
+
+
+@pytest.mark.parametrize("case_id", ["BraTS20_Training_001", "Brats17_X_1", "BraTS19_X_1"])
+def test_an_age_is_found_whatever_year_named_the_patient(case_id: str, origin: Origin, tmp_path: Path) -> None:
+    (tmp_path / "survival_data.csv").write_text("BraTS18ID;Age\nBrats18_X_1;60,5\n")
+    (tmp_path / "A/name_mapping.csv").write_text("BraTS_2018_subject_ID,BraTS2020\nBrats18_X_1,BraTS20_Training_001\n")
+    known = identities(tmp_path)
+    informed = replace(origin, clinical=clinical_table(tmp_path, known), known=known)
+
+    assert informed.age_years(replace(CASE, case_id=case_id, patient=case_id)) == 60.5
+    assert informed.age_years(CASE) is None

@@ -160,3 +160,121 @@ def test_a_split_that_was_made_and_is_gone_is_not_drawn_anew(ws: Workspace, para
 
     with pytest.raises(MissingInputError, match=r"dvc pull data/splits\.json"):
         split.run(ws, params)
+
+
+def with_cases(ws: Workspace, *cases: str, **aliases: list[str]) -> None:
+    records: list[dict[str, Any]] = [{"patient": case} for case in cases]
+    records += [{"patient": patient, "aliases": names} for patient, names in aliases.items()]
+    write_json(ws.manifest, {"cases": records})
+
+
+def with_mapping(ws: Workspace, *rows: str, folder: str = "release") -> None:
+    path = ws.tables / folder / "name_mapping.csv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("BraTS_2018_subject_ID,BraTS_2020_subject_ID\n" + "".join(f"{row}\n" for row in rows))
+
+
+OLD = [f"Brats18_CBICA_X{number}_1" for number in range(10)]
+NEW = [f"BraTS20_Training_{number:03d}" for number in range(10)]
+
+
+def test_who_comes_again_under_another_years_name_keeps_the_part(ws: Workspace, params: Params) -> None:
+    with_cases(ws, *OLD)
+    before = parts(ws, params)
+    with_mapping(ws, *map(",".join, zip(OLD, NEW, strict=True)))
+    with_cases(ws, *NEW)
+
+    report = split.run(ws, params)
+
+    after = json.loads(ws.splits.read_text())["patients"]
+    assert after == {new: before[old] for old, new in zip(OLD, NEW, strict=True)}
+    assert json.loads(ws.image_splits.read_text())["patients"] == after
+    assert str(report).endswith("; 0 new")
+
+
+def test_a_part_is_kept_when_the_table_that_told_the_name_is_gone(ws: Workspace, params: Params) -> None:
+    with_mapping(ws, *map(",".join, zip(OLD, NEW, strict=True)))
+    with_cases(ws, *NEW)
+    before = parts(ws, params)
+    (ws.tables / "release/name_mapping.csv").unlink()
+    with_cases(ws, *OLD)
+
+    after = parts(ws, params)
+
+    assert {old: after[old] for old in OLD} == {old: before[new] for old, new in zip(OLD, NEW, strict=True)}
+
+
+def test_one_patient_under_two_names_never_stands_in_two_parts(ws: Workspace, params: Params) -> None:
+    with_mapping(ws, *map(",".join, zip(OLD, NEW, strict=True)))
+    with_cases(ws, *OLD, *NEW)
+
+    assert set(parts(ws, params)) == set(NEW)
+    imaged = json.loads(ws.image_splits.read_text())["patients"]
+    assert all(imaged[old] == imaged[new] for old, new in zip(OLD, NEW, strict=True))
+
+
+def test_names_that_differ_in_the_year_alone_need_no_table(ws: Workspace, params: Params) -> None:
+    with_cases(ws, "Brats17_TCIA_167_1", "Brats18_TCIA08_167_1", "BraTS19_TCIA08_167_1", "a", "b")
+
+    assert set(parts(ws, params)) == {"BraTS19_TCIA08_167_1", "a", "b"}
+
+
+def test_who_turns_out_to_stand_in_two_parts_trains_and_the_report_says_so(ws: Workspace, params: Params) -> None:
+    with_cases(ws, *OLD, *NEW)
+    before = parts(ws, params)
+    held_out = next(old for old in OLD if before[old] == "test")
+    training = next(new for new in NEW if before[new] == "train")
+    with_mapping(ws, f"{held_out},{training}")
+
+    report = split.run(ws, params)
+
+    after = json.loads(ws.splits.read_text())["patients"]
+    assert after == {name: part for name, part in before.items() if name != held_out}
+    said = (
+        f"{training} stood in train as {training} and test as {held_out}, one patient under several names, and trains"
+    )
+    assert said in str(report)
+    assert "stood" not in str(split.run(ws, params))
+
+
+def test_another_workspace_learns_that_a_patient_was_moved_to_train(ws: Workspace, params: Params) -> None:
+    with_cases(ws, *OLD, *NEW)
+    split.run(ws, params)
+    stale = ws.splits.read_bytes()
+    before = json.loads(stale)["patients"]
+    held_out, training = (next(name for name in NEW if before[name] == part) for part in ("test", "train"))
+    with_cases(ws, *OLD, *(set(NEW) - {held_out, training}), **{training: [held_out]})
+    split.run(ws, params)
+    ws.splits.write_bytes(stale)
+    with_cases(ws, *OLD, *NEW)
+
+    after = parts(ws, params)
+
+    assert after[held_out] == after[training] == "train"
+
+
+def test_a_split_of_another_project_is_refused(ws: Workspace, params: Params) -> None:
+    with_cases(ws, *OLD)
+    found = parts(ws, params)
+    write_json(ws.splits, {"patients": {name: "test" if part == "train" else "train" for name, part in found.items()}})
+
+    with pytest.raises(TableError, match=r"in another part than .*splits\.json; remove one"):
+        split.run(ws, params)
+
+
+def test_names_found_equal_by_their_voxels_are_one_patient(ws: Workspace, params: Params) -> None:
+    with_cases(ws, "a", "b", image1=["second-7"])
+    with_rows(ws, **{"second-7": 100})
+
+    assert set(parts(ws, params)) == {"a", "b", "image1"}
+
+
+def test_a_survival_row_by_another_years_name_decides_the_group(ws: Workspace, params: Params) -> None:
+    with_mapping(ws, *map(",".join, zip(OLD, NEW, strict=True)))
+    with_cases(ws, *NEW)
+    with_rows(ws, **{old: 100 if number % 2 else 500 for number, old in enumerate(OLD)})
+
+    found = parts(ws, params)
+
+    counts = Counter((number % 2, found[new]) for number, new in enumerate(NEW))
+    assert all(counts[group, part] == (3 if part == "train" else 1) for group in (0, 1) for part in PARTS)

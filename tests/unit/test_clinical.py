@@ -84,7 +84,10 @@ REMEDY = "; correct it, or write NA where it is unknown"
         ),
         ({"Survival_days": [1, "inf"]}, "row of a: Survival_days inf is no number" + REMEDY),
         ({"Survival_days": [1, "ALIVE"]}, "row of a: Survival_days ALIVE is no number" + REMEDY),
-        ({"Extent_of_Resection": ["GTR", "most"]}, "row of a: Extent_of_Resection most is not known, known are GTR, STR, NA" + REMEDY),
+        (
+            {"Extent_of_Resection": ["GTR", "most"]},
+            "row of a: Extent_of_Resection most is not known, known are GTR, STR, NA" + REMEDY,
+        ),
         ({"Brats20ID": ["a", "a "]}, "row of a: Brats20ID a comes twice; remove one"),
         ({"Brats20ID": ["a", "NA"]}, "row 2 below the header has no Brats20ID; name its patient, or remove it"),
         ({"age": [1, 2]}, "has two columns for one thing, Age and age; remove one"),

@@ -4,7 +4,7 @@ from random import Random
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brats_ml.adapters.tables import clinical_table, identities, read_tables
@@ -72,6 +72,7 @@ def test_no_table_combines_to_no_row() -> None:
     assert combine({}, Identities()).columns.tolist() == list(CLINICAL_COLUMNS)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(17, 20), st.integers(1, 90) | st.none()), min_size=1), st.randoms())
 def test_the_order_of_tables_is_irrelevant(rows: list[tuple[int, int | None]], random: Random) -> None:
     tables = {f"{index}.csv": year(number, Age=age) for index, (number, age) in enumerate(rows)}

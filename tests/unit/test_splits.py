@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brats_ml.cohort.splits import PARTS, extend
+from brats_ml.cohort.patients import Identities, identify
+from brats_ml.cohort.splits import PARTS, carry, extend
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
@@ -94,3 +95,45 @@ def test_another_seed_draws_another_split() -> None:
     strata = {str(index): "all" for index in range(40)}
 
     assert extend({}, strata, shares=SHARES, seed=0) != extend({}, strata, shares=SHARES, seed=1)
+
+
+KNOWN = identify({}, [], same=[("Brats18_X_1", "BraTS20_Training_001"), ("mine", "BraTS20_Training_002")])
+
+
+def test_a_part_given_under_an_older_name_is_kept_under_the_present_one() -> None:
+    parts, apart = carry([{"Brats18_X_1": "test", "mine": "validation"}], KNOWN)
+
+    assert parts == {"BraTS20_Training_001": "test", "BraTS20_Training_002": "validation"}
+    assert apart == {}
+
+
+@pytest.mark.parametrize("others", ["train", "validation"])
+def test_who_stands_in_two_parts_under_two_names_trains_and_is_named(others: str) -> None:
+    parts, apart = carry([{"Brats18_X_1": "test", "BraTS20_Training_001": others}], KNOWN)
+
+    assert parts == {"BraTS20_Training_001": "train"}
+    assert apart == {"BraTS20_Training_001": {"Brats18_X_1": "test", "BraTS20_Training_001": others}}
+
+
+def test_two_names_in_one_part_stay_in_it() -> None:
+    parts, apart = carry([{"Brats18_X_1": "test"}, {"BraTS20_Training_001": "test"}], KNOWN)
+
+    assert (parts, apart) == ({"BraTS20_Training_001": "test"}, {})
+
+
+@given(st.dictionaries(st.text("abcdef", min_size=1), st.sampled_from(PARTS)))
+def test_whoever_has_one_name_keeps_the_part(previous: dict[str, str]) -> None:
+    assert carry([previous, previous], Identities()) == (previous, {})
+
+
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from(PARTS)), st.data())
+def test_nobody_trains_and_is_held_out_however_names_unite(previous: dict[str, str], data: st.DataObject) -> None:
+    pairs = data.draw(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("abcdefgh"))))
+    known = identify({}, previous, pairs)
+
+    parts, apart = carry([previous], known)
+
+    assert set(parts) == {known.patient(name) for name in previous}
+    for name, part in previous.items():
+        patient = known.patient(name)
+        assert parts[patient] == (part if patient not in apart else "train")

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from brats_ml.cohort.modalities import Modality
 from brats_ml.cohort.severity import Check, Severity
+from brats_ml.cohort.source_address import PHANTOM, parse_address
 from brats_ml.errors import ConfigError, MissingInputError
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -23,10 +24,16 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Acquire(Section):
-    """Where the cohort comes from."""
+def _has_a_known_form(source: str) -> str:
+    if source != PHANTOM:
+        parse_address(source)
+    return source
 
-    source: Annotated[str, Field(min_length=1)]
+
+class Acquire(Section):
+    """Where the cohort comes from; `cohort/source_address.py` has the forms."""
+
+    source: Annotated[str, AfterValidator(_has_a_known_form)]
 
 
 class Phantom(Section):

@@ -5,6 +5,7 @@ BratsError
 ├── MissingInputError (FileNotFoundError) a file or folder that a step reads is not there
 ├── EmptyCohortError (ValueError)        nothing is left to work on
 ├── CohortError (ValueError)             the cohort as a whole may not be used
+├── SourceError (ValueError)             what a cohort comes from is damaged, refuses, or changed since it was listed
 ├── CaseError (ValueError)               one case cannot be used; the others can
 ├── TableError (ValueError)              a table lacks a column or holds an impossible value
 ├── ModelError (ValueError)              a model does not fit its data, or may not be loaded
@@ -50,6 +51,16 @@ class EmptyCohortError(BratsError, ValueError):
 
 class CohortError(BratsError, ValueError):
     """The cohort as a whole breaks a critical rule."""
+
+
+class SourceError(BratsError, ValueError):
+    """What a cohort comes from is damaged, refuses, or changed since it was listed."""
+
+    def __init__(self, where: Path | str, reason: str) -> None:
+        """Keep `where` the source or its file is, and the `reason`, a clause without a full stop."""
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
 
 
 class CaseError(BratsError, ValueError):

@@ -146,6 +146,11 @@ class Workspace:
         """What outlives a run: checkpoints, servers' data, the DVC remote, the ledger."""
         return self.shared_state or self.root / ".brats"
 
+    @property
+    def downloads(self) -> Path:
+        """What was brought from S3 and DVC, by what it is."""
+        return self.state / "downloads"
+
     def checkpoints(self, key: str) -> Path:
         """Checkpoints of one piece of work, by its key."""
         return self.state / "checkpoints" / key

@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from brats_ml.errors import MissingInputError, TableError
+from brats_ml.cohort.release_files import is_hidden
+from brats_ml.errors import MissingInputError, SourceError, TableError
 
 
 @contextmanager
@@ -57,10 +58,32 @@ def remove(path: Path) -> None:
 
 
 def walk(folder: Path) -> Iterator[str]:
-    """Yield every file below a folder, relative to it and `/`-separated; links are followed, as cohorts have many."""
-    for parent, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            yield (Path(parent) / name).relative_to(folder).as_posix()
+    """Yield every file below a folder, relative to it and `/`-separated; links are followed, as cohorts have many.
+
+    What is hidden is left out.
+
+    Raises:
+        SourceError: A folder cannot be read, or a link leads back to a folder that holds it.
+    """
+    yield from _walk(folder, "", {})
+
+
+def _walk(folder: Path, prefix: str, above: dict[tuple[int, int], Path]) -> Iterator[str]:
+    try:
+        state = folder.stat()
+        with os.scandir(folder) as found:
+            children = sorted((child.name, child.is_dir()) for child in found if not is_hidden(child.name))
+    except OSError as error:
+        path, reason = error.filename or folder, error.strerror or error
+        raise SourceError(path, f"cannot be read ({reason}); let this user read it, or take it out") from error
+    own = (state.st_dev, state.st_ino)
+    if own in above:
+        raise SourceError(folder, f"is a link that leads back to {above[own]}, which holds it; remove the link")
+    for name, is_folder in children:
+        if is_folder:
+            yield from _walk(folder / name, f"{prefix}{name}/", {**above, own: folder})
+        else:
+            yield f"{prefix}{name}"
 
 
 def require(path: Path, *, made_by: str) -> Path:

@@ -1,4 +1,4 @@
-"""Which files of a source belong to a release: volumes and tables, wherever they lie."""
+"""Which files of a release are volumes and which are clinical tables, told by their paths alone."""
 
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -7,16 +7,21 @@ VOLUMES = ("*.nii", "*.nii.gz")
 TABLES = ("*name_mapping*.csv", "*survival*.csv")
 
 
+def is_hidden(path: str) -> bool:
+    """Return whether a file or one of its folders is hidden, or is what macOS adds to archives."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
+
+
 def is_volume(path: str) -> bool:
-    """Return whether a relative, `/`-separated path names a NIfTI volume."""
-    return not _is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name, pattern) for pattern in VOLUMES)
+    """Return whether a path is a volume's; the suffix counts exactly as BraTS writes it."""
+    return not is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name, pattern) for pattern in VOLUMES)
 
 
 def is_table(path: str) -> bool:
-    """Return whether a relative, `/`-separated path names a table of patients, in whatever case it is spelled."""
-    return not _is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name.lower(), pattern) for pattern in TABLES)
+    """Return whether a path is a clinical table's, in any case of its letters."""
+    return not is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name.lower(), pattern) for pattern in TABLES)
 
 
-def _is_hidden(path: str) -> bool:
-    """Return whether a path is or lies in what systems add to folders and archives by themselves."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
+def is_release_file(path: str) -> bool:
+    """Return whether a path is a volume's or a clinical table's."""
+    return is_volume(path) or is_table(path)

@@ -14,5 +14,6 @@ def source_field() -> Param:
         None,
         type=["null", "string"],
         title="Source of the cohort",
-        description="`phantom`, or a folder with BraTS cases and, optionally, their tables; empty: as in params.yaml.",
+        description="`phantom`, a folder or an archive of BraTS cases and, optionally, their tables, "
+        "`s3://bucket/prefix`, or `dvc:repository#path@revision`; empty: as in params.yaml.",
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brats_ml.cohort.source_address import with_absolute_path
 from brats_ml.config import load, override
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.graph import Graph, difference, read_graph, without
@@ -115,9 +116,8 @@ def _assignments(form: Mapping[str, Any], recipes: list[str]) -> list[str]:
 
 def _absolute(path: Path, checkout: Path) -> list[str]:
     params = load(path)
-    values = {"acquire.source": params.acquire.source, "survival.features_from": params.survival.features_from}
-    return [
-        f"{key}={json.dumps(str(checkout / value))}"
-        for key, value in values.items()
-        if value not in (None, "phantom") and not Path(str(value)).is_absolute() and "://" not in str(value)
-    ]
+    source, features = params.acquire.source, params.survival.features_from
+    wanted = {"acquire.source": (source, with_absolute_path(source, checkout))}
+    if features is not None:
+        wanted["survival.features_from"] = (features, str(checkout / features))
+    return [f"{key}={json.dumps(value)}" for key, (before, value) in wanted.items() if value != before]

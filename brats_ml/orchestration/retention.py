@@ -13,6 +13,7 @@ from brats_ml.errors import ConfigError, ServiceError
 from brats_ml.orchestration.places import Places
 from brats_ml.orchestration.records import DECISIONS, LOCK
 from brats_ml.orchestration.runs import Run, cache_folder
+from brats_ml.workspace import Workspace
 
 DAY_S = 86400.0
 
@@ -59,7 +60,7 @@ def fetch(checkout: Path, run_id: str | None) -> Run:
 
 
 def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
-    """Remove what is old of runs that promoted nothing, then the cached data that no kept dvc.lock names.
+    """Remove what is old of runs that promoted nothing, cached data that no kept dvc.lock names, and unused downloads.
 
     Kept are: every run that was used in the last `keep_days`, every run that promoted a model, the last closed run of
     each DAG, the checkout's own dvc.lock, and those of the repository's branches and tags. A cache folder that DVC's
@@ -87,6 +88,7 @@ def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
                 shutil.rmtree(run.workspace, ignore_errors=True)
                 shutil.rmtree(run.record)
         said += _collect(places, checkout, [run for run in runs if run not in old], dry=dry)
+        said += _free_downloads(Workspace(checkout, places.state).downloads, keep_days, dry=dry)
     return said
 
 
@@ -100,6 +102,18 @@ def _old(runs: list[Run], keep_days: float) -> list[Run]:
         and run != last_closed.get(run.dag_id)
         and not ((pin := run.pinned()) and pin.promoted)
     ]
+
+
+def _free_downloads(folder: Path, keep_days: float, *, dry: bool) -> list[str]:
+    """Remove old downloads that no cohort and no cache is linked to any more, and old incomplete ones."""
+    limit, freed = time.time() - keep_days * DAY_S, 0
+    for path in folder.glob("*/*"):
+        state = path.stat()
+        if state.st_nlink == 1 and state.st_mtime < limit:
+            freed += state.st_size
+            if not dry:
+                path.unlink()
+    return [f"downloads that no cohort uses: {freed:,} bytes"] if freed else []
 
 
 def _collect(places: Places, checkout: Path, kept: list[Run], *, dry: bool) -> list[str]:

@@ -1,6 +1,5 @@
-"""Bring the listed cohort in, unchanged, one folder a case; or draw the phantom cohort."""
+"""Bring the listed cohort in, unchanged, as it lies in its source; or draw the phantom cohort."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,25 @@ from rich.progress import track
 from brats_ml.adapters import files
 from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.nifti import write_volume
+from brats_ml.adapters.sources.folder import copy_entry
+from brats_ml.adapters.sources.opening import open_source
+from brats_ml.adapters.sources.port import Entry
 from brats_ml.adapters.tables import READY_FEATURES
 from brats_ml.cohort.phantom import PhantomPatient, phantom_affine, phantom_patient
 from brats_ml.cohort.releases import naming_of
 from brats_ml.config import Params
-from brats_ml.errors import TableError
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Write the raw cohort and its clinical tables as the listing names them.
+    """Write the raw cohort and its clinical tables, each at the path that it has in the source.
 
     Raises:
         MissingInputError: There is no listing.
-        TableError: The source changed since the listing was made.
+        SourceError: The source changed since the listing was made, or is damaged.
+        ServiceError: A server does not answer; the same again goes on with what is there.
+        StorageError: The disk is too small.
     """
     listing = files.read_json(ws.listing, made_by="brats source")
     with files.replacing(ws.raw) as raw, files.replacing(ws.tables) as tables:
@@ -35,29 +38,26 @@ def run(ws: Workspace, params: Params) -> Report:
         if listing["phantom"] is not None:
             _draw(listing["phantom"], raw, tables)
         else:
-            _copy(ws.root / listing["source"], listing, raw, tables)
+            _fetch(ws, listing, raw, tables)
         if listing["features"] is not None:
-            _copy_file(ws.root / listing["features"]["path"], listing["features"], tables / READY_FEATURES)
-    cases, copied = (sum(1 for _ in folder.iterdir()) for folder in (ws.raw, ws.tables))
-    return Report("acquire", f"{cases} case(s), {copied} table(s)")
+            features = Entry(**listing["features"])
+            copy_entry(ws.root / features.path, features, tables / READY_FEATURES)
+        volumes, copied = (sum(path.is_file() for path in folder.rglob("*")) for folder in (raw, tables))
+    return Report("acquire", f"{volumes} volume(s), {copied} table(s)")
 
 
-def _copy(source: Path, listing: dict[str, Any], raw: Path, tables: Path) -> None:
-    for entry in track(listing["files"], "copying volumes", console=Console(stderr=True)):
-        path = source / entry["path"]
-        _copy_file(path, entry, raw / path.parent.name / path.name)
-    for entry in listing["tables"]:
-        path = source / entry["path"]
-        _copy_file(path, entry, tables / path.name)
-
-
-def _copy_file(path: Path, entry: dict[str, Any], target: Path) -> None:
-    """Copy one listed file; never link it, so that raw data stay as they are when the source is edited."""
-    state = path.stat() if path.exists() else None
-    if state is None or (state.st_size, state.st_mtime_ns) != (entry["bytes"], entry["mtime_ns"]):
-        raise TableError(path, "changed or vanished since the source was listed; run `brats source` again")
-    target.parent.mkdir(exist_ok=True)
-    shutil.copyfile(path, target)
+def _fetch(ws: Workspace, listing: dict[str, Any], raw: Path, tables: Path) -> None:
+    wanted = {
+        entry: folder / entry.path
+        for folder, entries in ((raw, listing["files"]), (tables, listing["tables"]))
+        for entry in (Entry(**record) for record in entries)
+    }
+    for target in wanted.values():
+        target.parent.mkdir(parents=True, exist_ok=True)
+    source = open_source(listing["source"], root=ws.root, downloads=ws.downloads)
+    fetched = source.fetch(wanted, listing["revision"])
+    for _ in track(fetched, "fetching", total=len(wanted), console=Console(stderr=True)):
+        pass
 
 
 def _draw(phantom: dict[str, Any], raw: Path, tables: Path) -> None:

@@ -1,66 +1,65 @@
 """Look at the outside world: which volumes and clinical tables the source holds, so that new ones are noticed."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from brats_ml.adapters import files
+from brats_ml.adapters.sources.folder import file_entry
+from brats_ml.adapters.sources.opening import open_source
+from brats_ml.adapters.tables import READY_FEATURES
 from brats_ml.cohort.cases import find_cases
+from brats_ml.cohort.release_files import TABLES, VOLUMES, is_table, is_volume
+from brats_ml.cohort.source_address import PHANTOM
 from brats_ml.config import Params
-from brats_ml.errors import EmptyCohortError, MissingInputError, TableError
+from brats_ml.errors import EmptyCohortError, MissingInputError, SourceError
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
-PHANTOM = "phantom"
-TABLES = ("name_mapping*.csv", "survival_info*.csv", "survival_data*.csv")
-
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Write the listing of `acquire.source`: names, sizes and times, no contents.
+    """Write the listing of `acquire.source`: paths, sizes and fingerprints, no contents.
 
     Raises:
         MissingInputError: The source, or the table of `survival.features_from`, does not exist.
-        EmptyCohortError: The source holds neither a case nor a table.
-        CaseError: Two folders hold a case of one name.
-        TableError: Two folders hold a table of one name.
+        EmptyCohortError: The source holds neither a volume nor a table.
+        SourceError: The source is damaged or refuses, or a name in it cannot be kept.
+        ServiceError: A server does not answer.
     """
     source, features = params.acquire.source, params.survival.features_from
-    listing: dict[str, Any] = {"source": source, "files": [], "tables": [], "features": None, "phantom": None}
+    listing: dict[str, Any] = {
+        "source": source, "revision": None, "files": [], "tables": [], "features": None, "phantom": None
+    }  # fmt: skip
     if features is not None:
-        listing["features"] = _entry(_existing(ws.root / features, "survival.features_from"), features)
+        listing["features"] = asdict(file_entry(_existing(ws.root / features), features))
     if source == PHANTOM:
         listing["phantom"] = params.phantom.model_dump()
         found = f"{params.phantom.cases} phantom cases"
     else:
-        folder = _existing(ws.root / source, "acquire.source")
-        cases, tables = find_cases(files.walk(folder)), _tables(folder)
-        if not (cases or tables or features):
-            raise EmptyCohortError(
-                f"{source} holds no case in a BraTS naming and no table ({', '.join(TABLES)}): "
-                "set acquire.source in params.yaml to a folder that does"
-            )
-        volumes = sorted(file for case in cases for file in (*case.images.values(), case.label) if file)
-        listing["files"] = [_entry(folder / file, file) for file in volumes]
-        listing["tables"] = [_entry(table, table.relative_to(folder).as_posix()) for table in tables]
-        found = f"{len(cases)} case(s), {len(volumes)} volume(s), {len(tables)} table(s)"
+        found = f"{_look(ws, source, listing)} in {source}"
     files.write_json(ws.listing, listing)
-    return Report("source", f"{found} in {source}" if source != PHANTOM else found)
+    return Report("source", found)
 
 
-def _existing(path: Path, key: str) -> Path:
+def _look(ws: Workspace, source: str, listing: dict[str, Any]) -> str:
+    """Put what the source holds into the listing, and return a summary."""
+    contents = open_source(source, root=ws.root, downloads=ws.downloads).contents()
+    volumes = [entry for entry in contents.entries if is_volume(entry.path)]
+    tables = [entry for entry in contents.entries if is_table(entry.path)]
+    if not (volumes or tables or listing["features"]):
+        raise EmptyCohortError(
+            f"{source} holds no volume ({', '.join(VOLUMES)}) and no table ({', '.join(TABLES)}): "
+            "set acquire.source in params.yaml to a source that does"
+        )
+    if listing["features"] and any(entry.path == READY_FEATURES for entry in tables):
+        raise SourceError(source, f"holds {READY_FEATURES}, the name that survival.features_from gets; rename it")
+    listing["revision"] = contents.revision
+    listing["files"], listing["tables"] = ([asdict(entry) for entry in entries] for entries in (volumes, tables))
+    cases = find_cases(entry.path for entry in volumes)
+    return f"{len(cases)} case(s), {len(volumes)} volume(s), {len(tables)} table(s)"
+
+
+def _existing(path: Path) -> Path:
     if not path.exists():
-        raise MissingInputError(path, remedy=f"correct {key} in params.yaml")
+        raise MissingInputError(path, remedy="correct survival.features_from in params.yaml")
     return path
-
-
-def _entry(path: Path, name: str) -> dict[str, Any]:
-    state = path.stat()
-    return {"path": name, "bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
-
-
-def _tables(folder: Path) -> list[Path]:
-    found = sorted({path for pattern in TABLES for depth in ("", "*/") for path in folder.glob(depth + pattern)})
-    names = [path.name for path in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise TableError(folder, f"holds {names.count(name)} tables named {name}; keep one of them")
-    return found

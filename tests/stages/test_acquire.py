@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from brats_ml.adapters.files import digest_tree
 from brats_ml.cohort.cases import find_cases
 from brats_ml.config import Params
-from brats_ml.errors import MissingInputError, TableError
+from brats_ml.errors import MissingInputError, SourceError
 from brats_ml.stages import acquire, source
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
@@ -38,7 +39,7 @@ def test_phantoms_are_written_in_the_layout_and_headers_of_brats_2020(ws: Worksp
     )
     assert (image.get_data_dtype(), label.get_data_dtype()) == (np.int16, np.uint8)
     assert nib.aff2axcodes(image.affine) == ("L", "P", "S")
-    assert str(report) == "acquire: 6 case(s), 2 table(s)"
+    assert str(report) == "acquire: 30 volume(s), 2 table(s)"
 
 
 def test_the_first_patients_do_not_depend_on_how_many_there_are(tmp_path: Path, make_params: MakeParams) -> None:
@@ -67,14 +68,36 @@ def test_a_folder_is_copied_unchanged_and_never_linked(ws: Workspace, cohort: Pa
         assert copy.stat().st_ino != path.stat().st_ino
 
 
-def test_cases_below_hgg_and_lgg_are_laid_side_by_side(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
+def test_every_file_lies_as_in_its_source(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
     for grade, case in (("HGG", "BraTS20_Training_501"), ("LGG", "BraTS20_Training_505")):
         (ws.root / "BraTS" / grade).mkdir(parents=True)
         (ws.root / "BraTS" / grade / case).symlink_to(cohort / case)
+        shutil.copy(cohort / "name_mapping.csv", ws.root / "BraTS" / grade)
 
     acquired(ws, make_params({"acquire.source": "BraTS"}))
 
-    assert sorted(path.name for path in ws.raw.iterdir()) == ["BraTS20_Training_501", "BraTS20_Training_505"]
+    assert sorted(path.relative_to(ws.raw).as_posix() for path in ws.raw.rglob("*_t1.nii.gz")) == [
+        "HGG/BraTS20_Training_501/BraTS20_Training_501_t1.nii.gz",
+        "LGG/BraTS20_Training_505/BraTS20_Training_505_t1.nii.gz",
+    ]
+    assert sorted(path.relative_to(ws.tables).as_posix() for path in ws.tables.rglob("*.csv")) == [
+        "HGG/name_mapping.csv",
+        "LGG/name_mapping.csv",
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar", "tar.gz"])
+def test_an_archive_gives_the_same_cohort_as_its_folder(
+    suffix: str, ws: Workspace, tmp_path_factory: pytest.TempPathFactory, cohort: Path, make_params: MakeParams
+) -> None:
+    packed = tmp_path_factory.mktemp("packed") / "cohort"
+    shutil.make_archive(str(packed), {"tar.gz": "gztar"}.get(suffix, suffix), cohort)
+
+    acquired(ws, make_params({"acquire.source": f"{packed}.{suffix}"}))
+
+    for path in (path for path in cohort.rglob("*") if path.is_file()):
+        copy = (ws.tables if path.suffix == ".csv" else ws.raw) / path.relative_to(cohort)
+        assert copy.read_bytes() == path.read_bytes()
 
 
 def test_ready_made_features_come_under_one_name(ws: Workspace, params: Params, make_params: MakeParams) -> None:
@@ -92,7 +115,7 @@ def test_tables_alone_leave_an_empty_folder_of_cases(ws: Workspace, make_params:
     report = acquired(ws, make_params({"acquire.source": "tables"}))
 
     assert list(ws.raw.iterdir()) == []
-    assert str(report) == "acquire: 0 case(s), 1 table(s)"
+    assert str(report) == "acquire: 0 volume(s), 1 table(s)"
 
 
 @pytest.mark.parametrize("how", ["grown", "gone"])
@@ -106,7 +129,7 @@ def test_a_source_that_changed_since_it_was_listed_is_refused_and_nothing_is_lef
     source.run(ws, params)
     table.write_text("Brats20ID,Age\na,50\n") if how == "grown" else table.unlink()
 
-    with pytest.raises(TableError, match="changed or vanished since the source was listed; run `brats source` again"):
+    with pytest.raises(SourceError, match="changed or vanished since the source was listed; run `brats source` again"):
         acquire.run(ws, params)
 
     assert [path.name for path in (ws.root / "data").iterdir()] == ["listing.json"]

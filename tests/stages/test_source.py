@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from brats_ml.config import Params
-from brats_ml.errors import CaseError, EmptyCohortError, MissingInputError, TableError
+from brats_ml.errors import EmptyCohortError, MissingInputError, SourceError
 from brats_ml.stages import source
 from brats_ml.workspace import Workspace
 
@@ -30,6 +30,7 @@ def test_the_phantom_is_listed_by_its_parameters(ws: Workspace, params: Params) 
 
     assert json.loads(ws.listing.read_text()) == {
         "source": "phantom",
+        "revision": None,
         "files": [],
         "tables": [],
         "features": None,
@@ -38,9 +39,7 @@ def test_the_phantom_is_listed_by_its_parameters(ws: Workspace, params: Params) 
     assert str(report) == "source: 6 phantom cases"
 
 
-def test_a_folder_is_listed_by_the_volumes_of_its_cases_and_its_tables(
-    ws: Workspace, cohort: Path, make_params: MakeParams
-) -> None:
+def test_a_folder_is_listed_by_its_volumes_and_its_tables(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
     found = listing(ws, make_params({"acquire.source": str(cohort)}))
 
     paths = [entry["path"] for entry in found["files"]]
@@ -48,7 +47,11 @@ def test_a_folder_is_listed_by_the_volumes_of_its_cases_and_its_tables(
     assert paths == sorted(paths)
     assert [entry["path"] for entry in found["tables"]] == ["name_mapping.csv", "survival_info.csv"]
     first = (cohort / paths[0]).stat()
-    assert found["files"][0] == {"path": paths[0], "bytes": first.st_size, "mtime_ns": first.st_mtime_ns}
+    assert found["files"][0] == {
+        "path": paths[0],
+        "bytes": first.st_size,
+        "fingerprint": str(first.st_mtime_ns),
+    }
     assert found["phantom"] is None
 
 
@@ -127,26 +130,56 @@ def test_a_missing_table_of_features_is_named(ws: Workspace, make_params: MakePa
         source.run(ws, make_params({"survival.features_from": "nowhere.csv"}))
 
 
-def test_a_source_without_case_or_table_is_refused(ws: Workspace, make_params: MakeParams) -> None:
+def test_a_source_without_volume_or_table_is_refused(ws: Workspace, make_params: MakeParams) -> None:
     (ws.root / "empty").mkdir()
     (ws.root / "empty/readme.txt").touch()
 
-    with pytest.raises(EmptyCohortError, match="empty holds no case in a BraTS naming and no table"):
+    with pytest.raises(EmptyCohortError, match=r"empty holds no volume \(\*\.nii, \*\.nii\.gz\) and no table"):
         source.run(ws, make_params({"acquire.source": "empty"}))
 
 
-def test_one_case_in_two_folders_is_refused(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
-    for grade in ("HGG", "LGG"):
-        shutil.copytree(cohort / "BraTS20_Training_501", ws.root / "double" / grade / "BraTS20_Training_501")
+def test_volumes_in_no_naming_are_listed_for_validation_to_refuse(ws: Workspace, make_params: MakeParams) -> None:
+    (ws.root / "odd/deep").mkdir(parents=True)
+    (ws.root / "odd/deep/scan 1 \u00e4.nii").touch()
 
-    with pytest.raises(CaseError, match=r"501: lies twice, in HGG/.* and in LGG/.*; keep one of them"):
-        source.run(ws, make_params({"acquire.source": "double"}))
+    found = listing(ws, make_params({"acquire.source": "odd"}))
+
+    assert [entry["path"] for entry in found["files"]] == ["deep/scan 1 \u00e4.nii"]
 
 
-def test_two_tables_of_one_name_are_refused(ws: Workspace, make_params: MakeParams) -> None:
-    for folder in (ws.root / "double", ws.root / "double/HGG"):
-        folder.mkdir()
-        (folder / "survival_data.csv").touch()
+def test_what_is_hidden_is_left_out(ws: Workspace, make_params: MakeParams) -> None:
+    for name in ("a/a_t1.nii.gz", "a/._a_t1.nii.gz", ".trash/b/b_t1.nii.gz", "__MACOSX/a/a_t1.nii.gz", ".survival.csv"):
+        path = ws.root / "mac" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
 
-    with pytest.raises(TableError, match=r"holds 2 tables named survival_data\.csv"):
-        source.run(ws, make_params({"acquire.source": "double"}))
+    found = listing(ws, make_params({"acquire.source": "mac"}))
+
+    assert [entry["path"] for entry in found["files"]] == ["a/a_t1.nii.gz"]
+    assert found["tables"] == []
+
+
+def test_tables_of_one_name_in_two_folders_are_both_listed(ws: Workspace, make_params: MakeParams) -> None:
+    for name in ("2019/Name_Mapping.csv", "2020/deep/name_mapping.csv"):
+        (ws.root / "releases" / name).parent.mkdir(parents=True)
+        (ws.root / "releases" / name).touch()
+
+    found = listing(ws, make_params({"acquire.source": "releases"}))
+
+    assert [entry["path"] for entry in found["tables"]] == ["2019/Name_Mapping.csv", "2020/deep/name_mapping.csv"]
+
+
+def test_a_table_may_not_take_the_name_of_ready_made_features(ws: Workspace, make_params: MakeParams) -> None:
+    (ws.root / "tables").mkdir()
+    for path in (ws.root / "tables/survival_features.csv", ws.root / "mine.csv"):
+        path.touch()
+
+    with pytest.raises(SourceError, match=r"tables: holds survival_features\.csv"):
+        source.run(ws, make_params({"acquire.source": "tables", "survival.features_from": "mine.csv"}))
+
+
+def test_a_file_that_is_no_archive_is_refused(ws: Workspace, make_params: MakeParams) -> None:
+    (ws.root / "cohort.rar").touch()
+
+    with pytest.raises(SourceError, match=r"cohort\.rar: is neither a folder nor an archive"):
+        source.run(ws, make_params({"acquire.source": "cohort.rar"}))

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from brats_ml.adapters.files import read_csv, replacing, walk, write_csv
+from brats_ml.errors import SourceError
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -54,3 +55,35 @@ def test_walking_follows_linked_folders(tmp_path: Path) -> None:
     (tmp_path / "cohort/case").symlink_to(tmp_path / "store/case")
 
     assert list(walk(tmp_path / "cohort")) == ["case/case_t1.nii"]
+
+
+def test_what_is_hidden_is_not_walked(tmp_path: Path) -> None:
+    for name in (".git/a.nii", "__MACOSX/a.nii", "case/._a.nii", "case/a.nii", ".DS_Store"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert list(walk(tmp_path)) == ["case/a.nii"]
+
+
+def test_one_folder_linked_twice_is_walked_twice(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x.nii").touch()
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+
+    assert list(walk(tmp_path)) == ["a/x.nii", "b/x.nii"]
+
+
+@pytest.mark.parametrize("target", ["cohort", "cohort/site", "."])
+def test_a_link_that_leads_back_to_its_own_folder_is_refused_by_name(target: str, tmp_path: Path) -> None:
+    (tmp_path / "cohort/site/case").mkdir(parents=True)
+    (tmp_path / "cohort/site/case/again").symlink_to(tmp_path / target, target_is_directory=True)
+
+    with pytest.raises(SourceError, match=r"again.*: is a link that leads back to .*; remove the link"):
+        list(walk(tmp_path / "cohort"))
+
+
+def test_a_link_to_itself_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "case").symlink_to(tmp_path / "case")
+
+    with pytest.raises(SourceError, match=r"case: cannot be read \(Too many levels of symbolic links\)"):
+        list(walk(tmp_path))

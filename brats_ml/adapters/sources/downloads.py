@@ -1,0 +1,101 @@
+"""Files brought from elsewhere, kept by what they are, so that one more case downloads one case and a retry goes on."""
+
+import errno
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from brats_ml.adapters.files import digest_value
+from brats_ml.adapters.sources.port import Entry, require_space
+
+# In the name of a file that is not complete.
+UNFINISHED = ".part"
+NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES})
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """A folder of complete files, each named by the digest of its source, path, size and fingerprint.
+
+    A file in it is never written again: others are linked to it, and DVC takes the right to write from all of them.
+    `orchestration/retention.py` removes what nothing is linked to any more.
+    """
+
+    folder: Path
+
+    def place(self, source: str, entry: Entry) -> Path:
+        """Return where an entry of a source lies, or will lie."""
+        digest = digest_value([source, entry.path, entry.bytes, entry.fingerprint])
+        return self.folder / digest[:2] / digest[2:]
+
+    def missing(self, source: str, entries: Iterable[Entry]) -> list[Entry]:
+        """Return the entries of a source that are not here yet.
+
+        Raises:
+            StorageError: They cannot fit.
+        """
+        found = [entry for entry in entries if not self.place(source, entry).is_file()]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        require_space(found, self.folder)
+        return found
+
+
+@contextmanager
+def unfinished(place: Path) -> Iterator[Path | None]:
+    """Yield the file that becomes `place` when the context succeeds, or None where `place` is there already.
+
+    What an earlier try left in it is still there. Who comes second, be it another process, waits for the first.
+    """
+    part = place.with_name(place.name + UNFINISHED)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with part.open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if place.is_file():
+            if not held.tell():
+                part.unlink(missing_ok=True)
+            yield None
+            return
+        yield part
+        part.replace(place)
+
+
+def lay(place: Path, target: Path) -> None:
+    """Make a kept file appear at `target`, by a link where the file system can."""
+    try:
+        os.link(place, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copyfile(place, target)
+
+
+def in_parallel(
+    wanted: Mapping[Entry, Path], bring: Callable[[Entry, threading.Event], Path], *, workers: int
+) -> Iterator[Entry]:
+    """Bring entries at the same time, and lay each at its file when it is complete.
+
+    Args:
+        wanted: Entries, and where they shall lie.
+        bring: Returns the kept file of an entry; gives up when the event is set.
+        workers: How many entries at the same time.
+
+    Yields:
+        Each entry that lies where it shall. The first error ends the others.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            started = {pool.submit(bring, entry, stop): entry for entry in wanted}
+            for done in as_completed(started):
+                entry = started[done]
+                lay(done.result(), wanted[entry])
+                yield entry
+        finally:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,130 @@
+"""A DVC repository at a revision as a source, by DVC's own file system."""
+
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
+from brats_ml.adapters.sources.port import Contents, Entry, changed, checked
+from brats_ml.cohort.release_files import is_release_file
+from brats_ml.cohort.source_address import DvcAddress
+from brats_ml.errors import ServiceError, SourceError
+
+WORKERS = 4
+# What git says where the other side cannot be reached, as against where it refuses.
+UNREACHABLE = ("resolve host", "timed out", "connection refused", "unable to connect", "max retries", "unreachable")
+
+
+@dataclass(frozen=True)
+class DvcSource:
+    """A folder of a DVC repository; what DVC tracks comes from its cache or remote, the rest from git.
+
+    Attributes:
+        address: The repository, a relative folder already made absolute.
+        downloads: Where what was brought is kept.
+    """
+
+    address: DvcAddress
+    downloads: Downloads
+
+    def contents(self) -> Contents:
+        """Return the volumes and tables at the commit that the revision names now, by DVC's MD5 or by the commit."""
+        system = self._open(self.address.revision)
+        with self._saying():
+            commit = str(system.repo.scm.resolve_rev(self.address.revision))
+            found: dict[str, dict[str, Any]] = system.find(f"/{self.address.folder}", detail=True)
+        if not found:
+            raise SourceError(self._name, f"holds no {self.address.folder or 'file'} at {self.address.revision}")
+        prefix = f"/{self.address.folder}/" if self.address.folder else "/"
+        entries = [
+            Entry(path.removeprefix(prefix), info["size"], _md5(info) or commit)
+            for path, info in found.items()
+            if path.startswith(prefix) and is_release_file(path.removeprefix(prefix))
+        ]
+        return Contents(checked(entries, self._name), revision=commit)
+
+    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Iterator[Entry]:
+        """Bring the entries that are not among the downloads yet."""
+        system: Any = None
+        if self.downloads.missing(self._kept_as, wanted):
+            system = self._open(revision or self.address.revision)
+            with self._saying():  # DVC reads its index here, before there are threads
+                system.find(f"/{self.address.folder}")
+        yield from in_parallel(wanted, lambda entry, stop: self._bring(system, entry, stop), workers=WORKERS)
+
+    def _bring(self, system: Any, entry: Entry, stop: threading.Event) -> Path:
+        place = self.downloads.place(self._kept_as, entry)
+        with unfinished(place) as part:
+            if part is not None:
+                if stop.is_set():
+                    raise CancelledError
+                path = f"/{self.address.folder}/{entry.path}".replace("//", "/")
+                with self._saying(path):
+                    info = system.info(path)
+                    if _md5(info) not in (entry.fingerprint, None):
+                        raise changed(f"{self._name}, {path}")
+                    system.get_file(path, str(part))
+                if _md5(info) and _md5_of(part) != entry.fingerprint:
+                    part.write_bytes(b"")
+                    raise SourceError(self._name, f"gives other bytes for {path} than DVC recorded; push it again")
+        return place
+
+    @property
+    def _name(self) -> str:
+        return f"dvc:{self.address.repository}"
+
+    @property
+    def _kept_as(self) -> str:
+        return f"{self._name}#{self.address.folder}"
+
+    def _open(self, revision: str) -> Any:
+        try:
+            from dvc.api import DVCFileSystem  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise SourceError(self._name, "needs DVC: install brats-ml[version]") from error
+        if not self.address.is_remote and not Path(self.address.repository).is_dir():
+            raise SourceError(self._name, "is no folder with a DVC repository; correct acquire.source")
+        with self._saying():
+            return DVCFileSystem(self.address.repository, rev=revision)
+
+    @contextmanager
+    def _saying(self, path: str = "") -> Iterator[None]:
+        """Turn what DVC and git raise into a sentence."""
+        from dvc.exceptions import DvcException  # noqa: PLC0415
+        from dvc.scm import CloneError, RevError, SCMError  # noqa: PLC0415
+
+        try:
+            yield
+        except RevError as error:
+            raise SourceError(self._name, f"has no revision {self.address.revision}; correct acquire.source") from error
+        except CloneError as error:
+            told = " ".join(str(cause) for cause in (error, error.__cause__) if cause is not None)
+            if any(mark in told.lower() for mark in UNREACHABLE):
+                raise ServiceError(f"{self._name}: git does not reach it ({told}); try again") from error
+            raise SourceError(self._name, f"cannot be cloned ({told}); correct acquire.source") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            what = path or self.address.folder or "what it names"
+            raise SourceError(
+                self._name, f"has no data for {what}: they are neither in its cache nor in its remote; `dvc push` there"
+            ) from error
+        except (SCMError, DvcException) as error:
+            raise SourceError(self._name, f"cannot be read ({error})") from error
+        except (ConnectionError, TimeoutError) as error:
+            raise ServiceError(f"{self._name}: its remote does not answer ({error}); try again") from error
+
+
+def _md5(info: dict[str, Any]) -> str | None:
+    """Return the MD5 that DVC 3 recorded of a file's bytes; DVC 2 changed line ends before it took one."""
+    recorded = (info.get("dvc_info") or {}).get("entry")
+    found = recorded.hash_info if recorded is not None else None
+    return str(found.value) if found is not None and found.name == "md5" and found.value else None
+
+
+def _md5_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,0 +1,83 @@
+"""A folder as a source; links in it are followed."""
+
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from brats_ml.adapters import files
+from brats_ml.adapters.sources.port import (
+    CHUNK_BYTES,
+    Contents,
+    Entry,
+    changed,
+    checked,
+    require_space_for,
+    unreadable,
+    write_chunks,
+)
+from brats_ml.cohort.release_files import is_release_file
+from brats_ml.errors import SourceError
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder with cases at any depth."""
+
+    folder: Path
+
+    def contents(self) -> Contents:
+        """Return the folder's volumes and tables by size and modification time."""
+        paths = [path for path in files.walk(self.folder) if is_release_file(path)]
+        return Contents(checked((file_entry(self.folder / path, path) for path in paths), str(self.folder)))
+
+    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Iterator[Entry]:
+        """Copy each entry, in the order of the listing."""
+        require_space_for(wanted)
+        for entry, target in wanted.items():
+            copy_entry(self.folder / entry.path, entry, target)
+            yield entry
+
+
+def file_entry(path: Path, name: str) -> Entry:
+    """Return a file's entry under a name.
+
+    Raises:
+        SourceError: It cannot be looked at, or is no regular file.
+    """
+    try:
+        state = path.stat()
+    except FileNotFoundError as error:
+        raise SourceError(path, "is a link that leads nowhere; mend it or remove it") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not stat.S_ISREG(state.st_mode):
+        raise SourceError(path, "is no regular file; remove it")
+    return Entry(name, state.st_size, str(state.st_mtime_ns))
+
+
+def copy_entry(path: Path, entry: Entry, target: Path) -> None:
+    """Copy a listed file; never link it, so that raw data stay as they are when the source is edited.
+
+    Raises:
+        SourceError: It is not what was listed, before or after copying, or cannot be read.
+    """
+    if not path.is_file() or file_entry(path, entry.path) != entry:
+        raise changed(path)
+    write_chunks(read_chunks(path), target, entry, str(path))
+    if not path.is_file() or file_entry(path, entry.path) != entry:
+        raise changed(path)
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """Yield a file's bytes.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+    except OSError as error:
+        raise unreadable(path, error) from error

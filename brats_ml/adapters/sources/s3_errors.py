@@ -1,0 +1,68 @@
+"""What S3 and the network raise, as sentences; only what may pass by itself may be tried again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from brats_ml.adapters.sources.port import changed
+from brats_ml.errors import BratsError, ServiceError, SourceError
+
+DENIED = ("AccessDenied", "AllAccessDisabled", "Forbidden", "403")
+UNKNOWN_KEYS = (
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+    "AuthorizationHeaderMalformed",
+)
+CHANGED = ("NoSuchKey", "PreconditionFailed", "InvalidRange", "404", "412", "416")
+PASSING = ("SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "InternalError")
+
+
+@contextmanager
+def saying(where: str) -> Iterator[None]:
+    """Turn an error of boto3 inside the context into one of ours.
+
+    Raises:
+        SourceError: What a person has to mend: credentials, bucket, rights, an address.
+        ServiceError: What may pass: no answer, a refusal for now.
+    """
+    from botocore import exceptions as boto  # noqa: PLC0415 - an extra
+
+    try:
+        yield
+    except BratsError:
+        raise
+    except boto.ClientError as error:
+        raise _answered(where, error) from error
+    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
+        raise SourceError(
+            where, f"no usable credentials ({error}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        ) from error
+    except (boto.ProxyConnectionError, boto.SSLError) as error:
+        raise SourceError(
+            where, f"the connection is refused on the way ({error}); correct proxy or certificates"
+        ) from error
+    except (boto.HTTPClientError, boto.ConnectionError) as error:
+        raise ServiceError(
+            f"{where}: S3 does not answer ({error}); look at AWS_ENDPOINT_URL and the network"
+        ) from error
+    except (boto.BotoCoreError, ValueError) as error:
+        raise SourceError(where, f"S3 cannot be asked ({error}); correct the AWS settings") from error
+
+
+def _answered(where: str, error: Exception) -> BratsError:
+    response = getattr(error, "response", {})
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code == "NoSuchBucket":
+        return SourceError(where, "there is no such bucket; correct acquire.source, or AWS_ENDPOINT_URL")
+    if code in UNKNOWN_KEYS:
+        return SourceError(where, f"S3 does not accept the credentials ({code}); renew or correct them")
+    if code in DENIED:
+        return SourceError(where, "access is denied to these credentials; they need s3:ListBucket and s3:GetObject")
+    if status >= 500 or code in PASSING:
+        return ServiceError(f"{where}: S3 refuses for now ({code or status}); try again later")
+    if code in CHANGED:
+        return changed(where)
+    return SourceError(where, f"S3 refuses ({code or status}: {error}); correct acquire.source or the AWS settings")

@@ -78,7 +78,7 @@ def write_volume(path: Path, array: NDArray[Any], grid: Grid) -> None:
 def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
-    except DAMAGED as error:
+    except DAMAGED as error:  # type: ignore[misc]  # isal's stub takes IsalError for an instance
         raise ValueError(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 

@@ -14,7 +14,10 @@ from brats_ml.adapters.grid import Grid
 # Bytes of the fixed header, by version; the first field of a file holds this number.
 HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 SINGLE_FILE = (b"n+1", b"n+2")
-MILLIMETRES = ("mm", "unknown")
+# The low bits of the field of units tell that of space: 2 is mm, and 0, no word of it, is taken for mm.
+SPACE_UNITS = 0b111
+MILLIMETRES = (0, 2)
+OTHER_UNITS = {1: "metres", 3: "micrometres"}
 # BraTS and Decathlon volumes take up to 143 MB, their headers a few KB: a file that promises more is not one of them.
 LARGEST_VOLUME = 2**31
 LARGEST_HEADER = 2**24
@@ -111,9 +114,9 @@ def _scaling(header: nib.Nifti1Header) -> tuple[float, float] | None:
 
 def _grid(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[Grid, float, bool]:
     """Return the grid that nibabel would tell, how far the header disagrees with itself, and whether it is oriented."""
-    unit, _ = header.get_xyzt_units()
+    unit = int(header["xyzt_units"]) & SPACE_UNITS
     if unit not in MILLIMETRES:
-        raise ValueError(f"its header measures in {unit}, not in mm")
+        raise ValueError(f"its header measures in {OTHER_UNITS.get(unit, 'an unknown unit')}, not in mm")
     space = (*shape, 1, 1)[:3]
     try:
         forms = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]

@@ -123,7 +123,7 @@ DAMAGES = {
     "scaled to infinity": (lambda path: bytes(stored(path, scl_slope=2, scl_inter=np.inf)), "not finite"),
     "singular affine": (lambda path: bytes(stored(path, srow_y=[0, 0, 0, 0])), "affine is singular"),
     "affine not finite": (lambda path: bytes(stored(path, srow_x=[np.nan, 0, 0, 0])), "affine holds values"),
-    "micrometres": (lambda path: bytes(stored(path, xyzt_units=3)), "measures in micron, not in mm"),
+    "micrometres": (lambda path: bytes(stored(path, xyzt_units=3)), "measures in micrometres, not in mm"),
 }
 
 

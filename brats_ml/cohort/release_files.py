@@ -1,14 +1,27 @@
-"""Which files of a release hold volumes and which hold tables, by their names."""
+"""Which files of a release are volumes and which are clinical tables, told by their paths alone."""
 
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
+VOLUMES = ("*.nii", "*.nii.gz")
 TABLES = ("*name_mapping*.csv", "*survival*.csv")
 
 
+def is_hidden(path: str) -> bool:
+    """Return whether a file or one of its folders is hidden, or is what macOS adds to archives."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
+
+
+def is_volume(path: str) -> bool:
+    """Return whether a path is a volume's; the suffix counts exactly as BraTS writes it."""
+    return not is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name, pattern) for pattern in VOLUMES)
+
+
 def is_table(path: str) -> bool:
-    """Return whether a `/`-separated path names a clinical table or a mapping of names; hidden ones never do."""
-    parts = PurePosixPath(path).parts
-    if any(part.startswith(".") or part == "__MACOSX" for part in parts):
-        return False
-    return any(fnmatchcase(parts[-1].lower(), pattern) for pattern in TABLES)
+    """Return whether a path is a clinical table's, in any case of its letters."""
+    return not is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name.lower(), pattern) for pattern in TABLES)
+
+
+def is_release_file(path: str) -> bool:
+    """Return whether a path is a volume's or a clinical table's."""
+    return is_volume(path) or is_table(path)

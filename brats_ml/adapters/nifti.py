@@ -106,7 +106,9 @@ def _voxels(stream: BinaryIO, header: VolumeHeader) -> NDArray[Any]:
     if header.scaling is None:
         return array
     slope, intercept = header.scaling
-    return array * slope + intercept
+    # What overflows becomes infinite, which validation tells.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array * slope + intercept
 
 
 def _fill(free: memoryview, stream: Any) -> int:

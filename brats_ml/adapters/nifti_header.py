@@ -18,6 +18,10 @@ SINGLE_FILE = (b"n+1", b"n+2")
 SPACE_UNITS = 0b111
 MILLIMETRES = (0, 2)
 OTHER_UNITS = {1: "metres", 3: "micrometres"}
+# What qform and sform may refer to, by the standard: from 0, nothing, to 5, any other template.
+FORM_CODES = set(range(6))
+# No volume of a head lies further from the scanner's origin.
+FARTHEST_MM = 1e5
 # BraTS and Decathlon volumes take up to 143 MB, their headers a few KB: a file that promises more is not one of them.
 LARGEST_VOLUME = 2**31
 LARGEST_HEADER = 2**24
@@ -112,11 +116,15 @@ def _scaling(header: nib.Nifti1Header) -> tuple[float, float] | None:
     return None if slope is None or (slope, intercept) == (1, 0) else (float(slope), float(intercept))
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # numbers out of range are told in words
 def _grid(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[Grid, float, bool]:
     """Return the grid that nibabel would tell, how far the header disagrees with itself, and whether it is oriented."""
     unit = int(header["xyzt_units"]) & SPACE_UNITS
     if unit not in MILLIMETRES:
         raise ValueError(f"its header measures in {OTHER_UNITS.get(unit, 'an unknown unit')}, not in mm")
+    codes = [int(header[form]) for form in ("sform_code", "qform_code")]
+    if not set(codes) <= FORM_CODES:
+        raise ValueError(f"its header has an unknown code of orientation ({max(codes)})")
     space = (*shape, 1, 1)[:3]
     try:
         forms = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]
@@ -135,6 +143,8 @@ def _check_affines(affines: list[NDArray[np.float64]]) -> None:
     for affine in affines:
         if not np.isfinite(affine).all():
             raise ValueError("its affine holds values that are not finite")
+        if np.abs(affine).max() > FARTHEST_MM:
+            raise ValueError(f"its affine leads {np.abs(affine).max():.3g} mm away")
         # Lengths of the columns times this is the volume of a voxel: 1 where axes are perpendicular.
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         if not lengths.all() or abs(np.linalg.det(affine[:3, :3] / lengths)) < 0.1:

@@ -9,11 +9,9 @@ from brats_ml.adapters import files
 from brats_ml.adapters.outside_csv import parse_csv
 from brats_ml.cohort.clinical import patient_names
 from brats_ml.cohort.clinical_merge import combine
-from brats_ml.cohort.patients import Identities, identify, is_mapping
-from brats_ml.cohort.release_files import is_table
+from brats_ml.cohort.patients import Identities, identify
+from brats_ml.cohort.release_files import is_mapping, is_table
 from brats_ml.errors import MissingInputError, TableError
-
-READY_FEATURES = "survival_features.csv"
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from brats_ml.cohort.clinical_merge import FIELDS, best, clinical_rows, is_known, merge
-from brats_ml.cohort.patients import Identities, is_mapping, mapping_rows, name_columns, nameless_cells
+from brats_ml.cohort.patients import Identities, mapping_rows, name_columns, nameless_cells
+from brats_ml.cohort.release_files import is_mapping
 
 # Ages of one patient are given to three digits in one year and to seven in another.
 AGE_ROUNDING_YEARS = 0.01

@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -84,11 +83,6 @@ def identify(
         united[member] |= spellings[key]
     known = {_newest(together): tuple(sorted(together)) for together in united.values()}
     return Identities({_key(name): patient for patient, aliases in known.items() for name in aliases}, known)
-
-
-def is_mapping(path: str) -> bool:
-    """Return whether a table, by its `/`-separated path, says which names mean one patient."""
-    return "name_mapping" in PurePosixPath(path).name.lower()
 
 
 def name_columns(table: pd.DataFrame, *, name: str) -> list[str]:

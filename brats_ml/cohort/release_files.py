@@ -4,7 +4,10 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 VOLUMES = ("*.nii", "*.nii.gz")
-TABLES = ("*name_mapping*.csv", "*survival*.csv")
+MAPPING = "*mapping*.csv"
+TABLES = (MAPPING, "*survival*.csv")
+# What a table of ready-made features is called wherever it came from.
+READY_FEATURES = "survival_features.csv"
 
 
 def is_hidden(path: str) -> bool:
@@ -20,6 +23,11 @@ def is_volume(path: str) -> bool:
 def is_table(path: str) -> bool:
     """Return whether a path is a clinical table's, in any case of its letters."""
     return not is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name.lower(), pattern) for pattern in TABLES)
+
+
+def is_mapping(path: str) -> bool:
+    """Return whether a table, by its path, says which names mean one patient."""
+    return fnmatchcase(PurePosixPath(path).name.lower(), MAPPING)
 
 
 def is_release_file(path: str) -> bool:

@@ -14,8 +14,8 @@ from brats_ml.adapters.nifti import write_volume
 from brats_ml.adapters.sources.folder import copy_entry
 from brats_ml.adapters.sources.opening import open_source
 from brats_ml.adapters.sources.port import Entry
-from brats_ml.adapters.tables import READY_FEATURES
 from brats_ml.cohort.phantom import PhantomPatient, phantom_affine, phantom_patient
+from brats_ml.cohort.release_files import READY_FEATURES
 from brats_ml.cohort.releases import naming_of
 from brats_ml.config import Params
 from brats_ml.stages.report import Report

@@ -9,10 +9,11 @@ from rich.progress import track
 
 from brats_ml.adapters import files, nifti
 from brats_ml.adapters.arrays import PreprocessedCase, read_case
-from brats_ml.adapters.tables import READY_FEATURES, clinical_table, read_table
+from brats_ml.adapters.tables import clinical_table, read_table
 from brats_ml.cohort.clinical import features_from_table
 from brats_ml.cohort.labels import SCHEMES, LabelMap
 from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.cohort.release_files import READY_FEATURES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError, ConfigError
 from brats_ml.stages.identity import present_identities

@@ -7,9 +7,8 @@ from typing import Any
 from brats_ml.adapters import files
 from brats_ml.adapters.sources.folder import file_entry
 from brats_ml.adapters.sources.opening import open_source
-from brats_ml.adapters.tables import READY_FEATURES
 from brats_ml.cohort.cases import find_cases
-from brats_ml.cohort.release_files import TABLES, VOLUMES, is_table, is_volume
+from brats_ml.cohort.release_files import READY_FEATURES, TABLES, VOLUMES, is_table, is_volume
 from brats_ml.cohort.source_address import PHANTOM
 from brats_ml.config import Params
 from brats_ml.errors import EmptyCohortError, MissingInputError, SourceError

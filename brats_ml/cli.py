@@ -208,7 +208,7 @@ def set_(
     root: Root = HERE,
 ) -> None:
     """Change values of params.yaml, checked as a whole before anything is written."""
-    from brats_ml.config import override
+    from brats_ml.config_edit import override
 
     override(_workspace(root).params, assignments)
     print(f"params.yaml: {len(assignments)} value(s) set")

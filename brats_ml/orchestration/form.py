@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml.cohort.source_address import with_absolute_path
-from brats_ml.config import load, override
+from brats_ml.config import load
+from brats_ml.config_edit import override
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.graph import Graph, difference, read_graph, without
 from brats_ml.orchestration.records import LOCK, PARAMS

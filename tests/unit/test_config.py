@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from brats_ml.config import Params, load, override, parse
+from brats_ml.config import Params, load, parse
+from brats_ml.config_edit import override
 from brats_ml.errors import ConfigError, MissingInputError
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"

@@ -49,7 +49,7 @@ def test_a_value_of_another_release_is_refused_by_name(name: str, value: float) 
 
 def test_label_counts_of_a_real_slice(real_data: Path) -> None:
     case = real_data / "MICCAI_BraTS2020_TrainingData/BraTS20_Training_001/BraTS20_Training_001_seg.nii.gz"
-    stored, _ = read_volume(case)
+    stored = read_volume(case).array
 
     # From the README of the data: {1: 287, 2: 3843, 4: 631} in axial slice 73.
     canonical = SCHEMES["brats2017-2021"].to_canonical(stored[:, :, 73])

@@ -1,0 +1,50 @@
+"""Change values of params.yaml where it stands, keeping its comments."""
+
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from brats_ml.config import load
+from brats_ml.errors import ConfigError
+
+
+def override(path: Path, assignments: list[str]) -> None:
+    """Change values of params.yaml in place, keeping its comments; nothing is written unless the result is valid.
+
+    Args:
+        path: The params.yaml.
+        assignments: `dotted.key=value` each, the value in YAML.
+
+    Raises:
+        MissingInputError: There is no such file.
+        ConfigError: The file is wrong already, or an assignment is malformed, names an unknown key, or makes it wrong.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    load(path)
+    document = yaml.load(path)
+    for assignment in assignments:
+        key, found, value = assignment.partition("=")
+        *parents, last = key.split(".")
+        section = document
+        for part in parents:
+            section = section.get(part) if isinstance(section, dict) else None
+        if not found or not isinstance(section, dict) or last not in section:
+            raise ConfigError(f"{assignment!r} is not KEY=VALUE with a key of params.yaml", key=key)
+        try:
+            section[last] = yaml.load(value)
+        except YAMLError as error:
+            raise ConfigError(f"{assignment!r}: the value is not valid YAML", key=key) from error
+    temporary = path.with_name(path.name + ".tmp")
+    yaml.dump(document, temporary)
+    try:
+        load(temporary)
+    except ConfigError:
+        temporary.unlink()
+        raise
+    temporary.replace(path)

@@ -4,20 +4,19 @@ import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
+from brats_ml.adapters.sources.dvc_errors import saying
 from brats_ml.adapters.sources.port import Contents, Entry, changed, checked
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.cohort.source_address import DvcAddress
-from brats_ml.errors import ServiceError, SourceError
+from brats_ml.errors import SourceError
 
 WORKERS = 4
-# What git says where the other side cannot be reached, as against where it refuses.
-UNREACHABLE = ("resolve host", "timed out", "connection refused", "unable to connect", "max retries", "unreachable")
 
 
 @dataclass(frozen=True)
@@ -92,30 +91,9 @@ class DvcSource:
         with self._saying():
             return DVCFileSystem(self.address.repository, rev=revision)
 
-    @contextmanager
-    def _saying(self, path: str = "") -> Iterator[None]:
-        """Turn what DVC and git raise into a sentence."""
-        from dvc.exceptions import DvcException  # noqa: PLC0415
-        from dvc.scm import CloneError, RevError, SCMError  # noqa: PLC0415
-
-        try:
-            yield
-        except RevError as error:
-            raise SourceError(self._name, f"has no revision {self.address.revision}; correct acquire.source") from error
-        except CloneError as error:
-            told = " ".join(str(cause) for cause in (error, error.__cause__) if cause is not None)
-            if any(mark in told.lower() for mark in UNREACHABLE):
-                raise ServiceError(f"{self._name}: git does not reach it ({told}); try again") from error
-            raise SourceError(self._name, f"cannot be cloned ({told}); correct acquire.source") from error
-        except (FileNotFoundError, NotADirectoryError) as error:
-            what = path or self.address.folder or "what it names"
-            raise SourceError(
-                self._name, f"has no data for {what}: they are neither in its cache nor in its remote; `dvc push` there"
-            ) from error
-        except (SCMError, DvcException) as error:
-            raise SourceError(self._name, f"cannot be read ({error})") from error
-        except (ConnectionError, TimeoutError) as error:
-            raise ServiceError(f"{self._name}: its remote does not answer ({error}); try again") from error
+    def _saying(self, path: str = "") -> AbstractContextManager[None]:
+        what = path or self.address.folder or "what it names"
+        return saying(self._name, revision=self.address.revision, what=what)
 
 
 def _md5(info: dict[str, Any]) -> str | None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,10 @@ def fetched(source: DvcSource, target: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_data_come_from_the_remote_and_tables_from_git(
-    scheme: str, repository: Path, downloads: Downloads, tmp_path: Path
+    scheme: str, repository: Path, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     source = DvcSource(DvcAddress(f"{scheme}{repository}", "data", "v1"), downloads)
 
     found = fetched(source, tmp_path / "out")
@@ -78,6 +81,7 @@ def test_data_come_from_the_remote_and_tables_from_git(
         "survival_info.csv": b"Brats20ID,Age\n"
     }
     assert source.contents().revision == run(repository, "git", "rev-parse", "v1")
+    assert not list((tmp_path / "tmp").glob("*dvc-*"))
 
 
 def test_a_branch_that_moved_is_noticed_and_brings_only_what_is_new(

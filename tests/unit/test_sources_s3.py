@@ -273,6 +273,13 @@ def test_missing_credentials_are_named(bucket: str, downloads: Downloads, monkey
         source(bucket, downloads).contents()
 
 
+def test_without_boto3_the_extra_is_named(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+
+    with pytest.raises(SourceError, match=r"s3://bucket/BraTS: needs boto3: install brats-ml\[s3\]"):
+        source("bucket", downloads).contents()
+
+
 @pytest.mark.parametrize("address", ["nonsense", "http://"])
 def test_an_endpoint_that_is_no_address_is_not_tried_again(
     address: str, bucket: str, downloads: Downloads, monkeypatch: pytest.MonkeyPatch

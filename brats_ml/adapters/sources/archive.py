@@ -8,7 +8,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ class ZipSource:
         with _reading(self.path), zipfile.ZipFile(self.path) as archive:
             return Contents(checked(self._members(archive), str(self.path)))
 
-    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Iterator[Entry]:
+    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Unpack each entry; the CRC of each is checked."""
         with _reading(self.path), zipfile.ZipFile(self.path) as archive:
             members = self._members(archive)
@@ -179,7 +179,7 @@ class TarSource:
         """Return its volumes and tables; what is compressed is decompressed to the end, so damage is seen here."""
         return Contents(checked((entry for entry, _ in self._members()), str(self.path)))
 
-    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Iterator[Entry]:
+    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Unpack the entries, in the order of the archive."""
         require_space_for(wanted)
         waiting = dict(wanted)

@@ -2,9 +2,9 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,7 @@ class DvcSource:
 
     def contents(self) -> Contents:
         """Return the volumes and tables at the commit that the revision names now, by DVC's MD5 or by the commit."""
-        system = self._open(self.address.revision)
-        with self._saying():
+        with self._opened(self.address.revision) as system, self._saying():
             commit = str(system.repo.scm.resolve_rev(self.address.revision))
             found: dict[str, dict[str, Any]] = system.find(f"/{self.address.folder}", detail=True)
         if not found:
@@ -47,14 +46,15 @@ class DvcSource:
         ]
         return Contents(checked(entries, self._name), revision=commit)
 
-    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Iterator[Entry]:
+    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Bring the entries that are not among the downloads yet."""
-        system: Any = None
-        if self.downloads.missing(self._kept_as, wanted):
-            system = self._open(revision or self.address.revision)
+        if not self.downloads.missing(self._kept_as, wanted):
+            yield from in_parallel(wanted, lambda entry, _: self.downloads.place(self._kept_as, entry), workers=1)
+            return
+        with self._opened(revision or self.address.revision) as system:
             with self._saying():  # DVC reads its index here, before there are threads
                 system.find(f"/{self.address.folder}")
-        yield from in_parallel(wanted, lambda entry, stop: self._bring(system, entry, stop), workers=WORKERS)
+            yield from in_parallel(wanted, lambda entry, stop: self._bring(system, entry, stop), workers=WORKERS)
 
     def _bring(self, system: Any, entry: Entry, stop: threading.Event) -> Path:
         place = self.downloads.place(self._kept_as, entry)
@@ -81,15 +81,21 @@ class DvcSource:
     def _kept_as(self) -> str:
         return f"{self._name}#{self.address.folder}"
 
-    def _open(self, revision: str) -> Any:
+    @contextmanager
+    def _opened(self, revision: str) -> Iterator[Any]:
         try:
             from dvc.api import DVCFileSystem  # noqa: PLC0415 - an extra
+            from dvc.repo.open_repo import clean_repos  # noqa: PLC0415
         except ImportError as error:
             raise SourceError(self._name, "needs DVC: install brats-ml[version]") from error
         if not self.address.is_remote and not Path(self.address.repository).is_dir():
             raise SourceError(self._name, "is no folder with a DVC repository; correct acquire.source")
-        with self._saying():
-            return DVCFileSystem(self.address.repository, rev=revision)
+        try:
+            with self._saying():
+                system = DVCFileSystem(self.address.repository, rev=revision)
+            yield system
+        finally:
+            clean_repos()  # clones in the folder for temporary files, which DVC's own commands remove so
 
     def _saying(self, path: str = "") -> AbstractContextManager[None]:
         what = path or self.address.folder or "what it names"

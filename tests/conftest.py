@@ -3,7 +3,8 @@
 import copy
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from brats_ml.config import Params, parse
 from brats_ml.stages import acquire, source
 from brats_ml.workspace import Workspace
+from tests import s3_server
 
 ROOT = Path(__file__).parents[1]
 TINY = {"phantom.cases": 6, "phantom.shape": [32, 32, 32]}
@@ -69,3 +71,35 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("BRATS_REAL_DATA is unset: no real BraTS cases at hand")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an S3 server on loopback."""
+    try:
+        s3_server.moto_python()
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"the environment of moto's server cannot be made: {error.stderr.strip().splitlines()[-1]}")
+    with s3_server.moto_server(tmp_path_factory.mktemp("moto") / "log") as address:
+        yield address
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch, s3_address: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same, with the usual AWS variables set for it and for nothing else."""
+    settings = tmp_path_factory.mktemp("aws") / "config"
+    settings.touch()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_address,
+        "AWS_ACCESS_KEY_ID": "tester",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": str(settings),
+        "AWS_SHARED_CREDENTIALS_FILE": str(settings),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return s3_address

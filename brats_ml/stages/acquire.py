@@ -1,5 +1,6 @@
 """Bring the listed cohort in, unchanged, as it lies in its source; or draw the phantom cohort."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,9 @@ def _fetch(ws: Workspace, listing: dict[str, Any], raw: Path, tables: Path) -> N
     for target in wanted.values():
         target.parent.mkdir(parents=True, exist_ok=True)
     source = open_source(listing["source"], root=ws.root, downloads=ws.downloads)
-    fetched = source.fetch(wanted, listing["revision"])
-    for _ in track(fetched, "fetching", total=len(wanted), console=Console(stderr=True)):
-        pass
+    with closing(source.fetch(wanted, listing["revision"])) as fetched:
+        for _ in track(fetched, "fetching", total=len(wanted), console=Console(stderr=True)):
+            pass
 
 
 def _draw(phantom: dict[str, Any], raw: Path, tables: Path) -> None:

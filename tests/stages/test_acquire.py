@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import nibabel as nib
 import numpy as np
 import pytest
@@ -138,3 +139,39 @@ def test_a_source_that_changed_since_it_was_listed_is_refused_and_nothing_is_lef
 def test_without_a_listing_the_stage_before_is_named(ws: Workspace, params: Params) -> None:
     with pytest.raises(MissingInputError, match="run `brats source` first"):
         acquire.run(ws, params)
+
+
+def test_a_cohort_from_s3_is_listed_brought_and_survives_what_dvc_does_to_it(
+    ws: Workspace, cohort: Path, make_params: MakeParams, aws: str
+) -> None:
+    """DVC takes the right to write from a file and so from all its links; the next acquisition must not mind."""
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="hospital")
+    names = [path.relative_to(cohort).as_posix() for path in cohort.rglob("*") if path.is_file()]
+    for name in names:
+        client.upload_file(str(cohort / name), "hospital", f"BraTS/{name}")
+    params = make_params({"acquire.source": "s3://hospital/BraTS"})
+
+    for _ in range(2):
+        assert str(acquired(ws, params)) == "acquire: 30 volume(s), 2 table(s)"
+        for name in names:
+            copy = (ws.tables if name.endswith(".csv") else ws.raw) / name
+            assert copy.read_bytes() == (cohort / name).read_bytes()
+            copy.chmod(0o444)
+    assert len(list(ws.downloads.glob("*/*"))) == 32
+
+
+def test_a_failed_acquisition_leaves_the_cohort_before_it(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
+    acquired(ws, make_params({"acquire.source": str(cohort)}))
+    before = digest_tree(ws.raw)
+    (ws.root / "more/case").mkdir(parents=True)
+    (ws.root / "more/case/case_t1.nii").touch()
+    params = make_params({"acquire.source": "more"})
+    source.run(ws, params)
+    (ws.root / "more/case/case_t1.nii").unlink()
+
+    with pytest.raises(SourceError, match="changed or vanished"):
+        acquire.run(ws, params)
+
+    assert digest_tree(ws.raw) == before
+    assert not [path for path in (ws.root / "data").iterdir() if path.name.startswith(".")]

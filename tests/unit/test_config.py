@@ -140,3 +140,8 @@ def test_overriding_with_a_value_that_is_not_yaml_is_refused(path: Path) -> None
 def test_overriding_where_there_is_no_configuration_says_where_to_go(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match=r"in a checkout that has a params\.yaml"):
         override(tmp_path / "params.yaml", ["acquire.source=phantom"])
+
+
+def test_a_source_of_no_known_form_is_refused(make_params: Callable[[dict[str, Any]], Params]) -> None:
+    with pytest.raises(ConfigError, match=r"key acquire\.source: a source is `phantom`, a folder, .*'https://host/x'"):
+        make_params({"acquire.source": "https://host/x"})

@@ -1,5 +1,6 @@
 """A DAG run's workspace: pinned once, opened by any task, made again after it was removed."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -233,6 +234,26 @@ def test_prune_keeps_promoted_and_last_runs_and_frees_what_no_kept_lock_names(
 
     assert cached(repository) == {"a", "c"}
     assert (promoted.pinned() is not None, old.pinned(), last.pinned() is not None) == (True, None, True)
+
+
+def test_prune_frees_downloads_that_are_old_and_linked_to_nothing(
+    repository: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRATS_STATE", str(places.state))
+    folder, old = places.state / "downloads/ab", (0, 0)
+    folder.mkdir(parents=True)
+    for name in ("unused", "used", "new", "half.part"):
+        (folder / name).write_text("1234")
+    for name in ("unused", "used", "half.part"):
+        os.utime(folder / name, old)
+    (places.state / "link").hardlink_to(folder / "used")
+
+    said = retention.prune(repository, keep_days=1, dry=True)
+    assert len(list(folder.iterdir())) == 4
+    assert said == retention.prune(repository, keep_days=1)
+
+    assert sorted(path.name for path in folder.iterdir()) == ["new", "used"]
+    assert said[-1] == "downloads that no cohort uses: 8 bytes"
 
 
 def test_nothing_is_pruned_while_a_task_is_at_work(

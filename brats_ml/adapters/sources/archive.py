@@ -8,7 +8,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ class ZipSource:
         with _reading(self.path), zipfile.ZipFile(self.path) as archive:
             return Contents(checked(self._members(archive), str(self.path)))
 
-    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Iterator[Entry]:
+    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Unpack each entry; the CRC of each is checked."""
         with _reading(self.path), zipfile.ZipFile(self.path) as archive:
             members = self._members(archive)
@@ -140,18 +140,32 @@ class ZipSource:
         return dict(found)
 
 
+# Long names and the like, which tarfile reads into memory whole; the system allows paths of 4096 bytes.
+EXTENDED_TYPES = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+EXTENDED_BYTES = 1 << 20
+
+
 class _StrictHeader(tarfile.TarInfo):
     """A header whose damage is told; tarfile takes a damaged one, or none, for the end of the archive."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         try:
-            return super().frombuf(buf, encoding, errors)
+            header = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
             # The class of the mark that ends an archive, which tarfile does not publish to type checkers.
             if type(error).__name__ == "EOFHeaderError":
                 raise
             raise tarfile.ReadError(str(error)) from error
+        if header.size < 0 or (header.type in EXTENDED_TYPES and header.size > EXTENDED_BYTES):
+            raise tarfile.ReadError(f"a header that tells {header.size} bytes")
+        return header
 
 
 @dataclass(frozen=True)
@@ -165,7 +179,7 @@ class TarSource:
         """Return its volumes and tables; what is compressed is decompressed to the end, so damage is seen here."""
         return Contents(checked((entry for entry, _ in self._members()), str(self.path)))
 
-    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Iterator[Entry]:
+    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Unpack the entries, in the order of the archive."""
         require_space_for(wanted)
         waiting = dict(wanted)
@@ -185,8 +199,14 @@ class TarSource:
                 with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as archive:
                     for info in archive:
                         path = self._checked_path(info)
-                        if info.isreg() and is_release_file(path):
-                            yield Entry(path, info.size, fingerprint), self._content(archive, info)
+                        member = archive.extractfile(info) if info.isreg() else None
+                        if member is None:
+                            continue
+                        if is_release_file(path):
+                            yield Entry(path, info.size, fingerprint), _chunks(self.path, member)
+                        # To go past a member tarfile would count to the size that its header tells, however large.
+                        for _ in _chunks(self.path, member):
+                            pass
                 # The checksum of a compressed file comes last.
                 while stream.read(CHUNK_BYTES):
                     pass
@@ -195,11 +215,7 @@ class TarSource:
         if info.isdir() and info.name in (".", "./", ""):
             return "."
         path = _member_path(info.name, self.path)
-        if not (info.isreg() or info.isdir() or is_hidden(path)):
+        plain = (info.isreg() and not info.issparse()) or info.isdir()
+        if not (plain or (is_hidden(path) and info.type in tarfile.SUPPORTED_TYPES)):
             raise SourceError(self.path, f"holds {path}, which is no plain file; pack what it stands for instead")
         return path
-
-    def _content(self, archive: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:
-        member = archive.extractfile(info)
-        if member is not None:
-            yield from _chunks(self.path, member)

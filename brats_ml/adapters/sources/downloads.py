@@ -5,7 +5,7 @@ import fcntl
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def lay(place: Path, target: Path) -> None:
 
 def in_parallel(
     wanted: Mapping[Entry, Path], bring: Callable[[Entry, threading.Event], Path], *, workers: int
-) -> Iterator[Entry]:
+) -> Generator[Entry, None, None]:
     """Bring entries at the same time, and lay each at its file when it is complete.
 
     Args:

@@ -2,22 +2,21 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
+from brats_ml.adapters.sources.dvc_errors import saying
 from brats_ml.adapters.sources.port import Contents, Entry, changed, checked
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.cohort.source_address import DvcAddress
-from brats_ml.errors import ServiceError, SourceError
+from brats_ml.errors import SourceError
 
 WORKERS = 4
-# What git says where the other side cannot be reached, as against where it refuses.
-UNREACHABLE = ("resolve host", "timed out", "connection refused", "unable to connect", "max retries", "unreachable")
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,7 @@ class DvcSource:
 
     def contents(self) -> Contents:
         """Return the volumes and tables at the commit that the revision names now, by DVC's MD5 or by the commit."""
-        system = self._open(self.address.revision)
-        with self._saying():
+        with self._opened(self.address.revision) as system, self._saying():
             commit = str(system.repo.scm.resolve_rev(self.address.revision))
             found: dict[str, dict[str, Any]] = system.find(f"/{self.address.folder}", detail=True)
         if not found:
@@ -48,14 +46,15 @@ class DvcSource:
         ]
         return Contents(checked(entries, self._name), revision=commit)
 
-    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Iterator[Entry]:
+    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Bring the entries that are not among the downloads yet."""
-        system: Any = None
-        if self.downloads.missing(self._kept_as, wanted):
-            system = self._open(revision or self.address.revision)
+        if not self.downloads.missing(self._kept_as, wanted):
+            yield from in_parallel(wanted, lambda entry, _: self.downloads.place(self._kept_as, entry), workers=1)
+            return
+        with self._opened(revision or self.address.revision) as system:
             with self._saying():  # DVC reads its index here, before there are threads
                 system.find(f"/{self.address.folder}")
-        yield from in_parallel(wanted, lambda entry, stop: self._bring(system, entry, stop), workers=WORKERS)
+            yield from in_parallel(wanted, lambda entry, stop: self._bring(system, entry, stop), workers=WORKERS)
 
     def _bring(self, system: Any, entry: Entry, stop: threading.Event) -> Path:
         place = self.downloads.place(self._kept_as, entry)
@@ -82,40 +81,25 @@ class DvcSource:
     def _kept_as(self) -> str:
         return f"{self._name}#{self.address.folder}"
 
-    def _open(self, revision: str) -> Any:
+    @contextmanager
+    def _opened(self, revision: str) -> Iterator[Any]:
         try:
             from dvc.api import DVCFileSystem  # noqa: PLC0415 - an extra
+            from dvc.repo.open_repo import clean_repos  # noqa: PLC0415
         except ImportError as error:
             raise SourceError(self._name, "needs DVC: install brats-ml[version]") from error
         if not self.address.is_remote and not Path(self.address.repository).is_dir():
             raise SourceError(self._name, "is no folder with a DVC repository; correct acquire.source")
-        with self._saying():
-            return DVCFileSystem(self.address.repository, rev=revision)
-
-    @contextmanager
-    def _saying(self, path: str = "") -> Iterator[None]:
-        """Turn what DVC and git raise into a sentence."""
-        from dvc.exceptions import DvcException  # noqa: PLC0415
-        from dvc.scm import CloneError, RevError, SCMError  # noqa: PLC0415
-
         try:
-            yield
-        except RevError as error:
-            raise SourceError(self._name, f"has no revision {self.address.revision}; correct acquire.source") from error
-        except CloneError as error:
-            told = " ".join(str(cause) for cause in (error, error.__cause__) if cause is not None)
-            if any(mark in told.lower() for mark in UNREACHABLE):
-                raise ServiceError(f"{self._name}: git does not reach it ({told}); try again") from error
-            raise SourceError(self._name, f"cannot be cloned ({told}); correct acquire.source") from error
-        except (FileNotFoundError, NotADirectoryError) as error:
-            what = path or self.address.folder or "what it names"
-            raise SourceError(
-                self._name, f"has no data for {what}: they are neither in its cache nor in its remote; `dvc push` there"
-            ) from error
-        except (SCMError, DvcException) as error:
-            raise SourceError(self._name, f"cannot be read ({error})") from error
-        except (ConnectionError, TimeoutError) as error:
-            raise ServiceError(f"{self._name}: its remote does not answer ({error}); try again") from error
+            with self._saying():
+                system = DVCFileSystem(self.address.repository, rev=revision)
+            yield system
+        finally:
+            clean_repos()  # clones in the folder for temporary files, which DVC's own commands remove so
+
+    def _saying(self, path: str = "") -> AbstractContextManager[None]:
+        what = path or self.address.folder or "what it names"
+        return saying(self._name, revision=self.address.revision, what=what)
 
 
 def _md5(info: dict[str, Any]) -> str | None:

@@ -1,7 +1,7 @@
 """A folder as a source; links in it are followed."""
 
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class FolderSource:
         paths = [path for path in files.walk(self.folder) if is_release_file(path)]
         return Contents(checked((file_entry(self.folder / path, path) for path in paths), str(self.folder)))
 
-    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Iterator[Entry]:
+    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Copy each entry, in the order of the listing."""
         require_space_for(wanted)
         for entry, target in wanted.items():

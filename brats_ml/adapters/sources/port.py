@@ -1,7 +1,7 @@
 """The port of a source: list what it holds, and fetch it; and what every implementation of it has to hold."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -52,7 +52,7 @@ class Source(Protocol):
             ServiceError: A server does not answer.
         """
 
-    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Iterator[Entry]:
+    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Write each entry to its file, in any order, and yield it when it is complete.
 
         Args:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ from typing import Any
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
 from brats_ml.adapters.sources.port import CHUNK_BYTES, Contents, Entry, changed, check_path, checked
 from brats_ml.adapters.sources.s3_checks import fits
-from brats_ml.adapters.sources.s3_errors import saying
+from brats_ml.adapters.sources.s3_errors import needs_boto3, saying
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.cohort.source_address import S3Address
 from brats_ml.errors import ServiceError, SourceError
@@ -54,7 +54,7 @@ class S3Source:
                     entries.append(Entry(path, item["Size"], item["ETag"].strip('"')))
         return Contents(checked(entries, self._name))
 
-    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Iterator[Entry]:
+    def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Bring the entries that are not among the downloads yet."""
         if self.downloads.missing(self._kept_as, wanted):
             with saying(self._name):
@@ -80,7 +80,7 @@ class S3Source:
             import boto3  # noqa: PLC0415 - an extra
             from botocore.config import Config  # noqa: PLC0415
         except ImportError as error:
-            raise SourceError(self._name, "needs boto3: install brats-ml[s3]") from error
+            raise needs_boto3(self._name) from error
         config = Config(
             retries={"mode": "standard", "total_max_attempts": TRIES},
             connect_timeout=min(10.0, self.timeout_s),

@@ -27,8 +27,10 @@ def saying(where: str) -> Iterator[None]:
         SourceError: What a person has to mend: credentials, bucket, rights, an address.
         ServiceError: What may pass: no answer, a refusal for now.
     """
-    from botocore import exceptions as boto  # noqa: PLC0415 - an extra
-
+    try:
+        from botocore import exceptions as boto  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise needs_boto3(where) from error
     try:
         yield
     except BratsError:
@@ -49,6 +51,11 @@ def saying(where: str) -> Iterator[None]:
         ) from error
     except (boto.BotoCoreError, ValueError) as error:
         raise SourceError(where, f"S3 cannot be asked ({error}); correct the AWS settings") from error
+
+
+def needs_boto3(where: str) -> SourceError:
+    """Return the error of an environment without boto3."""
+    return SourceError(where, "needs boto3: install brats-ml[s3]")
 
 
 def _answered(where: str, error: Exception) -> BratsError:

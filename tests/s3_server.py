@@ -1,0 +1,164 @@
+"""An S3 server on loopback, moto's, in an environment of its own, and a proxy before it that injects faults."""
+
+import http.client
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+ROOT = Path(__file__).parents[1]
+REQUIREMENTS = ROOT / "tests/requirements/moto.txt"
+
+
+def moto_python() -> Path:
+    """Return the Python that has moto, in an environment that is made on the first call.
+
+    Raises:
+        subprocess.CalledProcessError: It cannot be made, for example without a network.
+    """
+    home = ROOT / ".cache" / f"moto-{sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}"
+    python, complete = home / "bin/python", home / ".complete"
+    home.parent.mkdir(exist_ok=True)
+    with FileLock(home.with_suffix(".lock")):
+        if not complete.exists():
+            uv = shutil.which("uv") or shutil.which("uv", path=ROOT / ".uv/bin")
+            install = ["install", "-q", "--require-hashes", "-r", str(REQUIREMENTS)]
+            make = [sys.executable, "-m", "venv", "--clear", str(home)]
+            if uv:
+                make = [uv, "venv", "-q", "--clear", "--python", sys.executable, str(home)]
+                fill = [uv, "pip", *install, "--python", str(python)]
+            else:
+                fill = [str(python), "-m", "pip", *install]
+            for command in (make, fill):
+                subprocess.run(command, check=True, capture_output=True, text=True, timeout=500)
+            complete.touch()
+    return python
+
+
+@contextmanager
+def moto_server(log: Path) -> Iterator[str]:
+    """Yield the address of a fresh server, which is ended with the context."""
+    port = free_port()
+    command = [str(moto_python()), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with log.open("w") as told, subprocess.Popen(command, stdout=told, stderr=told) as server:
+        try:
+            deadline = time.monotonic() + 60
+            while not answers(port):
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, "moto's server does not answer"
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class FaultyProxy(ThreadingHTTPServer):
+    """Forwards to a server; the next answers with an object's bytes get the faults in `faults`, one each.
+
+    Attributes:
+        faults: `500` instead of the answer; half of the body and then the end (`drop`) or silence (`stall`); a flipped
+            bit in it (`wrong`); any other name is the code of a refusal.
+        gets: Path and range of every request for an object's bytes.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, target: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Forward)
+        self.target = urlsplit(target).netloc
+        self.faults: deque[str] = deque()
+        self.gets: list[tuple[str, str | None]] = []
+        self.over = threading.Event()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing where a client hung up."""
+
+
+class _Forward(BaseHTTPRequestHandler):
+    server: FaultyProxy
+
+    def _forward(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = urlsplit(self.path)
+        is_object = self.command == "GET" and parts.path.count("/") > 1 and "list-type" not in parts.query
+        if is_object:
+            self.server.gets.append((parts.path, self.headers.get("Range")))
+        fault = self.server.faults.popleft() if is_object and self.server.faults else None
+        if fault == "500":
+            self.send_response(500)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if fault and fault not in ("drop", "stall", "wrong"):
+            refusal = f"<Error><Code>{fault}</Code><Message>no</Message></Error>".encode()
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(refusal)))
+            self.end_headers()
+            self.wfile.write(refusal)
+            return
+        upstream = http.client.HTTPConnection(self.server.target, timeout=30)
+        upstream.request(self.command, self.path, body or None, dict(self.headers))
+        answer = upstream.getresponse()
+        content = answer.read()
+        upstream.close()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
+                self.send_header(name, value)
+        size = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
+        self.send_header("Content-Length", size or "0")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if fault == "wrong":
+            content = bytes([content[0] ^ 1]) + content[1:]
+        self.wfile.write(content[: len(content) // 2] if fault in ("drop", "stall") else content)
+        self.wfile.flush()
+        if fault == "stall":
+            self.server.over.wait(30)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 - http.server calls them so
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def faulty_proxy(target: str) -> Iterator[FaultyProxy]:
+    """Yield a proxy before a server, which is ended with the context."""
+    proxy = FaultyProxy(target)
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.over.set()
+        proxy.shutdown()
+        thread.join()
+        proxy.server_close()

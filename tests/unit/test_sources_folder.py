@@ -1,0 +1,127 @@
+"""A folder as a source: what cannot be copied as it was listed is refused by name."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from brats_ml.adapters.sources.folder import FolderSource
+from brats_ml.adapters.sources.port import Entry, checked, require_space
+from brats_ml.errors import SourceError, StorageError
+
+ROOT = Path(__file__).parents[2]
+NOBODY = 65534
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    volume = tmp_path / "cohort/case/case_t1.nii.gz"
+    volume.parent.mkdir(parents=True)
+    volume.write_bytes(b"abc")
+    return tmp_path / "cohort"
+
+
+def copy(folder: Path, target: Path) -> list[Entry]:
+    source = FolderSource(folder)
+    return list(source.fetch({entry: target / Path(entry.path).name for entry in source.contents().entries}, None))
+
+
+def test_a_file_that_changed_while_it_was_copied_is_refused(folder: Path, tmp_path: Path) -> None:
+    source = FolderSource(folder)
+    (entry,) = source.contents().entries
+    os.utime(folder / entry.path, ns=(0, 0))
+
+    with pytest.raises(SourceError, match=r"case_t1\.nii\.gz: changed or vanished since the source was listed"):
+        list(source.fetch({entry: tmp_path / "copy"}, None))
+
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_link_that_leads_nowhere_is_refused_by_name(folder: Path) -> None:
+    (folder / "case/case_t2.nii.gz").symlink_to(folder / "nowhere")
+
+    with pytest.raises(SourceError, match=r"case_t2\.nii\.gz: is a link that leads nowhere; mend it or remove it"):
+        FolderSource(folder).contents()
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "case/case_t2.nii.gz")
+
+    with pytest.raises(SourceError, match=r"case_t2\.nii\.gz: is no regular file"):
+        FolderSource(folder).contents()
+
+
+def test_a_name_that_is_not_utf8_is_refused(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/case/case_\xff.nii")).touch()
+
+    with pytest.raises(SourceError, match=r"udcff\.nii, a name that is not UTF-8; rename it"):
+        FolderSource(folder).contents()
+
+
+@pytest.mark.parametrize("what", ["case", "case/case_t1.nii.gz"])
+def test_what_this_user_may_not_read_is_refused_by_name(what: str, folder: Path, tmp_path: Path) -> None:
+    """In a process of another user, since root may read everything."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.stat().st_uid == 0 and parent != Path(parent.anchor) and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    (folder / what).chmod(0)
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target").chmod(0o777)
+    program = (
+        "import os, sys; from pathlib import Path; from tests.unit.test_sources_folder import copy\n"
+        "from brats_ml.errors import SourceError\n"
+        f"os.setuid({NOBODY})\n"
+        "try: copy(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "except SourceError as error: print(error)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder), str(tmp_path / "target")],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout.startswith(f"{folder / what}: cannot be read (Permission denied)")
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    """/dev/full takes no byte; what is linked to it stands for a file on a full disk."""
+    source = FolderSource(folder)
+    (entry,) = source.contents().entries
+    require_space([entry], tmp_path)
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        list(source.fetch({entry: FullDisk(tmp_path / "copy")}, None))
+
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "copy"))
+
+
+class FullDisk(type(Path())):  # type: ignore[misc]
+    """A file on a disk without room."""
+
+    def open(self, mode: str = "r", *_: object, **__: object) -> object:
+        return Path("/dev/full").open(mode.replace("x", "w"))
+
+
+def test_more_than_the_disk_has_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"no space for 1,000,000,000,000,000,000 bytes"):
+        require_space([Entry("a.nii", 10**18, "")], tmp_path)
+
+
+@pytest.mark.parametrize("path", ["/a.nii", "../a.nii", "a/../../b.nii", "a//b.nii", "./a.nii", "a\0.nii", ""])
+def test_a_path_that_leaves_its_folder_is_refused(path: str) -> None:
+    with pytest.raises(SourceError, match="a name that would leave its folder"):
+        checked([Entry(path, 0, "")], "source")
+
+
+def test_one_path_twice_and_a_file_that_is_also_a_folder_are_refused() -> None:
+    with pytest.raises(SourceError, match=r"holds a\.nii twice; keep one of them"):
+        checked([Entry("a.nii", 0, ""), Entry("a.nii", 1, "")], "source")
+    with pytest.raises(SourceError, match=r"holds a\.nii both as a file and as a folder"):
+        checked([Entry("a.nii", 0, ""), Entry("a.nii/b.nii", 1, "")], "source")

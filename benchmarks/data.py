@@ -2,8 +2,8 @@
 
 Cases are the real ones of BRATS_REAL_DATA (the first eight, of three releases), or eight phantoms of the true size.
 
-- `read_vs_nibabel`: reading and measuring by `examine_all`, against nibabel's get_fdata and numpy, case by case, for the
-  same facts. How many times faster; the median of three rounds, taken in turn.
+- `read_vs_nibabel`: reading and measuring by `examine_all`, against nibabel's get_fdata and numpy, case by case, for
+  the same facts. How many times faster; the median of three rounds, taken in turn.
 - `read_over_decompression`: `read_volume` over inflating the same file into a buffer of the right size by ISA-L, one
   thread each; the median over the volumes, the best of five each.
 - `preprocess_vs_nnunet`: `brats preprocess`, against `nnUNetv2_plan_and_preprocess -c 3d_fullres` with two workers. How
@@ -11,8 +11,8 @@ Cases are the real ones of BRATS_REAL_DATA (the first eight, of three releases),
   looks at its cases too.
 - `peak_memory_200_over_20`: peak resident memory with 200 phantoms over that with 20, the larger ratio of validate and
   preprocess.
-- `one_more_case_over_one_case`: acquire, validate and preprocess of a cohort of 20 phantoms of the true size that has got
-  one more, over the same for that one alone; imports left out.
+- `one_more_case_over_one_case`: source, acquire, validate and preprocess of a cohort of 20 phantoms of the true size
+  that has got one more, over the same for that one alone; imports left out.
 """
 
 import hashlib
@@ -48,13 +48,15 @@ from brats_ml.workspace import Workspace
 NNUNET = ["nnunetv2==2.8.1"]
 TRUE_SHAPE, SMALL_SHAPE = (240, 240, 155), (96, 96, 64)
 CASES, ROUNDS, READS, WORKERS = 8, 3, 5, 2
+# The kernel's own count of this process alone; getrusage would give that of the process which started it, if larger.
 MEMORY = """
-import resource, sys
+import sys
 from brats_ml.cli import main
 try:
     main()
 finally:
-    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    print("peak", peak.split()[1], file=sys.stderr)
 """
 
 
@@ -261,7 +263,7 @@ def one_more_case(scratch: Path) -> dict[str, float]:
         {"what": "one case", "seconds": alone},
         {"what": "one case more than twenty", "seconds": statistics.median(several)},
     ]
-    table(rows, title="acquire, validate, preprocess")
+    table(rows, title="source, acquire, validate, preprocess")
     return {"one_more_case_over_one_case": statistics.median(several) / alone}
 
 

@@ -151,6 +151,21 @@ class Workspace:
         """What was brought from S3 and DVC, by what it is."""
         return self.state / "downloads"
 
+    @property
+    def examinations(self) -> Path:
+        """What validation found of each case, by what it was found of."""
+        return self.state / "examinations"
+
+    @property
+    def array_files(self) -> Path:
+        """Array files of cases, by what they are made from; linked to where they are wanted."""
+        return self.state / "preprocessed"
+
+    @property
+    def kept(self) -> tuple[Path, ...]:
+        """What can be made or brought again, and is kept to be spared it."""
+        return (self.downloads, self.examinations, self.array_files)
+
     def checkpoints(self, key: str) -> Path:
         """Checkpoints of one piece of work, by its key."""
         return self.state / "checkpoints" / key

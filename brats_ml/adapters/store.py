@@ -19,6 +19,8 @@ def kept(path: Path, write: Callable[[Path], None]) -> Path:
     if not path.is_file():
         with replacing(path) as temporary:
             write(temporary)
+    elif path.stat().st_nlink == 1:
+        os.utime(path)  # still of use: `brats prune` removes what is old
     return path
 
 

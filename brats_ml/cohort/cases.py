@@ -18,6 +18,8 @@ from brats_ml.cohort.releases import (
     sight,
 )
 
+# What stands in for the name of a case where there is none; results are filed under it.
+STRAYS = "unnamed"
 # Where the key of a fault is neither a modality nor `seg`.
 WHOLE = "case"
 
@@ -27,7 +29,7 @@ class Case:
     """One examination of one patient.
 
     Attributes:
-        case_id: Its name in its release; of volumes in no naming, the folder that holds them.
+        case_id: Its name in its release; of volumes in no naming, `unnamed` and the folder that holds them.
         patient: Who was examined; several cases of one patient share it.
         images: Modality to file, relative to the cohort's folder, `/`-separated.
         label: The reference label map's file, or None where there is none.
@@ -121,9 +123,10 @@ def _two(role: str, files: Sequence[str]) -> str:
 
 
 def _stray(folder: str, names: Sequence[str]) -> Case:
+    case_id = STRAYS if folder == "." else f"{STRAYS} {folder.replace('/', ' ')}"
     example = PurePosixPath(names[0]).name
-    reason = f"holds {len(names)} volume(s) in no BraTS naming, such as {example}; rename or remove them"
-    return _refused(folder, naming_of(folder).scheme, reason)
+    reason = f"{folder} holds {len(names)} volume(s) in no BraTS naming, such as {example}; rename or remove them"
+    return _refused(case_id, naming_of(case_id).scheme, reason)
 
 
 def _refused(case_id: str, scheme: str, reason: str) -> Case:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def fetch(checkout: Path, run_id: str | None) -> Run:
 
 
 def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
-    """Remove what is old of runs that promoted nothing, cached data that no kept dvc.lock names, and unused downloads.
+    """Remove what is old of runs that promoted nothing, cached data that no kept dvc.lock names, and unused files.
 
     Kept are: every run that was used in the last `keep_days`, every run that promoted a model, the last closed run of
     each DAG, the checkout's own dvc.lock, and those of the repository's branches and tags. A cache folder that DVC's
@@ -88,7 +89,7 @@ def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
                 shutil.rmtree(run.workspace, ignore_errors=True)
                 shutil.rmtree(run.record)
         said += _collect(places, checkout, [run for run in runs if run not in old], dry=dry)
-        said += _free_downloads(Workspace(checkout, places.state).downloads, keep_days, dry=dry)
+        said += _free(Workspace(checkout, places.state).kept, keep_days, dry=dry)
     return said
 
 
@@ -104,16 +105,16 @@ def _old(runs: list[Run], keep_days: float) -> list[Run]:
     ]
 
 
-def _free_downloads(folder: Path, keep_days: float, *, dry: bool) -> list[str]:
-    """Remove old downloads that no cohort and no cache is linked to any more, and old incomplete ones."""
+def _free(folders: Iterable[Path], keep_days: float, *, dry: bool) -> list[str]:
+    """Remove old files that no cohort and no cache is linked to any more, and old incomplete ones."""
     limit, freed = time.time() - keep_days * DAY_S, 0
-    for path in folder.glob("*/*"):
+    for path in (path for folder in folders for path in folder.rglob("*")):
         state = path.stat()
-        if state.st_nlink == 1 and state.st_mtime < limit:
+        if path.is_file() and state.st_nlink == 1 and state.st_mtime < limit:
             freed += state.st_size
             if not dry:
                 path.unlink()
-    return [f"downloads that no cohort uses: {freed:,} bytes"] if freed else []
+    return [f"volumes and array files that nothing uses: {freed:,} bytes"] if freed else []
 
 
 def _collect(places: Places, checkout: Path, kept: list[Run], *, dry: bool) -> list[str]:

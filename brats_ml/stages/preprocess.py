@@ -41,7 +41,7 @@ def run(ws: Workspace, params: Params) -> Report:
     in the workspace's state by what they are made from, and linked: one more case costs one case.
     """
     records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
-    store, code = ws.state / "preprocessed", code_digest(*CODE)
+    store, code = ws.array_files, code_digest(*CODE)
     with files.replacing(ws.preprocessed) as folder, ThreadPoolExecutor(WORKERS) as pool:
         folder.mkdir()
         written = pool.map(lambda record: _provide(ws.raw, record, store, code, folder), records)

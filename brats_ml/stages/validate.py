@@ -40,9 +40,7 @@ def run(ws: Workspace, params: Params) -> Report:
 
     raw = files.require(ws.raw, made_by="brats acquire")
     cases = find_cases(files.walk(raw))
-    found = examine_all(
-        raw, cases, grid_tolerance_mm=params.validate_.grid_tolerance_mm, store=ws.state / "examinations"
-    )
+    found = examine_all(raw, cases, grid_tolerance_mm=params.validate_.grid_tolerance_mm, store=ws.examinations)
     steps = track(found, "checking", total=len(cases), console=Console(stderr=True))
     examined: Examined = list(zip(cases, steps, strict=True))
     checks = rules_of(params.validate_)

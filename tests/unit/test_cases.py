@@ -141,8 +141,16 @@ def test_other_series_of_2023_are_refused_by_name(series: str) -> None:
 def test_volumes_in_no_naming_are_refused_by_the_folder_that_holds_them() -> None:
     (case,) = find_cases(["Task02_Heart/imagesTr/la_003.nii.gz", "Task02_Heart/imagesTr/la_004.nii.gz"])
 
-    assert case.case_id == "Task02_Heart/imagesTr"
-    assert case.faults[WHOLE].startswith("holds 2 volume(s) in no BraTS naming, such as la_003.nii.gz")
+    assert case.case_id == "unnamed Task02_Heart imagesTr"
+    assert case.faults[WHOLE].startswith(
+        "Task02_Heart/imagesTr holds 2 volume(s) in no BraTS naming, such as la_003.nii"
+    )
+
+
+def test_volumes_in_no_naming_at_the_top_have_a_name_that_is_no_folder() -> None:
+    (case,) = find_cases(["brain.nii"])
+
+    assert case.case_id == "unnamed"
 
 
 def test_a_missing_modality_is_told_with_the_file_that_has_another_name() -> None:
@@ -208,4 +216,5 @@ def test_whatever_files_are_called_each_volume_belongs_to_one_case_or_is_refused
 
     ids = [case.case_id for case in found]
     assert len(set(ids)) == len(ids)
+    assert not any("/" in case_id or case_id.startswith(".") for case_id in ids)
     assert (found == []) == (not any(map(is_volume, files)))

@@ -253,7 +253,7 @@ def test_prune_frees_downloads_that_are_old_and_linked_to_nothing(
     assert said == retention.prune(repository, keep_days=1)
 
     assert sorted(path.name for path in folder.iterdir()) == ["new", "used"]
-    assert said[-1] == "downloads that no cohort uses: 8 bytes"
+    assert said[-1] == "volumes and array files that nothing uses: 8 bytes"
 
 
 def test_nothing_is_pruned_while_a_task_is_at_work(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from brats_ml.adapters.sources.downloads import Downloads
 from brats_ml.adapters.sources.folder import FolderSource
 from brats_ml.adapters.sources.port import Entry, checked, require_space
 from brats_ml.errors import SourceError, StorageError
@@ -25,12 +26,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def copy(folder: Path, target: Path) -> list[Entry]:
-    source = FolderSource(folder)
+    source = FolderSource(folder, Downloads(target.with_name("kept")))
     return list(source.fetch({entry: target / Path(entry.path).name for entry in source.contents().entries}, None))
 
 
 def test_a_file_that_changed_while_it_was_copied_is_refused(folder: Path, tmp_path: Path) -> None:
-    source = FolderSource(folder)
+    source = FolderSource(folder, Downloads(tmp_path / "kept"))
     (entry,) = source.contents().entries
     os.utime(folder / entry.path, ns=(0, 0))
 
@@ -44,21 +45,21 @@ def test_a_link_that_leads_nowhere_is_refused_by_name(folder: Path) -> None:
     (folder / "case/case_t2.nii.gz").symlink_to(folder / "nowhere")
 
     with pytest.raises(SourceError, match=r"case_t2\.nii\.gz: is a link that leads nowhere; mend it or remove it"):
-        FolderSource(folder).contents()
+        FolderSource(folder, Downloads(folder)).contents()
 
 
 def test_a_pipe_is_refused_instead_of_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "case/case_t2.nii.gz")
 
     with pytest.raises(SourceError, match=r"case_t2\.nii\.gz: is no regular file"):
-        FolderSource(folder).contents()
+        FolderSource(folder, Downloads(folder)).contents()
 
 
 def test_a_name_that_is_not_utf8_is_refused(folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder) + b"/case/case_\xff.nii")).touch()
 
     with pytest.raises(SourceError, match=r"udcff\.nii, a name that is not UTF-8; rename it"):
-        FolderSource(folder).contents()
+        FolderSource(folder, Downloads(folder)).contents()
 
 
 @pytest.mark.parametrize("what", ["case", "case/case_t1.nii.gz"])
@@ -70,8 +71,9 @@ def test_what_this_user_may_not_read_is_refused_by_name(what: str, folder: Path,
         if parent.stat().st_uid == 0 and parent != Path(parent.anchor) and not parent.stat().st_mode & 0o001:
             parent.chmod(parent.stat().st_mode | 0o011)
     (folder / what).chmod(0)
-    (tmp_path / "target").mkdir()
-    (tmp_path / "target").chmod(0o777)
+    for name in ("target", "kept"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o777)
     program = (
         "import os, sys; from pathlib import Path; from tests.unit.test_sources_folder import copy\n"
         "from brats_ml.errors import SourceError\n"
@@ -91,15 +93,33 @@ def test_what_this_user_may_not_read_is_refused_by_name(what: str, folder: Path,
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
-    """/dev/full takes no byte; what is linked to it stands for a file on a full disk."""
-    source = FolderSource(folder)
+    """/dev/full takes no byte; what is opened in this folder stands for a file on a full disk."""
+    source = FolderSource(folder, Downloads(FullDisk(tmp_path / "kept")))
     (entry,) = source.contents().entries
     require_space([entry], tmp_path)
 
     with pytest.raises(OSError, match="No space left") as caught:
-        list(source.fetch({entry: FullDisk(tmp_path / "copy")}, None))
+        list(source.fetch({entry: tmp_path / "copy"}, None))
 
-    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "copy"))
+    assert caught.value.errno == errno.ENOSPC
+    assert str(caught.value.filename).startswith(str(tmp_path / "kept"))
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_second_fetch_copies_only_what_is_new_and_an_edited_source_changes_nothing(
+    folder: Path, tmp_path: Path
+) -> None:
+    for target in ("one", "two"):
+        (tmp_path / target).mkdir()
+    copy(folder, tmp_path / "one")
+    (folder / "case/case_t2.nii.gz").write_bytes(b"xyz")
+
+    copy(folder, tmp_path / "two")
+
+    one, two = tmp_path / "one/case_t1.nii.gz", tmp_path / "two/case_t1.nii.gz"
+    assert one.stat().st_ino == two.stat().st_ino != (folder / "case/case_t1.nii.gz").stat().st_ino
+    (folder / "case/case_t1.nii.gz").write_bytes(b"abd")
+    assert (one.read_bytes(), (tmp_path / "two/case_t2.nii.gz").read_bytes()) == (b"abc", b"xyz")
 
 
 class FullDisk(type(Path())):  # type: ignore[misc]

@@ -2,22 +2,19 @@
 
 import stat
 from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from brats_ml.adapters import files
-from brats_ml.adapters.sources.port import (
-    CHUNK_BYTES,
-    Contents,
-    Entry,
-    changed,
-    checked,
-    require_space_for,
-    unreadable,
-    write_chunks,
-)
+from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
+from brats_ml.adapters.sources.port import CHUNK_BYTES, Contents, Entry, changed, checked, unreadable, write_chunks
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.errors import SourceError
+
+# Two copies at a time keep a disk busy, and more of them make it seek.
+WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -25,6 +22,7 @@ class FolderSource:
     """A folder with cases at any depth."""
 
     folder: Path
+    downloads: Downloads
 
     def contents(self) -> Contents:
         """Return the folder's volumes and tables by size and modification time."""
@@ -32,11 +30,18 @@ class FolderSource:
         return Contents(checked((file_entry(self.folder / path, path) for path in paths), str(self.folder)))
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
-        """Copy each entry, in the order of the listing."""
-        require_space_for(wanted)
-        for entry, target in wanted.items():
-            copy_entry(self.folder / entry.path, entry, target)
-            yield entry
+        """Copy each entry once, so that one more case copies one case, and lay the copies where they are wanted."""
+        self.downloads.missing(str(self.folder), wanted)
+        return in_parallel(wanted, self._bring, workers=WORKERS)
+
+    def _bring(self, entry: Entry, stop: Event) -> Path:
+        place = self.downloads.place(str(self.folder), entry)
+        with unfinished(place) as part:
+            if part is not None:
+                if stop.is_set():
+                    raise CancelledError
+                copy_entry(self.folder / entry.path, entry, part)
+        return place
 
 
 def file_entry(path: Path, name: str) -> Entry:

@@ -18,7 +18,7 @@ def open_source(source: str, *, root: Path, downloads: Path) -> Source:
     Args:
         source: In one of the forms of `source_address`; not the phantom.
         root: What a relative path starts from.
-        downloads: Where files of S3 and DVC are kept.
+        downloads: Where what was brought is kept.
 
     Raises:
         MissingInputError: There is no such folder or archive.
@@ -30,11 +30,11 @@ def open_source(source: str, *, root: Path, downloads: Path) -> Source:
         return S3Source(address, Downloads(downloads))
     if isinstance(address, DvcAddress):
         return DvcSource(address, Downloads(downloads))
-    return _local(address)
+    return _local(address, Downloads(downloads))
 
 
-def _local(address: LocalAddress) -> Source:
+def _local(address: LocalAddress, downloads: Downloads) -> Source:
     path = Path(address.path)
     if not path.exists():
         raise MissingInputError(path, remedy="correct acquire.source in params.yaml")
-    return FolderSource(path) if path.is_dir() else archive_source(path)
+    return FolderSource(path, downloads) if path.is_dir() else archive_source(path)

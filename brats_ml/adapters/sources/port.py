@@ -143,7 +143,7 @@ def write_chunks(chunks: Iterable[bytes], target: Path, entry: Entry, where: str
 
     Args:
         chunks: The bytes.
-        target: The file, which does not exist.
+        target: The file; what it held is lost.
         entry: What they are of.
         where: The source, for the error.
 
@@ -153,7 +153,7 @@ def write_chunks(chunks: Iterable[bytes], target: Path, entry: Entry, where: str
     """
     written = 0
     try:
-        with target.open("xb") as file:
+        with target.open("wb") as file:
             for chunk in chunks:
                 written += len(chunk)
                 if entry.bytes is not None and written > entry.bytes:

@@ -123,7 +123,7 @@ def _two(role: str, files: Sequence[str]) -> str:
 
 
 def _stray(folder: str, names: Sequence[str]) -> Case:
-    case_id = STRAYS if folder == "." else f"{STRAYS} {folder.replace('/', ' ')}"
+    case_id = STRAYS if folder == "." else f"{STRAYS} {folder.replace('%', '%25').replace('/', '%2F')}"
     example = PurePosixPath(names[0]).name
     reason = f"{folder} holds {len(names)} volume(s) in no BraTS naming, such as {example}; rename or remove them"
     return _refused(case_id, naming_of(case_id).scheme, reason)

@@ -286,8 +286,9 @@ def test_other_series_and_strangers_are_refused_by_name(workspace: Workspace, pa
     assert json.loads(workspace.quarantine.read_text()) == [
         {"case_id": "BraTS-PED-00001-000", "reason": "belongs to series PED; only GLI and SSA are read"},
         {
-            "case_id": "unnamed hearts imagesTr",
-            "reason": "hearts/imagesTr holds 1 volume(s) in no BraTS naming, such as la_003.nii.gz; rename or remove them",
+            "case_id": "unnamed hearts%2FimagesTr",
+            "reason": "hearts/imagesTr holds 1 volume(s) in no BraTS naming, such as la_003.nii.gz; "
+            "rename or remove them",
         },
     ]
 

@@ -141,7 +141,7 @@ def test_other_series_of_2023_are_refused_by_name(series: str) -> None:
 def test_volumes_in_no_naming_are_refused_by_the_folder_that_holds_them() -> None:
     (case,) = find_cases(["Task02_Heart/imagesTr/la_003.nii.gz", "Task02_Heart/imagesTr/la_004.nii.gz"])
 
-    assert case.case_id == "unnamed Task02_Heart imagesTr"
+    assert case.case_id == "unnamed Task02_Heart%2FimagesTr"
     assert case.faults[WHOLE].startswith(
         "Task02_Heart/imagesTr holds 2 volume(s) in no BraTS naming, such as la_003.nii"
     )

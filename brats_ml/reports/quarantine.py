@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -71,6 +72,7 @@ def _draw(axes: Axes, volume: NDArray[np.generic], *, is_label_map: bool) -> Non
 
 
 def _say(axes: Axes, reason: str) -> None:
-    lines = [reason[at : at + TEXT_WIDTH] for at in range(0, min(len(reason), 6 * TEXT_WIDTH), TEXT_WIDTH)]
+    lines = wrap(reason, TEXT_WIDTH, max_lines=8)
+    axes.set_box_aspect(1)
     text = axes.text(0.5, 0.5, "\n".join(lines), fontsize=7, color=ALARM, ha="center", va="center")
     text.set_transform(axes.transAxes)

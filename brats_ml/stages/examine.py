@@ -99,7 +99,7 @@ def case_problems(folder: Path, case: Case, settings: Validate) -> list[str]:
         settings: The section `validate` of the parameters.
     """
     found = examine(folder, case, grid_tolerance_mm=settings.grid_tolerance_mm)
-    mark_copies([(case, found.rows)])
+    mark_copies([(case, found.rows)], minimum_levels=settings.minimum_levels)
     return findings(found.rows, rules_of(settings))
 
 
@@ -108,8 +108,12 @@ def rules_of(settings: Validate) -> tuple[Rule, ...]:
     return rules(**{name: value for name, value in settings if name != "minimum_valid_share"})
 
 
-def mark_copies(examined: Iterable[tuple[Case, list[Row]]]) -> list[tuple[str, str]]:
+def mark_copies(examined: Iterable[tuple[Case, list[Row]]], *, minimum_levels: int) -> list[tuple[str, str]]:
     """Name in `copy_of` the image that holds the same voxels and comes first, within a case or among cases.
+
+    Args:
+        examined: Cases and their rows, the originals before the copies.
+        minimum_levels: Values other than 0 that an image must have: a constant is nobody's copy.
 
     Returns:
         Pairs of cases that share an image, the copy first.
@@ -118,7 +122,7 @@ def mark_copies(examined: Iterable[tuple[Case, list[Row]]]) -> list[tuple[str, s
     pairs = set()
     for case, rows in examined:
         for row in rows:
-            if row["voxel_digest"] is not None:
+            if row["voxel_digest"] is not None and row["levels"] >= minimum_levels:
                 owner, name = first.setdefault(row["voxel_digest"], (case.case_id, row["name"]))
                 is_first = (owner, name) == (case.case_id, row["name"])
                 row["copy_of"] = "" if is_first else name if owner == case.case_id else f"{name} of case {owner}"

@@ -44,7 +44,7 @@ def run(ws: Workspace, params: Params) -> Report:
     steps = track(found, "checking", total=len(cases), console=Console(stderr=True))
     examined: Examined = list(zip(cases, steps, strict=True))
     checks = rules_of(params.validate_)
-    copies = _mark_copies(examined, checks)
+    copies = _mark_copies(examined, checks, minimum_levels=params.validate_.minimum_levels)
     people = identities(ws.tables, [case.patient for case in cases], copies)
     rows = [row for _, examination in examined for row in examination.rows]
     headers = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
@@ -64,14 +64,14 @@ def run(ws: Workspace, params: Params) -> Report:
     return _report(ws, verdict, _entries(quarantine))
 
 
-def _mark_copies(examined: Examined, checks: Iterable[Rule]) -> list[tuple[str, str]]:
+def _mark_copies(examined: Examined, checks: Iterable[Rule], *, minimum_levels: int) -> list[tuple[str, str]]:
     """Mark copies of images, sound and labelled cases being taken for the originals; return pairs of patients."""
     checks = list(checks)
     ranked = sorted(
         examined, key=lambda one: (bool(findings(one[1].rows, checks)), one[0].label is None, one[0].case_id)
     )
     patients = {case.case_id: case.patient for case, _ in examined}
-    pairs = mark_copies((case, examination.rows) for case, examination in ranked)
+    pairs = mark_copies(((case, examination.rows) for case, examination in ranked), minimum_levels=minimum_levels)
     return [(patients[one], patients[other]) for one, other in pairs]
 
 

@@ -6,6 +6,7 @@ from textwrap import wrap
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -67,8 +68,13 @@ def _draw(axes: Axes, volume: NDArray[np.generic], *, is_label_map: bool) -> Non
         return
     # A few very bright vessels would darken all the rest.
     low, high = min(float(filled.min()), 0.0), float(np.percentile(filled, 99.5))
-    axes.set_facecolor(ALARM)  # what is not finite shows through
-    axes.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
+    axes.imshow(
+        shown,
+        cmap=colormaps["gray"].with_extremes(bad=ALARM),
+        vmin=low,
+        vmax=max(high, low + 1e-6),
+        interpolation="nearest",
+    )
 
 
 def _say(axes: Axes, reason: str) -> None:

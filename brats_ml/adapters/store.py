@@ -1,5 +1,6 @@
 """Results kept by what they were made from, beside the pipeline's outs, so that one more case costs one case."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -7,6 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 from brats_ml.adapters.files import digest_file, digest_value, replacing
+
+# What is linked to several places may be written in none of them.
+READ_ONLY = 0o444
+NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES})
 
 
 def kept(path: Path, write: Callable[[Path], None]) -> Path:
@@ -19,6 +24,7 @@ def kept(path: Path, write: Callable[[Path], None]) -> Path:
     if not path.is_file():
         with replacing(path) as temporary:
             write(temporary)
+            temporary.chmod(READ_ONLY)
     elif path.stat().st_nlink == 1:
         os.utime(path)  # still of use: `brats prune` removes what is old
     return path
@@ -29,7 +35,9 @@ def link(stored: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(stored, target)
-    except OSError:
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
         shutil.copyfile(stored, target)
 
 

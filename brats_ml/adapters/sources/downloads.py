@@ -1,9 +1,6 @@
 """Files brought from elsewhere, kept by what they are, so that one more case downloads one case and a retry goes on."""
 
-import errno
 import fcntl
-import os
-import shutil
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,10 +10,10 @@ from pathlib import Path
 
 from brats_ml.adapters.files import digest_value
 from brats_ml.adapters.sources.port import Entry, require_space
+from brats_ml.adapters.store import READ_ONLY, link
 
 # In the name of a file that is not complete.
 UNFINISHED = ".part"
-NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES})
 
 
 @dataclass(frozen=True)
@@ -62,17 +59,8 @@ def unfinished(place: Path) -> Iterator[Path | None]:
             yield None
             return
         yield part
+        part.chmod(READ_ONLY)
         part.replace(place)
-
-
-def lay(place: Path, target: Path) -> None:
-    """Make a kept file appear at `target`, by a link where the file system can."""
-    try:
-        os.link(place, target)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        shutil.copyfile(place, target)
 
 
 def in_parallel(
@@ -94,7 +82,7 @@ def in_parallel(
             started = {pool.submit(bring, entry, stop): entry for entry in wanted}
             for done in as_completed(started):
                 entry = started[done]
-                lay(done.result(), wanted[entry])
+                link(done.result(), wanted[entry])
                 yield entry
         finally:
             stop.set()

@@ -2,9 +2,11 @@
 
 import json
 import subprocess
+import time
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from brats_ml.orchestration.dvc_locks import mend
@@ -37,6 +39,8 @@ def test_an_entry_whose_process_is_no_dvc_is_removed_and_that_of_a_living_dvc_st
         subprocess.Popen([PYTHON, "-c", sleep]) as other,
         subprocess.Popen([PYTHON, "-c", sleep, "dvc", "repro"]) as dvc,
     ):
+        while not psutil.Process(dvc.pid).cmdline():  # the kernel fills it a moment after the start
+            time.sleep(0.01)
         entries = {name: {"pid": process.pid, "cmd": "dvc repro"} for name, process in (("a", other), ("b", dvc))}
         record.write_text(json.dumps({"write": entries, "read": {"c": list(entries.values())}}))
         mend(tmp_path)

@@ -22,7 +22,7 @@ from brats_ml.orchestration import records
 from brats_ml.orchestration.places import Places
 from brats_ml.orchestration.records import LOCK
 
-LINKS = "reflink,hardlink,symlink"
+LINKS = "hardlink,symlink"
 
 
 @dataclass(frozen=True)

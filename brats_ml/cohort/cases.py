@@ -1,6 +1,9 @@
 """Cases: one examination each, with its files, or with why it cannot be one."""
 
-from collections.abc import Iterable, Sequence
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,13 +16,14 @@ from brats_ml.cohort.releases import (
     SERIES_READ,
     Sighting,
     foreign_series,
-    naming_of,
     patient_of,
     sight,
 )
 
 # What stands in for the name of a case where there is none; results are filed under it.
 STRAYS = "unnamed"
+# Files are named after a case, and a name may have 255 bytes.
+LONGEST_ID = 150
 # Where the key of a fault is neither a modality nor `seg`.
 WHOLE = "case"
 
@@ -36,6 +40,7 @@ class Case:
         scheme: Name of the label scheme of its release.
         channels: Modality to its place along the fourth axis, where one file holds all of them; else empty.
         faults: Modality, `seg` or `case` to what is wrong with its files by their names alone; such a case is refused.
+        unread: Volumes that lie in its folder or bear its name, and are not read.
     """
 
     case_id: str
@@ -45,6 +50,7 @@ class Case:
     scheme: str
     channels: dict[str, int] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
 
     @property
     def missing(self) -> list[str]:
@@ -66,37 +72,42 @@ def find_cases(files: Iterable[str]) -> list[Case]:
 
     Args:
         files: Paths relative to the cohort's folder, `/`-separated; all but visible `.nii` and `.nii.gz` are ignored.
-            A file's own name tells its case; where some lie in a folder of that name, the others are ignored.
+            A file's own name tells its case; where some lie in a folder of that name, those elsewhere are not read.
     """
     seen: dict[str, list[Sighting]] = {}
     strays: dict[str, list[str]] = {}
     for file in sorted(filter(is_volume, files)):
-        sighting = sight(file)
+        sighting = sight(file) if is_writable(file) else None
         if sighting is None:
             strays.setdefault(str(PurePosixPath(file).parent), []).append(file)
         else:
             seen.setdefault(sighting.case_id, []).append(sighting)
-    cases = [_case(case_id, found, strays) for case_id, found in seen.items()]
-    homes = {sighting.home for found in seen.values() for sighting in found}
-    refused = [_stray(folder, names) for folder, names in strays.items() if folder not in homes]
+    tenants = Counter(home for found in seen.values() for home in {sighting.home for sighting in found})
+    cases = [_case(case_id, found, strays, tenants) for case_id, found in seen.items()]
+    refused = [_stray(folder, names) for folder, names in strays.items() if tenants[folder] != 1]
     return sorted([*cases, *refused], key=lambda case: case.case_id)
 
 
-def _case(case_id: str, sightings: Sequence[Sighting], strays: dict[str, list[str]]) -> Case:
+def is_writable(name: str) -> bool:
+    """Return whether a name can stand in a table: it is UTF-8 and one line."""
+    return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+
+
+def _case(
+    case_id: str, sightings: Sequence[Sighting], strays: Mapping[str, list[str]], tenants: Mapping[str, int]
+) -> Case:
     found = [sighting for sighting in sightings if sighting.is_at_home] or sightings
     homes = list(dict.fromkeys(sighting.home for sighting in found))
-    scheme = found[0].scheme
-    series = foreign_series(case_id)
-    if series is not None:
-        return _refused(case_id, scheme, f"belongs to series {series}; only {' and '.join(SERIES_READ)} are read")
-    if len(homes) > 1:
-        return _refused(case_id, scheme, f"lies twice, in {homes[0]} and in {homes[1]}; keep one of them")
-    roles = _roles(found)
+    roles, scheme = _roles(found), found[0].scheme
+    fault = _fault(case_id, homes, roles)
+    if fault is not None:
+        return _refused(case_id, scheme, fault)
+    nameless = [file for home in homes if tenants[home] == 1 for file in strays.get(home, [])]
     faults = {role: _two(role, files) for role, files in roles.items() if len(files) > 1}
-    nameless = [PurePosixPath(file).name for file in strays.get(homes[0], [])]
     if nameless:
+        example = PurePosixPath(nameless[0]).name
         missing = [modality for modality in MODALITIES if modality not in roles]
-        faults |= {role: f"{role} is missing, and {nameless[0]} has no name of its release" for role in missing}
+        faults |= {role: f"{case_id} has no {role}, and {example} has no name of its release" for role in missing}
     return Case(
         case_id=case_id,
         patient=patient_of(case_id),
@@ -105,7 +116,21 @@ def _case(case_id: str, sightings: Sequence[Sighting], strays: dict[str, list[st
         scheme=scheme,
         channels=dict(DECATHLON_CHANNELS) if scheme == DECATHLON else {},
         faults=faults,
+        unread=sorted({sighting.file for sighting in sightings if sighting not in found} | set(nameless)),
     )
+
+
+def _fault(case_id: str, homes: Sequence[str], roles: Mapping[str, list[str]]) -> str | None:
+    """Return why a case cannot be one at all, None where it can."""
+    series = foreign_series(case_id)
+    if series is not None:
+        return f"{case_id} belongs to series {series}; only {' and '.join(SERIES_READ)} are read"
+    if len(case_id.encode()) > LONGEST_ID:
+        return f"the name {case_id} is longer than {LONGEST_ID} bytes; shorten it"
+    # Images in one folder and label maps in another are one case; the same twice is not.
+    if len(homes) > 1 and any(len(files) > 1 for files in roles.values()):
+        return f"{case_id} lies twice, in {homes[0]} and in {homes[1]}; keep one of them"
+    return None
 
 
 def _roles(found: Iterable[Sighting]) -> dict[str, list[str]]:
@@ -123,11 +148,29 @@ def _two(role: str, files: Sequence[str]) -> str:
 
 
 def _stray(folder: str, names: Sequence[str]) -> Case:
-    case_id = STRAYS if folder == "." else f"{STRAYS} {folder.replace('%', '%25').replace('/', '%2F')}"
+    odd = next((name for name in names if not is_writable(name)), None)
+    if odd is not None:
+        shown = _escaped(odd)
+        return _refused(
+            f"{STRAYS} {_filed(folder)}", DECATHLON, f"{shown} has a name that is no line of text; rename it"
+        )
+    case_id = STRAYS if folder == "." else f"{STRAYS} {_filed(folder)}"
     example = PurePosixPath(names[0]).name
     reason = f"{folder} holds {len(names)} volume(s) in no BraTS naming, such as {example}; rename or remove them"
-    return _refused(case_id, naming_of(case_id).scheme, reason)
+    return _refused(case_id, DECATHLON, reason)
 
 
 def _refused(case_id: str, scheme: str, reason: str) -> Case:
+    if len(case_id.encode()) > LONGEST_ID:
+        digest = hashlib.sha256(case_id.encode()).hexdigest()[:12]
+        case_id = f"{case_id.encode()[: LONGEST_ID - 20].decode(errors='ignore')}... {digest}"
     return Case(case_id, patient_of(case_id), images={}, label=None, scheme=scheme, faults={WHOLE: reason})
+
+
+def _filed(folder: str) -> str:
+    """Return the path of a folder as one name that results can be filed under."""
+    return _escaped(folder).replace("%", "%25").replace("/", "%2F")
+
+
+def _escaped(name: str) -> str:
+    return "".join(letter if is_writable(letter) else ascii(letter)[1:-1] for letter in name)

@@ -16,8 +16,8 @@ def is_hidden(path: str) -> bool:
 
 
 def is_volume(path: str) -> bool:
-    """Return whether a path is a volume's; the suffix counts exactly as BraTS writes it."""
-    return not is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name, pattern) for pattern in VOLUMES)
+    """Return whether a path is a volume's, in any case of its letters."""
+    return not is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name.lower(), pattern) for pattern in VOLUMES)
 
 
 def is_table(path: str) -> bool:

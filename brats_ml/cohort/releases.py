@@ -16,10 +16,13 @@ class Naming:
     scheme: str
 
     def read(self, stem: str) -> tuple[str, str] | None:
-        """Return case and role of a file name without its extension, None where it has another naming."""
+        """Return case and role of a file name without its extension, None where it has another naming.
+
+        The suffix counts in any case of its letters, since people write `_T1` and `_Seg`.
+        """
         for role, suffix in self.suffixes.items():
-            case_id = stem.removesuffix(suffix)
-            if case_id != stem and re.fullmatch(self.case_pattern, case_id):
+            case_id = stem[: -len(suffix)]
+            if stem.lower().endswith(suffix) and re.fullmatch(self.case_pattern, case_id):
                 return case_id, role
         return None
 
@@ -51,7 +54,8 @@ SERIES_READ = ("GLI", "SSA")
 SERIES = re.compile(r"BraTS-([A-Za-z]+)-\d+(-\d+)?")
 
 # As published in the training data of 2020.
-MISNAMED_LABEL_MAPS = {("BraTS20_Training_355", "W39_1998.09.19_Segm")}
+MISNAMED_LABEL_MAPS = {"w39_1998.09.19_segm": "BraTS20_Training_355"}
+EXTENSION = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,13 @@ def sight(file: str) -> Sighting | None:
         file: Path relative to the cohort's folder, `/`-separated, ending in `.nii` or `.nii.gz`.
     """
     path = PurePosixPath(file)
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    stem = EXTENSION.sub("", path.name)
     parent = path.parent
     if parent.name in DECATHLON_FOLDERS and DECATHLON_CASE.fullmatch(stem):
         return Sighting(stem, DECATHLON_FOLDERS[parent.name], str(parent.parent), DECATHLON, file)
-    if (parent.name, stem) in MISNAMED_LABEL_MAPS:
-        return Sighting(parent.name, "seg", str(parent), naming_of(parent.name).scheme, file)
+    misnamed = MISNAMED_LABEL_MAPS.get(stem.lower())
+    if misnamed is not None:
+        return Sighting(misnamed, "seg", str(parent), naming_of(misnamed).scheme, file)
     for naming in NAMINGS:
         found = naming.read(stem)
         if found is not None:

@@ -54,11 +54,13 @@ def test_two_time_points_of_2023_are_two_cases_of_one_patient() -> None:
     assert patient_of("BraTS-GLI-00005-000") == patient_of("BraTS-GLI-00005-001")
 
 
-def test_the_label_map_that_2020_misnames_belongs_to_its_case() -> None:
+@pytest.mark.parametrize("folder", ["", "BraTS20_Training_355/"])
+@pytest.mark.parametrize("name", ["W39_1998.09.19_Segm.nii", "w39_1998.09.19_segm.nii.gz"])
+def test_the_label_map_that_2020_misnames_belongs_to_its_case(folder: str, name: str) -> None:
     case_id = "BraTS20_Training_355"
-    (case,) = find_cases([*files_of(case_id)[:-1], f"{case_id}/W39_1998.09.19_Segm.nii"])
+    (case,) = find_cases([*(file.replace(f"{case_id}/", folder) for file in files_of(case_id)[:-1]), f"{folder}{name}"])
 
-    assert case.label == f"{case_id}/W39_1998.09.19_Segm.nii"
+    assert (case.label, case.missing) == (f"{folder}{name}", [])
 
 
 @pytest.mark.parametrize("folder", ["", "Task01_BrainTumour/"])
@@ -135,7 +137,7 @@ def test_other_series_of_2023_are_refused_by_name(series: str) -> None:
     (case,) = find_cases([f"{name}/{name}-t1n.nii.gz", f"{name}/{name}-seg.nii.gz"])
 
     assert (case.case_id, case.images) == (name, {})
-    assert case.faults == {WHOLE: f"belongs to series {series}; only GLI and SSA are read"}
+    assert case.faults == {WHOLE: f"{name} belongs to series {series}; only GLI and SSA are read"}
 
 
 def test_volumes_in_no_naming_are_refused_by_the_folder_that_holds_them() -> None:
@@ -154,11 +156,61 @@ def test_volumes_in_no_naming_at_the_top_have_a_name_that_is_no_folder() -> None
 
 
 def test_a_missing_modality_is_told_with_the_file_that_has_another_name() -> None:
-    files = [file.replace("a_t2.", "a_T2.") for file in files_of("a")]
+    files = [file.replace("a_t2.", "a_T2w.") for file in files_of("a")]
 
     (case,) = find_cases(files)
 
-    assert case.faults == {"t2": "t2 is missing, and a_T2.nii.gz has no name of its release"}
+    assert case.faults == {"t2": "a has no t2, and a_T2w.nii.gz has no name of its release"}
+    assert case.unread == ["a/a_T2w.nii.gz"]
+
+
+def test_suffixes_and_extensions_count_in_any_case_of_their_letters() -> None:
+    (case,) = find_cases(["a/a_FLAIR.NII.GZ", "a/a_T1.nii", "a/a_t1CE.nii", "a/a_T2.Nii.gz", "a/a_Seg.nii.gz"])
+
+    assert (case.missing, case.label, case.faults, case.unread) == ([], "a/a_Seg.nii.gz", {}, [])
+
+
+def test_images_and_label_maps_in_folders_apart_are_one_case() -> None:
+    files = [*files_of("a", "images/")[:-1], "labels/a/a_seg.nii.gz"]
+    flat = [f"{suffix.strip('_')}/a{suffix}.nii.gz" for suffix in SUFFIXES]
+
+    for found in (files, flat):
+        (case,) = find_cases(found)
+        assert (case.missing, case.faults) == ([], {})
+        assert case.label is not None
+
+
+def test_what_bears_the_name_of_a_case_and_lies_elsewhere_is_told_and_not_read() -> None:
+    (case,) = find_cases([*files_of("a")[:-1], "predictions/a_seg.nii.gz", "a/adc.nii.gz"])
+
+    assert (case.label, case.faults) == (None, {})
+    assert case.unread == ["a/adc.nii.gz", "predictions/a_seg.nii.gz"]
+
+
+def test_a_stranger_in_a_flat_folder_of_many_cases_is_refused_by_name() -> None:
+    flat = [file.rpartition("/")[2] for file in (*files_of("a"), *files_of("b"))]
+
+    a, b, stranger = find_cases([*flat, "Patient7 (1).nii.gz"])
+
+    assert (a.faults, a.unread, b.faults, b.unread) == ({}, [], {}, [])
+    assert "such as Patient7 (1).nii.gz" in stranger.faults[WHOLE]
+
+
+@pytest.mark.parametrize("name", ["Br\udce9ts_1", "two\nlines"])
+def test_a_name_that_no_table_can_hold_is_refused_and_told_in_letters_that_one_can(name: str) -> None:
+    (case,) = find_cases([f"{name}/{name}_t1.nii.gz"])
+
+    assert "has a name that is no line of text; rename it" in case.faults[WHOLE]
+    assert f"{case.case_id} {case.faults}".isprintable()
+
+
+def test_a_name_too_long_to_file_anything_under_is_refused_under_a_shorter_one() -> None:
+    deep = "/".join(["a" * 90, "b" * 90, "c" * 90])
+
+    cases = find_cases([*files_of("x" * 220), f"{deep}/scan.nii.gz", f"{deep}d/scan.nii.gz"])
+
+    assert len({case.case_id for case in cases}) == 3
+    assert all(len(case.case_id) <= 150 and WHOLE in case.faults for case in cases)
 
 
 def test_two_files_for_one_modality_are_told() -> None:
@@ -202,10 +254,10 @@ def test_real_releases_are_found_whole(release: str, cases: int, naming: str, re
 
 
 def test_one_case_in_two_folders_is_refused_not_mixed() -> None:
-    (case,) = find_cases(["siteA/p1/p1_t1.nii.gz", "siteB/p1/p1_t2.nii.gz"])
+    (case,) = find_cases(["siteA/p1/p1_t1.nii.gz", "siteB/p1/p1_t2.nii.gz", "siteB/p1/p1_t1.nii.gz"])
 
     assert case.images == {}
-    assert case.faults == {WHOLE: "lies twice, in siteA/p1 and in siteB/p1; keep one of them"}
+    assert case.faults == {WHOLE: "p1 lies twice, in siteA/p1 and in siteB/p1; keep one of them"}
 
 
 @given(st.lists(st.text(alphabet="ab/._-019 BRTSraflseg.nii.gz", max_size=30), max_size=8))

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from brats_ml.cohort.modalities import Modality
-from brats_ml.cohort.severity import Check, Severity
+from brats_ml.cohort.severity import NEVER_NOTED, Check, Severity
 from brats_ml.cohort.source_address import PHANTOM, parse_address
 from brats_ml.errors import ConfigError, MissingInputError
 
@@ -53,12 +53,21 @@ class Validate(Section):
     maximum_size: Count
     grid_tolerance_mm: Annotated[float, Field(ge=0)]
     oblique_degrees: Annotated[float, Field(ge=0, lt=45)]
+    largest_intensity: Annotated[float, Field(gt=0)]
     minimum_brain_share: Annotated[float, Field(ge=0, lt=1)]
     minimum_levels: Count
     negative_share: Annotated[float, Field(ge=0, le=1)]
+    mask_agreement: Annotated[float, Field(ge=0, le=1)]
     outside_brain_share: Annotated[float, Field(ge=0, le=1)]
     minimum_valid_share: Annotated[float, Field(ge=0, le=1)]
     severity: dict[Check, Severity]
+
+    @model_validator(mode="after")
+    def _keeps_out_what_cannot_be_used(self) -> Self:
+        for check in NEVER_NOTED:
+            if self.severity.get(check) == "info":
+                raise ValueError(f"severity of {check} cannot be info, since such a case cannot be preprocessed")
+        return self
 
 
 class Split(Section):

@@ -1,12 +1,16 @@
 """Files and folders that appear whole or not at all, JSON and CSV in one canonical form, and digests."""
 
+import errno
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +25,14 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it is removed.
 
     The temporary name keeps the suffixes, since writers choose a format by them. What a process that was killed left
-    unfinished is removed.
+    unfinished is removed, on this host and in this container, where its id tells that it is gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{threading.get_ident()}.{path.name}")
-    for unfinished in path.parent.glob(f".*.{path.name}"):
-        owner = unfinished.name.removesuffix(f".{path.name}").removeprefix(".").partition("-")[0]
-        if owner.isdecimal() and not _alive(int(owner)):
+    here = _process_space()
+    temporary = path.with_name(f".{here}-{os.getpid()}-{threading.get_ident()}.{path.name}")
+    for unfinished in path.parent.glob(f".*-*-*.{glob.escape(path.name)}"):
+        space, pid, _ = unfinished.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
+        if space == here and pid.isdecimal() and not _alive(int(pid)):
             remove(unfinished)
     try:
         yield temporary
@@ -37,6 +42,14 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         remove(temporary)
         raise
+
+
+@cache
+def _process_space() -> str:
+    """Return a name for where process ids mean the same: this host, and this container of it."""
+    space = Path("/proc/self/ns/pid")
+    own = space.stat().st_ino if space.exists() else 0
+    return hashlib.sha256(f"{socket.gethostname()} {own}".encode()).hexdigest()[:8]
 
 
 def _alive(pid: int) -> bool:
@@ -143,9 +156,24 @@ def read_csv(path: Path, *, made_by: str, names: Sequence[str] = ("patient", "ca
 
 
 def digest_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file: a pipe would wait for ever.
+    """
+    require_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_regular(path: Path) -> None:
+    """Refuse what is there and is no file with bytes, such as a pipe, a socket or a device.
+
+    Raises:
+        OSError: It is so.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 def digest_value(value: Any) -> str:

@@ -17,7 +17,7 @@ from isal import igzip
 from isal.igzip_lib import IsalError
 from numpy.typing import NDArray
 
-from brats_ml.adapters.files import replacing
+from brats_ml.adapters.files import replacing, require_regular
 from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.nifti_header import VolumeHeader, read_header
 
@@ -85,6 +85,7 @@ def _damage_named(path: Path) -> Iterator[None]:
 @contextmanager
 def _inflated(path: Path) -> Iterator[BinaryIO]:
     """Open a file by what it is, not by what it is called: some releases call a compressed file `.nii`."""
+    require_regular(path)
     with path.open("rb") as file:
         is_compressed = file.peek(2)[:2] == GZIP
         with cast(BinaryIO, igzip.open(file)) if is_compressed else file as stream:
@@ -108,7 +109,9 @@ def _voxels(stream: BinaryIO, header: VolumeHeader) -> NDArray[Any]:
     slope, intercept = header.scaling
     # What overflows becomes infinite, which validation tells.
     with np.errstate(over="ignore", invalid="ignore"):
-        return array * slope + intercept
+        scaled: NDArray[Any] = np.multiply(array, slope, dtype=np.float32 if array.dtype.itemsize < 4 else np.float64)
+        scaled += intercept
+    return scaled
 
 
 def _fill(free: memoryview, stream: Any) -> int:

@@ -22,8 +22,8 @@ OTHER_UNITS = {1: "metres", 3: "micrometres"}
 FORM_CODES = set(range(6))
 # No volume of a head lies further from the scanner's origin.
 FARTHEST_MM = 1e5
-# BraTS and Decathlon volumes take up to 143 MB, their headers a few KB: a file that promises more is not one of them.
-LARGEST_VOLUME = 2**31
+# In voxels and bytes: the Decathlon's volumes have 36 million, headers a few KB. What promises more is not one of them.
+LARGEST_VOLUME = 2**27
 LARGEST_HEADER = 2**24
 
 
@@ -74,7 +74,7 @@ def read_header(stream: BinaryIO) -> VolumeHeader:
         raise ValueError("it is not NIfTI with header and voxels in one file")
     shape, dtype = _shape(header), _dtype(header)
     volume = VolumeHeader(shape, dtype, _offset(header), _scaling(header), *_grid(header, shape))
-    if volume.nbytes > LARGEST_VOLUME:
+    if math.prod(shape) > LARGEST_VOLUME:
         raise ValueError(f"its header promises {volume.nbytes / 1e9:.1f} GB of voxels")
     return volume
 
@@ -126,12 +126,16 @@ def _grid(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[Grid, float
     if not set(codes) <= FORM_CODES:
         raise ValueError(f"its header has an unknown code of orientation ({max(codes)})")
     space = (*shape, 1, 1)[:3]
+    sizes = np.abs(header["pixdim"][1:4].astype(np.float64))
+    if not np.isfinite(sizes).all():
+        raise ValueError("its voxel size is not finite")
+    if header["pixdim"][0] == 0:
+        header["pixdim"][0] = 1  # as the standard reads it
     try:
         forms = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]
         told = [Grid(space, np.asarray(form, dtype=np.float64)) for form in forms if form is not None]
         grids = told or [Grid(space, np.asarray(header.get_base_affine(), dtype=np.float64))]
         _check_affines([grid.affine for grid in grids])
-        sizes = np.abs(header["pixdim"][1:4].astype(np.float64))
         apart = [grid.distance_mm(grids[0]) for grid in grids]
         apart += [float((np.abs(grid.spacing_mm - sizes) * grid.shape).max()) for grid in grids]
     except HeaderDataError as error:

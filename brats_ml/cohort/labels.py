@@ -5,6 +5,7 @@ values are read and written through its `LabelScheme`.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,18 @@ LABELS = {"NCR": 1, "ED": 2, "ET": 3}
 REGIONS = {"WT": ("NCR", "ED", "ET"), "TC": ("NCR", "ET"), "ET": ("ET",)}
 
 
+# Labels that were scaled or resampled on their own grid are off by rounding, and by no more.
+ROUNDING = 1e-3
+
+
+def whole_labels(raw: NDArray[Any]) -> NDArray[Any]:
+    """Return a label map whose values are whole numbers but for rounding as whole numbers, any other as it is."""
+    if raw.dtype.kind in "iu" or not np.isfinite(raw).all():
+        return raw
+    rounded = np.rint(raw)
+    return rounded if np.abs(rounded - raw).max(initial=0) < ROUNDING else raw
+
+
 @dataclass(frozen=True)
 class LabelScheme:
     """The voxel values that one family of releases uses for NCR, ED and ET."""
@@ -22,7 +35,7 @@ class LabelScheme:
     name: str
     values: tuple[int, int, int]
 
-    def to_canonical(self, raw: NDArray[np.generic]) -> LabelMap:
+    def to_canonical(self, raw: NDArray[Any]) -> LabelMap:
         """Return the label map in canonical values.
 
         Args:
@@ -31,6 +44,7 @@ class LabelScheme:
         Raises:
             ValueError: A value is neither 0 nor one of the scheme's.
         """
+        raw = whole_labels(raw)
         labelled = raw != 0
         values = raw[labelled]
         canonical = np.zeros_like(raw, dtype=np.uint8)

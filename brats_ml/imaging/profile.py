@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, LabelScheme
+from brats_ml.cohort.labels import LABELS, LabelScheme, whole_labels
 from brats_ml.imaging.distribution import Distribution
 
 Row = dict[str, Any]
@@ -14,6 +14,7 @@ Row = dict[str, Any]
 KEYS = ("case_id", "modality")
 AXES = ("x", "y", "z")
 PERCENTILES = (1, 50, 99)
+LISTED = 12  # labels; what holds more is no label map
 COLUMNS = (
     *KEYS,
     "name",
@@ -41,10 +42,12 @@ COLUMNS = (
     "foreign_labels",
     *(f"voxels_{label}" for label in LABELS),
     "tumour_voxels",
+    "mask_agreement",
     "outside_brain_share",
     "digest",
     "voxel_digest",
     "copy_of",
+    "unread",
     "error",
 )
 
@@ -64,33 +67,51 @@ def profile_image(volume: NDArray[Any]) -> Row:
 
 def profile_label_map(volume: NDArray[Any], scheme: LabelScheme) -> Row:
     """Measure a label map as stored, shape (X, Y, Z): which labels it holds and how many voxels of each."""
-    values = Distribution.of(volume)
+    values = Distribution.of(whole_labels(volume))
     found = dict(zip(values.levels.tolist(), values.counts.tolist(), strict=True))
     foreign = [level for level in found if level not in scheme.values]
     return {
         **_range(values),
-        "labels": " ".join(f"{level:g}" for level in ([0.0] if values.zeros else []) + list(found)),
-        "foreign_labels": " ".join(f"{level:g}" for level in foreign[:9]),
+        "labels": _listed(([0.0] if values.zeros else []) + list(found)),
+        "foreign_labels": _listed(foreign),
         **{f"voxels_{label}": found.get(value, 0) for label, value in zip(LABELS, scheme.values, strict=True)},
         "tumour_voxels": values.nonzero,
     }
 
 
-def outside_brain_share(label_map: NDArray[Any], images: Mapping[str, NDArray[Any]]) -> float | None:
-    """Return the share of labelled voxels where every image is 0; None where nothing is labelled or no image given.
+def brain_of(images: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.bool_]]:
+    """Return the mask of each image, and as `brain` where at least half of them are not 0.
+
+    Args:
+        images: Modality to volume, all of one shape, zero outside the brain.
+
+    Returns:
+        Masks with one axis, in the order of memory of a NIfTI file, in which they are views of it.
+    """
+    masks = {role: image.ravel(order="F") != 0 for role, image in images.items()}
+    votes = np.sum([mask.view(np.uint8) for mask in masks.values()], axis=0, dtype=np.uint8)
+    return {**masks, "brain": votes * 2 >= len(masks)}
+
+
+def agreement(mask: NDArray[np.bool_], brain: NDArray[np.bool_]) -> float | None:
+    """Return the Dice of an image's mask with the brain; None where both are empty."""
+    both = int(np.count_nonzero(mask)) + int(np.count_nonzero(brain))
+    return round(2 * int(np.count_nonzero(mask & brain)) / both, 6) if both else None
+
+
+def outside_brain_share(label_map: NDArray[Any], brain: NDArray[np.bool_]) -> float | None:
+    """Return the share of labelled voxels that lie outside the brain; None where nothing is labelled.
 
     Args:
         label_map: Shape (X, Y, Z).
-        images: Modality to volume of the same shape, zero outside the brain.
+        brain: As `brain_of` returns it for images of the same shape.
     """
-    # In the order of memory, in which a NIfTI file is Fortran's: a view, where any other order copies.
     labelled = np.flatnonzero(label_map.ravel(order="F"))
-    if not (labelled.size and images):
-        return None
-    inside = np.zeros(labelled.size, dtype=bool)
-    for image in images.values():
-        inside |= image.ravel(order="F")[labelled] != 0
-    return round(1 - float(inside.mean()), 6)
+    return round(1 - float(brain[labelled].mean()), 6) if labelled.size else None
+
+
+def _listed(levels: list[float]) -> str:
+    return " ".join(f"{level:.9g}" for level in levels[:LISTED]) + (" ..." if len(levels) > LISTED else "")
 
 
 def _range(values: Distribution) -> Row:
@@ -98,5 +119,5 @@ def _range(values: Distribution) -> Row:
         "finite": values.not_finite == 0,
         "minimum": values.minimum,
         "maximum": values.maximum,
-        "mean": round(values.mean, 6),
+        "mean": round(values.mean, 6) if np.isfinite(values.mean) else None,
     }

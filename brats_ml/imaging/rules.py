@@ -49,9 +49,11 @@ def rules(
     maximum_size: int,
     grid_tolerance_mm: float,
     oblique_degrees: float,
+    largest_intensity: float,
     minimum_brain_share: float,
     minimum_levels: int,
     negative_share: float,
+    mask_agreement: float,
     outside_brain_share: float,
     severity: Mapping[str, Severity],
 ) -> tuple[Rule, ...]:
@@ -64,17 +66,19 @@ def rules(
         maximum_size: Most voxels along an axis.
         grid_tolerance_mm: How far apart a header's own statements may put the same corner.
         oblique_degrees: How far an axis may turn from the scanner's.
+        largest_intensity: How far from 0 a value may be.
         minimum_brain_share: Least share of voxels of an image that are not 0.
         minimum_levels: Fewest different values other than 0 of an image.
         negative_share: Largest share of voxels of an image that are below 0.
-        outside_brain_share: Largest share of the labelled voxels that lie where every image is 0.
+        mask_agreement: Least Dice of an image's voxels other than 0 with those of at least half of the images.
+        outside_brain_share: Largest share of the labelled voxels that lie where most images are 0.
         severity: Column to severity, where it is not that of a warning.
     """
     spacing = (spacing_mm - spacing_tolerance, spacing_mm + spacing_tolerance)
     size = (minimum_size, maximum_size)
     found = (
         Rule("named", None, "{error}"),
-        Rule("present", None, "{modality} is missing: add its file, named as its release names it"),
+        Rule("present", None, "{case_id} has no {modality}: add its file, named as its release names it"),
         Rule("readable", None, "{error}: copy it again from where it came"),
         *(Rule(f"shape_{axis}", size, _outside(f"{{shape_{axis}}} voxels", axis)) for axis in AXES),
         *(Rule(f"spacing_{axis}", spacing, _outside(f"voxels of {{spacing_{axis}:g}} mm", axis)) for axis in AXES),
@@ -95,6 +99,8 @@ def rules(
             "{name} lies on another grid than the other volumes of the case: resample it onto theirs",
         ),
         Rule("finite", None, "{name} holds values that are not finite: export it again"),
+        Rule("minimum", (-largest_intensity, None), "{name} holds values down to {minimum:.3g}: export it again"),
+        Rule("maximum", (None, largest_intensity), "{name} holds values up to {maximum:.3g}: export it again"),
         Rule(
             "brain_share",
             (minimum_brain_share, None),
@@ -113,11 +119,17 @@ def rules(
         ),
         Rule("tumour_voxels", (1, None), "{name} labels no voxel: remove the file, or label the tumour"),
         Rule(
+            "mask_agreement",
+            (mask_agreement, None),
+            "{name} fills other voxels than the other images (Dice {mask_agreement:.2f}): see whether it is whole",
+        ),
+        Rule(
             "outside_brain_share",
             (None, outside_brain_share),
             "{name} has {outside_brain_share:.2%} of its labels outside the brain: see whether it is another case's",
         ),
         Rule("copy_of", None, "{name} holds the very voxels of {copy_of}: keep one of them"),
+        Rule("unread", None, "{unread} has no name of its release, or lies elsewhere, and is not read"),
     )
     return tuple(replace(rule, severity=severity.get(rule.column, rule.severity)) for rule in found)
 

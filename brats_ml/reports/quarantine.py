@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 PANEL_INCHES = 2.2
 TEXT_WIDTH = 34
 ALARM = "#b00020"
-ALARM = "#b00020"
 
 
 @dataclass(frozen=True)

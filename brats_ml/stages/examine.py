@@ -1,6 +1,6 @@
 """Examine the volumes of a case: one row of the header table each, by the same rules in validation and in scoring."""
 
-import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from typing import Any
 from brats_ml.adapters import files, grid, nifti, nifti_header, volumes
 from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.nifti import Volume
-from brats_ml.adapters.store import code_digest, kept
+from brats_ml.adapters.store import code_digest, kept_value
 from brats_ml.cohort import cases as cohort_cases
 from brats_ml.cohort import labels
 from brats_ml.cohort.cases import WHOLE, Case
@@ -19,7 +19,17 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Validate
 from brats_ml.imaging import distribution
 from brats_ml.imaging import profile as profiles
-from brats_ml.imaging.profile import AXES, COLUMNS, Row, outside_brain_share, profile_image, profile_label_map
+from brats_ml.imaging.copies import mark_within
+from brats_ml.imaging.profile import (
+    AXES,
+    COLUMNS,
+    Row,
+    agreement,
+    brain_of,
+    outside_brain_share,
+    profile_image,
+    profile_label_map,
+)
 from brats_ml.imaging.rules import Rule, findings, rules
 
 # What a row of the header table is computed by.
@@ -52,7 +62,7 @@ def examine_all(folder: Path, cases: Iterable[Case], *, grid_tolerance_mm: float
         grid_tolerance_mm: How far apart two grids may put the same corner of the volume and still be one.
         store: Folder of what was found before.
     """
-    code = code_digest(*CODE)
+    code = code_digest(*CODE, sys.modules[__name__])
 
     def examined(case: Case) -> Examination:
         digests = _digests(folder, case)
@@ -60,11 +70,10 @@ def examine_all(folder: Path, cases: Iterable[Case], *, grid_tolerance_mm: float
             return examine(folder, case, grid_tolerance_mm=grid_tolerance_mm)
         key = files.digest_value([case.to_dict(), digests, grid_tolerance_mm, code])
 
-        def write(path: Path) -> None:
-            found = examine(folder, case, grid_tolerance_mm=grid_tolerance_mm, digests=digests)
-            files.write_json(path, asdict(found))
+        def found() -> dict[str, Any]:
+            return asdict(examine(folder, case, grid_tolerance_mm=grid_tolerance_mm, digests=digests))
 
-        return Examination(**json.loads(kept(store / f"{key}.json", write).read_text(encoding="utf-8")))
+        return Examination(**kept_value(store / f"{key}.json", found))
 
     with ThreadPoolExecutor(WORKERS) as pool:
         yield from pool.map(examined, cases)
@@ -80,9 +89,8 @@ def examine(
     common = _common(whole, grid_tolerance_mm)
     roles = [WHOLE] if WHOLE in case.faults else [*MODALITIES, *(["seg"] if "seg" in case.files else [])]
     rows = [_row(case, role, read.get(role), common, grid_tolerance_mm) for role in roles]
-    if "seg" in whole and all(row["same_grid"] for row in rows if row["modality"] in whole):
-        images = {role: volume.array for role, volume in whole.items() if role != "seg"}
-        rows[-1]["outside_brain_share"] = outside_brain_share(whole["seg"].array, images)
+    _compare({row["modality"]: row for row in rows if row["same_grid"]}, whole)
+    rows[0]["unread"] = ", ".join(case.unread)
     for row in rows:
         row["digest"] = digests.get(row["modality"])
     names = sorted(case.files.items())
@@ -99,36 +107,13 @@ def case_problems(folder: Path, case: Case, settings: Validate) -> list[str]:
         settings: The section `validate` of the parameters.
     """
     found = examine(folder, case, grid_tolerance_mm=settings.grid_tolerance_mm)
-    mark_copies([(case, found.rows)], minimum_levels=settings.minimum_levels)
+    mark_within(found.rows, minimum_levels=settings.minimum_levels)
     return findings(found.rows, rules_of(settings))
 
 
 def rules_of(settings: Validate) -> tuple[Rule, ...]:
     """Return the rules of volumes by the section `validate`."""
     return rules(**{name: value for name, value in settings if name != "minimum_valid_share"})
-
-
-def mark_copies(examined: Iterable[tuple[Case, list[Row]]], *, minimum_levels: int) -> list[tuple[str, str]]:
-    """Name in `copy_of` the image that holds the same voxels and comes first, within a case or among cases.
-
-    Args:
-        examined: Cases and their rows, the originals before the copies.
-        minimum_levels: Values other than 0 that an image must have: a constant is nobody's copy.
-
-    Returns:
-        Pairs of cases that share an image, the copy first.
-    """
-    first: dict[str, tuple[str, str]] = {}
-    pairs = set()
-    for case, rows in examined:
-        for row in rows:
-            if row["voxel_digest"] is not None and row["levels"] >= minimum_levels:
-                owner, name = first.setdefault(row["voxel_digest"], (case.case_id, row["name"]))
-                is_first = (owner, name) == (case.case_id, row["name"])
-                row["copy_of"] = "" if is_first else name if owner == case.case_id else f"{name} of case {owner}"
-                if owner != case.case_id:
-                    pairs.add((case.case_id, owner))
-    return sorted(pairs)
 
 
 def _row(case: Case, role: str, volume: Volume | ValueError | None, common: Grid | None, tolerance_mm: float) -> Row:
@@ -149,12 +134,24 @@ def _row(case: Case, role: str, volume: Volume | ValueError | None, common: Grid
     return row | {"readable": True} | _place(volume) | {"same_grid": same} | measured
 
 
+def _compare(rows: Mapping[str, Row], read: Mapping[str, Volume]) -> None:
+    """Add to the rows of volumes on one grid what only the case as a whole can tell."""
+    images = {role: read[role].array for role in rows if role != "seg"}
+    if not images:
+        return
+    masks = brain_of(images)
+    for role in images:
+        rows[role]["mask_agreement"] = agreement(masks[role], masks["brain"])
+    if "seg" in rows:
+        rows["seg"]["outside_brain_share"] = outside_brain_share(read["seg"].array, masks["brain"])
+
+
 def _place(volume: Volume) -> Row:
     where = volume.grid
     return {
         **{f"shape_{axis}": size for axis, size in zip(AXES, where.shape, strict=True)},
         **{f"spacing_{axis}": round(size, 6) for axis, size in zip(AXES, where.spacing_mm, strict=True)},
-        "affine": " ".join(f"{value:g}" for value in where.affine[:3].ravel()),
+        "affine": " ".join(f"{value:.9g}" for value in where.affine[:3].ravel()),
         "axes": where.axes,
         "oriented": volume.is_oriented,
         "oblique_degrees": round(where.oblique_degrees, 3),

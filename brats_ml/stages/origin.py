@@ -39,8 +39,8 @@ class Origin:
 
     def glance(self, case: Case) -> str:
         """Return a digest that changes with the origin, told by sizes and times of the files instead of their bytes."""
-        states = {role: _state(self.source / name) for role, name in case.images.items()}
-        return files.digest_value(without_revision(self._shared(case)) | {"files": states})
+        states = {name: _state(self.source / name) for name in [*case.files.values(), *case.unread]}
+        return files.digest_value(without_revision(self._shared(case)) | {"files": states, "case": case.to_dict()})
 
     def age_years(self, case: Case) -> float | None:
         """Return the age of the case's patient, by whatever name the tables know them, None where they lack it."""

@@ -1,6 +1,6 @@
 """One canonical, cropped array file a case: read once here, so that no stage after it opens compressed volumes."""
 
-import json
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +15,7 @@ from brats_ml.adapters import arrays, files, grid, nifti, nifti_header, volumes
 from brats_ml.adapters.arrays import PreprocessedCase, write_case
 from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.nifti import Volume
-from brats_ml.adapters.store import code_digest, kept, link
+from brats_ml.adapters.store import code_digest, kept_file, link
 from brats_ml.cohort import cases as cohort_cases
 from brats_ml.cohort import labels
 from brats_ml.cohort.cases import Case
@@ -41,7 +41,7 @@ def run(ws: Workspace, params: Params) -> Report:
     in the workspace's state by what they are made from, and linked: one more case costs one case.
     """
     records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
-    store, code = ws.array_files, code_digest(*CODE)
+    store, code = ws.array_files, code_digest(*CODE, sys.modules[__name__])
     with files.replacing(ws.preprocessed) as folder, ThreadPoolExecutor(WORKERS) as pool:
         folder.mkdir()
         written = pool.map(lambda record: _provide(ws.raw, record, store, code, folder), records)
@@ -96,10 +96,8 @@ def _provide(source: Path, record: Mapping[str, Any], store: Path, code: str, fo
     case = case_of(record)
     made_from = {"files": record["digest"], "scheme": case.scheme, "channels": case.channels, "code": code}
     key = files.digest_value(made_from)
-    array_file = kept(store / f"{key}.npz", lambda path: write_case(path, preprocess_case(source, case)[0]))
-    digest_file = kept(store / f"{key}.json", lambda path: files.write_json(path, files.digest_file(array_file)))
-    link(array_file, folder / f"{case.case_id}.npz")
-    digest = json.loads(digest_file.read_text(encoding="utf-8"))
+    made, digest = kept_file(store / f"{key}.npz", lambda path: write_case(path, preprocess_case(source, case)[0]))
+    link(made, folder / f"{case.case_id}.npz")
     return {"patient": case.patient, "labelled": case.label is not None, "digest": digest}
 
 

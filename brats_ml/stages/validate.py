@@ -18,9 +18,10 @@ from brats_ml.cohort.clinical_report import report_clinical
 from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
 from brats_ml.errors import CohortError, EmptyCohortError
+from brats_ml.imaging.copies import mark_among, mark_within
 from brats_ml.imaging.profile import COLUMNS, Row
 from brats_ml.imaging.rules import Rule, findings
-from brats_ml.stages.examine import Examination, examine_all, mark_copies, rules_of
+from brats_ml.stages.examine import Examination, examine_all, rules_of
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
@@ -58,7 +59,9 @@ def run(ws: Workspace, params: Params) -> Report:
         files.write_csv(folder / ws.headers.name, headers)
         files.write_json(folder / ws.quarantine.name, _entries(quarantine))
         files.write_json(folder / ws.verdict.name, verdict)
-        files.write_json(folder / ws.manifest.name, {"cases": records})
+        # Without a manifest nothing goes on from here, called by hand or not.
+        if verdict["verdict"] == "pass":
+            files.write_json(folder / ws.manifest.name, {"cases": records})
         files.write_json(folder / ws.clinical_report.name, report_clinical(read_tables(ws.tables), people, imaged))
         _draw_quarantine(folder / ws.quarantine_docs.name, raw, cases, quarantine)
     return _report(ws, verdict, _entries(quarantine))
@@ -67,12 +70,14 @@ def run(ws: Workspace, params: Params) -> Report:
 def _mark_copies(examined: Examined, checks: Iterable[Rule], *, minimum_levels: int) -> list[tuple[str, str]]:
     """Mark copies of images, sound and labelled cases being taken for the originals; return pairs of patients."""
     checks = list(checks)
+    for _, examination in examined:
+        mark_within(examination.rows, minimum_levels=minimum_levels)
     ranked = sorted(
         examined, key=lambda one: (bool(findings(one[1].rows, checks)), one[0].label is None, one[0].case_id)
     )
+    named = [(case.case_id, examination.rows) for case, examination in ranked]
     patients = {case.case_id: case.patient for case, _ in examined}
-    pairs = mark_copies(((case, examination.rows) for case, examination in ranked), minimum_levels=minimum_levels)
-    return [(patients[one], patients[other]) for one, other in pairs]
+    return [(patients[one], patients[other]) for one, other in mark_among(named, minimum_levels=minimum_levels)]
 
 
 def _quarantine(rows: list[Row], checks: Iterable[Rule], offences: set[tuple[str, str, str]]) -> dict[str, list[str]]:
@@ -115,7 +120,9 @@ def _verdict(
         told.append({"rule": check.column, "severity": check.severity, "broken_by": clauses})
     stops = [f"critical rule {rule['rule']}: {rule['broken_by'][0]}" for rule in told if _stops(rule)]
     share, least = valid / max(cases, 1), params.validate_.minimum_valid_share
-    if cases and share < least:
+    if cases and not valid:
+        stops.append("no case is valid")
+    elif cases and share < least:
         stops.append(f"{valid} of {cases} cases are valid, less than validate.minimum_valid_share {least:g}")
     return {"verdict": "stop" if stops else "pass", "stops": stops, "cases": cases, "valid": valid, "rules": told}
 

@@ -22,6 +22,7 @@ from brats_ml.workspace import Workspace
 
 SOUND = "BraTS20_Training_501"
 BAD = "BraTS20_Training_502"
+PED = "BraTS-PED-00001-000"
 Spoil = Callable[[Path], None]
 
 
@@ -116,6 +117,26 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "all zero": (array("flair", np.zeros_like), "{flair} is zero in all but 0.00% of it"),
     "constant": (array("flair", np.ones_like), "{flair} is no image, with 1 value(s)"),
     "a mask in place of an image": (array("t2", lambda old: (old > 0).astype(np.int16)), "{t2} is no image, with 1"),
+    "values beyond all scanners": (
+        array("t1", lambda old: old.astype(np.float64) * 1e305),
+        "{t1} holds values up to",
+    ),
+    "half of the slices blanked": (
+        array("t1", lambda old: np.where(np.arange(old.shape[2]) % 2, old, 0)),
+        "{t1} fills other voxels than the other images",
+    ),
+    "noise in place of an image": (
+        array("t2", lambda old: np.random.default_rng(1).integers(1, 900, old.shape, dtype=np.int16)),
+        "{t2} fills other voxels than the other images",
+    ),
+    "voxel size not finite": (
+        header("t2", pixdim=[1, np.nan, 1, 1, 0, 0, 0, 0]),
+        "{t2} cannot be read: its voxel size",
+    ),
+    "a pipe in place of a file": (
+        lambda folder: (file(folder, "t1").unlink(), os.mkfifo(file(folder, "t1"))),
+        "{t1} cannot be read: it is no regular file",
+    ),
     "overflowed": (array("t2", lambda old: np.where(old > 300, -old, old)), "{t2} is negative in"),
     "labels of another release": (
         array("seg", lambda old: np.where(old == 4, 3, old).astype(np.uint8)),
@@ -127,7 +148,7 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "empty segmentation": (array("seg", np.zeros_like), "{seg} labels no voxel"),
     "segmentation outside the brain": (array("seg", lambda old: np.roll(old, 16, 2)), "{seg} has "),
-    "missing modality": (lambda folder: file(folder, "t2").unlink(), "t2 is missing"),
+    "missing modality": (lambda folder: file(folder, "t2").unlink(), "{folder} has no t2"),
     "two files for one modality": (
         lambda folder: void(shutil.copy(file(folder, "t1"), folder / f"{folder.name}_t1.nii")),
         "t1 has 2 files, such as",
@@ -144,11 +165,11 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "a folder in place of a file": (
         lambda folder: (file(folder, "t1").unlink(), file(folder, "t1").mkdir(), (file(folder, "t1") / "x").touch()),
-        "t1 is missing",
+        "{folder} has no t1",
     ),
     "a modality in no naming": (
-        lambda folder: void(file(folder, "t1").rename(folder / f"{folder.name}_T1.nii.gz")),
-        "t1 is missing, and {folder}_T1.nii.gz has no name of its release",
+        lambda folder: void(file(folder, "t1").rename(folder / f"{folder.name}_T1n.nii.gz")),
+        "{folder} has no t1, and {folder}_T1n.nii.gz has no name of its release",
     ),
 }
 
@@ -199,10 +220,11 @@ def test_all_of_them_in_one_cohort_are_quarantined_each_with_its_reason_and_its_
 
 
 def distinct(voxels: np.ndarray, number: int) -> np.ndarray:
-    changed = voxels.copy()
-    if voxels.max() > 4:
-        changed[np.unravel_index(voxels.argmax(), voxels.shape)] += number
-    return changed
+    """Return another examination of the same head: an image with other noise, a label map as it is."""
+    if voxels.max() <= 4:
+        return voxels
+    noise = np.random.default_rng(number).integers(0, 9, voxels.shape, dtype=voxels.dtype)
+    return np.where(voxels > 0, voxels + noise, voxels)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user, who may not read")
@@ -276,7 +298,7 @@ def test_what_is_only_noted_stays_in_and_is_counted(
 
 
 def test_other_series_and_strangers_are_refused_by_name(workspace: Workspace, params: Params) -> None:
-    for name in ("BraTS-PED-00001-000/BraTS-PED-00001-000-t1n.nii.gz", "hearts/imagesTr/la_003.nii.gz"):
+    for name in (f"{PED}/{PED}-t1n.nii.gz", "hearts/imagesTr/la_003.nii.gz"):
         path = workspace.raw / name
         path.parent.mkdir(parents=True)
         shutil.copy(file(workspace.raw / SOUND, "t1"), path)
@@ -284,7 +306,10 @@ def test_other_series_and_strangers_are_refused_by_name(workspace: Workspace, pa
     validate.run(workspace, params)
 
     assert json.loads(workspace.quarantine.read_text()) == [
-        {"case_id": "BraTS-PED-00001-000", "reason": "belongs to series PED; only GLI and SSA are read"},
+        {
+            "case_id": "BraTS-PED-00001-000",
+            "reason": "BraTS-PED-00001-000 belongs to series PED; only GLI and SSA are read",
+        },
         {
             "case_id": "unnamed hearts%2FimagesTr",
             "reason": "hearts/imagesTr holds 1 volume(s) in no BraTS naming, such as la_003.nii.gz; "

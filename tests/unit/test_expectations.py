@@ -16,14 +16,16 @@ RULES = rules(
     maximum_size=8,
     grid_tolerance_mm=0.5,
     oblique_degrees=1.0,
+    largest_intensity=5.0,
     minimum_brain_share=0.01,
     minimum_levels=3,
     negative_share=0.01,
+    mask_agreement=0.8,
     outside_brain_share=0.01,
     severity={"oriented": "info"},
 )
 
-TEXTS = ("foreign_labels", "copy_of")
+TEXTS = ("foreign_labels", "copy_of", "unread")
 values = {
     rule.column: st.sampled_from(
         [None, "", "x"]

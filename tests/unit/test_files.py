@@ -27,8 +27,12 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
     with subprocess.Popen(["true"]) as child:
         pass
-    left, written = tmp_path / f".{child.pid}.data", tmp_path / f".{os.getppid()}.data"
-    for folder in (left, written):
+    with replacing(tmp_path / "data") as own:
+        own.mkdir()
+    space = own.name.split("-")[0]
+    left, written = tmp_path / f"{space}-{child.pid}-1.data", tmp_path / f"{space}-{os.getppid()}-1.data"
+    elsewhere = tmp_path / f".0000-{child.pid}-1.data"
+    for folder in (left, written, elsewhere):
         folder.mkdir()
 
     with replacing(tmp_path / "data") as unfinished:
@@ -36,6 +40,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 
     assert not left.exists()
     assert written.exists()
+    assert elsewhere.exists()
 
 
 def test_names_made_of_digits_stay_names(tmp_path: Path) -> None:

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from brats_ml.cohort.labels import SCHEMES
-from brats_ml.imaging.profile import COLUMNS, outside_brain_share, profile_image, profile_label_map
+from brats_ml.imaging.profile import (
+    COLUMNS,
+    agreement,
+    brain_of,
+    outside_brain_share,
+    profile_image,
+    profile_label_map,
+)
 
 SCHEME = SCHEMES["brats2017-2021"]
 
@@ -64,15 +71,36 @@ def test_values_that_are_not_finite_are_seen_and_kept_out_of_the_range() -> None
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_labels_are_outside_the_brain_where_every_image_is_zero(order: str) -> None:
+def test_labels_are_outside_the_brain_where_most_images_are_zero(order: str) -> None:
     labels = np.zeros((4, 5, 6), dtype=np.uint8, order=order)
     labels[1, 2, 2:5] = 1
-    other = np.zeros_like(image())
+    images = {"flair": image(), "t1": image(), "t1ce": image(), "t2": np.ones_like(image())}
 
-    assert outside_brain_share(labels, {"t1": image(), "t2": other}) == round(1 / 3, 6)
-    other[1, 2, 2] = 7
-    assert outside_brain_share(labels, {"t1": image(), "t2": other}) == 0
-    assert outside_brain_share(np.zeros_like(labels), {"t1": image()}) is None
+    masks = brain_of(images)
+
+    assert outside_brain_share(labels, masks["brain"]) == round(1 / 3, 6)
+    assert outside_brain_share(np.zeros_like(labels), masks["brain"]) is None
+    assert [agreement(masks[role], masks["brain"]) for role in images] == [1, 1, 1, round(2 * 2 / (120 + 2), 6)]
+
+
+def test_nothing_agrees_with_nothing() -> None:
+    masks = brain_of({"t1": np.zeros((2, 2, 2))})
+
+    assert agreement(masks["t1"], masks["brain"]) is None
+
+
+def test_labels_that_rounding_has_moved_are_whole_and_others_are_not() -> None:
+    moved = np.array([[[0, 1.00002, 1.9999, 4]]], dtype=np.float32)
+
+    assert profile_label_map(moved, SCHEME)["labels"] == "0 1 2 4"
+    assert SCHEME.to_canonical(moved).ravel().tolist() == [0, 1, 2, 3]
+    assert profile_label_map(moved + np.float32(0.01), SCHEME)["foreign_labels"].startswith("0.00999999978 1.01")
+
+
+def test_a_sum_beyond_all_numbers_is_told_as_unknown() -> None:
+    measured = profile_image(np.full((4, 4, 4), 1e308))
+
+    assert (measured["mean"], measured["maximum"]) == (None, 1e308)
 
 
 def test_every_measure_has_a_column() -> None:

@@ -14,9 +14,11 @@ LIMITS = {
     "maximum_size": 8,
     "grid_tolerance_mm": 0.001,
     "oblique_degrees": 1.0,
+    "largest_intensity": 100.0,
     "minimum_brain_share": 0.01,
     "minimum_levels": 3,
     "negative_share": 0.01,
+    "mask_agreement": 0.8,
     "outside_brain_share": 0.01,
 }
 RULES = rules(**LIMITS, severity={"oriented": "info"})
@@ -36,7 +38,7 @@ def test_a_sound_volume_breaks_no_rule() -> None:
     ("changes", "sentence"),
     [
         ({"named": False, "error": "lies twice"}, "lies twice"),
-        ({"present": False}, "t1 is missing: add its file, named as its release names it"),
+        ({"present": False}, "a has no t1: add its file, named as its release names it"),
         ({"readable": False, "error": "a.nii is cut short"}, "a.nii is cut short: copy it again from where it came"),
         ({"shape_z": 9}, "a_t1.nii has 9 voxels along z, not 4 to 8: resample it"),
         ({"spacing_x": 0.5}, "a_t1.nii has voxels of 0.5 mm along x, not 0.99 to 1.01: resample it"),
@@ -51,6 +53,13 @@ def test_a_sound_volume_breaks_no_rule() -> None:
         ),
         ({"finite": False}, "a_t1.nii holds values that are not finite: export it again"),
         ({"brain_share": 0.0}, "a_t1.nii is zero in all but 0.00% of it: export it again"),
+        ({"minimum": -3e38}, "a_t1.nii holds values down to -3e+38: export it again"),
+        ({"maximum": 1e30}, "a_t1.nii holds values up to 1e+30: export it again"),
+        (
+            {"mask_agreement": 0.5},
+            "a_t1.nii fills other voxels than the other images (Dice 0.50): see whether it is whole",
+        ),
+        ({"unread": "a/x.nii"}, "a/x.nii has no name of its release, or lies elsewhere, and is not read"),
         ({"levels": 1}, "a_t1.nii is no image, with 1 value(s) other than zero"),
         ({"negative_share": 0.3}, "a_t1.nii is negative in 30.00% of it: see whether it overflowed"),
         (

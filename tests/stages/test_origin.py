@@ -47,6 +47,17 @@ def test_other_code_another_model_and_another_file_make_a_prediction_old(origin:
     assert len(glances | {origin.glance(CASE)}) == 4
 
 
+def test_a_case_that_was_mended_is_looked_at_again(origin: Origin) -> None:
+    """Refused for its label map, or for two files of one modality; then the one or the other is taken away."""
+    (origin.source / "A/A_seg.nii").write_bytes(b"labels")
+    labelled = replace(CASE, label="A/A_seg.nii")
+    doubled = replace(CASE, faults={"t1": "t1 has 2 files"})
+    before = origin.glance(labelled)
+    (origin.source / "A/A_seg.nii").write_bytes(b"better labels")
+
+    assert len({before, origin.glance(labelled), origin.glance(doubled), origin.glance(CASE)}) == 4
+
+
 @pytest.mark.parametrize("case_id", ["BraTS20_Training_001", "Brats17_X_1", "BraTS19_X_1"])
 def test_an_age_is_found_whatever_year_named_the_patient(case_id: str, origin: Origin, tmp_path: Path) -> None:
     (tmp_path / "survival_data.csv").write_text("BraTS18ID;Age\nBrats18_X_1;60,5\n")

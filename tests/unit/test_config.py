@@ -32,6 +32,11 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
     ("key", "value", "sentence"),
     [
         ("split.seeed", 1, "params.yaml, key split.seeed: unknown key, found 1"),
+        (
+            "validate.severity",
+            {"present": "info"},
+            "params.yaml, key validate: severity of present cannot be info, since such a case cannot be preprocessed",
+        ),
         ("phantom.cases", 0, "params.yaml, key phantom.cases: Input should be greater than or equal to 1, found 0"),
         ("phantom.cases", "6", "params.yaml, key phantom.cases: Input should be a valid integer, found '6'"),
         ("split.test", 1.0, "params.yaml, key split.test: Input should be less than 1, found 1.0"),

@@ -44,15 +44,14 @@ class LabelScheme:
         Raises:
             ValueError: A value is neither 0 nor one of the scheme's.
         """
-        raw = whole_labels(raw)
         labelled = raw != 0
-        values = raw[labelled]
+        values = whole_labels(raw[labelled])
         canonical = np.zeros_like(raw, dtype=np.uint8)
         found = np.zeros(values.shape, dtype=np.uint8)
         for label, value in zip(LABELS.values(), self.values, strict=True):
             found[values == value] = label
-        if not found.all():
-            unknown = np.unique(values[found == 0]).tolist()
+        unknown = np.unique(values[(found == 0) & (values != 0)]).tolist()
+        if unknown:
             listed = ", ".join(f"{value:g}" for value in unknown[:5])
             raise ValueError(f"label values {listed} are not in scheme {self.name} {self.values}")
         canonical[labelled] = found

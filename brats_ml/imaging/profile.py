@@ -67,7 +67,9 @@ def profile_image(volume: NDArray[Any]) -> Row:
 
 def profile_label_map(volume: NDArray[Any], scheme: LabelScheme) -> Row:
     """Measure a label map as stored, shape (X, Y, Z): which labels it holds and how many voxels of each."""
-    values = Distribution.of(whole_labels(volume))
+    values = Distribution.of(volume)
+    if (values.levels % 1).any():
+        values = Distribution.of(whole_labels(volume))
     found = dict(zip(values.levels.tolist(), values.counts.tolist(), strict=True))
     foreign = [level for level in found if level not in scheme.values]
     return {
@@ -89,14 +91,16 @@ def brain_of(images: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.bool_]]
         Masks with one axis, in the order of memory of a NIfTI file, in which they are views of it.
     """
     masks = {role: image.ravel(order="F") != 0 for role, image in images.items()}
-    votes = np.sum([mask.view(np.uint8) for mask in masks.values()], axis=0, dtype=np.uint8)
-    return {**masks, "brain": votes * 2 >= len(masks)}
+    votes = np.zeros_like(next(iter(masks.values())), dtype=np.uint8)
+    for mask in masks.values():
+        votes += mask.view(np.uint8)
+    return {**masks, "brain": votes >= (len(masks) + 1) // 2}
 
 
 def agreement(mask: NDArray[np.bool_], brain: NDArray[np.bool_]) -> float | None:
     """Return the Dice of an image's mask with the brain; None where both are empty."""
     both = int(np.count_nonzero(mask)) + int(np.count_nonzero(brain))
-    return round(2 * int(np.count_nonzero(mask & brain)) / both, 6) if both else None
+    return round(1 - int(np.count_nonzero(mask ^ brain)) / both, 6) if both else None
 
 
 def outside_brain_share(label_map: NDArray[Any], brain: NDArray[np.bool_]) -> float | None:
@@ -106,7 +110,7 @@ def outside_brain_share(label_map: NDArray[Any], brain: NDArray[np.bool_]) -> fl
         label_map: Shape (X, Y, Z).
         brain: As `brain_of` returns it for images of the same shape.
     """
-    labelled = np.flatnonzero(label_map.ravel(order="F"))
+    labelled = np.flatnonzero(label_map.ravel(order="F") != 0)
     return round(1 - float(brain[labelled].mean()), 6) if labelled.size else None
 
 

@@ -6,12 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from brats_ml.cohort.names import is_placeholder, is_release, name_fault, name_key, shown
+from brats_ml.cohort.names import headers_shown, is_placeholder, is_release, name_fault, name_key, shown
 from brats_ml.errors import TableError
 
 NAME_COLUMN = re.compile(r"(?i:brats|tcga|tcia)|(?:^|[\W_]|[a-z])ID$|(?i:(?:^|[\W_]|patient|subject|case)id$)")
 NO_NAME_COLUMN = re.compile(r"site|institution|cent(?:er|re)|scanner|hospital|collection|cohort", re.IGNORECASE)
-HEADERS_SHOWN = 10
 
 
 def name_columns(table: pd.DataFrame, *, name: str) -> list[str]:
@@ -23,13 +22,11 @@ def name_columns(table: pd.DataFrame, *, name: str) -> list[str]:
     repeating = repeating_columns(table)
     found = [header for header in _headed(table) if header not in repeating]
     if len(found) < 2:
-        headers = [shown(column) for column in table.columns]
-        has = ", ".join(headers[:HEADERS_SHOWN]) + (", and more" if len(headers) > HEADERS_SHOWN else "")
         but = f", of which {', '.join(repeating)} holds the same few cells again and again" if repeating else ""
         raise TableError(
             name,
             "needs two columns of patients' names, such as BraTS_2019_subject_ID and BraTS_2020_subject_ID, and has "
-            f"{has}{but}; correct its header, or remove the table",
+            f"{headers_shown(table.columns)}{but}; correct its header, or remove the table",
         )
     return found
 

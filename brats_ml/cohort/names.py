@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 # What follows the year is the same in 2017, 2018 and 2019 for all 460 patients that the official mapping tables name
 # there, save that 2017 writes TCIA where the others write TCIA01 to TCIA13; and it is unique.
@@ -12,6 +13,7 @@ RELEASE = re.compile(r"brats[\W_]*(?:20)?\d\d", re.IGNORECASE)
 TIME_POINT = re.compile(r"(brats-[a-z]+-\d+)-\d+", re.IGNORECASE)
 PLACEHOLDERS = frozenset({"", "na", "nan", "none", "null", "unknown", "missing", "notavailable", "notapplicable"})
 LONGEST_SHOWN = 60
+HEADERS_SHOWN = 20
 
 
 def bare_name(name: str) -> str:
@@ -66,6 +68,12 @@ def shown(cell: object) -> str:
     """Return a cell as an error quotes it: in one line, and cut where it is long."""
     text = " ".join(str(cell).split())
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+
+
+def headers_shown(headers: Iterable[object]) -> str:
+    """Return the headers of a table as an error lists them, the first few of many."""
+    every = [shown(header) for header in headers]
+    return ", ".join(every[:HEADERS_SHOWN]) + (f" and {len(every) - HEADERS_SHOWN} more" * (len(every) > HEADERS_SHOWN))
 
 
 def _without_format(name: str) -> str:

@@ -116,7 +116,7 @@ def test_an_impossible_row_is_named_with_its_table(ws: Workspace, params: Params
     with_images(ws, 3)
     with_rows(ws, a=-5)
 
-    with pytest.raises(TableError, match=r"survival_info\.csv: row of a: Survival_days -5\.0 is impossible"):
+    with pytest.raises(TableError, match=r"survival_info\.csv: row of a: Survival_days -5 is impossible"):
         split.run(ws, params)
 
 

@@ -125,7 +125,7 @@ def read_json(path: Path, *, made_by: str) -> Any:
     """
     try:
         return json.loads(require(path, made_by=made_by).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise TableError(path, f"is not valid JSON; run `{made_by}` again") from error
 
 

@@ -3,13 +3,19 @@
 import csv
 import io
 import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from brats_ml.cohort.names import shown
 from brats_ml.errors import TableError
 
-DELIMITERS = (",", ";", "\t")
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+if TYPE_CHECKING:
+    from _csv import Reader
+
+DELIMITERS = (",", ";", "\t", "|")
 # How other formats begin.
 FORMATS = {
     b"PK\x03\x04": "an Excel workbook or an archive",
@@ -18,15 +24,19 @@ FORMATS = {
     b"%PDF": "a PDF",
 }
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-EXCEL_HINT = re.compile(r"\Asep=.\s*", re.IGNORECASE)  # a first line by which Excel tells itself the delimiter
+# A first line by which Excel tells itself the delimiter.
+EXCEL_HINT = re.compile(r'\A("?)sep *= *([^\w\s"]|\t)\1[ ,;|\t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+QUOTED = re.compile(r'"[^"]*"')
+# The first record that holds something; a line end inside quotes does not end it.
+FIRST_RECORD = re.compile(r'[\s,;|]*+((?:"[^"]*"|[^"\r\n])*+)')
 REMEDY = "save it as CSV (UTF-8) again, or remove it"
 
 
 def parse_csv(content: bytes, *, name: str) -> pd.DataFrame:
     """Return a table, every cell as text without surrounding blanks, empty lines left out.
 
-    The delimiter is the one that the header has most of. Where that is not the comma, a comma between digits is a
-    decimal point and is returned as one.
+    The delimiter is the one that Excel's first line tells, or else the one that the header has most of. A first column
+    without a header that holds row numbers is left out.
 
     Args:
         content: The bytes of the file.
@@ -36,19 +46,24 @@ def parse_csv(content: bytes, *, name: str) -> pd.DataFrame:
         TableError: The bytes are no text, or no table.
     """
     text = _decode(content, name)
-    first = next((line for line in text.splitlines() if line.strip(" ,;\t")), None)
-    if first is None:
-        raise TableError(name, f"is empty; {REMEDY}")
-    delimiter = max(DELIMITERS, key=first.count)
-    if delimiter not in first:
-        raise TableError(name, f"has no comma, semicolon or tab in its first line, so it is no table; {REMEDY}")
+    hint = EXCEL_HINT.match(text)
+    delimiter = hint[2] if hint else _delimiter(text, name)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        rows = [(reader.line_num, [_cell(cell, delimiter) for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise TableError(name, f"line {reader.line_num} cannot be read as CSV ({error}); {REMEDY}") from error
-    (_, header), *body = [(line, row) for line, row in rows if any(row)]
-    return _table(header, body, name)
+    if hint:
+        next(reader)
+    return _table(reader, name)
+
+
+def _delimiter(text: str, name: str) -> str:
+    first = FIRST_RECORD.match(text)
+    if first is None or not first[1]:
+        raise TableError(name, f"is empty; {REMEDY}")
+    # What follows a quote that nobody closes is for the reader to refuse.
+    header = QUOTED.sub("", text[: first.end()])
+    delimiter = max(DELIMITERS, key=header.count)
+    if delimiter not in header:
+        raise TableError(name, f"has no comma, semicolon, tab or bar in its first line, so it is no table; {REMEDY}")
+    return delimiter
 
 
 def _decode(content: bytes, name: str) -> str:
@@ -64,27 +79,47 @@ def _decode(content: bytes, name: str) -> str:
         text = "\0" if encoding == "utf-16" else content.decode("latin-1")
     if CONTROL.search(text):
         raise TableError(name, f"is binary, not text; {REMEDY}")
-    return EXCEL_HINT.sub("", text)
+    return text
 
 
-def _cell(text: str, delimiter: str) -> str:
-    text = text.strip()
-    decimal = delimiter != "," and DECIMAL_COMMA.fullmatch(text)
-    return text.replace(",", ".") if decimal else text
-
-
-def _table(header: list[str], body: list[tuple[int, list[str]]], name: str) -> pd.DataFrame:
+def _table(reader: "Reader", name: str) -> pd.DataFrame:
     """Return rows as a table; columns without a name must be empty, and every line as long as the header."""
-    twice = [column for column in header if column and header.count(column) > 1]
+    rows = _rows(reader, name)
+    _, header = next(rows, (0, []))
+    if not header:
+        raise TableError(name, f"is empty; {REMEDY}")
+    twice = [column for column, count in Counter(header).items() if column and count > 1]
     if twice:
-        raise TableError(name, f"has two columns {twice[0]}; remove one")
-    for line, row in body:
-        surplus = [cell for cell, column in zip(row, [*header, *[""] * len(row)], strict=False) if cell and not column]
-        if surplus:
-            raise TableError(name, f"line {line} has a cell beyond the header, {surplus[0]}; correct the line")
-        if len(row) < len(header) and any(header[len(row) :]):
+        raise TableError(name, f"has two columns {shown(twice[0])}; remove one")
+    columns: dict[int, list[str]] = {index: [] for index, column in enumerate(header) if column}
+    last = max(columns)
+    for line, row in rows:
+        if surplus := _surplus(header, row):
+            raise TableError(name, f"line {line} has a cell beyond the header, {shown(surplus)}; correct the line")
+        if len(row) <= last:
             reason = f"line {line} has {len(row)} cells where the header has {len(header)}; complete the line"
             raise TableError(name, reason)
-    columns = [index for index, column in enumerate(header) if column]
-    cells = [[row[index] for index in columns] for _, row in body]
-    return pd.DataFrame(cells, columns=[header[index] for index in columns], dtype=str)
+        for index, cells in columns.items():
+            cells.append(row[index])
+    return pd.DataFrame({header[index]: cells for index, cells in columns.items()}, dtype=str)
+
+
+def _rows(reader: "Reader", name: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that hold something, each with the number of its line."""
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise TableError(name, f"line {reader.line_num} cannot be read as CSV ({error}); {REMEDY}") from error
+
+
+def _surplus(header: list[str], row: list[str]) -> str | None:
+    """Return the first cell of a row that has no header, save for a row number in front, as pandas writes it."""
+    beyond = next((cell for cell in row[len(header) :] if cell), None)
+    unnamed = (cell for cell, column in zip(row, header, strict=False) if cell and not column)
+    numbered = not header[0] and row[0].isdecimal()
+    if numbered:
+        next(unnamed)
+    return next(unnamed, beyond)

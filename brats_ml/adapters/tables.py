@@ -13,6 +13,9 @@ from brats_ml.cohort.patients import Identities, identify
 from brats_ml.cohort.release_files import is_mapping, is_table
 from brats_ml.errors import MissingInputError, TableError
 
+# Clinical tables of thousands of patients hold a few hundred KB.
+LARGEST_MB = 50
+
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Return every table of a folder by its path in the folder, `/`-separated, in the order of the alphabet.
@@ -64,10 +67,14 @@ def read_table(path: Path, *, name: str | None = None) -> pd.DataFrame:
 
     Raises:
         MissingInputError: There is no such file.
-        TableError: It cannot be read, or is no table.
+        TableError: It cannot be read, is above LARGEST_MB, or is no table.
     """
     name = name or path.name
     try:
+        size = path.stat().st_size
+        if size > LARGEST_MB * 10**6:
+            reason = f"has {size / 10**6:.0f} MB, and tables of patients have at most {LARGEST_MB} MB"
+            raise TableError(name, f"{reason}; remove it, or leave its further columns out")
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise MissingInputError(path, remedy="run `brats acquire` first") from error

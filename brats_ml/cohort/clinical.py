@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from brats_ml.cohort.names import headers_shown, name_fault, shown
 from brats_ml.errors import TableError
 
 Group = Literal["short", "mid", "long"]
@@ -21,7 +22,8 @@ AGE = ("Age",)
 SURVIVAL = ("Survival", "Survival_days")
 RESECTION = ("ResectionStatus", "Extent_of_Resection")
 RESECTIONS = ("GTR", "STR", "NA")
-ALIVE = r"(?i)^\s*alive\s*\(?\s*(\d+)\s*days?(?:\s*later)?\s*\)?\s*$"
+ALIVE = r"(?i)^\s*alive\s*\(?\s*([0-9]+)\s*days?(?:\s*later)?\s*\)?\s*$"
+DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
 UNKNOWN = ("", "na", "n/a", "nan")
 REMEDY = "correct it, or write NA where it is unknown"
 
@@ -50,19 +52,18 @@ def parse_survival(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
         alive then, and NaN where survival is unknown; `resection` is GTR, STR or NA.
 
     Raises:
-        TableError: A column is missing or there are two for one thing, a row has no patient, a patient comes twice, or
-            an age, a survival or a resection is impossible.
+        TableError: A column is missing or there are two for one thing, a row has no patient or one that is no name, a
+            patient comes twice, or an age, a survival or a resection is impossible.
     """
     patients = _patients(table, name)
     twice = patients[patients.duplicated()]
     if len(twice):
-        raise TableError(name, f"row of {twice.iloc[0]}: {patients.name} {twice.iloc[0]} comes twice; remove one")
-    ages = _numbers(patients, table[_column(table, AGE, name)], name)
-    _refuse(patients, name, ages[(ages <= 0) | (ages > OLDEST_YEARS)], "is impossible, as ages are years")
+        patient = shown(twice.iloc[0])
+        raise TableError(name, f"row of {patient}: {patients.name} {patient} comes twice; remove one")
+    column = table[_column(table, AGE, name)]
+    ages = _numbers(patients, column, name, decimal_comma=True)
+    _refuse(patients, name, column[(ages <= 0) | (ages > OLDEST_YEARS)], "is impossible, as ages are years")
     days, event = _survival(patients, table, name)
-    whole = days.isna() | (days == days.round())
-    impossible = days[(days < 0) | (days > LONGEST_DAYS) | ~whole]
-    _refuse(patients, name, impossible, "is impossible, as survival is whole days")
     parsed = pd.DataFrame({"patient": patients, "age_years": ages, "survival_days": days, "event": event})
     return parsed.assign(resection=_resection(patients, table, name)).sort_values("patient", ignore_index=True)
 
@@ -100,8 +101,9 @@ def features_from_table(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
     patients = _patients(table, name)
     ratios = {}
     for source, target in RATIOS.items():
-        values = _numbers(patients, table[_column(table, (source,), name)], name)
-        _refuse(patients, name, values[(values < 0) | (values > 1)], "is outside 0 to 1")
+        column = table[_column(table, (source,), name)]
+        values = _numbers(patients, column, name, decimal_comma=True)
+        _refuse(patients, name, column[(values < 0) | (values > 1)], "is outside 0 to 1")
         ratios[target] = values.to_numpy()
     shares = pd.DataFrame(ratios, index=patients.to_numpy())
     joined = clinical.join(shares).reset_index(names="patient")
@@ -139,8 +141,10 @@ def _patient_column(table: pd.DataFrame, name: str) -> str:
 
 def _only(table: pd.DataFrame, found: list[str], wanted: str, name: str) -> str:
     if not found:
-        has = ", ".join(map(str, table.columns))
-        raise TableError(name, f"has no column {wanted}; it has {has}: correct its header, or remove the table")
+        raise TableError(
+            name,
+            f"has no column {wanted}; it has {headers_shown(table.columns)}: correct its header, or remove the table",
+        )
     if len(found) > 1:
         raise TableError(name, f"has two columns for one thing, {found[0]} and {found[1]}; remove one")
     return found[0]
@@ -148,10 +152,21 @@ def _only(table: pd.DataFrame, found: list[str], wanted: str, name: str) -> str:
 
 def _patients(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
     column = _patient_column(table, name)
-    for number, cell in enumerate(table[column], start=1):
+    patients = table[column].astype(str).str.strip()
+    numbered = patients.str.contains(r"\d").fillna(False)
+    for number, (cell, patient, digits) in enumerate(zip(table[column], patients, numbered, strict=True), start=1):
+        where = f"row {number} below the header"
         if is_unknown(cell):
-            raise TableError(name, f"row {number} below the header has no {column}; name its patient, or remove it")
-    return table[column].astype(str).str.strip()
+            raise TableError(name, f"{where} has no {column}; name its patient, or remove it")
+        if fault := name_fault(patient):
+            raise TableError(name, f"{where}: {column} {shown(patient)} {fault}; write the patient's name alone")
+        # Such is a line of totals or of the source, below the patients.
+        if not digits and numbered.any():
+            reason = (
+                f"{where}: {column} {shown(patient)} has no digit, as other rows have; remove it, or name its patient"
+            )
+            raise TableError(name, reason)
+    return patients
 
 
 def _survival(patients: "pd.Series[Any]", table: pd.DataFrame, name: str) -> tuple["pd.Series[Any]", "pd.Series[Any]"]:
@@ -162,6 +177,9 @@ def _survival(patients: "pd.Series[Any]", table: pd.DataFrame, name: str) -> tup
     censored = column.astype(str).str.extract(ALIVE, expand=False)
     alive = censored.notna()
     days = _numbers(patients, column.where(~alive, censored), name)
+    whole = days.isna() | (days == days.round())
+    impossible = column[(days < 0) | (days > LONGEST_DAYS) | ~whole]
+    _refuse(patients, name, impossible, "is impossible, as survival is whole days")
     event = pd.Series(np.where(days.isna(), np.nan, np.where(alive, 0.0, 1.0)), index=table.index)
     return days, event
 
@@ -175,15 +193,28 @@ def _resection(patients: "pd.Series[Any]", table: pd.DataFrame, name: str) -> "p
     return known
 
 
-def _numbers(patients: "pd.Series[Any]", column: "pd.Series[Any]", name: str) -> "pd.Series[Any]":
-    """Return a column as numbers; NA and the empty cell are unknown, anything else must be finite."""
+def _numbers(
+    patients: "pd.Series[Any]", column: "pd.Series[Any]", name: str, *, decimal_comma: bool = False
+) -> "pd.Series[Any]":
+    """Return a column as numbers; NA and the empty cell are unknown, anything else must be finite.
+
+    Where `decimal_comma`, 60,5 is read as 60.5. Of a count 1,000 may be a thousand or one, so that it is refused.
+    """
     unknown = column.map(is_unknown).astype(bool)
-    numbers = pd.to_numeric(column.mask(unknown), errors="coerce").astype(float)
+    known = column.mask(unknown)
+    if decimal_comma:
+        known = known.map(_decimal_point)
+    numbers = pd.to_numeric(known, errors="coerce").astype(float)
     _refuse(patients, name, column[~unknown & ~np.isfinite(numbers)], "is no number")
     return numbers
 
 
+def _decimal_point(cell: object) -> object:
+    found = DECIMAL_COMMA.fullmatch(cell.strip()) if isinstance(cell, str) else None
+    return f"{found[1]}.{found[2]}" if found else cell
+
+
 def _refuse(patients: "pd.Series[Any]", name: str, offending: "pd.Series[Any]", why: str) -> None:
     if len(offending):
-        row = offending.index[0]
-        raise TableError(name, f"row of {patients.loc[row]}: {offending.name} {offending.loc[row]} {why}; {REMEDY}")
+        row, cell = offending.index[0], shown(offending.iloc[0])
+        raise TableError(name, f"row of {shown(patients.loc[row])}: {offending.name} {cell} {why}; {REMEDY}")

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from brats_ml.cohort.clinical_merge import FIELDS, best, clinical_rows, is_known, merge
-from brats_ml.cohort.patients import Identities, mapping_rows, name_columns, nameless_cells
+from brats_ml.cohort.mapping import mapping_rows, name_columns, nameless_cells, repeating_columns
+from brats_ml.cohort.patients import Identities
 from brats_ml.cohort.release_files import is_mapping
 
 # Ages of one patient are given to three digits in one year and to seven in another.
@@ -142,6 +143,10 @@ def _mapping(name: str, table: pd.DataFrame, identities: Identities) -> dict[str
     rows = mapping_rows(table, name=name)
     single = sum(len(row) < 2 for row in rows)
     lines = [f"{_rows(single)} with one name or none: nobody is united by them"] if single else []
+    lines += [
+        f"{column} holds the same few cells again and again, so that it is no column of names: uniting nobody"
+        for column in repeating_columns(table)
+    ]
     for column, cells in nameless_cells(table, name=name).items():
         lines.append(
             f"{_rows(len(cells))} without a name in {column}, only {_some(sorted(set(cells)))}: uniting nobody"

@@ -6,7 +6,12 @@ from typing import Any
 
 from brats_ml.adapters import files, tables
 from brats_ml.cohort.patients import Identities
+from brats_ml.cohort.splits import PARTS
+from brats_ml.errors import TableError
 from brats_ml.workspace import Workspace
+
+# A split is never drawn anew over one that cannot be read: who was held out would train.
+REMEDY = "it is permanent, so bring back its last good state, by `dvc checkout` or from a backup"
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,8 @@ class Split:
 
     Attributes:
         parts: Patient to part.
-        aliases: Patient to the other names known when the split was made; they outlive the tables that told them.
+        aliases: Patient, with a part or without, to the other names known when the split was made; they outlive the
+            tables that told them.
     """
 
     parts: dict[str, str] = field(default_factory=dict)
@@ -23,16 +29,35 @@ class Split:
 
     @classmethod
     def read(cls, path: Path) -> "Split":
-        """Return the split of a file, an empty one where there is none."""
+        """Return the split of a file, an empty one where there is none.
+
+        Raises:
+            TableError: The file is no split.
+        """
         if not path.exists():
             return cls()
-        content = files.read_json(path, made_by="brats split")
-        return cls(dict(content["patients"]), dict(content.get("aliases", {})))
+        try:
+            content = files.read_json(path, made_by="brats split")
+        except TableError as error:
+            raise TableError(path, f"is not JSON; {REMEDY}") from error
+        if not isinstance(content, dict) or not isinstance(content.get("patients"), dict):
+            raise TableError(path, f"has no `patients`, each with a part; {REMEDY}")
+        for patient, part in content["patients"].items():
+            if part not in PARTS:
+                raise TableError(path, f"has {patient} in {part}, and the parts are {', '.join(PARTS)}; {REMEDY}")
+        aliases = content.get("aliases", {})
+        if not isinstance(aliases, dict) or not all(map(_is_names, aliases.values())):
+            raise TableError(path, f"has `aliases` that are no lists of names; {REMEDY}")
+        return cls(content["patients"], aliases)
 
     def write(self, path: Path) -> None:
         """Write the split, without patients who have one name."""
         aliases = {patient: names for patient, names in self.aliases.items() if names}
         files.write_json(path, {"patients": self.parts, "aliases": aliases})
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def present_identities(ws: Workspace) -> Identities:

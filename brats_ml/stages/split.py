@@ -48,11 +48,13 @@ def run(ws: Workspace, params: Params) -> Report:
         known = lasting_identities(ws)
         before, apart = carry((kept.parts, here.parts), known)
         parts = _extend(before, with_images, groups, params, known)
-        Split(parts, {patient: _others(known, patient) for patient in parts}).write(ws.permanent_splits)
+        # Of everyone, since the tables may be gone before the images of a patient arrive.
+        aliases = {patient: [name for name in names if name != patient] for patient, names in known.names.items()}
+        Split(parts, aliases).write(ws.permanent_splits)
     patients = with_images | groups.keys()
     gone = {known.patient(name) for name in here.parts} - {known.patient(name) for name in patients}
     assigned = {name: parts[known.patient(name)] for name in sorted(patients | gone)}
-    Split(assigned, {name: _others(known, name) for name in assigned}).write(ws.splits)
+    Split(assigned, aliases).write(ws.splits)
     files.write_json(
         ws.image_splits, {"patients": {case["patient"]: assigned[present.patient(case["patient"])] for case in cases}}
     )
@@ -96,10 +98,6 @@ def _before(ws: Workspace) -> tuple[Split, Split]:
         if kept.parts.get(name, part) != part and not united:
             raise TableError(ws.splits, f"has patient {name} in another part than {ws.permanent_splits}; remove one")
     return here, kept
-
-
-def _others(known: Identities, name: str) -> list[str]:
-    return [alias for alias in known.aliases(name) if alias != name]
 
 
 def _told(apart: tuple[str, dict[str, str]]) -> str:

@@ -116,7 +116,7 @@ def test_an_impossible_row_is_named_with_its_table(ws: Workspace, params: Params
     with_images(ws, 3)
     with_rows(ws, a=-5)
 
-    with pytest.raises(TableError, match=r"survival_info\.csv: row of a: Survival_days -5\.0 is impossible"):
+    with pytest.raises(TableError, match=r"survival_info\.csv: row of a: Survival_days -5 is impossible"):
         split.run(ws, params)
 
 
@@ -202,6 +202,60 @@ def test_a_part_is_kept_when_the_table_that_told_the_name_is_gone(ws: Workspace,
     after = parts(ws, params)
 
     assert {old: after[old] for old in OLD} == {old: before[new] for old, new in zip(OLD, NEW, strict=True)}
+
+
+def test_names_told_before_the_images_arrive_are_remembered(ws: Workspace, params: Params) -> None:
+    others = [f"other{number}" for number in range(6)]
+    with_mapping(ws, *map(",".join, zip(OLD, NEW, strict=True)))
+    with_cases(ws, *others)
+    split.run(ws, params)
+    (ws.tables / "release/name_mapping.csv").unlink()
+    with_cases(ws, *others, *OLD, *NEW)
+
+    split.run(ws, params)
+
+    imaged = json.loads(ws.image_splits.read_text())["patients"]
+    assert all(imaged[old] == imaged[new] for old, new in zip(OLD, NEW, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{}", "has no `patients`"),
+        (b"[]", "has no `patients`"),
+        (b'{"train": ["a"]}', "has no `patients`"),
+        (b'{"patients": {"a": "valid"}}', "has a in valid, and the parts are train, validation, test"),
+        (b'{"patients": {"a": ["train"]}}', r"has a in \['train'\], and"),
+        (b'{"patients": {"a": "train"}, "aliases": {"a": "b"}}', "has `aliases` that are no lists of names"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe\x00", "is not JSON"),
+    ],
+)
+@pytest.mark.parametrize("which", ["splits", "permanent_splits"])
+def test_what_is_no_split_is_refused_and_stays(
+    which: str, content: bytes, reason: str, ws: Workspace, params: Params
+) -> None:
+    with_images(ws, 6)
+    split.run(ws, params)
+    path: Path = getattr(ws, which)
+    path.write_bytes(content)
+
+    with pytest.raises(TableError, match=rf"splits\.json: {reason}.*; it is permanent, so bring back"):
+        split.run(ws, params)
+
+    assert path.read_bytes() == content
+
+
+def test_a_table_that_makes_one_patient_of_many_leaves_no_trace(ws: Workspace, params: Params) -> None:
+    with_cases(ws, *NEW)
+    split.run(ws, params)
+    before = ws.permanent_splits.read_bytes()
+    with_mapping(ws, *(f"batch-1,{name}" for name in NEW[:4]), *map(",".join, zip(OLD[4:], NEW[4:], strict=True)))
+
+    with pytest.raises(TableError, match=r"name_mapping\.csv: batch-1 stands in 4 rows"):
+        split.run(ws, params)
+
+    assert ws.permanent_splits.read_bytes() == before
 
 
 def test_one_patient_under_two_names_never_stands_in_two_parts(ws: Workspace, params: Params) -> None:

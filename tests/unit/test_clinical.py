@@ -71,22 +71,38 @@ REMEDY = "; correct it, or write NA where it is unknown"
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
-        ({"Age": [0, 50]}, "row of b: Age 0.0 is impossible, as ages are years" + REMEDY),
-        ({"Age": [60, 121]}, "row of a: Age 121.0 is impossible, as ages are years" + REMEDY),
-        ({"Age": [22100, 50]}, "row of b: Age 22100.0 is impossible, as ages are years" + REMEDY),
+        ({"Age": [0, 50]}, "row of b: Age 0 is impossible, as ages are years" + REMEDY),
+        ({"Age": [60, 121]}, "row of a: Age 121 is impossible, as ages are years" + REMEDY),
+        ({"Age": [22100, 50]}, "row of b: Age 22100 is impossible, as ages are years" + REMEDY),
         ({"Age": ["old", 50]}, "row of b: Age old is no number" + REMEDY),
         ({"Age": ["inf", 50]}, "row of b: Age inf is no number" + REMEDY),
-        ({"Survival_days": [-1, 5]}, "row of b: Survival_days -1.0 is impossible, as survival is whole days" + REMEDY),
+        ({"Survival_days": [-1, 5]}, "row of b: Survival_days -1 is impossible, as survival is whole days" + REMEDY),
         ({"Survival_days": [5, 9.5]}, "row of a: Survival_days 9.5 is impossible, as survival is whole days" + REMEDY),
         (
             {"Survival_days": [5, 99999]},
-            "row of a: Survival_days 99999.0 is impossible, as survival is whole days" + REMEDY,
+            "row of a: Survival_days 99999 is impossible, as survival is whole days" + REMEDY,
         ),
         ({"Survival_days": [1, "inf"]}, "row of a: Survival_days inf is no number" + REMEDY),
         ({"Survival_days": [1, "ALIVE"]}, "row of a: Survival_days ALIVE is no number" + REMEDY),
         (
             {"Extent_of_Resection": ["GTR", "most"]},
             "row of a: Extent_of_Resection most is not known, known are GTR, STR, NA" + REMEDY,
+        ),
+        ({"Survival_days": [1, "1,000"]}, "row of a: Survival_days 1,000 is no number" + REMEDY),
+        ({"Age": ["60,5", "160,50"]}, "row of a: Age 160,50 is impossible, as ages are years" + REMEDY),
+        ({"Age": [60, 500 * "9"]}, f"row of a: Age {57 * '9'}... is no number" + REMEDY),
+        (
+            {"Survival_days": [1, "ALIVE (99999 days later)"]},
+            "row of a: Survival_days ALIVE (99999 days later) is impossible, as survival is whole days" + REMEDY,
+        ),
+        (
+            {"Brats20ID": ["a1", "Total"]},
+            "row 2 below the header: Brats20ID Total has no digit, as other rows have; remove it, or name its patient",
+        ),
+        (
+            {"Brats20ID": ["a1", "a1/a2"]},
+            "row 2 below the header: Brats20ID a1/a2 holds a slash, so that it is a path or several names; write the "
+            "patient's name alone",
         ),
         ({"Brats20ID": ["a", "a "]}, "row of a: Brats20ID a comes twice; remove one"),
         ({"Brats20ID": ["a", "NA"]}, "row 2 below the header has no Brats20ID; name its patient, or remove it"),
@@ -114,6 +130,12 @@ def test_a_survivor_is_censored_however_it_is_spelled(alive: str) -> None:
     parsed = parse_survival(table(Survival_days=[alive, "NA"]), name="t.csv").set_index("patient")
 
     assert parsed.loc["b", ["survival_days", "event"]].tolist() == [361, 0]
+
+
+def test_ages_may_have_a_decimal_comma() -> None:
+    parsed = parse_survival(table(Age=["60,463", " 52,5 "]), name="table")
+
+    assert sorted(parsed["age_years"]) == [52.5, 60.463]
 
 
 @pytest.mark.parametrize("unknown", ["NA", "", "n/a", " nan ", None, np.nan])

@@ -97,6 +97,16 @@ def test_a_mapping_table_tells_whom_it_unites_oddly_or_not_at_all(report: dict[s
     }
 
 
+def test_a_column_that_is_no_column_of_names_is_told() -> None:
+    table = MAPPING.assign(BraTS_fold="fold1")
+
+    (record,) = report_clinical({"name_mapping.csv": table}, identify({"m": table}, []), [])
+
+    told = "BraTS_fold holds the same few cells again and again, so that it is no column of names: uniting nobody"
+    assert told in record["lines"]
+    assert record["patients"] == 4
+
+
 def test_two_rows_of_one_table_that_become_one_are_told() -> None:
     table = pd.DataFrame({"Brats17ID": ["a", "b"], "Age": [50, 60]})
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from brats_ml.adapters.files import read_csv, replacing, walk, write_csv
-from brats_ml.errors import SourceError
+from brats_ml.adapters.files import read_csv, read_json, replacing, walk, write_csv
+from brats_ml.errors import SourceError, TableError
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -92,3 +92,12 @@ def test_a_link_to_itself_is_refused_by_name(tmp_path: Path) -> None:
 
     with pytest.raises(SourceError, match=r"case: cannot be read \(Too many levels of symbolic links\)"):
         list(walk(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe\x00"])
+def test_what_is_no_json_is_refused_with_the_command_that_makes_it(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_bytes(content)
+
+    with pytest.raises(TableError, match=r"manifest\.json: is not valid JSON; run `brats validate` again"):
+        read_json(path, made_by="brats validate")

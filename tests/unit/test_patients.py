@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from brats_ml.adapters.files import read_csv
 from brats_ml.adapters.tables import identities
-from brats_ml.cohort.patients import Identities, identify, mapping_rows, nameless_cells, release_year
+from brats_ml.cohort.mapping import mapping_rows, nameless_cells, repeating_columns
+from brats_ml.cohort.names import bare_name, name_key, release_year
+from brats_ml.cohort.patients import Identities, identify
 from brats_ml.errors import TableError
 
 names = st.sampled_from(
     [
         *(f"{year}_{rest}" for year in ("Brats17", "Brats18", "BraTS19") for rest in ("TCIA02_1_1", "TCIA_2_1", "X_1")),
-        *(f"BraTS20_Training_00{number}" for number in range(4)),
+        *(f"BraTS20_Training_00{number}" for number in range(3)),
         *(f"BraTS2021_0000{number}" for number in range(3)),
         *(f"BraTS-GLI-0000{number}" for number in range(3)),
         *(f"TCGA-06-000{number}" for number in range(3)),
@@ -25,7 +27,7 @@ names = st.sampled_from(
     ]
 )
 rows = st.lists(st.tuples(names | st.just("NA"), names | st.just("NA"), names | st.just("")), max_size=6)
-mappings = rows.map(lambda found: mapping(*found))
+mappings = rows.map(lambda found: mapping(*found)).filter(lambda table: len(repeating_columns(table)) < 2)
 pairs = st.lists(st.tuples(names, names), max_size=4)
 
 
@@ -118,6 +120,119 @@ def test_a_cell_with_a_time_point_counts_for_its_patient() -> None:
     known = identify({"m.csv": mapping(("BraTS-GLI-00001-000", "NA", "BraTS2021_00009"))}, [])
 
     assert known.patient("BraTS2021_00009") == known.patient("BraTS-GLI-00001-003") == "BraTS-GLI-00001"
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("Brats17_\u00c4_1_1", "Brats17_A\u0308_1_1"),
+        ("hospital\u200b 7", "Hospital7"),
+        ("\ufeffBraTS20_Training_001", "BraTS20_Training_\u00a0001"),
+        ("BRATS20_TRAINING_001", "BraTS2020_Training_001"),
+        ("BraTS21_00001", "BraTS2021_00001"),
+        ("BraTS2017_TCIA_1_1", "Brats18_TCIA03_1_1"),
+        ("brats-gli-00001-002", "BraTS-GLI-00001-000"),
+        ("BraTS-GLI-00001 -000", "BraTS-GLI-00001"),
+    ],
+)
+def test_names_that_look_equal_are_one_patient(one: str, two: str) -> None:
+    known = identify({}, [one, two])
+
+    assert len(known.names) == 1
+    assert known.patient(one) == known.patient(two)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("BraTS20_Training_001", "BraTS21_Training_001"), ("BraTS2021_00001", "BraTS2021_00010"), ("P1_2", "P12")],
+)
+def test_names_that_look_different_are_two(one: str, two: str) -> None:
+    assert len(identify({}, [one, two]).names) == 2
+
+
+@given(names)
+def test_what_is_compared_of_a_name_is_the_same_for_its_patient(name: str) -> None:
+    assert name_key(bare_name(name)) == name_key(name)
+    assert bare_name(bare_name(name)) == bare_name(name)
+
+
+@pytest.mark.parametrize(
+    ("cell", "fault"),
+    [
+        ("BraTS20_Training\n_001", "BraTS20_Training _001 holds a line break"),
+        ("BraTS20_Training_001 / BraTS20_Training_002", ".* holds a slash"),
+        ("BraTS20_Training_001_t1.nii.gz", ".* is the name of a file"),
+        ("x1/" + 500 * "y", r"x1/y{54}\.\.\. holds a slash"),
+    ],
+)
+def test_a_cell_that_cannot_be_one_name_is_refused_by_row(cell: str, fault: str) -> None:
+    table = mapping(("BraTS19_X_1", "N/A", "BraTS20_Training_000"), ("BraTS19_X_2", "NA", cell))
+
+    with pytest.raises(TableError, match=rf"m\.csv: row 2 below the header: BraTS_2020_subject_ID {fault}.*alone$"):
+        identify({"m.csv": table}, [])
+
+
+def numbered(rows: int, **columns: str) -> pd.DataFrame:
+    numbers = [f"{number:03d}" for number in range(rows)]
+    table = mapping(*((f"BraTS19_X_{number}", "NA", f"BraTS20_Training_{number}") for number in numbers))
+    return table.assign(**columns)
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [
+        ("BraTS_release", "BraTS2020"),
+        ("BraTS_2021_fold", "fold1"),
+        ("BraTS grade", "WHO4"),
+        ("TCIA_dataset", "CPTAC-3"),
+    ],
+)
+@pytest.mark.parametrize("rows", [4, 60])
+def test_a_column_that_repeats_its_cells_names_nobody(header: str, cell: str, rows: int) -> None:
+    table = numbered(rows, **{header: cell})
+
+    assert len(identify({"m.csv": table}, []).names) == rows
+
+
+def test_folds_name_nobody() -> None:
+    table = numbered(60).assign(BraTS_fold=[f"fold{number % 5}" for number in range(60)])
+
+    assert repeating_columns(table) == ["BraTS_fold"]
+
+
+def test_time_points_of_one_patient_are_no_repetition() -> None:
+    table = pd.DataFrame(
+        [(f"hospital {patient}", f"BraTS-GLI-{patient}-{time}") for patient in (1, 2) for time in range(5)],
+        columns=["PatientID", "BraTS2023"],
+    )
+
+    assert set(identify({"m.csv": table}, []).names) == {"BraTS-GLI-1", "BraTS-GLI-2"}
+
+
+def test_a_table_with_one_column_that_does_not_repeat_is_refused() -> None:
+    table = numbered(9, TCGA_TCIA_subject_ID="CPTAC-3").drop(columns="BraTS_2019_subject_ID")
+
+    with pytest.raises(
+        TableError, match=r"needs two columns .* of which TCGA_TCIA_subject_ID holds the same few cells"
+    ):
+        identify({"m.csv": table}, [])
+
+
+def test_a_cell_that_makes_one_patient_of_many_names_of_one_release_is_refused() -> None:
+    table = numbered(20).assign(TCGA_TCIA_subject_ID=[f"TCGA-{number}" for number in range(20)])
+    table.loc[3:7, "TCGA_TCIA_subject_ID"] = "batch-1"
+
+    with pytest.raises(
+        TableError,
+        match=r"^m\.csv: batch-1 stands in 5 rows and makes one patient of 5 names of 20\d\d, such as .*; correct",
+    ):
+        identify({"other.csv": numbered(20), "m.csv": table}, [])
+
+
+def test_names_are_united_by_equal_voxels_however_many_they_are() -> None:
+    given_names = [f"BraTS20_Training_00{number}" for number in range(9)]
+
+    assert len(identify({}, [], [(given_names[0], name) for name in given_names]).names) == 1
 
 
 def test_who_was_never_heard_of_is_called_as_given() -> None:

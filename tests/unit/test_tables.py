@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,11 @@ def rows(content: bytes) -> pd.DataFrame:
         b"\xef\xbb\xbf" + PLAIN.encode(),
         SEMICOLONS.encode(),
         b"sep=;\r\n" + SEMICOLONS.encode(),
+        b'\xef\xbb\xbf"sep=;";;;\r\n' + SEMICOLONS.encode(),
+        b"sep=:\n" + PLAIN.replace(",", ":").encode(),
+        PLAIN.replace(",", "|").encode(),
+        b",,\n" + PLAIN.replace("Brats20ID", ",Brats20ID").replace("\na", "\n0,a").replace("\nb", "\n1,b").encode(),
+        PLAIN.replace("Extent_of_Resection", '"Extent_\nof;;;;Resection"').encode(),
         PLAIN.replace(",", "\t").encode(),
         REORDERED.encode(),
         PLAIN.encode("utf-16"),
@@ -40,7 +46,9 @@ def rows(content: bytes) -> pd.DataFrame:
         PLAIN.rstrip("\n").encode(),
     ],
     ids=[
-        "byte order mark", "semicolons and decimal commas", "Excel's sep line", "tabs", "reordered columns", "UTF-16",
+        "byte order mark", "semicolons and decimal commas", "Excel's sep line",
+        "a sep line in quotes", "a sep line with a rare delimiter", "bars", "row numbers in front", "a quoted header",
+        "tabs", "reordered columns", "UTF-16",
         "CRLF", "CR", "empty lines", "blanks", "delimiters at the end", "quotes", "other case", "no last line end",
     ],
 )  # fmt: skip
@@ -59,7 +67,7 @@ def test_latin_1_is_read() -> None:
     [
         (b"", "is empty; save"),
         (b"\xef\xbb\xbf \n\n", "is empty; save"),
-        (b"just words", "has no comma, semicolon or tab in its first line, so it is no table; save"),
+        (b"just words", "has no comma, semicolon, tab or bar in its first line, so it is no table; save"),
         (b",,,\n", "is empty; save"),
         (b"PK\x03\x04rest", "is an Excel workbook or an archive, not CSV; save"),
         (b"\x1f\x8b\x08\x00", "is compressed by gzip, not CSV; save"),
@@ -68,6 +76,9 @@ def test_latin_1_is_read() -> None:
         (b"a,a\n1,2\n", "has two columns a; remove one"),
         (b"a,b\n1,2,3\n", "line 2 has a cell beyond the header, 3; correct the line"),
         (b"a,b,c\n1,2,3\n\n1,2\n", "line 4 has 2 cells where the header has 3; complete the line"),
+        (b",a,b\n0,1,2\nx,3,4\n", "line 3 has a cell beyond the header, x; correct the line"),
+        (b"a,b\n1,2," + 500 * b"3", f"line 2 has a cell beyond the header, {57 * '3'}...; correct the line"),
+        (b"sep=;\na;b\n1\n", "line 3 has 1 cells where the header has 2; complete the line"),
         (b'a,b\n"1,2\n', "line 2 cannot be read as CSV (unexpected end of data); save"),
     ],
 )
@@ -76,6 +87,33 @@ def test_what_is_no_table_is_refused_by_name(content: bytes, sentence: str) -> N
         parse_csv(content, name="release/survival.csv")
 
     assert str(raised.value).startswith(f"release/survival.csv: {sentence}")
+
+
+def test_commas_in_cells_stay_as_they_are() -> None:
+    table = parse_csv(b"Brats20ID;Age;Survival_days\nA;60;1,000\n", name="t.csv")
+
+    assert table.iloc[0].tolist() == ["A", "60", "1,000"]
+    with pytest.raises(TableError, match=r"row of A: Survival_days 1,000 is no number"):
+        rows(b"Brats20ID;Age;Survival_days\nA;60;1,000\n")
+
+
+def test_a_header_of_many_columns_is_read_in_the_time_of_its_length() -> None:
+    content = ",".join(f"column{number}" for number in range(40_000)).encode()
+    start = time.process_time()
+
+    assert parse_csv(content, name="t.csv").shape == (0, 40_000)
+    assert time.process_time() - start < 5  # 14 seconds where every column is compared with every other
+
+
+def test_a_table_too_large_for_patients_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "survival.csv"
+    with path.open("wb") as file:
+        file.truncate(60_000_000)
+
+    with pytest.raises(
+        TableError, match=r"^survival\.csv: has 60 MB, and tables of patients have at most 50 MB; remove"
+    ):
+        read_table(path)
 
 
 @settings(deadline=None)

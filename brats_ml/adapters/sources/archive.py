@@ -45,6 +45,7 @@ DAMAGE = (
     gzip.BadGzipFile,
     EOFError,
     ValueError,
+    RecursionError,  # of long names that each name the next
 )
 
 

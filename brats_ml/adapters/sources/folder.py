@@ -36,7 +36,7 @@ class FolderSource:
 
     def _bring(self, entry: Entry, stop: Event) -> Path:
         place = self.downloads.place(str(self.folder), entry)
-        with unfinished(place) as part:
+        with unfinished(place, entry) as part:
             if part is not None:
                 if stop.is_set():
                     raise CancelledError

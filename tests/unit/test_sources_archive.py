@@ -237,3 +237,14 @@ def test_a_name_of_terabytes_is_not_read_into_memory(kind: bytes, tmp_path: Path
 
     with pytest.raises(SourceError, match=r"is damaged or incomplete \(a header that tells 1000000000000000 bytes\)"):
         archive_source(tmp_path / "a.tar").contents()
+
+
+@pytest.mark.parametrize(("kind", "content"), [("L", b"a.nii\0"), ("x", b"14 path=a.nii\n")])
+def test_long_names_that_each_name_the_next_are_damage(kind: str, content: bytes, tmp_path: Path) -> None:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind.encode(), len(content)
+    chain = (info.tobuf(tarfile.GNU_FORMAT) + content.ljust(512, b"\0")) * 3000
+    (tmp_path / "a.tar").write_bytes(chain + tarfile.TarInfo("a.nii").tobuf() + bytes(1024))
+
+    with pytest.raises(SourceError, match=r"a\.tar: is damaged or incomplete \(maximum recursion depth"):
+        archive_source(tmp_path / "a.tar").contents()

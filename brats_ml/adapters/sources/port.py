@@ -8,9 +8,13 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from brats_ml.adapters.files import MAX_DEPTH
 from brats_ml.errors import BratsError, SourceError, StorageError
 
 CHUNK_BYTES = 1 << 20
+# What Linux allows a name to have; and a path 4096, of which the folder that it is laid into needs some.
+NAME_BYTES = 255
+PATH_BYTES = 3000
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,11 @@ def checked(entries: Iterable[Entry], where: str) -> list[Entry]:
 
 
 def check_path(path: str, where: str) -> None:
-    """Refuse a path that does not stay below the folder it is laid into.
+    """Refuse a path that does not stay below the folder it is laid into, or cannot lie there.
 
     Raises:
-        SourceError: It is absolute, has a part `..`, `.` or an empty one, or a character that no file can have.
+        SourceError: It is absolute, too long or too deep, has a part `..`, `.` or an empty one, or a character that no
+            file can have.
     """
     parts = path.split("/")
     if not path.isascii():
@@ -119,6 +124,12 @@ def check_path(path: str, where: str) -> None:
             raise SourceError(where, f"holds {name}, a name that is not UTF-8; rename it") from error
     if path.startswith("/") or {"", ".", ".."} & set(parts) or "\0" in path:
         raise SourceError(where, f"holds {path!r}, a name that would leave its folder; it is refused as a whole")
+    if len(parts) > MAX_DEPTH or len(path.encode()) > PATH_BYTES or max(map(len, map(str.encode, parts))) > NAME_BYTES:
+        raise SourceError(
+            where,
+            f"holds {path[:80]}..., a name that is too long: it may have {NAME_BYTES} bytes, with its folders "
+            f"{PATH_BYTES}, and {MAX_DEPTH - 1} folders above it; shorten it",
+        )
 
 
 def require_space(entries: Iterable[Entry], folder: Path) -> None:

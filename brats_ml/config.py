@@ -9,7 +9,7 @@ from ruamel.yaml.error import YAMLError
 
 from brats_ml.cohort.modalities import Modality
 from brats_ml.cohort.severity import Check, Severity
-from brats_ml.cohort.source_address import PHANTOM, parse_address
+from brats_ml.cohort.source_address import PHANTOM, parse_address, redacted
 from brats_ml.errors import ConfigError, MissingInputError
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -245,7 +245,7 @@ def parse(document: Any) -> Params:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "(top)"
-        found = "" if isinstance(first["input"], dict) else f", found {first['input']!r}"
+        found = "" if isinstance(first["input"], dict) else f", found {redacted(repr(first['input']))}"
         reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"params.yaml, key {key}: {reason}{found}", key=key) from error
 

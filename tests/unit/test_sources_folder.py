@@ -123,6 +123,20 @@ def test_a_second_fetch_copies_only_what_is_new_and_an_edited_source_changes_not
     assert (one.read_bytes(), (tmp_path / "two/case_t2.nii.gz").read_bytes()) == (b"abc", b"xyz")
 
 
+def test_a_file_whose_time_was_set_back_is_copied_again(folder: Path, tmp_path: Path) -> None:
+    for target in ("one", "two"):
+        (tmp_path / target).mkdir()
+    copy(folder, tmp_path / "one")
+    volume = folder / "case/case_t1.nii.gz"
+    before = volume.stat()
+    volume.write_bytes(b"xyz")
+    os.utime(volume, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    copy(folder, tmp_path / "two")
+
+    assert (tmp_path / "two/case_t1.nii.gz").read_bytes() == b"xyz"
+
+
 @pytest.mark.parametrize("damage", ["shorter", "as long", "not written"])
 def test_a_kept_file_that_somebody_could_write_to_is_brought_again(damage: str, folder: Path, tmp_path: Path) -> None:
     for target in ("one", "two"):
@@ -174,7 +188,9 @@ def test_a_path_that_leaves_its_folder_is_refused(path: str) -> None:
         checked([Entry(path, 0, "")], "source")
 
 
-@pytest.mark.parametrize("path", ["a" * 252 + ".nii", "ä" * 126 + ".nii", "d/" * 100 + "a.nii", ("d" * 200 + "/") * 15 + "a"])
+@pytest.mark.parametrize(
+    "path", ["a" * 252 + ".nii", "ä" * 126 + ".nii", "d/" * 100 + "a.nii", ("d" * 200 + "/") * 15 + "a"]
+)
 def test_a_path_that_no_disk_can_hold_is_refused(path: str) -> None:
     with pytest.raises(SourceError, match=r"a name that is too long: it may have 255 bytes, .*; shorten it"):
         checked([Entry(path, 0, "")], "source")

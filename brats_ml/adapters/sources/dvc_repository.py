@@ -1,5 +1,6 @@
 """A DVC repository at a revision as a source, by DVC's own file system."""
 
+import stat
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -38,6 +39,9 @@ class DvcSource:
         if not found:
             raise SourceError(self._name, f"holds no {self.address.folder or 'file'} at {self.address.revision}")
         prefix = f"/{self.address.folder}/" if self.address.folder else "/"
+        for path, info in found.items():
+            if is_release_file(path) and stat.S_ISLNK((info.get("fs_info") or {}).get("mode", 0)):
+                raise SourceError(self._name, f"holds {path}, a link in git; keep what it stands for there instead")
         entries = [
             Entry(path.removeprefix(prefix), info["size"], _md5(info) or commit)
             for path, info in found.items()

@@ -1,6 +1,7 @@
 """The port of a source: list what it holds, and fetch it; and what every implementation of it has to hold."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class Entry:
     Attributes:
         path: Relative to the source, `/`-separated.
         bytes: Its size, None where the source does not tell.
-        fingerprint: What changes with its contents: a modification time, a checksum, an ETag.
+        fingerprint: What changes with its contents: its times, a checksum, an ETag.
     """
 
     path: str
@@ -76,6 +77,11 @@ def file_digest(path: Path, name: str) -> bytes:
         return hashlib.file_digest(file, lambda: hashlib.new(name, usedforsecurity=False)).digest()
 
 
+def written_at(state: os.stat_result) -> str:
+    """Return when a file was written to; the second time tells it of a file whose modification time was set back."""
+    return f"{state.st_mtime_ns}-{state.st_ctime_ns}"
+
+
 def changed(where: Path | str) -> SourceError:
     """Return the error of an entry that is not what was listed."""
     return SourceError(where, "changed or vanished since the source was listed; run `brats source` again")
@@ -83,6 +89,8 @@ def changed(where: Path | str) -> SourceError:
 
 def unreadable(path: Path, error: OSError) -> SourceError:
     """Return the error of a file or folder that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return SourceError(path, "is missing, or a link that leads nowhere; mend it or remove it")
     reason = error.strerror or str(error)
     return SourceError(path, f"cannot be read ({reason}); let this user read it, or take it out of the source")
 

@@ -8,8 +8,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from brats_ml.cohort.modalities import Modality
+<<<<<<< HEAD
 from brats_ml.cohort.severity import NEVER_NOTED, Check, Severity
 from brats_ml.cohort.source_address import PHANTOM, parse_address
+=======
+from brats_ml.cohort.severity import Check, Severity
+from brats_ml.cohort.source_address import PHANTOM, parse_address, redacted
+>>>>>>> fa
 from brats_ml.errors import ConfigError, MissingInputError
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -254,7 +259,7 @@ def parse(document: Any) -> Params:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "(top)"
-        found = "" if isinstance(first["input"], dict) else f", found {first['input']!r}"
+        found = "" if isinstance(first["input"], dict) else f", found {redacted(repr(first['input']))}"
         reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"params.yaml, key {key}: {reason}{found}", key=key) from error
 

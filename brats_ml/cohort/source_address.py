@@ -55,8 +55,10 @@ def parse_address(text: str) -> Address:
     """Return what a source names.
 
     Raises:
-        ValueError: It has none of the known forms.
+        ValueError: It has none of the known forms, or holds a password.
     """
+    if re.search(r"://[^/@]*:[^/]*@", text):
+        raise ValueError("a source may hold no password, since it is shown and kept; use a credential helper of git")
     if text.startswith(S3):
         return _s3(text)
     if text.startswith(DVC):
@@ -77,6 +79,11 @@ def with_absolute_path(text: str, base: Path) -> str:
     if isinstance(address, DvcAddress) and not address.is_remote:
         return f"{DVC}{base / address.repository}#{address.folder}@{address.revision}"
     return text
+
+
+def redacted(text: str) -> str:
+    """Return a text without what its addresses have before an `@`, which may be a password or a token."""
+    return re.sub(r"://[^/\s]*@", "://", text)
 
 
 def _s3(text: str) -> S3Address:

@@ -1,6 +1,7 @@
 """What is kept of runs and for how long: workspaces, records, and the cached data that no kept dvc.lock names."""
 
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -109,11 +110,14 @@ def _free(folders: Iterable[Path], keep_days: float, *, dry: bool) -> list[str]:
     """Remove old files that no cohort and no cache is linked to any more, and old incomplete ones."""
     limit, freed = time.time() - keep_days * DAY_S, 0
     for path in (path for folder in folders for path in folder.rglob("*")):
-        state = path.stat()
-        if path.is_file() and state.st_nlink == 1 and state.st_mtime < limit:
+        try:
+            state = path.lstat()
+        except FileNotFoundError:
+            continue  # another process is done with it
+        if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 and state.st_mtime < limit:
             freed += state.st_size
             if not dry:
-                path.unlink()
+                path.unlink(missing_ok=True)
     return [f"volumes and array files that nothing uses: {freed:,} bytes"] if freed else []
 
 

@@ -24,7 +24,7 @@ def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Pat
         MissingInputError: There is no such folder.
     """
     source, target = cases or ws.inbox, output or ws.predictions
-    found = find_cases(files.walk(files.require(source, made_by="brats inbox")))
+    found = find_cases(files.walk(files.require(source, made_by="brats inbox"), loops="skip"))
     registry = Registry(tracking.address(ws.state))
     if registry.champion(MODELS["segmentation"]) is None:
         return Report(

@@ -85,7 +85,7 @@ def run(
 
 
 def _found(source: Path, only: Sequence[str]) -> list[Case]:
-    found = find_cases(files.walk(files.require(source, made_by="brats inbox")))
+    found = find_cases(files.walk(files.require(source, made_by="brats inbox"), loops="skip"))
     if not found:
         raise EmptyCohortError(f"{source} holds no case in a BraTS naming: put one folder a case there")
     wanted = [case for case in found if not only or case.case_id in only]

@@ -9,7 +9,7 @@ from brats_ml.adapters.sources.folder import file_entry
 from brats_ml.adapters.sources.opening import open_source
 from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.release_files import READY_FEATURES, TABLES, VOLUMES, is_table, is_volume
-from brats_ml.cohort.source_address import PHANTOM
+from brats_ml.cohort.source_address import PHANTOM, LocalAddress, parse_address
 from brats_ml.config import Params
 from brats_ml.errors import EmptyCohortError, MissingInputError, SourceError
 from brats_ml.stages.report import Report
@@ -46,9 +46,11 @@ def _look(ws: Workspace, source: str, listing: dict[str, Any]) -> str:
     volumes = [entry for entry in contents.entries if is_volume(entry.path)]
     tables = [entry for entry in contents.entries if is_table(entry.path)]
     if not (volumes or tables or listing["features"]):
+        local = isinstance(parse_address(source), LocalAddress)
+        place = "folder or archive" if local else "prefix or folder, not to a file or an archive in it,"
         raise EmptyCohortError(
             f"{source} holds no volume ({', '.join(VOLUMES)}) and no table ({', '.join(TABLES)}): "
-            "set acquire.source in params.yaml to a source that does"
+            f"set acquire.source in params.yaml to a {place} that does"
         )
     if listing["features"] and any(entry.path == READY_FEATURES for entry in tables):
         raise SourceError(source, f"holds {READY_FEATURES}, the name that survival.features_from gets; rename it")

@@ -50,7 +50,7 @@ def test_a_folder_is_listed_by_its_volumes_and_its_tables(ws: Workspace, cohort:
     assert found["files"][0] == {
         "path": paths[0],
         "bytes": first.st_size,
-        "fingerprint": str(first.st_mtime_ns),
+        "fingerprint": f"{first.st_mtime_ns}-{first.st_ctime_ns}",
     }
     assert found["phantom"] is None
 

@@ -70,12 +70,43 @@ def test_what_is_hidden_is_not_walked(tmp_path: Path) -> None:
     assert list(walk(tmp_path)) == ["case/a.nii"]
 
 
-def test_one_folder_linked_twice_is_walked_twice(tmp_path: Path) -> None:
+def test_a_folder_that_is_reached_twice_is_refused_by_both_ways_or_walked_once(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/x.nii").touch()
     (tmp_path / "b").symlink_to(tmp_path / "a")
 
-    assert list(walk(tmp_path)) == ["a/x.nii", "b/x.nii"]
+    with pytest.raises(SourceError, match=rf"{tmp_path}/b: is the same folder as {tmp_path}/a, by a link"):
+        list(walk(tmp_path))
+    assert list(walk(tmp_path, loops="skip")) == ["a/x.nii"]
+
+
+def test_links_that_fan_out_without_a_loop_end_at_the_second_way(tmp_path: Path) -> None:
+    for level in range(30):
+        (tmp_path / f"n{level}").mkdir()
+        for name in "xy":
+            (tmp_path / f"n{level}" / name).symlink_to(f"../n{level + 1}")
+    (tmp_path / "n30").mkdir()
+    (tmp_path / "n30/a_t1.nii").touch()
+
+    with pytest.raises(SourceError, match="is the same folder as"):
+        list(walk(tmp_path / "n0"))
+    assert list(walk(tmp_path / "n0", loops="skip")) == ["x/" * 30 + "a_t1.nii"]
+
+
+def test_a_loop_of_links_can_be_skipped(tmp_path: Path) -> None:
+    (tmp_path / "case").mkdir()
+    (tmp_path / "case/x.nii").touch()
+    (tmp_path / "case/again").symlink_to(tmp_path)
+
+    assert list(walk(tmp_path, loops="skip")) == ["case/x.nii"]
+
+
+def test_a_folder_of_folders_without_end_is_refused(tmp_path: Path) -> None:
+    deepest = tmp_path.joinpath(*["d"] * 102)
+    deepest.mkdir(parents=True)
+
+    with pytest.raises(SourceError, match=r"lies more than 100 folders deep; move it up"):
+        list(walk(tmp_path))
 
 
 @pytest.mark.parametrize("target", ["cohort", "cohort/site", "."])

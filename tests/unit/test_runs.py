@@ -247,12 +247,13 @@ def test_prune_frees_downloads_that_are_old_and_linked_to_nothing(
     for name in ("unused", "used", "half.part"):
         os.utime(folder / name, old)
     (places.state / "link").hardlink_to(folder / "used")
+    (folder / "nowhere").symlink_to("gone")
 
     said = retention.prune(repository, keep_days=1, dry=True)
-    assert len(list(folder.iterdir())) == 4
+    assert len(list(folder.iterdir())) == 5
     assert said == retention.prune(repository, keep_days=1)
 
-    assert sorted(path.name for path in folder.iterdir()) == ["new", "used"]
+    assert sorted(path.name for path in folder.iterdir()) == ["new", "nowhere", "used"]
     assert said[-1] == "volumes and array files that nothing uses: 8 bytes"
 
 

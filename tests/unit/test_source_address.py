@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brats_ml.cohort.release_files import is_table, is_volume
-from brats_ml.cohort.source_address import DvcAddress, LocalAddress, S3Address, parse_address, with_absolute_path
+from brats_ml.cohort.source_address import (
+    DvcAddress,
+    LocalAddress,
+    S3Address,
+    parse_address,
+    redacted,
+    with_absolute_path,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +45,16 @@ def test_each_form_is_understood(text: str, address: object) -> None:
 def test_another_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"a source is|the form is|may not hold"):
         parse_address(text)
+
+
+@pytest.mark.parametrize("text", ["dvc:https://user:SECRET@host/x.git", "dvc:https://user:SE@CRET@host/x.git#data@v1",
+                                  "dvc:ssh://git:SECRET@host", "s3://key:SECRET@bucket"])  # fmt: skip
+def test_a_password_in_a_source_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match=r"may hold no password, .* use a credential helper of git") as caught:
+        parse_address(text)
+
+    assert "SECRET" not in str(caught.value)
+    assert "SECRET" not in redacted(f"git said '{text}': no")
 
 
 @pytest.mark.parametrize(

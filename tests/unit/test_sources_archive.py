@@ -1,5 +1,6 @@
 """An archive as a source: damage is told, and nothing leaves the target folder."""
 
+import bz2
 import gzip
 import io
 import stat
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from brats_ml.adapters.sources.archive import TARS, archive_source
+from brats_ml.adapters.sources.opening import open_source
 from brats_ml.adapters.sources.port import Entry
-from brats_ml.errors import SourceError
+from brats_ml.errors import MissingInputError, SourceError
 
 SUFFIXES = [".zip", *TARS]
 FILES = {
@@ -237,3 +239,65 @@ def test_a_name_of_terabytes_is_not_read_into_memory(kind: bytes, tmp_path: Path
 
     with pytest.raises(SourceError, match=r"is damaged or incomplete \(a header that tells 1000000000000000 bytes\)"):
         archive_source(tmp_path / "a.tar").contents()
+
+
+@pytest.mark.parametrize(("kind", "content"), [("L", b"a.nii\0"), ("x", b"14 path=a.nii\n")])
+def test_long_names_that_each_name_the_next_are_damage(kind: str, content: bytes, tmp_path: Path) -> None:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind.encode(), len(content)
+    chain = (info.tobuf(tarfile.GNU_FORMAT) + content.ljust(512, b"\0")) * 3000
+    (tmp_path / "a.tar").write_bytes(chain + tarfile.TarInfo("a.nii").tobuf() + bytes(1024))
+
+    with pytest.raises(SourceError, match=r"a\.tar: is damaged or incomplete \(maximum recursion depth"):
+        archive_source(tmp_path / "a.tar").contents()
+
+
+@pytest.mark.parametrize("suffix", list(TARS))
+def test_what_follows_the_end_of_a_tar_makes_it_refused(suffix: str, tmp_path: Path) -> None:
+    """As where two tars were written one after the other, of which the second would be lost."""
+    first, opener = pack(tmp_path / "a.tar", FILES), TARS[suffix]
+    content = first.read_bytes() + pack(tmp_path / "b.tar", {"b.nii": b"b"}).read_bytes()
+    packed = tmp_path / f"both{suffix}"
+    writing = packed.open("wb") if suffix == ".tar" else opener(packed, "wb")  # type: ignore[call-arg]
+    with writing:
+        writing.write(content)
+
+    with pytest.raises(SourceError, match=r"both.*: is damaged or incomplete \(more follows the mark of its end\)"):
+        archive_source(packed).contents()
+
+
+@pytest.mark.parametrize("told", [1, 3])
+def test_a_zip_whose_end_tells_another_number_of_members_is_refused(told: int, tmp_path: Path) -> None:
+    packed = pack(tmp_path / "a.zip", FILES)
+    content = bytearray(packed.read_bytes())
+    content[-14:-10] = told.to_bytes(2, "little") * 2
+    packed.write_bytes(content)
+
+    with pytest.raises(SourceError, match=rf"damaged or incomplete \(its end tells {told} members and its directory 2"):
+        archive_source(packed).contents()
+
+
+def test_a_zip_of_more_members_than_its_old_form_counts_is_read(tmp_path: Path) -> None:
+    packed = pack(tmp_path / "a.zip", {f"{number}.nii": b"" for number in range(65_540)})
+
+    assert len(archive_source(packed).contents().entries) == 65_540
+
+
+def test_a_small_archive_of_terabytes_that_nobody_asked_for_is_given_up(tmp_path: Path) -> None:
+    packed = tmp_path / "a.tar.bz2"
+    info = tarfile.TarInfo("readme.txt")
+    info.size = 10**12
+    zeros = bz2.compress(bytes(100_000_000))
+    packed.write_bytes(bz2.compress(info.tobuf(tarfile.GNU_FORMAT)) + zeros * 12)
+
+    with pytest.raises(SourceError, match=r"unpacks to more than 1,000 times its size; pack the volumes alone"):
+        archive_source(packed).contents()
+
+
+def test_a_link_to_an_archive_that_is_gone_is_told_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").symlink_to(tmp_path / "gone.zip")
+
+    with pytest.raises(SourceError, match="is missing, or a link that leads nowhere"):
+        archive_source(tmp_path / "a.zip").contents()
+    with pytest.raises(MissingInputError, match=r"a\.zip does not exist: it is a link to .*gone\.zip"):
+        open_source(str(tmp_path / "a.zip"), root=tmp_path, downloads=tmp_path)

@@ -176,3 +176,11 @@ def test_other_bytes_than_dvc_recorded_are_refused(repository: Path, downloads: 
         fetched(DvcSource(DvcAddress(str(repository), "data/volumes", "v1"), downloads), tmp_path / "out")
 
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_link_in_git_is_refused_by_name(repository: Path, downloads: Downloads) -> None:
+    (repository / "data/other_survival.csv").symlink_to("survival_info.csv")
+    commit(repository)
+
+    with pytest.raises(SourceError, match=r"holds /data/other_survival\.csv, a link in git"):
+        DvcSource(DvcAddress(str(repository), "data", "main"), downloads).contents()

@@ -1,6 +1,7 @@
 """A folder as a source: what cannot be copied as it was listed is refused by name."""
 
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from brats_ml.adapters.sources.downloads import Downloads
+from brats_ml.adapters.sources.downloads import Downloads, is_whole
 from brats_ml.adapters.sources.folder import FolderSource
 from brats_ml.adapters.sources.port import Entry, checked, require_space
 from brats_ml.errors import SourceError, StorageError
@@ -122,6 +123,53 @@ def test_a_second_fetch_copies_only_what_is_new_and_an_edited_source_changes_not
     assert (one.read_bytes(), (tmp_path / "two/case_t2.nii.gz").read_bytes()) == (b"abc", b"xyz")
 
 
+def test_a_file_whose_time_was_set_back_is_copied_again(folder: Path, tmp_path: Path) -> None:
+    for target in ("one", "two"):
+        (tmp_path / target).mkdir()
+    copy(folder, tmp_path / "one")
+    volume = folder / "case/case_t1.nii.gz"
+    before = volume.stat()
+    volume.write_bytes(b"xyz")
+    os.utime(volume, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    copy(folder, tmp_path / "two")
+
+    assert (tmp_path / "two/case_t1.nii.gz").read_bytes() == b"xyz"
+
+
+@pytest.mark.parametrize("damage", ["shorter", "as long", "not written"])
+def test_a_kept_file_that_somebody_could_write_to_is_brought_again(damage: str, folder: Path, tmp_path: Path) -> None:
+    for target in ("one", "two"):
+        (tmp_path / target).mkdir()
+    copy(folder, tmp_path / "one")
+    kept = tmp_path / "one/case_t1.nii.gz"
+    assert not kept.stat().st_mode & 0o222
+    if damage == "shorter":
+        kept.chmod(0o644)
+        kept.write_bytes(b"a")
+        kept.chmod(0o444)
+    else:
+        kept.chmod(0o644)
+        kept.write_bytes(b"abc" if damage == "not written" else b"xyz")
+
+    copy(folder, tmp_path / "two")
+
+    assert (tmp_path / "two/case_t1.nii.gz").read_bytes() == b"abc"
+
+
+def test_a_kept_file_of_unknown_size_is_compared_by_its_md5(tmp_path: Path) -> None:
+    place, md5 = tmp_path / "kept", hashlib.md5(b"abc", usedforsecurity=False).hexdigest()
+    place.write_bytes(b"abc")
+    place.chmod(0o444)
+    assert is_whole(place, Entry("a.nii", None, md5))
+    place.chmod(0o644)
+    place.write_bytes(b"abd")
+    place.chmod(0o444)
+
+    assert not is_whole(place, Entry("a.nii", None, md5))
+    assert not is_whole(tmp_path / "nowhere", Entry("a.nii", None, md5))
+
+
 class FullDisk(type(Path())):  # type: ignore[misc]
     """A file on a disk without room."""
 
@@ -137,6 +185,14 @@ def test_more_than_the_disk_has_is_refused_before_anything_is_written(tmp_path: 
 @pytest.mark.parametrize("path", ["/a.nii", "../a.nii", "a/../../b.nii", "a//b.nii", "./a.nii", "a\0.nii", ""])
 def test_a_path_that_leaves_its_folder_is_refused(path: str) -> None:
     with pytest.raises(SourceError, match="a name that would leave its folder"):
+        checked([Entry(path, 0, "")], "source")
+
+
+@pytest.mark.parametrize(
+    "path", ["a" * 252 + ".nii", "ä" * 126 + ".nii", "d/" * 100 + "a.nii", ("d" * 200 + "/") * 15 + "a"]
+)
+def test_a_path_that_no_disk_can_hold_is_refused(path: str) -> None:
+    with pytest.raises(SourceError, match=r"a name that is too long: it may have 255 bytes, .*; shorten it"):
         checked([Entry(path, 0, "")], "source")
 
 

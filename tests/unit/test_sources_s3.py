@@ -301,6 +301,17 @@ def test_an_endpoint_that_does_not_answer_may_be_tried_again(
     assert caught.value.transient
 
 
+def test_a_password_in_an_endpoint_is_not_repeated(
+    bucket: str, downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:SECRET@127.0.0.1:{free_port()}")
+
+    with pytest.raises((ServiceError, SourceError)) as caught:
+        source(bucket, downloads).contents()
+
+    assert "SECRET" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [

@@ -24,6 +24,7 @@ from brats_ml.adapters.sources.port import (
     require_space_for,
     unreadable,
     write_chunks,
+    written_at,
 )
 from brats_ml.cohort.release_files import is_hidden, is_release_file
 from brats_ml.errors import BratsError, SourceError
@@ -45,6 +46,7 @@ DAMAGE = (
     gzip.BadGzipFile,
     EOFError,
     ValueError,
+    RecursionError,  # of long names that each name the next
 )
 
 
@@ -100,6 +102,21 @@ def _member_path(name: str, path: Path) -> str:
     return inside
 
 
+ZIP_END, ZIP_END_BYTES, ZIP_COMMENT_BYTES = b"PK\x05\x06", 22, 65535
+# Two bytes hold the number of members; who writes more of them in the old form keeps the lower ones, as macOS does;
+# and the new form has the highest number there.
+MEMBERS_MODULO = 1 << 16
+
+
+def _told_members(path: Path) -> int:
+    """Return how many members the end of a zip tells, which zipfile does not compare."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - ZIP_END_BYTES - ZIP_COMMENT_BYTES))
+        tail = file.read()
+    end = tail.rfind(ZIP_END)
+    return int.from_bytes(tail[end + 10 : end + 12], "little")
+
+
 @dataclass(frozen=True)
 class ZipSource:
     """A zip archive; a member's fingerprint is its CRC."""
@@ -125,6 +142,9 @@ class ZipSource:
 
     def _members(self, archive: zipfile.ZipFile) -> dict[Entry, zipfile.ZipInfo]:
         found: list[tuple[Entry, zipfile.ZipInfo]] = []
+        told, held = _told_members(self.path), len(archive.infolist())
+        if told not in (held % MEMBERS_MODULO, MEMBERS_MODULO - 1):
+            raise zipfile.BadZipFile(f"its end tells {told} members and its directory {held}")
         for info in archive.infolist():
             path = _member_path(info.filename, self.path)
             kind = stat.S_IFMT(info.external_attr >> 16)
@@ -168,6 +188,25 @@ class _StrictHeader(tarfile.TarInfo):
         return header
 
 
+# A gzip of zeros is a thousand times smaller; nothing that was measured comes near. A small archive may be of zeros.
+MOST_TIMES = 1000
+LEAST_BOUND = 1 << 30
+
+
+class _Bounded:
+    """The bytes of a tar, up to a number; what is no part of a cohort is decompressed too, and asks for no room."""
+
+    def __init__(self, stream: IO[bytes], path: Path, bound: int) -> None:
+        self._stream, self._path, self._left = stream, path, bound
+
+    def read(self, size: int) -> bytes:
+        chunk = self._stream.read(size)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise SourceError(self._path, f"unpacks to more than {MOST_TIMES:,} times its size; pack the volumes alone")
+        return chunk
+
+
 @dataclass(frozen=True)
 class TarSource:
     """A tar archive, read once from front to end; its members share the fingerprint of the file."""
@@ -194,8 +233,9 @@ class TarSource:
     def _members(self) -> Iterator[tuple[Entry, Iterable[bytes]]]:
         with _reading(self.path):
             state = self.path.stat()
-            fingerprint = f"{state.st_size}-{state.st_mtime_ns}"
-            with self.opener(self.path) as stream:
+            fingerprint = f"{state.st_size}-{written_at(state)}"
+            with self.opener(self.path) as packed:
+                stream: Any = _Bounded(packed, self.path, max(state.st_size * MOST_TIMES, LEAST_BOUND))
                 with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as archive:
                     for info in archive:
                         path = self._checked_path(info)
@@ -207,9 +247,10 @@ class TarSource:
                         # To go past a member tarfile would count to the size that its header tells, however large.
                         for _ in _chunks(self.path, member):
                             pass
-                # The checksum of a compressed file comes last.
-                while stream.read(CHUNK_BYTES):
-                    pass
+                    # After the mark of its end there is only padding; the checksum of a compressed file comes last.
+                    while chunk := archive.fileobj.read(CHUNK_BYTES):
+                        if any(chunk):
+                            raise tarfile.ReadError("more follows the mark of its end")
 
     def _checked_path(self, info: tarfile.TarInfo) -> str:
         if info.isdir() and info.name in (".", "./", ""):

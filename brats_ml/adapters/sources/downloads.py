@@ -1,6 +1,9 @@
 """Files brought from elsewhere, kept by what they are, so that one more case downloads one case and a retry goes on."""
 
 import fcntl
+import os
+import re
+import stat
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -9,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brats_ml.adapters.files import digest_value
-from brats_ml.adapters.sources.port import Entry, require_space
+from brats_ml.adapters.sources.port import Entry, file_digest, require_space
 from brats_ml.adapters.store import READ_ONLY, link
 
 # In the name of a file that is not complete.
@@ -37,15 +40,31 @@ class Downloads:
         Raises:
             StorageError: They cannot fit.
         """
-        found = [entry for entry in entries if not self.place(source, entry).is_file()]
+        found = [entry for entry in entries if not is_whole(self.place(source, entry), entry)]
         self.folder.mkdir(parents=True, exist_ok=True)
         require_space(found, self.folder)
         return found
 
 
+def is_whole(place: Path, entry: Entry) -> bool:
+    """Return whether a kept file may be trusted: nobody can have written to it, and it has the size of its entry.
+
+    Where the source tells no size, its MD5 is compared, if that is the fingerprint.
+    """
+    try:
+        state = place.lstat()
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(state.st_mode) or state.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        return False
+    if entry.bytes is None and re.fullmatch(r"[0-9a-f]{32}", entry.fingerprint):
+        return file_digest(place, "md5").hex() == entry.fingerprint
+    return entry.bytes in (None, state.st_size)
+
+
 @contextmanager
-def unfinished(place: Path) -> Iterator[Path | None]:
-    """Yield the file that becomes `place` when the context succeeds, or None where `place` is there already.
+def unfinished(place: Path, entry: Entry) -> Iterator[Path | None]:
+    """Yield the file that becomes `place` when the context succeeds, or None where `place` is whole already.
 
     What an earlier try left in it is still there. Who comes second, be it another process, waits for the first.
     """
@@ -53,14 +72,16 @@ def unfinished(place: Path) -> Iterator[Path | None]:
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        if place.is_file():
+        if is_whole(place, entry):
             if not held.tell():
                 part.unlink(missing_ok=True)
             yield None
             return
         yield part
-        part.chmod(READ_ONLY)
+        with part.open("rb") as complete:
+            os.fsync(complete.fileno())  # else a crash of the machine leaves a name without its bytes
         part.replace(place)
+        place.chmod(READ_ONLY)  # last: who is killed before it leaves a file that is not trusted
 
 
 def in_parallel(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from brats_ml.adapters.sources.s3_errors import saying as saying_of_s3
+from brats_ml.cohort.source_address import redacted
 from brats_ml.errors import BratsError, ServiceError, SourceError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -54,7 +55,7 @@ def _known(causes: list[BaseException], where: str, revision: str, what: str) ->
     from dvc.exceptions import DvcException  # noqa: PLC0415 - an extra
     from dvc.scm import RevError, SCMError  # noqa: PLC0415
 
-    told = (str(causes[-1]) or type(causes[-1]).__name__).splitlines()[0]
+    told = redacted((str(causes[-1]) or type(causes[-1]).__name__).splitlines()[0])
     if isinstance(causes[0], RevError):
         return SourceError(where, f"has no revision {revision}; correct acquire.source")
     lost = any(isinstance(cause, ConnectionError | TimeoutError) for cause in causes)

@@ -1,6 +1,6 @@
 """A DVC repository at a revision as a source, by DVC's own file system."""
 
-import hashlib
+import stat
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -11,7 +11,7 @@ from typing import Any
 
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
 from brats_ml.adapters.sources.dvc_errors import saying
-from brats_ml.adapters.sources.port import Contents, Entry, changed, checked
+from brats_ml.adapters.sources.port import Contents, Entry, changed, checked, file_digest
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.cohort.source_address import DvcAddress
 from brats_ml.errors import SourceError
@@ -39,6 +39,9 @@ class DvcSource:
         if not found:
             raise SourceError(self._name, f"holds no {self.address.folder or 'file'} at {self.address.revision}")
         prefix = f"/{self.address.folder}/" if self.address.folder else "/"
+        for path, info in found.items():
+            if is_release_file(path) and stat.S_ISLNK((info.get("fs_info") or {}).get("mode", 0)):
+                raise SourceError(self._name, f"holds {path}, a link in git; keep what it stands for there instead")
         entries = [
             Entry(path.removeprefix(prefix), info["size"], _md5(info) or commit)
             for path, info in found.items()
@@ -58,7 +61,7 @@ class DvcSource:
 
     def _bring(self, system: Any, entry: Entry, stop: threading.Event) -> Path:
         place = self.downloads.place(self._kept_as, entry)
-        with unfinished(place) as part:
+        with unfinished(place, entry) as part:
             if part is not None:
                 if stop.is_set():
                     raise CancelledError
@@ -68,7 +71,7 @@ class DvcSource:
                     if _md5(info) not in (entry.fingerprint, None):
                         raise changed(f"{self._name}, {path}")
                     system.get_file(path, str(part))
-                if _md5(info) and _md5_of(part) != entry.fingerprint:
+                if _md5(info) and file_digest(part, "md5").hex() != entry.fingerprint:
                     part.write_bytes(b"")
                     raise SourceError(self._name, f"gives other bytes for {path} than DVC recorded; push it again")
         return place
@@ -107,8 +110,3 @@ def _md5(info: dict[str, Any]) -> str | None:
     recorded = (info.get("dvc_info") or {}).get("entry")
     found = recorded.hash_info if recorded is not None else None
     return str(found.value) if found is not None and found.name == "md5" and found.value else None
-
-
-def _md5_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -9,7 +9,16 @@ from threading import Event
 
 from brats_ml.adapters import files
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
-from brats_ml.adapters.sources.port import CHUNK_BYTES, Contents, Entry, changed, checked, unreadable, write_chunks
+from brats_ml.adapters.sources.port import (
+    CHUNK_BYTES,
+    Contents,
+    Entry,
+    changed,
+    checked,
+    unreadable,
+    write_chunks,
+    written_at,
+)
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.errors import SourceError
 
@@ -25,7 +34,7 @@ class FolderSource:
     downloads: Downloads
 
     def contents(self) -> Contents:
-        """Return the folder's volumes and tables by size and modification time."""
+        """Return the folder's volumes and tables by size and times."""
         paths = [path for path in files.walk(self.folder) if is_release_file(path)]
         return Contents(checked((file_entry(self.folder / path, path) for path in paths), str(self.folder)))
 
@@ -36,7 +45,7 @@ class FolderSource:
 
     def _bring(self, entry: Entry, stop: Event) -> Path:
         place = self.downloads.place(str(self.folder), entry)
-        with unfinished(place) as part:
+        with unfinished(place, entry) as part:
             if part is not None:
                 if stop.is_set():
                     raise CancelledError
@@ -58,7 +67,7 @@ def file_entry(path: Path, name: str) -> Entry:
         raise unreadable(path, error) from error
     if not stat.S_ISREG(state.st_mode):
         raise SourceError(path, "is no regular file; remove it")
-    return Entry(name, state.st_size, str(state.st_mtime_ns))
+    return Entry(name, state.st_size, written_at(state))
 
 
 def copy_entry(path: Path, entry: Entry, target: Path) -> None:

@@ -35,6 +35,8 @@ def open_source(source: str, *, root: Path, downloads: Path) -> Source:
 
 def _local(address: LocalAddress, downloads: Downloads) -> Source:
     path = Path(address.path)
+    if path.is_symlink() and not path.exists():
+        raise MissingInputError(path, remedy=f"it is a link to {path.readlink()}; mend it or correct acquire.source")
     if not path.exists():
         raise MissingInputError(path, remedy="correct acquire.source in params.yaml")
     return FolderSource(path, downloads) if path.is_dir() else archive_source(path)

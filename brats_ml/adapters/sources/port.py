@@ -1,5 +1,7 @@
 """The port of a source: list what it holds, and fetch it; and what every implementation of it has to hold."""
 
+import hashlib
+import os
 import shutil
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
@@ -7,9 +9,13 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from brats_ml.adapters.files import MAX_DEPTH
 from brats_ml.errors import BratsError, SourceError, StorageError
 
 CHUNK_BYTES = 1 << 20
+# What Linux allows a name to have; and a path 4096, of which the folder that it is laid into needs some.
+NAME_BYTES = 255
+PATH_BYTES = 3000
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Entry:
     Attributes:
         path: Relative to the source, `/`-separated.
         bytes: Its size, None where the source does not tell.
-        fingerprint: What changes with its contents: a modification time, a checksum, an ETag.
+        fingerprint: What changes with its contents: its times, a checksum, an ETag.
     """
 
     path: str
@@ -65,6 +71,17 @@ class Source(Protocol):
         """
 
 
+def file_digest(path: Path, name: str) -> bytes:
+    """Return the digest of a file's bytes that others compare with, such as `md5`; it secures nothing."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(name, usedforsecurity=False)).digest()
+
+
+def written_at(state: os.stat_result) -> str:
+    """Return when a file was written to; the second time tells it of a file whose modification time was set back."""
+    return f"{state.st_mtime_ns}-{state.st_ctime_ns}"
+
+
 def changed(where: Path | str) -> SourceError:
     """Return the error of an entry that is not what was listed."""
     return SourceError(where, "changed or vanished since the source was listed; run `brats source` again")
@@ -72,6 +89,8 @@ def changed(where: Path | str) -> SourceError:
 
 def unreadable(path: Path, error: OSError) -> SourceError:
     """Return the error of a file or folder that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return SourceError(path, "is missing, or a link that leads nowhere; mend it or remove it")
     reason = error.strerror or str(error)
     return SourceError(path, f"cannot be read ({reason}); let this user read it, or take it out of the source")
 
@@ -98,10 +117,11 @@ def checked(entries: Iterable[Entry], where: str) -> list[Entry]:
 
 
 def check_path(path: str, where: str) -> None:
-    """Refuse a path that does not stay below the folder it is laid into.
+    """Refuse a path that does not stay below the folder it is laid into, or cannot lie there.
 
     Raises:
-        SourceError: It is absolute, has a part `..`, `.` or an empty one, or a character that no file can have.
+        SourceError: It is absolute, too long or too deep, has a part `..`, `.` or an empty one, or a character that no
+            file can have.
     """
     parts = path.split("/")
     if not path.isascii():
@@ -112,6 +132,12 @@ def check_path(path: str, where: str) -> None:
             raise SourceError(where, f"holds {name}, a name that is not UTF-8; rename it") from error
     if path.startswith("/") or {"", ".", ".."} & set(parts) or "\0" in path:
         raise SourceError(where, f"holds {path!r}, a name that would leave its folder; it is refused as a whole")
+    if len(parts) > MAX_DEPTH or len(path.encode()) > PATH_BYTES or max(map(len, map(str.encode, parts))) > NAME_BYTES:
+        raise SourceError(
+            where,
+            f"holds {path[:80]}..., a name that is too long: it may have {NAME_BYTES} bytes, with its folders "
+            f"{PATH_BYTES}, and {MAX_DEPTH - 1} folders above it; shorten it",
+        )
 
 
 def require_space(entries: Iterable[Entry], folder: Path) -> None:

@@ -92,7 +92,7 @@ class S3Source:
 
     def _bring(self, entry: Entry, stop: threading.Event) -> Path:
         place = self.downloads.place(self._kept_as, entry)
-        with unfinished(place) as part, saying(f"{self._name}/{entry.path}"):
+        with unfinished(place, entry) as part, saying(f"{self._name}/{entry.path}"):
             if part is not None:
                 for _ in range(DOWNLOADS):
                     self._complete(entry, part, stop)

@@ -4,11 +4,11 @@ import base64
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from brats_ml.adapters.sources.port import CHUNK_BYTES
+from brats_ml.adapters.sources.port import CHUNK_BYTES, file_digest
 
 ENCRYPTED = ("aws:kms", "aws:kms:dsse")
 
@@ -27,7 +27,7 @@ def fits(path: Path, etag: str, *, client: Any, place: Mapping[str, str]) -> boo
         place: `Bucket` and `Key`.
     """
     head: Mapping[str, Any] = {}
-    if not re.fullmatch(r"[0-9a-f]{32}", etag) or _md5(path) != etag:
+    if not re.fullmatch(r"[0-9a-f]{32}", etag) or file_digest(path, "md5").hex() != etag:
         head = client.head_object(**place, ChecksumMode="ENABLED")
         opaque = head.get("ServerSideEncryption") in ENCRYPTED or "SSECustomerAlgorithm" in head
         parts = re.fullmatch(r"[0-9a-f]{32}-(\d+)", etag)
@@ -39,7 +39,9 @@ def fits(path: Path, etag: str, *, client: Any, place: Mapping[str, str]) -> boo
             return False
     if head.get("ChecksumType") == "COMPOSITE":
         return True
-    return all(head.get(name) in (None, measure(path)) for name, measure in CHECKSUMS.items())
+    return all(
+        head.get(name) in (None, base64.b64encode(measure(path)).decode()) for name, measure in CHECKSUMS.items()
+    )
 
 
 def composite_etag(path: Path, sizes: list[int]) -> str:
@@ -64,34 +66,16 @@ def _part_sizes(client: Any, place: Mapping[str, str], parts: int, total: int) -
     return [first, *rest]
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _crc32(path: Path) -> bytes:
+    value = 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
-            yield chunk
+            value = zlib.crc32(chunk, value)
+    return value.to_bytes(4, "big")
 
 
-def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    for chunk in _chunks(path):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _sha(name: str) -> Callable[[Path], str]:
-    def measure(path: Path) -> str:
-        digest = hashlib.new(name, usedforsecurity=False)
-        for chunk in _chunks(path):
-            digest.update(chunk)
-        return base64.b64encode(digest.digest()).decode()
-
-    return measure
-
-
-def _crc32(path: Path) -> str:
-    value = 0
-    for chunk in _chunks(path):
-        value = zlib.crc32(chunk, value)
-    return base64.b64encode(value.to_bytes(4, "big")).decode()
-
-
-CHECKSUMS = {"ChecksumCRC32": _crc32, "ChecksumSHA1": _sha("sha1"), "ChecksumSHA256": _sha("sha256")}
+CHECKSUMS: dict[str, Callable[[Path], bytes]] = {
+    "ChecksumCRC32": _crc32,
+    "ChecksumSHA1": lambda path: file_digest(path, "sha1"),
+    "ChecksumSHA256": lambda path: file_digest(path, "sha256"),
+}

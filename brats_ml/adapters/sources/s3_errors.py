@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from brats_ml.adapters.sources.port import changed
+from brats_ml.cohort.source_address import redacted
 from brats_ml.errors import BratsError, ServiceError, SourceError
 
 DENIED = ("AccessDenied", "AllAccessDisabled", "Forbidden", "403")
@@ -39,23 +40,28 @@ def saying(where: str) -> Iterator[None]:
         raise _answered(where, error) from error
     except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
         raise SourceError(
-            where, f"no usable credentials ({error}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            where,
+            f"no usable credentials ({_told(error)}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
         ) from error
     except (boto.ProxyConnectionError, boto.SSLError) as error:
         raise SourceError(
-            where, f"the connection is refused on the way ({error}); correct proxy or certificates"
+            where, f"the connection is refused on the way ({_told(error)}); correct proxy or certificates"
         ) from error
     except (boto.HTTPClientError, boto.ConnectionError) as error:
         raise ServiceError(
-            f"{where}: S3 does not answer ({error}); look at AWS_ENDPOINT_URL and the network"
+            f"{where}: S3 does not answer ({_told(error)}); look at AWS_ENDPOINT_URL and the network"
         ) from error
     except (boto.BotoCoreError, ValueError) as error:
-        raise SourceError(where, f"S3 cannot be asked ({error}); correct the AWS settings") from error
+        raise SourceError(where, f"S3 cannot be asked ({_told(error)}); correct the AWS settings") from error
 
 
 def needs_boto3(where: str) -> SourceError:
     """Return the error of an environment without boto3."""
     return SourceError(where, "needs boto3: install brats-ml[s3]")
+
+
+def _told(error: Exception) -> str:
+    return redacted(str(error))
 
 
 def _answered(where: str, error: Exception) -> BratsError:
@@ -72,4 +78,6 @@ def _answered(where: str, error: Exception) -> BratsError:
         return ServiceError(f"{where}: S3 refuses for now ({code or status}); try again later")
     if code in CHANGED:
         return changed(where)
-    return SourceError(where, f"S3 refuses ({code or status}: {error}); correct acquire.source or the AWS settings")
+    return SourceError(
+        where, f"S3 refuses ({code or status}: {redacted(str(error))}); correct acquire.source or the AWS settings"
+    )

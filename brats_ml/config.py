@@ -8,13 +8,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from brats_ml.cohort.modalities import Modality
-<<<<<<< HEAD
 from brats_ml.cohort.severity import NEVER_NOTED, Check, Severity
-from brats_ml.cohort.source_address import PHANTOM, parse_address
-=======
-from brats_ml.cohort.severity import Check, Severity
 from brats_ml.cohort.source_address import PHANTOM, parse_address, redacted
->>>>>>> fa
 from brats_ml.errors import ConfigError, MissingInputError
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]

@@ -77,7 +77,7 @@ def test_a_source_can_be_named_from_another_folder(text: str, absolute: str) -> 
     [
         ("a/b_t1.nii", True, False),
         ("b_t1.nii.gz", True, False),
-        ("b_t1.NII.GZ", False, False),
+        ("b_t1.NII.GZ", True, False),
         (".nii.gz", False, False),
         ("._b_t1.nii.gz", False, False),
         ("__MACOSX/a/b_t1.nii.gz", False, False),

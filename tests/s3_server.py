@@ -79,8 +79,8 @@ class FaultyProxy(ThreadingHTTPServer):
     """Forwards to a server; the next answers with an object's bytes get the faults in `faults`, one each.
 
     Attributes:
-        faults: `500` instead of the answer; half of the body and then the end (`drop`) or silence (`stall`); a flipped
-            bit in it (`wrong`); any other name is the code of a refusal.
+        faults: `500` instead of the answer; half of the body and then the end (`drop`) or silence (`stall`); the body a
+            byte at a time (`drip`); a flipped bit in it (`wrong`); any other name is the code of a refusal.
         gets: Path and range of every request for an object's bytes.
     """
 
@@ -116,7 +116,7 @@ class _Forward(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        if fault and fault not in ("drop", "stall", "wrong"):
+        if fault and fault not in ("drop", "stall", "drip", "wrong"):
             refusal = f"<Error><Code>{fault}</Code><Message>no</Message></Error>".encode()
             self.send_response(403)
             self.send_header("Content-Length", str(len(refusal)))
@@ -138,6 +138,9 @@ class _Forward(BaseHTTPRequestHandler):
         self.end_headers()
         if fault == "wrong":
             content = bytes([content[0] ^ 1]) + content[1:]
+        while fault == "drip" and content and not self.server.over.wait(0.05):
+            self.wfile.write(content[:1])
+            content = content[1:]
         self.wfile.write(content[: len(content) // 2] if fault in ("drop", "stall") else content)
         self.wfile.flush()
         if fault == "stall":

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from brats_ml.config import Params
@@ -183,3 +184,11 @@ def test_a_file_that_is_no_archive_is_refused(ws: Workspace, make_params: MakePa
 
     with pytest.raises(SourceError, match=r"cohort\.rar: is neither a folder nor an archive"):
         source.run(ws, make_params({"acquire.source": "cohort.rar"}))
+
+
+def test_an_archive_in_s3_is_told_that_a_prefix_is_wanted(ws: Workspace, aws: str, make_params: MakeParams) -> None:
+    boto3.client("s3").create_bucket(Bucket="packed")
+    boto3.client("s3").put_object(Bucket="packed", Key="BraTS.zip", Body=b"PK")
+
+    with pytest.raises(EmptyCohortError, match="to a prefix or folder, not to a file or an archive in it, that does"):
+        source.run(ws, make_params({"acquire.source": "s3://packed/BraTS.zip"}))

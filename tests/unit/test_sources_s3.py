@@ -177,6 +177,18 @@ def test_a_connection_that_always_breaks_is_given_up_and_the_next_try_goes_on(
     assert [asked for _, asked in proxy.gets] == ["bytes=1-"]
 
 
+def test_a_connection_that_drips_is_given_up_although_it_is_never_silent(
+    s3: Any, bucket: str, proxy: FaultyProxy, downloads: Downloads, tmp_path: Path
+) -> None:
+    put(s3, bucket, {"BraTS/a.nii": CONTENT})
+    proxy.faults.extend(["drip"] * 10)
+
+    with pytest.raises(ServiceError, match=r"a\.nii broke off 5 times in a row \(\d+ bytes in 0\.3 s\)"):
+        fetched(source(bucket, downloads, timeout_s=0.3), tmp_path / "out")
+
+    assert len(proxy.gets) == 5
+
+
 def test_what_a_killed_process_had_brought_is_not_brought_again(
     s3: Any, bucket: str, proxy: FaultyProxy, downloads: Downloads, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ WORKERS = 8
 TRIES = 5
 # How often a whole object is brought before its bytes are called wrong.
 DOWNLOADS = 3
+# What a connection has to bring while it might have been silent (1 kB/s by default), or it counts as broken off.
+LEAST_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class S3Source:
     Attributes:
         address: Bucket and prefix.
         downloads: Where what was brought is kept.
-        timeout_s: How long a connection may stay silent.
+        timeout_s: How long a connection may stay silent, or bring less than `LEAST_BYTES`.
     """
 
     address: S3Address
@@ -119,7 +122,7 @@ class S3Source:
             try:
                 self._append(entry, part, have, stop)
             except _BrokeOffError as error:
-                breaks = 1 if part.stat().st_size > have else breaks + 1
+                breaks = 1 if part.stat().st_size - have >= LEAST_BYTES else breaks + 1
                 if breaks >= TRIES:
                     raise ServiceError(
                         f"{self._name}/{entry.path} broke off {breaks} times in a row ({error}); "
@@ -136,7 +139,7 @@ class S3Source:
         if have + answer["ContentLength"] != entry.bytes:
             raise changed(f"{self._name}/{entry.path}")
         with part.open("ab") as file:
-            for chunk in _body(answer["Body"]):
+            for chunk in _body(answer["Body"], self.timeout_s):
                 if stop.is_set():
                     raise CancelledError
                 try:
@@ -145,17 +148,27 @@ class S3Source:
                 except OSError as error:
                     error.filename = str(part)
                     raise
+        if part.stat().st_size < (entry.bytes or 0):
+            raise _BrokeOffError("it ended before its end")
 
 
 class _BrokeOffError(Exception):
     """A body ended before its end."""
 
 
-def _body(body: Any) -> Iterator[bytes]:
-    from botocore.exceptions import HTTPClientError, IncompleteReadError  # noqa: PLC0415 - an extra
+def _body(body: Any, window_s: float) -> Iterator[bytes]:
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - an extra
 
+    begun, had = time.monotonic(), 0
     try:
         with body:
-            yield from body.iter_chunks(CHUNK_BYTES)
-    except (HTTPClientError, IncompleteReadError, ConnectionError, TimeoutError) as error:
+            # What botocore wraps waits for all that it is asked for, so a slow connection would never be seen.
+            while chunk := body._raw_stream.read1(CHUNK_BYTES):
+                yield chunk
+                had += len(chunk)
+                if time.monotonic() - begun > window_s:
+                    if had < LEAST_BYTES:
+                        raise _BrokeOffError(f"{had} bytes in {window_s:g} s")
+                    begun, had = time.monotonic(), 0
+    except (HTTPError, ConnectionError, TimeoutError) as error:
         raise _BrokeOffError(str(error)) from error

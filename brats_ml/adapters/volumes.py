@@ -6,6 +6,9 @@ from pathlib import Path, PurePosixPath
 from brats_ml.adapters.nifti import Volume, read_volume
 from brats_ml.cohort.cases import Case
 
+# Threads suffice, since inflating and counting release the interpreter lock; each holds one case of up to 0.3 GB.
+CASES_AT_ONCE = 4
+
 
 def read_case_volumes(folder: Path, case: Case) -> dict[str, Volume | ValueError]:
     """Read every volume of a case.

@@ -148,13 +148,10 @@ def _two(role: str, files: Sequence[str]) -> str:
 
 
 def _stray(folder: str, names: Sequence[str]) -> Case:
+    case_id = STRAYS if folder == "." else f"{STRAYS} {_filed(folder)}"
     odd = next((name for name in names if not is_writable(name)), None)
     if odd is not None:
-        shown = _escaped(odd)
-        return _refused(
-            f"{STRAYS} {_filed(folder)}", DECATHLON, f"{shown} has a name that is no line of text; rename it"
-        )
-    case_id = STRAYS if folder == "." else f"{STRAYS} {_filed(folder)}"
+        return _refused(case_id, DECATHLON, f"{_escaped(odd)} has a name that is no line of text; rename it")
     example = PurePosixPath(names[0]).name
     reason = f"{folder} holds {len(names)} volume(s) in no BraTS naming, such as {example}; rename or remove them"
     return _refused(case_id, DECATHLON, reason)

@@ -34,8 +34,6 @@ from brats_ml.imaging.rules import Rule, findings, rules
 
 # What a row of the header table is computed by.
 CODE = (grid, nifti, nifti_header, volumes, cohort_cases, labels, distribution, profiles)
-# Threads suffice, since inflating and counting release the interpreter lock; each holds one case of up to 0.3 GB.
-WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def examine_all(folder: Path, cases: Iterable[Case], *, grid_tolerance_mm: float
 
         return Examination(**kept_value(store / f"{key}.json", found))
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(volumes.CASES_AT_ONCE) as pool:
         yield from pool.map(examined, cases)
 
 

@@ -30,8 +30,6 @@ from brats_ml.workspace import Workspace
 
 # What an array file is computed by.
 CODE = (arrays, grid, nifti, nifti_header, volumes, cohort_cases, labels, geometry)
-# Threads suffice, since inflating and copying release the interpreter lock; each holds one case of up to 0.3 GB.
-WORKERS = 4
 
 
 def run(ws: Workspace, params: Params) -> Report:
@@ -42,7 +40,7 @@ def run(ws: Workspace, params: Params) -> Report:
     """
     records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
     store, code = ws.array_files, code_digest(*CODE, sys.modules[__name__])
-    with files.replacing(ws.preprocessed) as folder, ThreadPoolExecutor(WORKERS) as pool:
+    with files.replacing(ws.preprocessed) as folder, ThreadPoolExecutor(volumes.CASES_AT_ONCE) as pool:
         folder.mkdir()
         written = pool.map(lambda record: _provide(ws.raw, record, store, code, folder), records)
         entries = list(track(written, "preprocessing", total=len(records), console=Console(stderr=True)))

@@ -10,7 +10,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from pydantic import ConfigDict, Field, ValidationError
 
-from brats_ml.config import Section
+from brats_ml.config.section import Section
 from brats_ml.errors import ConfigError
 
 

@@ -16,7 +16,7 @@ from brats_ml.cohort import labels
 from brats_ml.cohort.cases import WHOLE, Case
 from brats_ml.cohort.labels import SCHEMES
 from brats_ml.cohort.modalities import MODALITIES
-from brats_ml.config import Validate
+from brats_ml.config.data import Validate
 from brats_ml.imaging import distribution
 from brats_ml.imaging import profile as profiles
 from brats_ml.imaging.copies import mark_within

@@ -12,7 +12,8 @@ from brats_ml.adapters.registry import MODELS, Registry, Version
 from brats_ml.adapters.tables import clinical_table, identities
 from brats_ml.cohort.cases import Case
 from brats_ml.cohort.patients import Identities
-from brats_ml.config import Params, Validate
+from brats_ml.config import Params
+from brats_ml.config.data import Validate
 from brats_ml.errors import ModelError
 from brats_ml.workspace import Workspace
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brats_ml.adapters import files
 from brats_ml.adapters.keras_files import read_model
 from brats_ml.cohort.labels import LabelMap
-from brats_ml.config import Recipe
+from brats_ml.config.segmentation import Recipe
 from brats_ml.segmentation.inference import predict_labels
 
 

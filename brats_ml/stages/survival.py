@@ -13,7 +13,7 @@ from brats_ml.adapters import files
 from brats_ml.adapters.estimators_file import write_estimator
 from brats_ml.cohort.clinical import GROUPS
 from brats_ml.config import Params
-from brats_ml.config import Survival as Settings
+from brats_ml.config.survival import Survival as Settings
 from brats_ml.errors import ConfigError, TableError
 from brats_ml.reports.confusion import confusion_figure
 from brats_ml.reports.panels import write_figure

@@ -13,7 +13,8 @@ from brats_ml.adapters import checkpoints, files, provenance, tracking
 from brats_ml.adapters.arrays import read_case
 from brats_ml.adapters.keras_files import write_model
 from brats_ml.cohort.labels import LABELS
-from brats_ml.config import Params, Recipe
+from brats_ml.config import Params
+from brats_ml.config.segmentation import Recipe
 from brats_ml.errors import ConfigError, TableError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.segmentation import training

@@ -1,0 +1,87 @@
+"""params.yaml as frozen, strict, typed sections; an unknown key or a value out of range is an error."""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from brats_ml.cohort.source_address import redacted
+from brats_ml.config.data import Acquire, Phantom, Split, Validate
+from brats_ml.config.operation import Gate, Orchestration
+from brats_ml.config.section import Name, Section
+from brats_ml.config.segmentation import Evaluate, Recipe, Train
+from brats_ml.config.survival import Features, Survival
+from brats_ml.errors import ConfigError, MissingInputError
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    acquire: Acquire
+    phantom: Phantom
+    validate_: Annotated[Validate, Field(alias="validate")]
+    split: Split
+    train: Train
+    recipes: dict[Name, Recipe]
+    evaluate: Evaluate
+    features: Features
+    survival: Survival
+    gate: Gate
+    orchestration: Orchestration
+
+    @model_validator(mode="after")
+    def _named_recipes_exist(self) -> Self:
+        for name in self.train.recipes:
+            if name not in self.recipes:
+                raise ValueError(f"recipe {name} is named but has no section in recipes")
+        if self.features.predicted_by not in self.train.recipes:
+            raise ValueError(
+                f"features.predicted_by is {self.features.predicted_by}, which is not one of train.recipes "
+                f"({', '.join(self.train.recipes)}); set both together"
+            )
+        return self
+
+    def recipe(self, name: str) -> Recipe:
+        """Return the section of one recipe.
+
+        Raises:
+            ConfigError: No such recipe is declared.
+        """
+        if name not in self.recipes:
+            known = ", ".join(sorted(self.recipes))
+            raise ConfigError(f"recipe {name} is not declared in params.yaml; declared are: {known}", key="recipes")
+        return self.recipes[name]
+
+
+def parse(document: Any) -> Params:
+    """Return the typed parameters of a parsed params.yaml.
+
+    Raises:
+        ConfigError: Names the first offending key and what is wrong with it.
+    """
+    try:
+        return Params.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(top)"
+        found = "" if isinstance(first["input"], dict) else f", found {redacted(repr(first['input']))}"
+        reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"params.yaml, key {key}: {reason}{found}", key=key) from error
+
+
+def load(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        MissingInputError: There is no such file.
+        ConfigError: It is not YAML, or a key is wrong.
+    """
+    if not path.is_file():
+        raise MissingInputError(path, remedy="run brats in a checkout that has a params.yaml, or name one with --root")
+    try:
+        document = YAML(typ="safe").load(path)
+    except YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {str(error).splitlines()[0]}", key="(top)") from error
+    return parse(document)

@@ -1,0 +1,69 @@
+"""The sections on data: where they come from, what may come in, who is held out."""
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from brats_ml.cohort.severity import NEVER_NOTED, Check, Severity
+from brats_ml.cohort.source_address import PHANTOM, parse_address
+from brats_ml.config.section import Count, Fraction, Section
+
+
+def _has_a_known_form(source: str) -> str:
+    if source != PHANTOM:
+        parse_address(source)
+    return source
+
+
+class Acquire(Section):
+    """Where the cohort comes from; `cohort/source_address.py` has the forms."""
+
+    source: Annotated[str, AfterValidator(_has_a_known_form)]
+
+
+class Phantom(Section):
+    """The synthetic cohort."""
+
+    cases: Annotated[int, Field(ge=1, le=1000)]
+    shape: Annotated[list[Annotated[int, Field(ge=32, le=512)]], Field(min_length=3, max_length=3)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Validate(Section):
+    """What a case must fulfil to come in."""
+
+    spacing_mm: Annotated[float, Field(gt=0)]
+    spacing_tolerance: Annotated[float, Field(ge=0)]
+    minimum_size: Count
+    maximum_size: Count
+    grid_tolerance_mm: Annotated[float, Field(ge=0)]
+    oblique_degrees: Annotated[float, Field(ge=0, lt=45)]
+    largest_intensity: Annotated[float, Field(gt=0)]
+    minimum_brain_share: Annotated[float, Field(ge=0, lt=1)]
+    minimum_levels: Count
+    negative_share: Annotated[float, Field(ge=0, le=1)]
+    mask_agreement: Annotated[float, Field(ge=0, le=1)]
+    outside_brain_share: Annotated[float, Field(ge=0, le=1)]
+    minimum_valid_share: Annotated[float, Field(ge=0, le=1)]
+    severity: dict[Check, Severity]
+
+    @model_validator(mode="after")
+    def _keeps_out_what_cannot_be_used(self) -> Self:
+        for check in NEVER_NOTED:
+            if self.severity.get(check) == "info":
+                raise ValueError(f"severity of {check} cannot be info, since such a case cannot be preprocessed")
+        return self
+
+
+class Split(Section):
+    """Shares of the patients held out."""
+
+    validation: Fraction
+    test: Fraction
+    seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _leaves_patients_to_train(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must stay below 1")
+        return self

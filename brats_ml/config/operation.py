@@ -1,0 +1,48 @@
+"""The sections on what is done with models: the gate, and when Airflow starts by itself."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from brats_ml.config.section import Count, Section
+
+
+class SegmentationGate(Section):
+    """What a segmentation model must reach on the locked test cases."""
+
+    minimum_cases: Count
+    minimum_dice: dict[Literal["WT", "TC", "ET"], Annotated[float, Field(ge=0, le=1)]]
+    non_inferiority: Annotated[float, Field(ge=0, le=1)]
+
+
+class SurvivalGate(Section):
+    """What a survival model must reach on the locked test patients."""
+
+    minimum_cases: Count
+    minimum_gain: Annotated[float, Field(ge=-1, le=1)]
+
+
+class Gate(Section):
+    """What may become champion."""
+
+    segmentation: SegmentationGate
+    survival: SurvivalGate
+    minimum_paired: Annotated[int, Field(ge=2)]
+    resamples: Annotated[int, Field(ge=100)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Orchestration(Section):
+    """When Airflow starts by itself, and for how long it waits and keeps."""
+
+    watch: Annotated[str, Field(min_length=1)] | None
+    score: Annotated[str, Field(min_length=1)] | None
+    shard_cases: Count
+    approval_hours: Annotated[float, Field(gt=0)]
+    keep_days: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _keep_what_waits(self) -> Self:
+        if 24 * self.keep_days < self.approval_hours:
+            raise ValueError("keep_days is less than approval_hours, so a run could be removed while it waits")
+        return self

@@ -10,8 +10,9 @@ from ruamel.yaml.error import YAMLError
 from brats_ml.cohort.source_address import redacted
 from brats_ml.config.data import Acquire, Phantom, Split, Validate
 from brats_ml.config.operation import Gate, Orchestration
+from brats_ml.config.recipes import Recipe
 from brats_ml.config.section import Name, Section
-from brats_ml.config.segmentation import Evaluate, Recipe, Train
+from brats_ml.config.segmentation import Evaluate, Train
 from brats_ml.config.survival import Features, Survival
 from brats_ml.errors import ConfigError, MissingInputError
 
@@ -65,10 +66,16 @@ def parse(document: Any) -> Params:
         return Params.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(top)"
+        key = ".".join(_place(first["loc"])) or "(top)"
         found = "" if isinstance(first["input"], dict) else f", found {redacted(repr(first['input']))}"
         reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"params.yaml, key {key}: {reason}{found}", key=key) from error
+
+
+def _place(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that lead to a value; pydantic adds the method of a recipe behind the recipe's name."""
+    keys = [str(part) for part in location]
+    return keys[:2] + keys[3:] if keys[:1] == ["recipes"] else keys
 
 
 def load(path: Path) -> Params:

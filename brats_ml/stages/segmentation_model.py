@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brats_ml.adapters import files
 from brats_ml.adapters.keras_files import read_model
 from brats_ml.cohort.labels import LabelMap
-from brats_ml.config.segmentation import Recipe
+from brats_ml.config.recipes import SeedRecipe
 from brats_ml.segmentation.inference import predict_labels
 
 
@@ -24,7 +24,7 @@ class SegmentationModel:
             ModelError: The model cannot be loaded in safe mode.
             MissingInputError: A file of the two is not there.
         """
-        self.recipe = Recipe.model_validate(files.read_json(folder / "recipe.json", made_by="brats train"))
+        self.recipe = SeedRecipe.model_validate(files.read_json(folder / "recipe.json", made_by="brats train"))
         self.model: keras.Model = read_model(files.require(folder / "model.keras", made_by="brats train"))
 
     @property

@@ -14,7 +14,7 @@ from brats_ml.adapters.arrays import read_case
 from brats_ml.adapters.keras_files import write_model
 from brats_ml.cohort.labels import LABELS
 from brats_ml.config import Params
-from brats_ml.config.segmentation import Recipe
+from brats_ml.config.recipes import SeedRecipe
 from brats_ml.errors import ConfigError, TableError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.segmentation import training
@@ -31,6 +31,8 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     A cohort without reference label maps is ordinary: the folder then holds the verdict "not trained" and no model.
     """
     chosen = params.recipe(recipe)
+    if not isinstance(chosen, SeedRecipe):
+        raise ConfigError(f"recipe {recipe} has method {chosen.method}, which cannot be trained yet", key="recipes")
     if recipe not in params.train.recipes:
         raise ConfigError(f"recipe {recipe} is not one of train.recipes in params.yaml; add it", key="train.recipes")
     parts = labelled_cases(ws)
@@ -71,7 +73,7 @@ def labelled_cases(ws: Workspace) -> dict[str, list[str]]:
     return parts
 
 
-def read_batch(path: Path, recipe: Recipe) -> training.Batch:
+def read_batch(path: Path, recipe: SeedRecipe) -> training.Batch:
     """Return one preprocessed case as a recipe's inputs and targets, shapes (slice, size, size, channel | class)."""
     case = read_case(path)
     if case.label is None:
@@ -86,7 +88,7 @@ def read_batch(path: Path, recipe: Recipe) -> training.Batch:
 def _fit(
     ws: Workspace,
     params: Params,
-    recipe: Recipe,
+    recipe: SeedRecipe,
     *,
     parts: dict[str, list[str]],
     folder: Path,
@@ -126,7 +128,7 @@ def _epoch_line(row: training.EpochRow, epochs: int) -> str:
     return f"epoch {row['epoch']:.0f}/{epochs}: loss {row['loss']:.4f}{held_out}"
 
 
-def _fresh(recipe: Recipe, seed: int) -> keras.Model:
+def _fresh(recipe: SeedRecipe, seed: int) -> keras.Model:
     model = unet(
         size=recipe.size,
         channels=len(recipe.modalities),
@@ -140,7 +142,7 @@ def _fresh(recipe: Recipe, seed: int) -> keras.Model:
 
 
 def _write(
-    folder: Path, model: keras.Model, history: checkpoints.History, recipe: Recipe, verdict: dict[str, Any]
+    folder: Path, model: keras.Model, history: checkpoints.History, recipe: SeedRecipe, verdict: dict[str, Any]
 ) -> None:
     with files.replacing(folder) as unfinished:
         write_model(unfinished / "model.keras", training.inference_model(model))

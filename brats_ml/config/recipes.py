@@ -1,0 +1,128 @@
+"""Recipes: each a way to train a segmentation network, told apart by its `method`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from brats_ml.cohort.modalities import Modality
+from brats_ml.config.section import Count, Fraction, Section
+
+Modalities = Annotated[list[Modality], Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0)]
+
+
+class Slices(Section):
+    """The axial slices a 2D recipe sees: `count` of them from `first`, or all that follow."""
+
+    first: Annotated[int, Field(ge=0)]
+    count: Count | None
+
+
+class Plateau(Section):
+    """When the learning rate falls: after `patience` epochs without a lower validation loss."""
+
+    factor: Fraction
+    patience: Annotated[int, Field(ge=0)]
+    minimum: Annotated[float, Field(ge=0)]
+
+
+class SeedRecipe(Section):
+    """The seed system's way: resized axial slices, softmax over labels, a case a step."""
+
+    method: Literal["seed"]
+    modalities: Modalities
+    size: Annotated[int, Field(ge=16)]
+    slices: Slices
+    filters: Annotated[list[Count], Field(min_length=2)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    plateau: Plateau
+    epochs: Count
+
+    @model_validator(mode="after")
+    def _size_can_be_halved(self) -> Self:
+        step = 2 ** (len(self.filters) - 1)
+        if self.size % step:
+            raise ValueError(f"size must be a multiple of {step}, since {len(self.filters)} levels halve it")
+        return self
+
+
+class Optimizer(Section):
+    """AdamW: the highest learning rate, decay of weights, and the largest norm of a gradient."""
+
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Amount
+    clip_norm: Annotated[float, Field(gt=0)]
+
+
+class Schedule(Section):
+    """How the learning rate rises over `warm_up_steps` and falls to 0 at the last step."""
+
+    shape: Literal["polynomial", "cosine"]
+    power: Annotated[float, Field(gt=0)]
+    warm_up_steps: Annotated[int, Field(ge=0)]
+
+
+class Augmentation(Section):
+    """What each patch undergoes; a value of 0 switches it off.
+
+    Attributes:
+        flip: Spatial axes that are mirrored with probability one half.
+        rotate_degrees: Largest turn in the axial plane.
+        zoom: Largest relative change of size in the axial plane.
+        spatial_share: Share of the patches that are turned and zoomed.
+        scale: Largest relative change of each modality's contrast.
+        shift: Largest change of each modality's mean, in standard deviations.
+        gamma: Largest change of the logarithm of gamma, in half of the patches and modalities.
+        noise: Largest standard deviation of added noise.
+    """
+
+    flip: list[Annotated[int, Field(ge=0, le=2)]]
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)]
+    zoom: Annotated[float, Field(ge=0, lt=1)]
+    spatial_share: Share
+    scale: Annotated[float, Field(ge=0, lt=1)]
+    shift: Amount
+    gamma: Amount
+    noise: Amount
+
+
+class RegionsRecipe(Section):
+    """Our way: patches at full resolution, one sigmoid a region. What is null is left to `brats plan`."""
+
+    method: Literal["regions"]
+    dimensions: Literal[2, 3]
+    modalities: Modalities
+    neighbours: Annotated[int, Field(ge=0, le=8)]
+    patch: Annotated[list[Annotated[int, Field(ge=16)]], Field(min_length=2, max_length=3)] | None
+    batch: Count | None
+    filters: Annotated[list[Count], Field(min_length=2)] | None
+    stem: Literal[1, 2]
+    steps: Count
+    epoch_steps: Count
+    foreground: Share
+    batch_dice: bool
+    optimizer: Optimizer
+    schedule: Schedule
+    ema: Annotated[float, Field(gt=0, lt=1)] | None
+    augmentation: Augmentation
+
+    @model_validator(mode="after")
+    def _fits_its_dimensions(self) -> Self:
+        if self.patch is not None and len(self.patch) != self.dimensions:
+            raise ValueError(f"patch has {len(self.patch)} axes, dimensions is {self.dimensions}")
+        if self.dimensions == 3 and self.neighbours:
+            raise ValueError("neighbours are slices beside a 2D patch; a 3D recipe has 0")
+        return self
+
+    @model_validator(mode="after")
+    def _patch_can_be_halved(self) -> Self:
+        if self.patch is not None and self.filters is not None:
+            step = self.stem * 2 ** (len(self.filters) - 1)
+            if any(size % step for size in self.patch):
+                raise ValueError(f"patch must have multiples of {step}, since the network halves it so often")
+        return self
+
+
+Recipe = Annotated[SeedRecipe | RegionsRecipe, Field(discriminator="method")]

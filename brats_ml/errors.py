@@ -9,6 +9,8 @@ BratsError
 ├── CaseError (ValueError)               one case cannot be used; the others can
 ├── TableError (ValueError)              a table lacks a column or holds an impossible value
 ├── ModelError (ValueError)              a model does not fit its data, or may not be loaded
+├── DivergedError (ArithmeticError)      a training's loss is not a number any more
+├── CapacityError (MemoryError)          memory does not suffice, and what to make smaller
 ├── StorageError (OSError)               a disk is full or may not be written to
 └── ServiceError (RuntimeError)          a server did not start, answer or agree; the only one worth another try
 """
@@ -85,6 +87,22 @@ class TableError(BratsError, ValueError):
 
 class ModelError(BratsError, ValueError):
     """A model does not fit its data, or may not be loaded."""
+
+
+class DivergedError(BratsError, ArithmeticError):
+    """The loss of a training is not a number any more."""
+
+    def __init__(self, step: int) -> None:
+        """Keep the global `step` at which it was noticed."""
+        super().__init__(
+            f"the loss is not a number after step {step}: lower the recipe's optimizer.learning_rate or "
+            "optimizer.clip_norm, or set train.precision=float32, and train again"
+        )
+        self.step = step
+
+
+class CapacityError(BratsError, MemoryError):
+    """Memory does not suffice for what was asked."""
 
 
 class StorageError(BratsError, OSError):

@@ -1,6 +1,11 @@
 """Learning rates as functions of what is already known, so that a resumed training continues as if never stopped."""
 
 from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
 
 
 def plateau_rate(losses: Sequence[float], *, initial: float, factor: float, patience: int, minimum: float) -> float:
@@ -25,3 +30,24 @@ def plateau_rate(losses: Sequence[float], *, initial: float, factor: float, pati
         if waited >= patience and rate > minimum:
             rate, waited = max(rate * factor, minimum), 0
     return rate
+
+
+@keras.saving.register_keras_serializable(package="brats_ml")  # type: ignore[untyped-decorator]  # of Keras
+class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras declares no types
+    """A linear rise and then a polynomial or cosine fall to 0 at the last step, as a function of the global step."""
+
+    def __init__(self, peak: float, steps: int, warm_up_steps: int, shape: str, power: float) -> None:
+        """Take the highest rate, the number of steps, and the form of the fall: `polynomial` or `cosine`."""
+        self.peak, self.steps, self.warm_up_steps, self.shape, self.power = peak, steps, warm_up_steps, shape, power
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of a step, counted from 0."""
+        at = ops.cast(step, "float32")
+        rise = ops.minimum(1.0, (at + 1.0) / max(1, self.warm_up_steps))
+        left = ops.maximum(0.0, 1.0 - at / self.steps)
+        fall = left if self.shape == "polynomial" else 0.5 * (1.0 - ops.cos(np.pi * left))
+        return self.peak * rise * fall**self.power
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make an equal schedule."""
+        return dict(vars(self))

@@ -1,0 +1,94 @@
+"""Which patch of which case a step sees: a function of the seed, the step and the place in the batch alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brats_ml.cohort.labels import LABELS, LabelMap
+
+# Random numbers that the augmentation of one patch consumes; see `segmentation.augmentation`.
+DRAWS = 24
+# Voxels remembered of each case to centre patches on: all of a small region, a sample of a large one.
+REMEMBERED = 20_000
+# Half of the patches on the tumour are centred on its core, which is a small part of most tumours.
+CORE_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Foreground:
+    """Where the tumour of one case is.
+
+    Attributes:
+        whole: Voxels of the whole tumour, shape (n, 3).
+        core: Voxels of its core, shape (m, 3).
+        shape: Of the case, (X, Y, Z).
+    """
+
+    whole: NDArray[np.int32]
+    core: NDArray[np.int32]
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Patches:
+    """One batch of patches, by where they are.
+
+    Attributes:
+        case: Index of the case, shape (batch,).
+        corner: First voxel of the patch, negative or past the end where it hangs over, shape (batch, 3).
+        draws: Uniform random numbers in [0, 1) for the augmentation, shape (batch, DRAWS).
+    """
+
+    case: NDArray[np.int32]
+    corner: NDArray[np.int32]
+    draws: NDArray[np.float32]
+
+
+def foreground(labels: LabelMap, *, seed: int) -> Foreground:
+    """Return where the tumour of a label map (X, Y, Z) is, sampled where it is large."""
+    rng = np.random.default_rng(seed)
+
+    def remembered(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+        voxels = np.argwhere(mask).astype(np.int32)
+        kept = rng.permutation(len(voxels))[:REMEMBERED] if len(voxels) > REMEMBERED else np.arange(len(voxels))
+        return voxels[kept]
+
+    core = (labels == LABELS["NCR"]) | (labels == LABELS["ET"])
+    rows, columns, depth = labels.shape
+    return Foreground(remembered(labels > 0), remembered(core), (rows, columns, depth))
+
+
+def draw_patches(
+    cases: Sequence[Foreground], *, patch: Sequence[int], batch: int, share: float, seed: int, step: int
+) -> Patches:
+    """Return the patches of one step.
+
+    Args:
+        cases: Of the training set.
+        patch: Extent of a patch in voxels, shape (3,).
+        batch: Number of patches.
+        share: Share of the patches that lie on the tumour, on average.
+        seed: Of the training.
+        step: Global step, from 0.
+    """
+    rng = np.random.default_rng((seed, step))
+    extent = np.array(patch)
+    chosen = rng.integers(len(cases), size=batch)
+    corners = [_corner(rng, cases[index], extent, share) for index in chosen]
+    draws = rng.random((batch, DRAWS), dtype=np.float32)
+    return Patches(chosen.astype(np.int32), np.array(corners, dtype=np.int32), draws)
+
+
+def _corner(rng: np.random.Generator, case: Foreground, extent: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+    shape = np.array(case.shape)
+    if rng.random() < share and len(case.whole):
+        voxels = case.core if len(case.core) and rng.random() < CORE_SHARE else case.whole
+        # Off centre by up to a quarter, so that the tumour is not always in the middle.
+        centre = voxels[rng.integers(len(voxels))] + rng.integers(-(extent // 4), extent // 4 + 1)
+    else:
+        centre = rng.integers(shape)
+    # A patch stays inside the case; one larger than the case is centred on it.
+    inside = np.clip(centre - extent // 2, 0, np.maximum(shape - extent, 0))
+    return np.asarray(np.where(shape < extent, (shape - extent) // 2, inside))

@@ -119,6 +119,12 @@ def split(root: Root = HERE) -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+def plan(recipe: Recipe, root: Root = HERE) -> None:
+    """Derive patch, batch and depth of one recipe from the cohort and the memory at hand."""
+    _run("plan", root, recipe=recipe)
+
+
+@app.command(rich_help_panel=STAGES)
 def train(recipe: Recipe, root: Root = HERE) -> None:
     """Fit one recipe; the same command resumes after a kill."""
     _run("train", root, recipe=recipe)

@@ -96,6 +96,10 @@ class Workspace:
         """The same for patients with images; apart, so that a longer table trains no network again."""
         return self.root / "data/image_splits.json"
 
+    def plan(self, recipe: str) -> Path:
+        """Patch, batch and depth of a recipe, and what they were derived from."""
+        return self.root / f"plans/{recipe}.json"
+
     def model(self, recipe: str) -> Path:
         """Folder of a recipe's model.keras, recipe.json, history.csv and verdict.json."""
         return self.root / "models/segmentation" / recipe

@@ -1,5 +1,6 @@
 """Preprocessed cases as one array file each."""
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,12 @@ def read_case(path: Path) -> PreprocessedCase:
             start=tuple(stored["start"].tolist()),
             full_shape=tuple(stored["full_shape"].tolist()),
         )
+
+
+def read_shape(path: Path) -> tuple[int, int, int]:
+    """Return the extent of a case's crop, (X, Y, Z), without reading its voxels."""
+    with zipfile.ZipFile(path) as stored, stored.open("image.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, _ = read(member)
+    return int(shape[1]), int(shape[2]), int(shape[3])

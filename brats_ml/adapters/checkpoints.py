@@ -1,8 +1,12 @@
 """What a training needs to go on after a kill: kept outside the stage's outputs, by the key of its work."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from brats_ml.adapters import files
 from brats_ml.adapters.keras_files import read_model, write_model
@@ -31,5 +35,26 @@ def restore(folder: Path) -> tuple[keras.Model, History] | None:
     return read_model(complete[-1] / "model.keras"), history
 
 
-def _complete(folder: Path) -> list[Path]:
-    return sorted(folder.glob("epoch-*"))
+def keep(folder: Path, *, step: int, state: Mapping[str, NDArray[Any]], history: History) -> None:
+    """Keep a training that may be in mid-epoch as the one checkpoint of `folder`, in the same way."""
+    with files.replacing(folder / f"step-{step:09d}") as unfinished:
+        unfinished.mkdir()
+        np.savez(unfinished / "state.npz", allow_pickle=False, **state)
+        files.write_json(unfinished / "history.json", history)
+    for older in _complete(folder, "step")[:-1]:
+        files.remove(older)
+
+
+def resume(folder: Path) -> tuple[int, dict[str, NDArray[Any]], History] | None:
+    """Return the step, state and history that `keep` kept last, or None where it kept nothing."""
+    complete = _complete(folder, "step")
+    if not complete:
+        return None
+    rows = files.read_json(complete[-1] / "history.json", made_by="brats train")
+    with np.load(complete[-1] / "state.npz") as stored:
+        state = dict(stored)
+    return int(complete[-1].name.removeprefix("step-")), state, rows
+
+
+def _complete(folder: Path, unit: str = "epoch") -> list[Path]:
+    return sorted(folder.glob(f"{unit}-*"))

@@ -121,6 +121,20 @@ class MlflowTracker:
             raise
         self.client.set_terminated(run_id, "FINISHED")
 
+    @contextmanager
+    def system_metrics(self, tracked: "MlflowRun") -> Iterator[None]:
+        """Record the use of processor, memory and GPU into a run, in a thread of MLflow's."""
+        import mlflow  # noqa: PLC0415
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: PLC0415
+
+        mlflow.set_tracking_uri(self.uri)
+        monitor: Any = SystemMetricsMonitor(tracked.run_id, resume_logging=True)  # type: ignore[no-untyped-call]
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
+
 
 class MlflowRun:
     """One open run of an MLflow store."""

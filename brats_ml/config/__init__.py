@@ -12,7 +12,7 @@ from brats_ml.config.data import Acquire, Phantom, Split, Validate
 from brats_ml.config.operation import Gate, Orchestration
 from brats_ml.config.recipes import Recipe
 from brats_ml.config.section import Name, Section
-from brats_ml.config.segmentation import Evaluate, Train
+from brats_ml.config.segmentation import Evaluate, Plan, Train
 from brats_ml.config.survival import Features, Survival
 from brats_ml.errors import ConfigError, MissingInputError
 
@@ -24,6 +24,7 @@ class Params(Section):
     phantom: Phantom
     validate_: Annotated[Validate, Field(alias="validate")]
     split: Split
+    plan: Plan
     train: Train
     recipes: dict[Name, Recipe]
     evaluate: Evaluate

@@ -99,7 +99,7 @@ class RegionsRecipe(Section):
     batch: Count | None
     filters: Annotated[list[Count], Field(min_length=2)] | None
     stem: Literal[1, 2]
-    steps: Count
+    epochs: Count
     epoch_steps: Count
     foreground: Share
     batch_dice: bool

@@ -4,7 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from brats_ml.config.section import Count, Name, Section
+from brats_ml.config.section import Count, Fraction, Name, Section
+
+
+class Plan(Section):
+    """What `brats plan` derives patches, batches and depths from."""
+
+    memory_share: Fraction
+    cpu_voxels: Annotated[int, Field(ge=4096)]
 
 
 class Train(Section):
@@ -16,6 +23,8 @@ class Train(Section):
         deterministic: Whether every run gives the same weights.
         precision: Of the region recipes' convolutions.
         xla: Whether the step is compiled by XLA.
+        device: What trains; `auto` takes GPUs where there are any.
+        devices: How many of them share a batch; None: all GPUs, or the one CPU.
         residence: Where the training set lies: on the device, in memory, or mapped from disk.
         checkpoint_minutes: Time between two checkpoints.
     """
@@ -25,8 +34,9 @@ class Train(Section):
     deterministic: bool
     precision: Literal["float32", "bfloat16"]
     xla: bool
-    residence: Literal["auto", "device", "host", "mapped"]
+    device: Literal["auto", "cpu", "gpu"]
     devices: Count | None
+    residence: Literal["auto", "device", "host", "mapped"]
     checkpoint_minutes: Annotated[float, Field(gt=0)]
 
 

@@ -30,7 +30,7 @@ class TrainingSet:
     @property
     def bytes(self) -> int:
         """Size of all arrays."""
-        return sum(array.nbytes for array in (*self.images, *self.labels))
+        return sum(array.nbytes for array in self.images) + sum(array.nbytes for array in self.labels)
 
 
 def cut(cases: TrainingSet, patches: Patches, *, patch: Sequence[int]) -> Inputs:

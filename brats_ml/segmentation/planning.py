@@ -10,7 +10,8 @@ COARSEST = 4
 MOST_LEVELS = 6
 WIDEST = 320
 BASE = 32
-BATCH = 2
+# Patches a step at least. Where time is short, more steps of one patch are worth more than fewer of two.
+FEWEST_PATCHES, FEWEST_PATCHES_SLIM = 2, 1
 # More patches a step help little, and cost steps.
 MOST_PATCHES = {2: 64, 3: 4}
 SHRINK, SMALLEST = 8, 32
@@ -51,8 +52,8 @@ def plan(
 ) -> Plan:
     """Return the largest patch that fits, the depth that it allows, and the batch.
 
-    The patch starts as the crop and loses voxels along its longest axis until a batch of two fits; memory that is
-    then left goes to the batch. What is given is kept.
+    The patch starts as the crop and loses voxels along its longest axis until the smallest batch fits; memory that
+    is then left goes to the batch. What is given is kept.
 
     Args:
         crop: Median extent of the cases cropped to the brain, (X, Y, Z).
@@ -74,7 +75,8 @@ def plan(
     def deep(extent: Sequence[int]) -> tuple[int, ...]:
         return tuple(filters) if filters else _filters(extent, stem, slim=most_voxels is not None)
 
-    number, extent = batch or BATCH, tuple(patch or crop[:dimensions])
+    fewest = FEWEST_PATCHES if most_voxels is None else FEWEST_PATCHES_SLIM
+    number, extent = batch or fewest, tuple(patch or crop[:dimensions])
     widths = deep(extent)
     while patch is None:
         widths = deep(extent)

@@ -32,8 +32,8 @@ def plateau_rate(losses: Sequence[float], *, initial: float, factor: float, pati
     return rate
 
 
-@keras.saving.register_keras_serializable(package="brats_ml")  # type: ignore[untyped-decorator]  # of Keras
-class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras declares no types
+@keras.saving.register_keras_serializable(package="brats_ml")
+class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types
     """A linear rise and then a polynomial or cosine fall to 0 at the last step, as a function of the global step."""
 
     def __init__(self, peak: float, steps: int, warm_up_steps: int, shape: str, power: float) -> None:

@@ -1,0 +1,64 @@
+"""Derive patch, batch and depth of a region recipe, and write them down."""
+
+from typing import Any
+
+import numpy as np
+
+from brats_ml.adapters import files
+from brats_ml.adapters.arrays import read_shape
+from brats_ml.config import Params
+from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
+from brats_ml.segmentation import devices, planning
+from brats_ml.stages.cohort_parts import labelled_cases
+from brats_ml.stages.report import Report
+from brats_ml.workspace import Workspace
+
+
+def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
+    """Write the plan of `recipe`: what it will be trained with, and what that was derived from.
+
+    Whatever the recipe states itself is kept. The seed method leaves nothing open.
+    """
+    chosen = params.recipe(recipe)
+    if isinstance(chosen, SeedRecipe):
+        files.write_json(ws.plan(recipe), {"recipe": chosen.model_dump(), "derived_from": {}})
+        return Report("plan", f"{recipe} leaves nothing open")
+    planned, reasons = _planned(ws, params, chosen)
+    files.write_json(ws.plan(recipe), {"recipe": planned.model_dump(), "derived_from": reasons})
+    patch, filters = "x".join(map(str, planned.patch or ())), "-".join(map(str, planned.filters or ()))
+    return Report("plan", f"{recipe}: patch {patch}, {planned.batch} a step, filters {filters}")
+
+
+def planned_recipe(ws: Workspace, recipe: str) -> SeedRecipe | RegionsRecipe:
+    """Return a recipe with nothing left open, as `brats plan` wrote it."""
+    stored = files.read_json(ws.plan(recipe), made_by=f"brats plan --recipe {recipe}")["recipe"]
+    return (SeedRecipe if stored["method"] == "seed" else RegionsRecipe).model_validate(stored)
+
+
+def _planned(ws: Workspace, params: Params, recipe: RegionsRecipe) -> tuple[RegionsRecipe, dict[str, Any]]:
+    cases = labelled_cases(ws)["train"]
+    shapes = [read_shape(ws.preprocessed / f"{case_id}.npz") for case_id in cases]
+    crop = [int(size) for size in np.median(shapes, axis=0)] if shapes else [64, 64, 64]
+    found = devices.chosen_devices(params.train.device, params.train.devices)
+    on_gpu = bool(found) and "cpu" not in found[0].lower()
+    memory = int(devices.memory_bytes(found) * params.plan.memory_share)
+    made = planning.plan(
+        crop,
+        dimensions=recipe.dimensions,
+        stem=recipe.stem,
+        memory_bytes=memory,
+        most_voxels=None if on_gpu else params.plan.cpu_voxels,
+        precision=params.train.precision,
+        patch=recipe.patch,
+        batch=recipe.batch,
+        filters=recipe.filters,
+    )
+    resolved = {"patch": list(made.patch), "batch": made.batch, "filters": list(made.filters)}
+    reasons = {
+        "cases": len(cases),
+        "median_crop": crop,
+        "device": "gpu" if on_gpu else "cpu",
+        "memory_gib": round(memory / 2**30, 1),
+        "step_gib": round(made.step_bytes / 2**30, 2),
+    }
+    return RegionsRecipe.model_validate(recipe.model_dump() | resolved), reasons

@@ -1,0 +1,188 @@
+"""Fit a region recipe, patch by patch; a killed training goes on from its last checkpoint."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import keras
+from rich.console import Console
+
+from brats_ml.adapters import checkpoints, resident_cases, tracking
+from brats_ml.cohort.labels import REGIONS
+from brats_ml.config.recipes import RegionsRecipe
+from brats_ml.config.segmentation import Train
+from brats_ml.segmentation import engine
+from brats_ml.segmentation.capacity import out_of_memory_explained
+from brats_ml.segmentation.devices import RESIDENT_SHARE, across, chosen_devices, memory_bytes
+from brats_ml.segmentation.patches import Inputs, ResidentSet, TrainingSet, cut
+from brats_ml.segmentation.region_unet import region_unet
+from brats_ml.segmentation.sampling import draw_patches, foreground
+from brats_ml.segmentation.step import PatchTraining
+from brats_ml.segmentation.training import prepare
+
+VALIDATION_BATCHES = 8
+# Patches of the validation cases are the same in every training.
+VALIDATION_SEED = 2**20
+POLICY = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def fit(
+    recipe: RegionsRecipe,
+    settings: Train,
+    *,
+    cases: Path,
+    parts: dict[str, list[str]],
+    folder: Path,
+    tracked: tracking.MlflowRun,
+) -> tuple[keras.Model, checkpoints.History]:
+    """Train on the cases of a preprocessed folder, with checkpoints in `folder`.
+
+    Args:
+        recipe: With nothing left open.
+        settings: The section `train`.
+        cases: Folder of preprocessed cases.
+        parts: Case ids of `train` and `validation`.
+        folder: Of checkpoints.
+        tracked: Run that learning curves go to.
+
+    Returns:
+        The network with its averaged weights, in float32 and for inputs of any extent; and the history.
+    """
+    prepare(seed=settings.seed, deterministic=settings.deterministic)
+    devices = chosen_devices(settings.device, settings.devices)
+    on_gpu = bool(devices) and "cpu" not in devices[0].lower()
+    host_share = int(memory_bytes([]) * RESIDENT_SHARE)
+    in_memory = 0 if settings.residence == "mapped" else host_share
+    training = _read(cases, parts["train"], recipe, in_memory, folder / "mapped")
+    on_device = settings.residence == "device" or (
+        settings.residence == "auto" and on_gpu and training.bytes < memory_bytes(devices) * RESIDENT_SHARE
+    )
+    with across(devices), out_of_memory_explained(recipe.patch or (), recipe.batch or 1):
+        model = _model(recipe, settings, training if on_device else None)
+        progress = _progress(folder)
+        tracked.log_metrics(progress.rows, step="epoch")
+        steps = recipe.epochs * recipe.epoch_steps
+        validation = _read(cases, parts["validation"], recipe, host_share, folder / "held_out")
+        with _asked_to_stop() as stop:
+            rows = engine.fit(
+                model,
+                training=_batches(training, recipe, settings.seed, on_device=on_device),
+                validation=_validation(validation, recipe),
+                steps=steps,
+                epoch_steps=recipe.epoch_steps,
+                progress=progress,
+                keep=lambda kept: checkpoints.keep(folder, step=kept.step, state=kept.state or {}, history=kept.rows),
+                keep_seconds=60 * settings.checkpoint_minutes,
+                after_epoch=_Teller(recipe, tracked),
+                stop=stop,
+            )
+        trained = engine.averaged(model)
+    plain = _network(recipe, seed=settings.seed, dtype="float32")
+    plain.set_weights(trained.get_weights())
+    return plain, rows
+
+
+def extent(recipe: RegionsRecipe) -> tuple[int, ...]:
+    """Return the voxels that one sample spans, (X, Y, Z): a slice has its neighbours with it."""
+    patch = tuple(recipe.patch or ())
+    return patch if recipe.dimensions == 3 else (*patch, 2 * recipe.neighbours + 1)
+
+
+def _read(cases: Path, case_ids: list[str], recipe: RegionsRecipe, memory: int, mapped: Path) -> TrainingSet:
+    return TrainingSet(
+        *resident_cases.read(cases, case_ids, modalities=recipe.modalities, memory_bytes=memory, folder=mapped)
+    )
+
+
+def _progress(folder: Path) -> engine.Progress:
+    kept = checkpoints.resume(folder)
+    return engine.Progress() if kept is None else engine.Progress(kept[0], kept[2], kept[1])
+
+
+def _network(recipe: RegionsRecipe, *, seed: int, dtype: str) -> keras.Model:
+    return region_unet(
+        dimensions=recipe.dimensions,
+        channels=len(recipe.modalities) * (2 * recipe.neighbours + 1),
+        regions=len(REGIONS),
+        filters=recipe.filters or (),
+        stem=recipe.stem,
+        seed=seed,
+        dtype=dtype,
+    )
+
+
+def _model(recipe: RegionsRecipe, settings: Train, on_device: TrainingSet | None) -> PatchTraining:
+    model = PatchTraining(
+        _network(recipe, seed=settings.seed, dtype=POLICY[settings.precision]),
+        dimensions=recipe.dimensions,
+        modalities=len(recipe.modalities),
+        augmentation=recipe.augmentation.model_dump(),
+        batch_dice=recipe.batch_dice,
+        seed=settings.seed,
+        resident=ResidentSet(on_device, extent(recipe)) if on_device is not None else None,
+    )
+    engine.compile_regions(
+        model,
+        steps=recipe.epochs * recipe.epoch_steps,
+        **recipe.optimizer.model_dump(),
+        **recipe.schedule.model_dump(),
+        ema=recipe.ema,
+        xla=settings.xla,
+    )
+    return model
+
+
+def _batches(cases: TrainingSet, recipe: RegionsRecipe, seed: int, *, on_device: bool) -> Callable[[int], Inputs]:
+    found = [foreground(labels, seed=index) for index, labels in enumerate(cases.labels)]
+
+    def batch(step: int) -> Inputs:
+        patches = draw_patches(
+            found, patch=extent(recipe), batch=recipe.batch or 1, share=recipe.foreground, seed=seed, step=step
+        )
+        return vars(patches) if on_device else cut(cases, patches, patch=extent(recipe))
+
+    return batch
+
+
+def _validation(cases: TrainingSet, recipe: RegionsRecipe) -> Sequence[Inputs]:
+    if not cases.images:
+        return ()
+    make = _batches(cases, recipe, VALIDATION_SEED, on_device=False)
+    return [make(step) for step in range(VALIDATION_BATCHES)]
+
+
+class _Teller:
+    """Tells the log and MLflow how far a training is."""
+
+    def __init__(self, recipe: RegionsRecipe, tracked: tracking.MlflowRun) -> None:
+        self._recipe, self._tracked = recipe, tracked
+        self._console, self._since = Console(stderr=True), time.monotonic()
+
+    def __call__(self, model: keras.Model, rows: Sequence[engine.Row]) -> None:
+        row, now = rows[-1], time.monotonic()
+        seen = self._recipe.epoch_steps * (self._recipe.batch or 1)
+        rate, self._since = seen / (now - self._since), now
+        self._tracked.log_metrics([{**row, "patches_per_second": rate}], step="epoch")
+        held_out = f", validation loss {row['val_loss']:.4f}" if "val_loss" in row else ""
+        done = f"epoch {row['epoch']:.0f}/{self._recipe.epochs}: loss {row['loss']:.4f}{held_out}, {rate:.1f} patches/s"
+        self._console.print(done, highlight=False)
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Yield what says whether SIGTERM came; the process then ends once its state is kept, not in mid-step."""
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    previous = signal.signal(signal.SIGTERM, note)
+    try:
+        yield lambda: bool(came)
+    except engine.StopTraining:
+        raise SystemExit(128 + signal.SIGTERM) from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -5,26 +5,22 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from brats_ml.cohort.labels import LABELS, LabelMap
-from brats_ml.imaging.geometry import bounding_box
+from brats_ml.imaging.geometry import Box, label_box
 
 MARGIN = 12
 
 
 def likely_prediction(reference: LabelMap, *, seed: int, warp: float = 2.5, blobs: int = 25) -> LabelMap:
-    """Return a reference label map with its borders moved and balls of false tumour scattered around it.
+    """Return a reference label map with its borders moved and balls of false tumour scattered over the volume.
 
     Args:
         reference: Canonical label map, shape (X, Y, Z).
         seed: Of everything random.
         warp: Standard deviation of the border's displacement along each axis, in voxels.
-        blobs: How many balls, of a radius of 1 to 4 voxels, all over the tumour's surroundings.
+        blobs: How many balls, of a radius of 1 to 4 voxels, all over the volume but its outer fifths.
     """
     rng = np.random.default_rng(seed)
-    tight = bounding_box(reference != 0)
-    box = tuple(
-        slice(max(side.start - MARGIN, 0), min(side.stop + MARGIN, size))
-        for side, size in zip(tight, reference.shape, strict=True)
-    )
+    box = _surroundings(reference)
     predicted = np.zeros_like(reference)
     predicted[box] = _warped(reference[box], rng, warp)
     for _ in range(blobs):
@@ -41,6 +37,29 @@ def dilated(labels: LabelMap, voxels: int) -> LabelMap:
     """Return the label map with a rim of oedema of so many voxels around the tumour."""
     grown = ndimage.binary_dilation(labels != 0, iterations=voxels)
     return np.where(grown & (labels == 0), LABELS["ED"], labels).astype(labels.dtype)
+
+
+def speckled(labels: LabelMap, *, every: int = 32, radius: int = 2) -> LabelMap:
+    """Return the label map with balls of false enhancing tumour in the tumour's surroundings.
+
+    Args:
+        labels: Canonical label map, shape (X, Y, Z).
+        every: Voxels from one ball's centre to the next along each axis.
+        radius: Of a ball, in voxels.
+    """
+    apart = [(np.arange(size) % every - every // 2) ** 2 for size in labels.shape]
+    squares = apart[0][:, None, None] + apart[1][:, None] + apart[2]
+    predicted = labels.copy()
+    box = _surroundings(labels)
+    predicted[box][squares[box] <= radius**2] = LABELS["ET"]
+    return predicted
+
+
+def _surroundings(labels: LabelMap) -> Box:
+    return tuple(
+        slice(max(side.start - MARGIN, 0), min(side.stop + MARGIN, size))
+        for side, size in zip(label_box(labels), labels.shape, strict=True)
+    )
 
 
 def _warped(labels: LabelMap, rng: np.random.Generator, warp: float) -> LabelMap:

@@ -1,6 +1,6 @@
 """What is measured of a predicted label map, by the rules of the BraTS challenge, and what each number means."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -18,6 +18,7 @@ __all__ = [
     "STRUCTURES",
     "Metric",
     "case_dice",
+    "case_hd95",
     "case_metrics",
     "column",
     "dice",
@@ -98,6 +99,27 @@ def case_dice(reference: LabelMap, predicted: LabelMap) -> dict[str, float]:
     return {column("dice", structure): overlap(pairs, labels).dice for structure, labels in STRUCTURES.items()}
 
 
+def case_hd95(
+    reference: LabelMap, predicted: LabelMap, *, structures: Iterable[str], spacing_mm: Sequence[float]
+) -> dict[str, Hausdorff95]:
+    """Return both 95th percentiles of surface distance of some structures, by the rules of BraTS for empty ones.
+
+    Args:
+        reference: Canonical label map, shape (X, Y, Z).
+        predicted: Canonical label map of the same shape.
+        structures: Names in `STRUCTURES`.
+        spacing_mm: Voxel size along X, Y and Z.
+
+    Raises:
+        ValueError: The shapes differ, a value is no canonical label, or the spacing is not three positive numbers.
+    """
+    check_shapes(reference, predicted)
+    checked_spacing(spacing_mm)
+    box = label_box(reference, predicted)
+    inside = crop(reference, box), crop(predicted, box)
+    return _distances(*inside, confusion(*inside), structures=structures, spacing_mm=spacing_mm)
+
+
 def case_metrics(reference: LabelMap, predicted: LabelMap, *, spacing_mm: Sequence[float]) -> dict[str, float]:
     """Return every metric of every structure of one case.
 
@@ -119,11 +141,8 @@ def case_metrics(reference: LabelMap, predicted: LabelMap, *, spacing_mm: Sequen
     pairs = confusion(*inside)
     pairs[0, 0] += reference.size - inside[0].size
     overlaps = {structure: overlap(pairs, labels) for structure, labels in STRUCTURES.items()}
-    distances = _distances(*inside, pairs, spacing_mm)
-    measured = {
-        structure: _measures(overlaps[structure], distances[labels], voxel_mm3)
-        for structure, labels in STRUCTURES.items()
-    }
+    distances = _distances(*inside, pairs, structures=STRUCTURES, spacing_mm=spacing_mm)
+    measured = {structure: _measures(overlaps[structure], distances[structure], voxel_mm3) for structure in STRUCTURES}
     return {
         column(metric.name, structure): measured[structure][metric.name]
         for metric in METRICS
@@ -146,21 +165,29 @@ def _measures(counts: Overlap, distance: Hausdorff95, voxel_mm3: float) -> dict[
 
 
 def _distances(
-    reference: LabelMap, predicted: LabelMap, pairs: Confusion, spacing_mm: Sequence[float]
-) -> dict[tuple[str, ...], Hausdorff95]:
-    """Return the distance of every set of labels that is a structure; two structures may be one set."""
-    sets = list(dict.fromkeys(STRUCTURES.values()))
-    bits = np.zeros(1 + len(LABELS), dtype=np.uint8)
-    for bit, labels in enumerate(sets):
-        bits[[LABELS[label] for label in labels]] |= 1 << bit
-    found = {}
-    for labels in sets:
+    reference: LabelMap,
+    predicted: LabelMap,
+    pairs: Confusion,
+    *,
+    structures: Iterable[str],
+    spacing_mm: Sequence[float],
+) -> dict[str, Hausdorff95]:
+    """Return the distances in label maps that may be cropped to all labels, by the counts of `confusion`."""
+    wanted = {structure: STRUCTURES[structure] for structure in structures}
+    known: dict[tuple[str, ...], Hausdorff95] = {}
+    bits: dict[tuple[str, ...], int] = {}
+    for labels in wanted.values():
         counts = overlap(pairs, labels)
         empty = [not counts.both + alone for alone in (counts.reference_only, counts.predicted_only)]
         if any(empty):
-            found[labels] = Hausdorff95(*[0.0 if all(empty) else WORST_HD95_MM] * 2)
-    full = [bit for bit, labels in enumerate(sets) if labels not in found]
-    if full:
-        measured = hausdorff95_by_bit(bits[reference], bits[predicted], bits=full, spacing_mm=spacing_mm)
-        found |= {sets[bit]: distance for bit, distance in measured.items()}
-    return found
+            known[labels] = Hausdorff95(*[0.0 if all(empty) else WORST_HD95_MM] * 2)
+        else:
+            bits.setdefault(labels, len(bits))  # two structures may be one set of labels
+    if bits:
+        table = np.zeros(1 + len(LABELS), dtype=np.uint8)
+        for labels, bit in bits.items():
+            table[[LABELS[label] for label in labels]] |= 1 << bit
+        masks = [np.take(table, volume, mode="clip") for volume in (reference, predicted)]  # both hold labels alone
+        measured = hausdorff95_by_bit(*masks, bits=list(bits.values()), spacing_mm=spacing_mm)
+        known |= {labels: measured[bit] for labels, bit in bits.items()}
+    return {structure: known[labels] for structure, labels in wanted.items()}

@@ -91,8 +91,7 @@ class Directed:
         points = self.target.points_mm(self.target.of(self.bit))
         # A better tree takes longer to build than it saves on the few points that are asked for.
         tree = KDTree(points, leafsize=32, balanced_tree=False, compact_nodes=False)
-        distances: Millimetres = tree.query(self.source.points_mm(self.far))[0]
-        return distances
+        return np.asarray(tree.query(self.source.points_mm(self.far))[0])
 
 
 def hausdorff95(
@@ -129,6 +128,9 @@ def hausdorff95_by_bit(
     reach_mm = NEAR_VOXELS * float(np.cbrt(spacing.prod()))
     margin = np.maximum(reach_mm // spacing, 1).astype(int)
     first, second = (_surface(volume, margin, spacing) for volume in (reference, prediction))
+    for surface in (first, second):
+        if not all(surface.of(bit).size for bit in bits):
+            raise ValueError("an empty mask has no surface to measure to")
     rings = _rings(margin, reach_mm, first)
     there, back = _directed(first, second, rings, bits), _directed(second, first, rings, bits)
     return {
@@ -204,8 +206,6 @@ def _directed(source: Surface, target: Surface, rings: Rings, bits: Sequence[int
 
 def _percentile(parts: Sequence[Directed]) -> float:
     near, far = sum(part.near_mm.size for part in parts), sum(part.far.size for part in parts)
-    if not near + far or not all(part.target.of(part.bit).size for part in parts):
-        raise ValueError("an empty mask has no surface to measure to")
     # The percentile lies between two ranks; where both are near, how far the far ones are does not matter.
     rank = min(floor(PERCENTILE / 100 * (near + far - 1)) + 1, near + far - 1)
     beyond = [np.full(far, np.inf)] if rank < near else [part.far_mm for part in parts]

@@ -65,7 +65,7 @@ def _evaluate(
                 for index, record in enumerate(steps)
             ]
         table = pd.DataFrame(rows, columns=list(COLUMNS))
-        summary = _summary(table, trained=predict is not None)
+        summary = summary_of(table, trained=predict is not None)
         files.write_csv(unfinished / "cases.csv", table)
         files.write_json(unfinished / "summary.json", summary)
     return summary
@@ -95,7 +95,8 @@ def _evaluate_case(
     }
 
 
-def _summary(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
+def summary_of(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
+    """Return verdict, number of cases, and each of `FIGURES` by metric, of a table with `COLUMNS`; maybe no row."""
     if table.empty:
         reason = "no labelled case in this part" if trained else "no model was trained"
         return {"verdict": f"not evaluated: {reason}", "cases": 0, **{figure: {} for figure in FIGURES}}

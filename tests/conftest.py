@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from ruamel.yaml import YAML
 
 from brats_ml.config import Params, parse
@@ -18,6 +19,9 @@ from tests import s3_server
 from tests.environments import python_with
 
 ROOT = Path(__file__).parents[1]
+# How long an example takes depends on what else the machine does; pytest-timeout ends what hangs.
+settings.register_profile("brats", deadline=None)
+settings.load_profile("brats")
 TINY = {"phantom.cases": 6, "phantom.shape": [32, 32, 32]}
 
 

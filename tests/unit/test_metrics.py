@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -216,3 +218,11 @@ def test_a_spacing_other_than_three_positive_numbers_is_refused(spacing: tuple[f
 def test_the_reference_volume_of_a_column_is_that_of_its_structure() -> None:
     assert reference_volume_column("hd95_pooled_label_NCR") == "reference_volume_mm3_label_NCR"
     assert reference_volume_column("seed_accuracy") is None
+
+
+def test_the_page_of_metrics_has_every_row_of_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+
+    for metric in METRICS:
+        row = f"| `{metric.name}` | {metric.unit} | {metric.definition} | {metric.empty} |"
+        assert row.replace("|  |", "| |") in page

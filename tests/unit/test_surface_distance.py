@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -78,6 +78,7 @@ def test_a_mask_lies_at_no_distance_from_itself(
     assert (found.maximum, found.pooled) == (0, 0)
 
 
+@settings(max_examples=25)
 @given(hnp.arrays(np.uint8, (2, 5, 4, 6)))
 def test_masks_in_the_bits_of_one_volume_are_measured_as_each_alone(volumes: np.ndarray) -> None:
     reference, prediction = volumes

@@ -4,6 +4,7 @@ A benchmark is run as `python benchmarks/NAME.py`; its last line is one JSON obj
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,8 @@ def peer_python(name: str, requirements: Sequence[str]) -> Path:
 
     Args:
         name: Of the peer; the environment lies in .brats/peers/<name>.
-        requirements: What to install, pinned. Other requirements than last time make the environment anew.
+        requirements: What to install, pinned. Other requirements than last time make the environment anew. Wheels in
+            folders that pip is told of by PIP_FIND_LINKS are taken too, such as PyTorch without CUDA.
     """
     home = ROOT / ".brats/peers" / name
     installed = home / "requirements.txt"
@@ -43,6 +45,7 @@ def peer_python(name: str, requirements: Sequence[str]) -> Path:
     if not installed.is_file() or installed.read_text() != wanted:
         uv = shutil.which("uv") or str(ROOT / ".uv/bin/uv")
         subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, str(home)], check=True)
-        subprocess.run([uv, "pip", "install", "-q", "--python", str(python), *requirements], check=True)
+        folders = [part for link in os.environ.get("PIP_FIND_LINKS", "").split() for part in ("--find-links", link)]
+        subprocess.run([uv, "pip", "install", "-q", "--python", str(python), *folders, *requirements], check=True)
         installed.write_text(wanted)
     return python

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from ruamel.yaml import YAML
 
 from brats_ml.config import Params, parse
 from brats_ml.stages import acquire, source
 from brats_ml.workspace import Workspace
 from tests import s3_server
+from tests.environments import python_with
 
 ROOT = Path(__file__).parents[1]
+# How long an example takes depends on what else the machine does; pytest-timeout ends what hangs.
+settings.register_profile("brats", deadline=None)
+settings.load_profile("brats")
 TINY = {"phantom.cases": 6, "phantom.shape": [32, 32, 32]}
 
 
@@ -77,7 +82,7 @@ def real_data() -> Path:
 def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an S3 server on loopback."""
     try:
-        s3_server.moto_python()
+        python_with("moto")
     except subprocess.CalledProcessError as error:
         pytest.skip(f"the environment of moto's server cannot be made: {error.stderr.strip().splitlines()[-1]}")
     with s3_server.moto_server(tmp_path_factory.mktemp("moto") / "log") as address:

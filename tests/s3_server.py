@@ -1,56 +1,25 @@
 """An S3 server on loopback, moto's, in an environment of its own, and a proxy before it that injects faults."""
 
 import http.client
-import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from filelock import FileLock
-
-ROOT = Path(__file__).parents[1]
-REQUIREMENTS = ROOT / "tests/requirements/moto.txt"
-
-
-def moto_python() -> Path:
-    """Return the Python that has moto, in an environment that is made on the first call.
-
-    Raises:
-        subprocess.CalledProcessError: It cannot be made, for example without a network.
-    """
-    home = ROOT / ".cache" / f"moto-{sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}"
-    python, complete = home / "bin/python", home / ".complete"
-    home.parent.mkdir(exist_ok=True)
-    with FileLock(home.with_suffix(".lock")):
-        if not complete.exists():
-            uv = shutil.which("uv") or shutil.which("uv", path=ROOT / ".uv/bin")
-            install = ["install", "-q", "--require-hashes", "-r", str(REQUIREMENTS)]
-            make = [sys.executable, "-m", "venv", "--clear", str(home)]
-            if uv:
-                make = [uv, "venv", "-q", "--clear", "--python", sys.executable, str(home)]
-                fill = [uv, "pip", *install, "--python", str(python)]
-            else:
-                fill = [str(python), "-m", "pip", *install]
-            for command in (make, fill):
-                subprocess.run(command, check=True, capture_output=True, text=True, timeout=500)
-            complete.touch()
-    return python
+from tests.environments import python_with
 
 
 @contextmanager
 def moto_server(log: Path) -> Iterator[str]:
     """Yield the address of a fresh server, which is ended with the context."""
     port = free_port()
-    command = [str(moto_python()), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [str(python_with("moto")), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with log.open("w") as told, subprocess.Popen(command, stdout=told, stderr=told) as server:
         try:
             deadline = time.monotonic() + 60

@@ -34,6 +34,12 @@ class Grid:
         return tuple(float(size) for size in voxel_sizes(self.affine))
 
     @property
+    def canonical_spacing_mm(self) -> tuple[float, ...]:
+        """Voxel size along each axis of the canonical volume."""
+        order = ornt_transform(axcodes2ornt(CANONICAL), io_orientation(self.affine))[:, 0]
+        return tuple(self.spacing_mm[int(axis)] for axis in order)
+
+    @property
     def axes(self) -> str:
         """Where the stored axes point to, such as LPS."""
         return "".join(code or "?" for code in aff2axcodes(self.affine))

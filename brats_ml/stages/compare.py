@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from brats_ml.adapters import files
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
+from brats_ml.imaging.summary import mean_interval
 from brats_ml.reports.page import FeatureDifference, Picture, Standing, comparison_page
 from brats_ml.reports.panels import figure_png, learning_curve
 from brats_ml.stages.report import Report
@@ -91,15 +90,6 @@ def leaderboard(recipes: Sequence[Standing], estimators: Sequence[Standing]) -> 
     table = pd.DataFrame(rows, columns=columns)
     figures = ["score", "low", "high"]
     return table.astype(dict.fromkeys(figures, "float64")).round(dict.fromkeys(figures, 4))
-
-
-def mean_interval(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    """Return the ends of the 95 % percentile bootstrap interval of the mean, or None for fewer than two values."""
-    if len(values) < 2:
-        return None, None
-    resampled = bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(0))
-    interval = resampled.confidence_interval
-    return float(interval.low), float(interval.high)
 
 
 def feature_differences(reference: pd.DataFrame, predicted: pd.DataFrame) -> tuple[list[FeatureDifference], int]:

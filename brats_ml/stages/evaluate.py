@@ -1,8 +1,10 @@
 """Predict the held-out cases of one recipe and measure them, validation and test apart."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import track
@@ -15,15 +17,17 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.imaging.metrics import CASE_DICE, case_dice
+from brats_ml.imaging.metrics import CASE_METRICS, case_metrics, reference_volume_column
 from brats_ml.imaging.seed_metrics import SEED_SCORES, seed_scores
+from brats_ml.imaging.summary import summarise
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.segmentation.slices import slice_targets
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import SegmentationModel
 from brats_ml.workspace import Workspace
 
-COLUMNS = ("case_id", "patient", *CASE_DICE, *SEED_SCORES)
+COLUMNS = ("case_id", "patient", *CASE_METRICS, *SEED_SCORES)
+FIGURES = ("mean", "median", "low", "high", "empty_reference", "mean_without_empty")
 
 
 def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
@@ -61,7 +65,7 @@ def _evaluate(
                 for index, record in enumerate(steps)
             ]
         table = pd.DataFrame(rows, columns=list(COLUMNS))
-        summary = _summary(table, trained=predict is not None)
+        summary = summary_of(table, trained=predict is not None)
         files.write_csv(unfinished / "cases.csv", table)
         files.write_json(unfinished / "summary.json", summary)
     return summary
@@ -86,17 +90,23 @@ def _evaluate_case(
     return {
         "case_id": case_id,
         "patient": record["patient"],
-        **case_dice(reference, predicted),
+        **case_metrics(reference, predicted, spacing_mm=grid.canonical_spacing_mm),
         **seed_scores(slice_targets(reference, **predict.view), probabilities),
     }
 
 
-def _summary(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
+def summary_of(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
+    """Return verdict, number of cases, and each of `FIGURES` by metric, of a table with `COLUMNS`; maybe no row."""
     if table.empty:
         reason = "no labelled case in this part" if trained else "no model was trained"
-        return {"verdict": f"not evaluated: {reason}", "cases": 0, "mean": {}}
-    means = table[[*CASE_DICE, *SEED_SCORES]].mean()
-    return {"verdict": "evaluated", "cases": len(table), "mean": {name: float(means[name]) for name in means.index}}
+        return {"verdict": f"not evaluated: {reason}", "cases": 0, **{figure: {} for figure in FIGURES}}
+    found = {}
+    for name in (*CASE_METRICS, *SEED_SCORES):
+        volumes = reference_volume_column(name)
+        empty = None if volumes is None else table[volumes].to_numpy() == 0
+        found[name] = asdict(summarise(table[name].to_numpy(dtype=np.float64), empty=empty))
+    by_figure = {figure: {name: summary[figure] for name, summary in found.items()} for figure in FIGURES}
+    return {"verdict": "evaluated", "cases": len(table), **by_figure}
 
 
 def _line(summary: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from brats_ml.imaging.geometry import bounding_box, crop, uncrop
+from brats_ml.imaging.geometry import bounding_box, bounding_box_of_any, crop, label_box, uncrop
 
 volumes = hnp.arrays(np.int16, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6), elements=st.integers(0, 3))
 
@@ -31,6 +31,16 @@ def test_bounding_box_is_the_range_of_indices_of_true_voxels(volume: np.ndarray)
         assert [axis.stop for axis in box] == (indices.max(axis=0) + 1).tolist()
     else:
         assert crop(volume, box).size == 0
+
+
+@given(hnp.arrays(np.uint8, (3, 4, 3, 5), elements=st.sampled_from([0, 0, 0, 1, 3])), st.integers(1, 3))
+def test_the_box_of_label_maps_is_that_of_any_of_them(maps: np.ndarray, count: int) -> None:
+    found = label_box(*maps[:count])
+
+    if maps[:count].any():
+        assert found == bounding_box_of_any(list(maps[:count]))
+    else:
+        assert crop(maps[0], found).size == 0
 
 
 @given(volumes, st.integers(0, 2), st.integers(0, 2))

@@ -225,6 +225,16 @@ def test_grids_are_as_far_apart_as_their_corners() -> None:
     assert LPS.distance_mm(Grid((3, 4, 6), LPS.affine)) == np.inf
 
 
+@pytest.mark.parametrize("axes", [("L", "P", "S"), ("S", "L", "A"), ("P", "I", "R")])
+def test_canonical_spacing_follows_the_axes(axes: tuple[str, str, str]) -> None:
+    along = {"L": 0.5, "R": 0.5, "P": 1.5, "A": 1.5, "S": 4.0, "I": 4.0}
+    sizes = [along[code] for code in axes]
+    grid = Grid(SHAPE, grid_of(axes).affine @ np.diag([*sizes, 1]))
+
+    assert grid.spacing_mm == pytest.approx(sizes)
+    assert grid.canonical_spacing_mm == pytest.approx((0.5, 1.5, 4.0))
+
+
 def test_non_zero_voxels_of_a_real_volume(real_data: Path) -> None:
     case = real_data / "MICCAI_BraTS2020_TrainingData/BraTS20_Training_001/BraTS20_Training_001_t1.nii.gz"
 

@@ -1,0 +1,86 @@
+"""What other packages measure of pairs of masks; runs in the environment of one of them, which has nothing of ours.
+
+`python _metric_peers.py PEER REPEATS FILE...` reads files of `numpy.savez` with `spacing_mm` and, for every structure,
+`reference_<name>` and `prediction_<name>`, neither of them empty, and prints one JSON object: for every file the values
+of each structure, and the seconds that HD95 of all structures took each time, on the clock and of the processor. Peers
+are imported inside functions, since only one of them is there.
+"""
+
+import json
+import sys
+import time
+import warnings
+
+import numpy as np
+
+SCIENCE = ["numpy==2.4.6", "scipy==1.17.1"]
+REQUIREMENTS = {
+    "medpy": ["medpy==0.5.2", *SCIENCE],
+    "surface-distance": ["surface-distance-based-measures==0.1", *SCIENCE],
+    "monai": ["monai==1.6.1", "torch==2.13.0", *SCIENCE],
+}
+
+
+def medpy_peer():
+    from medpy.metric import binary  # noqa: PLC0415
+
+    def hd95(reference, prediction, spacing):
+        return binary.hd95(prediction, reference, voxelspacing=spacing)
+
+    def others(reference, prediction, _):
+        names = {"dice": "dc", "iou": "jc", "sensitivity": "recall", "specificity": "specificity"}
+        names["precision"] = "precision"
+        return {name: float(getattr(binary, function)(prediction, reference)) for name, function in names.items()}
+
+    return hd95, others
+
+
+def surface_distance_peer():
+    import surface_distance as sd  # noqa: PLC0415
+
+    def hd95(reference, prediction, spacing):
+        return sd.compute_robust_hausdorff(sd.compute_surface_distances(reference, prediction, spacing), 95)
+
+    def others(reference, prediction, _):
+        return {"dice": float(sd.compute_dice_coefficient(reference, prediction))}
+
+    return hd95, others
+
+
+def monai_peer():
+    import torch  # noqa: PLC0415
+    from monai.metrics import compute_dice, compute_hausdorff_distance, compute_iou  # noqa: PLC0415
+
+    def hd95(reference, prediction, spacing):
+        pair = (torch.from_numpy(mask)[None, None] for mask in (prediction, reference))
+        return compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=spacing).item()
+
+    def others(reference, prediction, _):
+        pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, reference)]
+        return {"dice": compute_dice(*pair).item(), "iou": compute_iou(*pair).item()}
+
+    return hd95, others
+
+
+def measured(file, repeats, hd95, others):
+    with np.load(file) as stored:
+        spacing = stored["spacing_mm"].tolist()
+        names = [name.removeprefix("reference_") for name in stored if name.startswith("reference_")]
+        pairs = {name: (stored[f"reference_{name}"], stored[f"prediction_{name}"]) for name in names}
+    wall, processor = [], []
+    for _ in range(repeats):
+        begun = time.perf_counter(), time.process_time()
+        values = {name: float(hd95(*pair, spacing)) for name, pair in pairs.items()}
+        wall.append(time.perf_counter() - begun[0])
+        processor.append(time.process_time() - begun[1])
+    found = {name: {"hd95": values[name], **others(*pair, spacing)} for name, pair in pairs.items()}
+    return {"wall": wall, "processor": processor, "values": found}
+
+
+PEERS = {"medpy": medpy_peer, "surface-distance": surface_distance_peer, "monai": monai_peer}
+
+if __name__ == "__main__":
+    peer, rounds, *files = sys.argv[1:]
+    warnings.simplefilter("ignore")
+    functions = PEERS[peer]()
+    print(json.dumps({file: measured(file, int(rounds), *functions) for file in files}))

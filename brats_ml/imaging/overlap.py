@@ -1,0 +1,118 @@
+"""Overlap of masks and label maps, from counts of voxels."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brats_ml.cohort.labels import LABELS, LabelMap
+
+BoolVolume = NDArray[np.bool_]  # (X, Y, Z)
+Confusion = NDArray[np.intp]  # (reference label, predicted label), background first
+
+CLASSES = 1 + len(LABELS)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How many voxels of two masks agree, and the scores that follow.
+
+    Dice, IoU, sensitivity and precision have one rule for empty masks, that of BraTS for Dice: where neither mask holds
+    a voxel they are 1, where only one does they are 0. So none of them rewards what is missed or invented, none is left
+    out of a mean, and Dice stays the harmonic mean of sensitivity and precision.
+
+    Attributes:
+        both: Voxels of both masks: true positives.
+        predicted_only: False positives.
+        reference_only: False negatives.
+        neither: True negatives.
+    """
+
+    both: int
+    predicted_only: int
+    reference_only: int
+    neither: int
+
+    @property
+    def dice(self) -> float:
+        """Twice the common voxels over the sum of both masks."""
+        return self._share(2 * self.both, 2 * self.both + self.predicted_only + self.reference_only)
+
+    @property
+    def iou(self) -> float:
+        """Common voxels over those of either mask."""
+        return self._share(self.both, self.both + self.predicted_only + self.reference_only)
+
+    @property
+    def sensitivity(self) -> float:
+        """Share of the reference that was found."""
+        return self._share(self.both, self.both + self.reference_only)
+
+    @property
+    def precision(self) -> float:
+        """Share of the prediction that is right."""
+        return self._share(self.both, self.both + self.predicted_only)
+
+    @property
+    def specificity(self) -> float:
+        """Share of all voxels outside the reference that were left alone; 1 where the reference fills the volume."""
+        outside = self.neither + self.predicted_only
+        return self.neither / outside if outside else 1.0
+
+    def _share(self, part: int, whole: int) -> float:
+        if not self.both + self.predicted_only + self.reference_only:
+            return 1.0
+        return part / whole if whole else 0.0
+
+
+def dice(reference: BoolVolume, prediction: BoolVolume) -> float:
+    """Return the Dice coefficient of two masks of one shape, between 0 and 1, empty ones by the rule of `Overlap`.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    check_shapes(reference, prediction)
+    both = int(np.count_nonzero(reference & prediction))
+    predicted, wanted = int(np.count_nonzero(prediction)), int(np.count_nonzero(reference))
+    return Overlap(both, predicted - both, wanted - both, neither=reference.size + both - predicted - wanted).dice
+
+
+def confusion(reference: LabelMap, predicted: LabelMap) -> Confusion:
+    """Return how many voxels of each label of the reference were given each label, shape (label, label).
+
+    Raises:
+        ValueError: The shapes differ, or a value is no canonical label.
+    """
+    check_shapes(reference, predicted)
+    highest = max(int(reference.max(initial=0)), int(predicted.max(initial=0)))
+    if highest >= CLASSES:
+        raise ValueError(f"label value {highest} is not canonical, which are 0 to {CLASSES - 1}")
+    pairs = np.bincount((CLASSES * reference + predicted).ravel(), minlength=CLASSES**2)
+    return pairs.reshape(CLASSES, CLASSES)
+
+
+def overlap(pairs: Confusion, labels: Iterable[str]) -> Overlap:
+    """Return the overlap of the structure that `labels` make up.
+
+    Args:
+        pairs: What `confusion` returns.
+        labels: Names of labels, such as NCR.
+    """
+    inside = np.isin(np.arange(CLASSES), [LABELS[label] for label in labels])
+    return Overlap(
+        both=int(pairs[np.ix_(inside, inside)].sum()),
+        predicted_only=int(pairs[np.ix_(~inside, inside)].sum()),
+        reference_only=int(pairs[np.ix_(inside, ~inside)].sum()),
+        neither=int(pairs[np.ix_(~inside, ~inside)].sum()),
+    )
+
+
+def check_shapes(reference: NDArray[np.generic], predicted: NDArray[np.generic]) -> None:
+    """Refuse two volumes of different shapes.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    if reference.shape != predicted.shape:
+        raise ValueError(f"reference {reference.shape} and prediction {predicted.shape} must have one shape")

@@ -1,0 +1,37 @@
+"""Environments of packages that tests ask beside ours, and that do not fit or belong into it."""
+
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from filelock import FileLock
+
+ROOT = Path(__file__).parents[1]
+
+
+def python_with(name: str) -> Path:
+    """Return the Python of an environment with tests/requirements/<name>.txt, which is made on the first call.
+
+    Raises:
+        subprocess.CalledProcessError: It cannot be made, for example without a network.
+    """
+    requirements = ROOT / f"tests/requirements/{name}.txt"
+    home = ROOT / ".cache" / f"{name}-{sha256(requirements.read_bytes()).hexdigest()[:12]}"
+    python, complete = home / "bin/python", home / ".complete"
+    home.parent.mkdir(exist_ok=True)
+    with FileLock(home.with_suffix(".lock")):
+        if not complete.exists():
+            uv = shutil.which("uv") or shutil.which("uv", path=ROOT / ".uv/bin")
+            install = ["install", "-q", "--require-hashes", "-r", str(requirements)]
+            make = [sys.executable, "-m", "venv", "--clear", str(home)]
+            if uv:
+                make = [uv, "venv", "-q", "--clear", "--python", sys.executable, str(home)]
+                fill = [uv, "pip", *install, "--python", str(python)]
+            else:
+                fill = [str(python), "-m", "pip", *install]
+            for command in (make, fill):
+                subprocess.run(command, check=True, capture_output=True, text=True, timeout=500)
+            complete.touch()
+    return python

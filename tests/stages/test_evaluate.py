@@ -1,0 +1,43 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from brats_ml.imaging.metrics import CASE_METRICS, case_metrics
+from brats_ml.imaging.seed_metrics import SEED_SCORES
+from brats_ml.stages.evaluate import COLUMNS, FIGURES, summary_of
+
+
+def table_of(*pairs: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
+    rows = [
+        {"case_id": f"c{number}", "patient": f"p{number}"}
+        | case_metrics(*pair, spacing_mm=(1, 1, 1))
+        | dict.fromkeys(SEED_SCORES, 0.5)
+        for number, pair in enumerate(pairs)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def test_every_metric_has_every_figure_and_a_missed_structure_stays_in_the_mean() -> None:
+    """By hand: ET is right in the first case, missed in the second, invented in the third, absent in the fourth."""
+    nothing, enhancing = np.zeros((4, 4, 4), dtype=np.uint8), np.full((4, 4, 4), 3, dtype=np.uint8)
+    table = table_of((enhancing, enhancing), (enhancing, nothing), (nothing, enhancing), (nothing, nothing))
+
+    found = summary_of(table, trained=True)
+
+    assert (found["verdict"], found["cases"]) == ("evaluated", 4)
+    assert set(found) == {"verdict", "cases", *FIGURES}
+    for figure in FIGURES:
+        assert list(found[figure]) == [*CASE_METRICS, *SEED_SCORES]
+    assert (found["mean"]["dice_ET"], found["median"]["dice_ET"]) == (0.5, 0.5)
+    assert 0 <= found["low"]["dice_ET"] < 0.5 < found["high"]["dice_ET"] <= 1
+    assert found["mean"]["hd95_ET"] == pytest.approx(373.12866 / 2)
+    assert (found["empty_reference"]["dice_ET"], found["mean_without_empty"]["dice_ET"]) == (2, 0.5)
+    assert found["mean_without_empty"]["dice_label_NCR"] is None
+
+
+def test_without_cases_the_summary_says_why() -> None:
+    empty = pd.DataFrame(columns=list(COLUMNS))
+
+    assert "no model was trained" in summary_of(empty, trained=False)["verdict"]
+    assert "no labelled case" in summary_of(empty, trained=True)["verdict"]
+    assert summary_of(empty, trained=True)["mean"] == {}

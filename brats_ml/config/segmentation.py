@@ -40,7 +40,20 @@ class Train(Section):
     checkpoint_minutes: Annotated[float, Field(gt=0)]
 
 
-class Evaluate(Section):
-    """What the evaluation shows."""
+PresetName = Literal["fast", "balanced", "best"]
 
+
+class Evaluate(Section):
+    """How held-out and unseen cases are predicted, and what the evaluation shows.
+
+    Attributes:
+        preset: Overlap of windows and mirrored copies; of region recipes alone.
+        runtime: What runs the network; `auto` takes OpenVINO on CPUs where it is installed, else Keras.
+        precision: Of OpenVINO's inner layers; `auto` takes bfloat16 for networks that `brats precision` let pass.
+        figures: Cases that get the six-panel figure.
+    """
+
+    preset: PresetName
+    runtime: Literal["auto", "keras", "openvino"]
+    precision: Literal["float32", "bfloat16", "auto"]
     figures: Annotated[int, Field(ge=0)]

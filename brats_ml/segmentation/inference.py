@@ -5,27 +5,20 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
-from brats_ml.cohort.labels import REGIONS, LabelMap
+from brats_ml.cohort.labels import LabelMap
 from brats_ml.cohort.modalities import MODALITIES
-from brats_ml.imaging.geometry import bounding_box, crop, uncrop
-from brats_ml.imaging.intensity import normalise
-from brats_ml.segmentation.presets import Preset
 from brats_ml.segmentation.slices import labels_from_probabilities, slice_inputs
-from brats_ml.segmentation.sliding_window import slide
 
 # Slices that go through the network at once: bounds memory, and costs no speed on CPUs.
 BATCH = 32
-# The same for planes of a 2D network on patches; 3D patches go one by one.
-PLANES = 16
 
 
 class Network(Protocol):
     """What inference asks of a trained network: a Keras model, or its graph in another runtime."""
 
     @property
-    def output_shape(self) -> tuple[int | None, ...]:
+    def output_shape(self) -> tuple[Any, ...]:
         """Shape of what it gives, the batch first."""
 
     def predict_on_batch(self, x: NDArray[np.float32]) -> Any:
@@ -72,43 +65,3 @@ def predict_labels(
     probabilities = predict_slices(model, inputs)
     labels = labels_from_probabilities(probabilities, full_shape=image.shape[1:], first=first, count=count)
     return labels, probabilities
-
-
-def predict_regions(
-    model: Network,
-    image: NDArray[Any],
-    *,
-    modalities: Sequence[str],
-    patch: Sequence[int],
-    neighbours: int,
-    preset: Preset,
-) -> NDArray[np.float32]:
-    """Return the probability of each region in every voxel of a case, at native resolution.
-
-    The sigmoid comes before the mean over windows and copies: probabilities are averaged, not logits.
-
-    Args:
-        model: From patches to logits, trained by the recipe.
-        image: Full canonical volume, shape (modality, X, Y, Z), all of `cohort.modalities.MODALITIES` in that order.
-        modalities: The recipe's channels.
-        patch: Voxels that the network sees, of two axes or three.
-        neighbours: Slices on each side that a 2D network sees with one.
-        preset: Overlap and mirrored copies.
-
-    Returns:
-        Shape (region, X, Y, Z) in the order of `REGIONS`; exactly 0 outside the brain.
-    """
-    box = bounding_box((image != 0).any(axis=0))
-    seen = select(crop(image, box), modalities)
-    inside = slide(
-        normalise(seen),
-        lambda patches: expit(np.asarray(model.predict_on_batch(patches), dtype=np.float32)),
-        brain=(seen != 0).any(axis=0),
-        patch=patch,
-        overlap=preset.overlap,
-        mirrors=preset.mirrors(len(patch)),
-        neighbours=neighbours,
-        regions=len(REGIONS),
-        batch=PLANES if len(patch) == 2 else 1,
-    )
-    return uncrop(inside, [side.start for side in box], image.shape[1:])

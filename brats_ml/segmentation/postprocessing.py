@@ -75,7 +75,7 @@ def labels_from_regions(probabilities: Probabilities, rules: Rules) -> LabelMap:
 
 def without_small_components(labels: LabelMap, minimum: int) -> LabelMap:
     """Return the label map without pieces of the whole tumour, 26-connected, of fewer than `minimum` voxels."""
-    if minimum <= 1:
+    if minimum <= 1 or not labels.any():
         return labels
     box = bounding_box(labels != 0)
     pieces, _ = ndimage.label(labels[box] != 0, structure=np.ones((3, 3, 3)))
@@ -141,8 +141,10 @@ def tune(
     before = float(scores[middle, middle, middle, minima.index(0)])
     chosen = Rules(dict(zip(REGIONS, (thresholds[at] for at in best[:3]), strict=True)), minima[best[3]])
     rules, after = _with_components(cases, chosen, tried.minimum_component)
-    return Tuned(rules, len(tables), before, after) if after - before >= minimum_gain else Tuned(
-        default, len(tables), before, before
+    return (
+        Tuned(rules, len(tables), before, after)
+        if after - before >= minimum_gain
+        else Tuned(default, len(tables), before, before)
     )
 
 

@@ -45,9 +45,7 @@ def axis_weights(size: int, patch: int, overlap: float) -> NDArray[np.float32]:
 
 def mirrored_axes(count: int) -> list[Axes]:
     """Return every combination of the first `count` axes, none of them first: the copies that are averaged."""
-    return [
-        tuple(axis for axis in range(count) if chosen[axis]) for chosen in product((False, True), repeat=count)
-    ]
+    return [tuple(axis for axis in range(count) if chosen[axis]) for chosen in product((False, True), repeat=count)]
 
 
 def windows(brain: NDArray[np.bool_], patch: Sequence[int], overlap: float) -> list[Axes]:
@@ -106,31 +104,29 @@ def slide(
     weights = [axis_weights(*axis, overlap) for axis in zip(extent, size, strict=True)]
     padded = np.pad(padded, [(0, 0), (0, 0), (0, 0), (neighbours, neighbours)])
     mean = np.zeros((regions, *extent), dtype=np.float32)
-    share = np.float32(1 / len(mirrors))
     for places in _batches(windows(brain, size, overlap), batch):
         patches = np.stack([_patch(padded, place, grid, size, neighbours) for place in places])
         if len(patch) == 2:
             patches = patches[:, :, :, 0]
-        values = _mirrored_mean(patches, predict, mirrors, share)
+        values = _mirrored_mean(patches, predict, mirrors)
         for place, value in zip(places, values, strict=True):
             along_x, along_y, along_z = (weight[number] for weight, number in zip(weights, place, strict=True))
             bell = along_x[:, None, None] * along_y[:, None] * along_z
             mean[(slice(None), *_box(place, grid, size))] += bell * np.moveaxis(value.reshape(*size, regions), -1, 0)
-    inside = tuple(slice(before, before + length) for before, length in zip(_margins(image, size), brain.shape, strict=True))
+    inside = tuple(
+        slice(before, before + length) for before, length in zip(_margins(image, size), brain.shape, strict=True)
+    )
     return np.where(brain, mean[(slice(None), *inside)], np.float32(0))
 
 
-def _mirrored_mean(
-    patches: NDArray[np.float32], predict: Predict, mirrors: Sequence[Axes], share: np.float32
-) -> NDArray[np.float32]:
-    total: NDArray[np.float32] | None = None
+def _mirrored_mean(patches: NDArray[np.float32], predict: Predict, mirrors: Sequence[Axes]) -> NDArray[np.float32]:
+    if not mirrors:
+        raise ValueError("mirrors is empty; one copy without axes is the least")
+    total: NDArray[np.float32] = np.float32(0)  # type: ignore[assignment]  # takes the shape of what is added
     for axes in mirrors:
         turned = tuple(axis + 1 for axis in axes)
-        value = np.flip(predict(np.flip(patches, turned)), turned) * share
-        total = value if total is None else total + value
-    if total is None:
-        raise ValueError("mirrors is empty; one copy without axes is the least")
-    return total
+        total = total + np.flip(predict(np.flip(patches, turned)), turned)
+    return total / np.float32(len(mirrors))
 
 
 def _patch(

@@ -193,6 +193,12 @@ def score(
 
 
 @app.command(rich_help_panel=ACTIONS)
+def precision(recipe: Recipe, root: Root = HERE) -> None:
+    """Measure what a recipe's network loses in bfloat16, for `evaluate.precision=auto` to go by."""
+    _run("precision", root, recipe=recipe)
+
+
+@app.command(rich_help_panel=ACTIONS)
 def pending(
     root: Root = HERE,
     cases: Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")] = None,

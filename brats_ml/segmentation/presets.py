@@ -1,5 +1,6 @@
 """How much work goes into a prediction: presets of overlap and mirrored copies, and what they cost."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brats_ml.segmentation.sliding_window import Axes, mirrored_axes, window_starts
@@ -7,6 +8,23 @@ from brats_ml.segmentation.sliding_window import Axes, mirrored_axes, window_sta
 # Median brain of adult BraTS cases, voxels of 1 mm, on which costs are told before a case is seen.
 # Source: plans of nnU-Net for BraTS, github.com/MIC-DKFZ/nnUNet issue 2725.
 TYPICAL_BRAIN = (138, 169, 138)
+
+
+# A 3D network sees more at once in use than in training: up to so many times its patch, and up to so many voxels.
+# Measured in docs/inference.md.
+GROWTH, LARGEST = 1.5, 128
+
+
+def grown(patch: Sequence[int], step: int) -> tuple[int, ...]:
+    """Return the window that a network trained on patches of this shape predicts by, unless another is asked for.
+
+    Args:
+        patch: Voxels along each axis in training; of two axes it stays as it is.
+        step: What each axis of a window has to be a multiple of.
+    """
+    if len(patch) == 2:
+        return tuple(patch)
+    return tuple(max(length, int(min(GROWTH * length, LARGEST)) // step * step) for length in patch)
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,6 @@ class Preset:
 
 PRESETS = {
     "fast": Preset(overlap=0.25, mirrored=0),
-    "balanced": Preset(overlap=0.5, mirrored=0),
+    "balanced": Preset(overlap=0.5, mirrored=1),
     "best": Preset(overlap=0.5, mirrored=None),
 }

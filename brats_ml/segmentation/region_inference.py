@@ -23,7 +23,7 @@ def predict_regions(
     image: NDArray[Any],
     *,
     modalities: Sequence[str],
-    patch: Sequence[int],
+    window: Sequence[int],
     neighbours: int,
     preset: Preset,
 ) -> NDArray[np.float32]:
@@ -35,7 +35,7 @@ def predict_regions(
         model: From patches to logits, trained by the recipe.
         image: Full canonical volume, shape (modality, X, Y, Z), all of `cohort.modalities.MODALITIES` in that order.
         modalities: The recipe's channels.
-        patch: Voxels that the network sees, of two axes or three.
+        window: Voxels that the network sees at once, along two axes or three.
         neighbours: Slices on each side that a 2D network sees with one.
         preset: Overlap and mirrored copies.
 
@@ -53,11 +53,11 @@ def predict_regions(
         normalise(seen),
         predict,
         brain=(seen != 0).any(axis=0),
-        patch=patch,
+        patch=window,
         overlap=preset.overlap,
-        mirrors=preset.mirrors(len(patch)),
+        mirrors=preset.mirrors(len(window)),
         neighbours=neighbours,
         regions=len(REGIONS),
-        batch=PLANES if len(patch) == 2 else 1,
+        batch=PLANES if len(window) == 2 else 1,
     )
     return uncrop(inside, [side.start for side in box], image.shape[1:])

@@ -37,7 +37,9 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     parts = verdict.get("cases", {"validation": [], "test": []})
     predict = None
     if verdict["verdict"] == "trained":
-        predict = segmentation_model(ws, params, ws.model(recipe), preset=params.evaluate.preset)
+        predict = segmentation_model(
+            ws, params, ws.model(recipe), preset=params.evaluate.preset, window=params.evaluate.window
+        )
     valid = {case["case_id"]: case for case in files.read_json(ws.manifest, made_by="brats validate")["cases"]}
     gone = [case_id for part in ("validation", "test") for case_id in parts[part] if case_id not in valid]
     if gone:
@@ -73,6 +75,7 @@ def _evaluate(
         table = pd.DataFrame(rows, columns=columns)
         summary = summary_of(table, trained=predict is not None)
         summary["preset"] = predict.preset if predict is not None else None
+        summary["window"] = list(predict.window) if predict is not None and predict.preset else None
         files.write_csv(unfinished / "cases.csv", table)
         files.write_json(unfinished / "summary.json", summary)
     return summary

@@ -42,7 +42,12 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     scores = {
         precision: _scores(
             SegmentationModel(
-                folder, preset=params.evaluate.preset, runtime="openvino", precision=precision, graphs=ws.graphs
+                folder,
+                preset=params.evaluate.preset,
+                window=params.evaluate.window,
+                runtime="openvino",
+                precision=precision,
+                graphs=ws.graphs,
             ),
             ws.preprocessed,
             case_ids,

@@ -55,13 +55,13 @@ def _publish(ws: Workspace, params: Params) -> Report:
 def model_key(ws: Workspace, kind: str, nominee: str) -> str:
     """Return the key of the work that made a nominee for `segmentation` or `survival`.
 
-    A network in another preset is another model.
+    A network in another preset or window is another model.
     """
     if kind == "survival":
         return files.digest_tree(ws.survival(nominee))[:16]
     key = str(files.read_json(ws.model(nominee) / "verdict.json", made_by=f"brats train --recipe {nominee}")["key"])
-    preset = _preset(ws, nominee)
-    return key if preset is None else f"{key}-{preset}"
+    stated = _stated(ws, nominee)
+    return key if stated["preset"] is None else f"{key}-{stated['preset']}-{'x'.join(map(str, stated['window']))}"
 
 
 def _tags(ws: Workspace, stage: str) -> dict[str, str]:
@@ -139,7 +139,7 @@ def _register(
         {
             "signature": serving.SEGMENTATION_SIGNATURE,
             "example": serving.SEGMENTATION_EXAMPLE,
-            "tags": {"recipe": nominee, "preset": _preset(ws, nominee) or "none"},
+            "tags": {"recipe": nominee, "preset": _stated(ws, nominee)["preset"] or "none"},
         }
         if kind == "segmentation"
         else {
@@ -165,18 +165,19 @@ def _register(
 def _inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
     """Yield a folder with all that a nominee predicts by: for regions also the preset that it was evaluated in."""
     folder = ws.model(nominee) if kind == "segmentation" else ws.survival(nominee)
-    preset = _preset(ws, nominee) if kind == "segmentation" else None
-    if preset is None:
+    stated = _stated(ws, nominee) if kind == "segmentation" else {"preset": None}
+    if stated["preset"] is None:
         yield folder
         return
     with tempfile.TemporaryDirectory() as name:
         whole = Path(name) / nominee
         shutil.copytree(folder, whole)
-        files.write_json(whole / INFERENCE, {"preset": preset})
+        files.write_json(whole / INFERENCE, stated)
         yield whole
 
 
-def _preset(ws: Workspace, recipe: str) -> str | None:
+def _stated(ws: Workspace, recipe: str) -> dict[str, Any]:
+    """Return the preset and the window that a recipe was evaluated in, None for the seed's method."""
     made_by = f"brats evaluate --recipe {recipe}"
     summary = files.read_json(ws.evaluation("validation", recipe) / "summary.json", made_by=made_by)
-    return summary["preset"]  # type: ignore[no-any-return]  # of JSON
+    return {name: summary[name] for name in ("preset", "window")}

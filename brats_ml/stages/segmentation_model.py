@@ -14,10 +14,10 @@ from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.config.recipes import Recipe, RegionsRecipe, SeedRecipe
-from brats_ml.errors import ModelError, TableError
+from brats_ml.errors import ConfigError, ModelError, TableError
 from brats_ml.segmentation.inference import predict_labels
 from brats_ml.segmentation.postprocessing import Rules, labels_from_regions
-from brats_ml.segmentation.presets import PRESETS
+from brats_ml.segmentation.presets import PRESETS, grown
 from brats_ml.segmentation.region_inference import predict_regions
 from brats_ml.stages.network import chosen_runtime, load_network
 from brats_ml.workspace import Workspace
@@ -35,6 +35,7 @@ class SegmentationModel:
         recipe: What it was trained by.
         rules: How probabilities of regions become labels.
         preset: Name of the preset, None for the seed's method, which has none.
+        window: Voxels that the network sees at once.
         runtime: `keras` or `openvino`.
         passes: How often the network has run so far, in patches or slices.
         cases: How many cases it has labelled so far.
@@ -46,6 +47,7 @@ class SegmentationModel:
         folder: Path,
         *,
         preset: str | None = None,
+        window: Sequence[int] | None = None,
         runtime: str = "auto",
         precision: str = "float32",
         graphs: Path | None = None,
@@ -55,6 +57,7 @@ class SegmentationModel:
         Args:
             folder: Of the trained recipe.
             preset: One of `PRESETS`; by default the one that inference.json states, or else `balanced`.
+            window: Voxels that the network sees at once; by default those of inference.json, or else `grown`.
             runtime: `auto`, `keras` or `openvino`.
             precision: Of OpenVINO: `float32`, `bfloat16` or `auto`.
             graphs: Folder in which graphs exported for OpenVINO are kept.
@@ -66,13 +69,13 @@ class SegmentationModel:
         self.recipe = _recipe(folder)
         _check_labels(folder)
         self.rules = _rules(folder)
-        self.preset = (preset or _preset(folder)) if isinstance(self.recipe, RegionsRecipe) else None
+        stated = _stated(folder)
+        self.preset = (preset or stated["preset"]) if isinstance(self.recipe, RegionsRecipe) else None
+        self.window = _window(self.recipe, window or stated["window"])
         self.runtime = chosen_runtime(runtime)
         self.passes, self.cases, self.seconds = 0, 0, 0.0
         path = files.require(folder / "model.keras", made_by="brats train")
-        self._network = load_network(
-            path, extent=self._extent, runtime=self.runtime, precision=precision, graphs=graphs
-        )
+        self._network = load_network(path, extent=self.window, runtime=self.runtime, precision=precision, graphs=graphs)
         self._check_network(folder)
 
     @property
@@ -124,7 +127,7 @@ class SegmentationModel:
             self,
             image,
             modalities=self.recipe.modalities,
-            patch=self._extent,
+            window=self.window,
             neighbours=self.recipe.neighbours,
             preset=PRESETS[str(self.preset)],
         )
@@ -134,11 +137,12 @@ class SegmentationModel:
         if not isinstance(self.recipe, RegionsRecipe):
             return f"{self.runtime}, one pass a slice"
         preset = PRESETS[str(self.preset)]
-        copies = len(preset.mirrors(len(self._extent)))
-        passes = preset.passes(self._extent)
+        copies = len(preset.mirrors(len(self.window)))
+        shown = "x".join(map(str, self.window))
+        passes = preset.passes(self.window)
         seconds = passes * self._seconds_a_pass()
         return (
-            f"preset {self.preset} by {self.runtime}: {passes // copies} windows x {copies} mirrored copies = "
+            f"preset {self.preset} by {self.runtime}: {passes // copies} windows of {shown} x {copies} copies = "
             f"{passes} passes for a typical brain, about {seconds:.1f} s"
         )
 
@@ -146,7 +150,7 @@ class SegmentationModel:
         """Return the seconds of one pass; the first one prepares what the others find ready, and is left out."""
         neighbours = self.recipe.neighbours if isinstance(self.recipe, RegionsRecipe) else 0
         channels = len(self.recipe.modalities) * (2 * neighbours + 1)
-        patch = np.zeros((1, *self._extent, channels), dtype=np.float32)
+        patch = np.zeros((1, *self.window, channels), dtype=np.float32)
         seconds = []
         for _ in range(2):
             begun = time.perf_counter()
@@ -160,12 +164,6 @@ class SegmentationModel:
         if not self.cases:
             return how
         return f"{how}, {self.passes / self.cases:.0f} passes and {self.seconds / self.cases:.1f} s a case"
-
-    @property
-    def _extent(self) -> tuple[int, ...]:
-        if isinstance(self.recipe, SeedRecipe):
-            return (self.recipe.size, self.recipe.size)
-        return tuple(self.recipe.patch or ())
 
     def _check_network(self, folder: Path) -> None:
         regions = isinstance(self.recipe, RegionsRecipe)
@@ -186,8 +184,15 @@ class SegmentationModel:
             raise ModelError(f"the image has no {', '.join(missing)}, which the model was trained on and needs")
 
 
-def segmentation_model(ws: Workspace, params: Params, folder: Path, *, preset: str | None = None) -> SegmentationModel:
-    """Return a trained recipe in the runtime and precision of the parameters; its own preset unless one is given.
+def segmentation_model(
+    ws: Workspace,
+    params: Params,
+    folder: Path,
+    *,
+    preset: str | None = None,
+    window: Sequence[int] | None = None,
+) -> SegmentationModel:
+    """Return a trained recipe in the runtime and precision of the parameters; preset and window are its own by default.
 
     Raises:
         ModelError: The model cannot be loaded in safe mode, or is no network of its recipe.
@@ -197,6 +202,7 @@ def segmentation_model(ws: Workspace, params: Params, folder: Path, *, preset: s
     return SegmentationModel(
         folder,
         preset=preset,
+        window=window,
         runtime=chosen.runtime,
         precision=chosen.precision,
         graphs=ws.graphs,
@@ -217,8 +223,8 @@ def _recipe(folder: Path) -> SeedRecipe | RegionsRecipe:
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"])) or "the whole"
         raise ModelError(f"{path} is no recipe of this version ({place}): train the model again") from error
-    if isinstance(recipe, RegionsRecipe) and recipe.patch is None:
-        raise ModelError(f"{path} leaves the patch open, so nobody can predict with it: train the model again")
+    if isinstance(recipe, RegionsRecipe) and (recipe.patch is None or recipe.filters is None):
+        raise ModelError(f"{path} leaves patch or filters open, so nobody can predict with it: train the model again")
     return recipe
 
 
@@ -233,14 +239,30 @@ def _rules(folder: Path) -> Rules:
         raise TableError(path, f"holds no rules of postprocessing ({error}); remove it or train again") from error
 
 
-def _preset(folder: Path) -> str:
+def _stated(folder: Path) -> dict[str, Any]:
+    """Return the preset and the window that a registered model states."""
     path = folder / INFERENCE
-    if not path.exists():
-        return DEFAULT_PRESET
-    preset = files.read_json(path, made_by="brats publish").get("preset")
-    if preset not in PRESETS:
-        raise ModelError(f"{path} states the preset {preset}, and known are {', '.join(PRESETS)}: publish it again")
-    return str(preset)
+    stated: dict[str, Any] = {"preset": DEFAULT_PRESET, "window": None}
+    if path.exists():
+        stated |= files.read_json(path, made_by="brats publish")
+    if stated["preset"] not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise ModelError(f"{path} states the preset {stated['preset']}, and known are {known}: publish it again")
+    return stated
+
+
+def _window(recipe: SeedRecipe | RegionsRecipe, wanted: Sequence[int] | None) -> tuple[int, ...]:
+    if isinstance(recipe, SeedRecipe):
+        return (recipe.size, recipe.size)
+    patch, step = recipe.patch or (), recipe.stride
+    window = grown(patch, step) if wanted is None else tuple(wanted)
+    if len(window) != len(patch) or any(length % step for length in window):
+        shown = "x".join(map(str, window))
+        raise ConfigError(
+            f"evaluate.window is {shown}, and this network wants {len(patch)} axes, each a multiple of {step}",
+            key="evaluate.window",
+        )
+    return window
 
 
 def _check_labels(folder: Path) -> None:

@@ -11,7 +11,7 @@ from scipy.special import expit
 from brats_ml.adapters import files
 from brats_ml.adapters.keras_files import read_model, write_model
 from brats_ml.config import Params
-from brats_ml.errors import BratsError, ModelError
+from brats_ml.errors import BratsError, ConfigError, ModelError
 from brats_ml.imaging.intensity import normalise
 from brats_ml.segmentation.inference import predict_labels
 from brats_ml.segmentation.region_unet import region_unet
@@ -89,7 +89,7 @@ def test_one_patch_over_the_whole_brain_is_one_pass_of_the_network(
     image[:, :, 20:] = 0
     folder = trained(tmp_path, recipe("regions3d"))
 
-    _, probabilities = SegmentationModel(folder, preset="fast", runtime="keras")(image)
+    _, probabilities = SegmentationModel(folder, preset="fast", window=(16, 16, 16), runtime="keras")(image)
 
     inputs = np.moveaxis(normalise(image[(slice(None), *box)]), 0, -1)[None]
     logits = np.asarray(read_model(folder / "model.keras").predict_on_batch(inputs))[0]
@@ -128,21 +128,21 @@ def test_the_seeds_method_is_kept_to_the_letter(params: Params, image: np.ndarra
 
 def test_a_models_own_preset_and_rules_hold(volumetric: Path, image: np.ndarray, tmp_path: Path) -> None:
     folder = shutil.copytree(volumetric, tmp_path / "model")
-    files.write_json(folder / "inference.json", {"preset": "fast"})
+    files.write_json(folder / "inference.json", {"preset": "fast", "window": [20, 16, 16]})
     never = {"thresholds": dict.fromkeys(("WT", "TC", "ET"), 0.999), "minimum_et": 0, "minimum_component": 0}
     files.write_json(folder / "postprocessing.json", {"rules": never})
 
     segment = SegmentationModel(folder)
 
     labels, probabilities = segment(image)
-    assert segment.preset == "fast"
+    assert (segment.preset, segment.window) == ("fast", (20, 16, 16))
     assert not labels.any()
     assert (probabilities > 0.5).any()
     assert SegmentationModel(folder, preset="best").preset == "best"
 
 
 def test_the_cost_is_told_before_a_case_is_seen(volumetric: Path) -> None:
-    assert "8 mirrored copies" in SegmentationModel(volumetric, preset="best").cost()
+    assert "8 copies" in SegmentationModel(volumetric, preset="best").cost()
 
 
 def test_a_missing_modality_is_named(volumetric: Path, image: np.ndarray) -> None:
@@ -205,5 +205,11 @@ def test_a_recipe_that_was_never_planned_is_refused(
     folder = shutil.copytree(volumetric, tmp_path / "model")
     files.write_json(folder / "recipe.json", recipe("regions3d", patch=None))
 
-    with pytest.raises(ModelError, match="patch open"):
+    with pytest.raises(ModelError, match="patch or filters open"):
         SegmentationModel(folder)
+
+
+@pytest.mark.parametrize("window", [(16, 16), (18, 16, 16)])
+def test_a_window_that_the_network_cannot_take_is_refused(volumetric: Path, window: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="3 axes, each a multiple of 4"):
+        SegmentationModel(volumetric, window=window)

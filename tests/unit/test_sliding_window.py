@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brats_ml.segmentation.presets import PRESETS
+from brats_ml.segmentation.presets import PRESETS, grown
 from brats_ml.segmentation.sliding_window import axis_weights, mirrored_axes, slide, window_starts, windows
 
 overlaps = st.floats(0, 0.9)
@@ -155,6 +155,21 @@ def test_presets_cost_more_from_fast_to_best() -> None:
     assert len(PRESETS["best"].mirrors(3)) == 8
     assert len(PRESETS["best"].mirrors(2)) == 4
     assert PRESETS["fast"].mirrors(3) == [()]
+
+
+@pytest.mark.parametrize(
+    ("patch", "window"),
+    [
+        ((64, 64, 64), (96, 96, 96)),
+        ((96, 96, 80), (128, 128, 112)),
+        ((128, 160, 128), (128, 160, 128)),
+        ((160, 128), (160, 128)),
+    ],
+)
+def test_windows_grow_to_half_as_much_again_and_no_further_than_128(
+    patch: tuple[int, ...], window: tuple[int, ...]
+) -> None:
+    assert grown(patch, 16) == window
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -6,9 +6,9 @@ process of its own, in turns, and the fastest of its rounds counts; our exported
 
 - `inference_vs_seed`: seconds of the seed's way over ours by the clock, from the start of the process to its end.
 - `inference_cpu_vs_seed`: the same in seconds of the processor.
-- `inference_case_vs_seed`: the same, from when the model is loaded. The network is nearly all of it, and its convolutions
-  are the same library's in float32; `inference_case_bfloat16_vs_seed` is ours in bfloat16, which only trained networks that
-  pass `brats precision` run in.
+- `inference_case_vs_seed`: the same, from when the model is loaded. The network is nearly all of it then, and its
+  convolutions are the same library's in float32; `inference_case_bfloat16_vs_seed` is ours in bfloat16, in which only
+  trained networks that pass `brats precision` run.
 - `peak_memory_vs_seed`: our peak of resident memory over the seed's; less is better.
 - `label_agreement`: share of voxels on which both label files agree.
 - `runtime_vs_keras`: seconds of the processor of a case by Keras over those by OpenVINO, 3D network, in float32.

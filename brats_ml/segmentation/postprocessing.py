@@ -90,9 +90,9 @@ def without_small_components(labels: LabelMap, minimum: int) -> LabelMap:
 class Grid:
     """The values that `tune` tries."""
 
-    thresholds: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.7)
+    thresholds: Sequence[float] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
     minimum_et: Sequence[int] = (0, 20, 50, 100, 200, 500)
-    minimum_component: Sequence[int] = (0, 50, 200, 500, 1000)
+    minimum_component: Sequence[int] = (0, 50, 200, 500, 1000, 2000)
 
 
 @dataclass(frozen=True)

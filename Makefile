@@ -10,7 +10,7 @@ PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 # `make install ACCELERATOR=gpu` installs CUDA wheels instead; the other targets take what is installed.
 ACCELERATOR := $(or $(patsubst $(VENV)/.installed-%,%,$(wildcard $(VENV)/.installed-*)),cpu)
 STAMP := $(VENV)/.installed-$(ACCELERATOR)
-EXTRAS := train survival validate reports track version s3 orchestrate
+EXTRAS := train infer survival validate reports track version s3 orchestrate
 
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true

@@ -184,9 +184,18 @@ def score(
     cases: Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")] = None,
     output: Annotated[Path | None, typer.Option(help="Where predictions go.", show_default="predictions/")] = None,
     case: Annotated[list[str] | None, typer.Option(help="Name of a case to score; all by default.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="fast, balanced or best.", show_default="as the champion was registered")
+    ] = None,
 ) -> None:
     """Predict label maps and survival of unseen cases with the champions."""
-    _run("score", root, cases=cases, output=output, only=case or ())
+    _run("score", root, cases=cases, output=output, only=case or (), preset=preset)
+
+
+@app.command(rich_help_panel=ACTIONS)
+def precision(recipe: Recipe, root: Root = HERE) -> None:
+    """Measure what a recipe's network loses in bfloat16, for `evaluate.precision=auto` to go by."""
+    _run("precision", root, recipe=recipe)
 
 
 @app.command(rich_help_panel=ACTIONS)

@@ -101,7 +101,7 @@ class Workspace:
         return self.root / f"plans/{recipe}.json"
 
     def model(self, recipe: str) -> Path:
-        """Folder of a recipe's model.keras, recipe.json, history.csv and verdict.json."""
+        """Folder of a recipe's model.keras, recipe.json, history.csv, verdict.json and, maybe, postprocessing.json."""
         return self.root / "models/segmentation" / recipe
 
     def evaluation(self, part: str, recipe: str) -> Path:
@@ -166,9 +166,14 @@ class Workspace:
         return self.state / "preprocessed"
 
     @property
+    def graphs(self) -> Path:
+        """Networks exported for another runtime, by the digest of their model, and whether they may run in bfloat16."""
+        return self.state / "graphs"
+
+    @property
     def kept(self) -> tuple[Path, ...]:
         """What can be made or brought again, and is kept to be spared it."""
-        return (self.downloads, self.examinations, self.array_files)
+        return (self.downloads, self.examinations, self.array_files, self.graphs)
 
     def checkpoints(self, key: str) -> Path:
         """Checkpoints of one piece of work, by its key."""

@@ -118,11 +118,14 @@ class RegionsRecipe(Section):
 
     @model_validator(mode="after")
     def _patch_can_be_halved(self) -> Self:
-        if self.patch is not None and self.filters is not None:
-            step = self.stem * 2 ** (len(self.filters) - 1)
-            if any(size % step for size in self.patch):
-                raise ValueError(f"patch must have multiples of {step}, since the network halves it so often")
+        if self.patch is not None and any(size % self.stride for size in self.patch):
+            raise ValueError(f"patch must have multiples of {self.stride}, since the network halves it so often")
         return self
+
+    @property
+    def stride(self) -> int:
+        """What each axis of a patch is a multiple of; 1 while the filters are open."""
+        return 1 if self.filters is None else int(self.stem * 2 ** (len(self.filters) - 1))
 
 
 Recipe = Annotated[SeedRecipe | RegionsRecipe, Field(discriminator="method")]

@@ -40,7 +40,22 @@ class Train(Section):
     checkpoint_minutes: Annotated[float, Field(gt=0)]
 
 
-class Evaluate(Section):
-    """What the evaluation shows."""
+PresetName = Literal["fast", "balanced", "best"]
 
+
+class Evaluate(Section):
+    """How held-out and unseen cases are predicted, and what the evaluation shows.
+
+    Attributes:
+        preset: Overlap of windows and mirrored copies; of region recipes alone.
+        window: Voxels that a network of regions sees at once; None: its patch, or more in 3D.
+        runtime: What runs the network; `auto` takes OpenVINO on CPUs where it is installed, else Keras.
+        precision: Of OpenVINO's inner layers; `auto` takes bfloat16 for networks that `brats precision` let pass.
+        figures: Cases that get the six-panel figure.
+    """
+
+    preset: PresetName
+    window: Annotated[list[Count], Field(min_length=2, max_length=3)] | None
+    runtime: Literal["auto", "keras", "openvino"]
+    precision: Literal["float32", "bfloat16", "auto"]
     figures: Annotated[int, Field(ge=0)]

@@ -1,9 +1,8 @@
 """Label maps from volumes, the whole way a recipe goes: the same call in evaluation, gate, scoring and serving."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,12 +14,23 @@ from brats_ml.segmentation.slices import labels_from_probabilities, slice_inputs
 BATCH = 32
 
 
+class Network(Protocol):
+    """What inference asks of a trained network: a Keras model, or its graph in another runtime."""
+
+    @property
+    def output_shape(self) -> tuple[Any, ...]:
+        """Shape of what it gives, the batch first."""
+
+    def predict_on_batch(self, x: NDArray[np.float32]) -> Any:
+        """Return what it gives for a batch of inputs."""
+
+
 def select(image: NDArray[Any], modalities: Sequence[str]) -> NDArray[Any]:
     """Return the modalities a recipe uses, in its order, from an image (modality, X, Y, Z) that has all of them."""
     return image[[MODALITIES.index(modality) for modality in modalities]]
 
 
-def predict_slices(model: keras.Model, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+def predict_slices(model: Network, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return class probabilities (slice, size, size, class) of slices (slice, size, size, channel)."""
     # predict() on the whole array would pad nothing but keep several copies of it.
     parts = [np.asarray(model.predict_on_batch(inputs[at : at + BATCH])) for at in range(0, len(inputs), BATCH)]
@@ -30,7 +40,7 @@ def predict_slices(model: keras.Model, inputs: NDArray[np.float32]) -> NDArray[n
 
 
 def predict_labels(
-    model: keras.Model,
+    model: Network,
     image: NDArray[Any],
     *,
     modalities: Sequence[str],

@@ -23,9 +23,10 @@ from brats_ml.imaging.summary import summarise
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.segmentation.slices import slice_targets
 from brats_ml.stages.report import Report
-from brats_ml.stages.segmentation_model import SegmentationModel
+from brats_ml.stages.segmentation_model import SegmentationModel, segmentation_model
 from brats_ml.workspace import Workspace
 
+# Of a recipe by regions the seed's own scores are not there: they are of its four classes on its resized slices.
 COLUMNS = ("case_id", "patient", *CASE_METRICS, *SEED_SCORES)
 FIGURES = ("mean", "median", "low", "high", "empty_reference", "mean_without_empty")
 
@@ -34,7 +35,11 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     """Write the evaluation folders of `recipe`; without a model or without cases they hold the reason."""
     verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
     parts = verdict.get("cases", {"validation": [], "test": []})
-    predict = SegmentationModel(ws.model(recipe)) if verdict["verdict"] == "trained" else None
+    predict = None
+    if verdict["verdict"] == "trained":
+        predict = segmentation_model(
+            ws, params, ws.model(recipe), preset=params.evaluate.preset, window=params.evaluate.window
+        )
     valid = {case["case_id"]: case for case in files.read_json(ws.manifest, made_by="brats validate")["cases"]}
     gone = [case_id for part in ("validation", "test") for case_id in parts[part] if case_id not in valid]
     if gone:
@@ -50,7 +55,8 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         for part in ("validation", "test")
     }
     # Whoever tunes a recipe reads this line: nothing of the locked test patients stands in it.
-    return Report("evaluate", f"{recipe} on validation: {_line(summaries['validation'])}")
+    spent = "" if predict is None else f"; {predict.spent()}"
+    return Report("evaluate", f"{recipe} on validation: {_line(summaries['validation'])}{spent}")
 
 
 def _evaluate(
@@ -64,8 +70,12 @@ def _evaluate(
                 _evaluate_case(ws, record, predict, unfinished, figure=index < figures)
                 for index, record in enumerate(steps)
             ]
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        by_regions = predict is not None and predict.preset is not None
+        columns = [name for name in COLUMNS if not (by_regions and name in SEED_SCORES)]
+        table = pd.DataFrame(rows, columns=columns)
         summary = summary_of(table, trained=predict is not None)
+        summary["preset"] = predict.preset if predict is not None else None
+        summary["window"] = list(predict.window) if predict is not None and predict.preset else None
         files.write_csv(unfinished / "cases.csv", table)
         files.write_json(unfinished / "summary.json", summary)
     return summary
@@ -91,17 +101,20 @@ def _evaluate_case(
         "case_id": case_id,
         "patient": record["patient"],
         **case_metrics(reference, predicted, spacing_mm=grid.canonical_spacing_mm),
-        **seed_scores(slice_targets(reference, **predict.view), probabilities),
+        **({} if predict.preset else seed_scores(slice_targets(reference, **predict.view), probabilities)),
     }
 
 
 def summary_of(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
-    """Return verdict, number of cases, and each of `FIGURES` by metric, of a table with `COLUMNS`; maybe no row."""
+    """Return verdict, number of cases, and each of `FIGURES` by metric, of a table with `COLUMNS`; maybe no row.
+
+    The seed's scores are left out where the table has none.
+    """
     if table.empty:
         reason = "no labelled case in this part" if trained else "no model was trained"
         return {"verdict": f"not evaluated: {reason}", "cases": 0, **{figure: {} for figure in FIGURES}}
     found = {}
-    for name in (*CASE_METRICS, *SEED_SCORES):
+    for name in (*CASE_METRICS, *(score for score in SEED_SCORES if score in table)):
         volumes = reference_volume_column(name)
         empty = None if volumes is None else table[volumes].to_numpy() == 0
         found[name] = asdict(summarise(table[name].to_numpy(dtype=np.float64), empty=empty))

@@ -84,7 +84,7 @@ def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Pa
     if champion is not None:
         known = files.read_json(champion / "verdict.json", made_by="brats train")["cases"]["train"]
         table = unseen(ws, table, map(patient_of, known))
-        other = _region_scores(_rescore(ws, champion, table["case_id"].tolist()))
+        other = _region_scores(_rescore(ws, params, champion, table["case_id"].tolist()))
     limits = params.gate.segmentation
     return promotion.decide(
         _region_scores(table),
@@ -109,10 +109,10 @@ def _region_scores(table: pd.DataFrame) -> Scores:
     return {region: table[f"dice_{region}"].to_numpy(dtype=np.float64) for region in REGIONS}
 
 
-def _rescore(ws: Workspace, champion: Path, case_ids: list[str]) -> pd.DataFrame:
-    from brats_ml.stages.segmentation_model import SegmentationModel  # noqa: PLC0415 - TensorFlow takes seconds
+def _rescore(ws: Workspace, params: Params, champion: Path, case_ids: list[str]) -> pd.DataFrame:
+    from brats_ml.stages.segmentation_model import segmentation_model  # noqa: PLC0415 - TensorFlow takes seconds
 
-    predict = SegmentationModel(champion)
+    predict = segmentation_model(ws, params, champion)
     rows = []
     for case_id in track(case_ids, "scoring the champion", console=Console(stderr=True)):
         case = read_case(ws.preprocessed / f"{case_id}.npz")

@@ -33,6 +33,7 @@ class Origin:
     segmentation: Version
     survival: Version | None
     known: Identities = field(default_factory=Identities)
+    inference: dict[str, str | None] = field(default_factory=dict)
 
     def of(self, case: Case) -> dict[str, Any]:
         """Return the origin of a case's prediction, with the digest of each of its files."""
@@ -57,7 +58,13 @@ class Origin:
             for kind, version in (("segmentation", self.segmentation), ("survival", self.survival))
         }
         age = self.age_years(case)
-        return {**models, "code": self.code, "rules": self.rules.model_dump(), "age_years": age}
+        return {
+            **models,
+            "code": self.code,
+            "rules": self.rules.model_dump(),
+            "age_years": age,
+            "inference": self.inference,
+        }
 
 
 def without_revision(origin: dict[str, Any]) -> dict[str, Any]:
@@ -65,8 +72,10 @@ def without_revision(origin: dict[str, Any]) -> dict[str, Any]:
     return {**origin, "code": origin["code"]["digest"]}
 
 
-def present_origin(ws: Workspace, params: Params, source: Path, registry: Registry) -> Origin:
-    """Return the origin of predictions made now.
+def present_origin(
+    ws: Workspace, params: Params, source: Path, registry: Registry, *, preset: str | None = None
+) -> Origin:
+    """Return the origin of predictions made now, in a preset where one was asked for.
 
     Raises:
         ModelError: There is no segmentation champion.
@@ -79,7 +88,9 @@ def present_origin(ws: Workspace, params: Params, source: Path, registry: Regist
         survival = None
     code = {**provenance.revision(ws.root), "digest": files.digest_tree(PACKAGE, "*.py")}
     known = identities(source)
-    return Origin(source, params.validate_, clinical_table(source, known), code, segmentation, survival, known)
+    inference = {"preset": preset, "precision": params.evaluate.precision}
+    clinical = clinical_table(source, known)
+    return Origin(source, params.validate_, clinical, code, segmentation, survival, known, inference)
 
 
 def was_scored(target: Path, case: Case, glance: str) -> bool:

@@ -1,5 +1,10 @@
 """Log everything to MLflow and register the nominees; what is there already is left as it is."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -9,6 +14,7 @@ from brats_ml.adapters.registry import COHORT, MODELS, Registry, Version
 from brats_ml.config import Params
 from brats_ml.stages import serving
 from brats_ml.stages.report import Report
+from brats_ml.stages.segmentation_model import INFERENCE
 from brats_ml.workspace import Workspace
 
 
@@ -47,10 +53,15 @@ def _publish(ws: Workspace, params: Params) -> Report:
 
 
 def model_key(ws: Workspace, kind: str, nominee: str) -> str:
-    """Return the key of the work that made a nominee for `segmentation` or `survival`."""
+    """Return the key of the work that made a nominee for `segmentation` or `survival`.
+
+    A network in another preset or window is another model.
+    """
     if kind == "survival":
         return files.digest_tree(ws.survival(nominee))[:16]
-    return str(files.read_json(ws.model(nominee) / "verdict.json", made_by=f"brats train --recipe {nominee}")["key"])
+    key = str(files.read_json(ws.model(nominee) / "verdict.json", made_by=f"brats train --recipe {nominee}")["key"])
+    stated = _stated(ws, nominee)
+    return key if stated["preset"] is None else f"{key}-{stated['preset']}-{'x'.join(map(str, stated['window']))}"
 
 
 def _tags(ws: Workspace, stage: str) -> dict[str, str]:
@@ -126,25 +137,47 @@ def _register(
         return None
     served: dict[str, Any] = (
         {
-            "folder": ws.model(nominee),
             "signature": serving.SEGMENTATION_SIGNATURE,
             "example": serving.SEGMENTATION_EXAMPLE,
-            "tags": {"recipe": nominee},
+            "tags": {"recipe": nominee, "preset": _stated(ws, nominee)["preset"] or "none"},
         }
         if kind == "segmentation"
         else {
-            "folder": ws.survival(nominee),
             "signature": serving.SURVIVAL_SIGNATURE,
             "example": serving.SURVIVAL_EXAMPLE,
             "tags": {"estimator": nominee},
         }
     )
     served["tags"] |= _tags(ws, kind) | {"data": provenance.data_digest(ws.root) or "", COHORT: _cohort(ws, kind)}
-    return registry.register(
-        MODELS[kind],
-        key=model_key(ws, kind, nominee),
-        run_id=run_id,
-        loader=serving.__name__,
-        requirements=serving.requirements(),
-        **served,
-    )
+    with _inference_path(ws, kind, nominee) as folder:
+        return registry.register(
+            MODELS[kind],
+            key=model_key(ws, kind, nominee),
+            run_id=run_id,
+            folder=folder,
+            loader=serving.__name__,
+            requirements=serving.requirements(),
+            **served,
+        )
+
+
+@contextmanager
+def _inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
+    """Yield a folder with all that a nominee predicts by: for regions also the preset that it was evaluated in."""
+    folder = ws.model(nominee) if kind == "segmentation" else ws.survival(nominee)
+    stated = _stated(ws, nominee) if kind == "segmentation" else {"preset": None}
+    if stated["preset"] is None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as name:
+        whole = Path(name) / nominee
+        shutil.copytree(folder, whole)
+        files.write_json(whole / INFERENCE, stated)
+        yield whole
+
+
+def _stated(ws: Workspace, recipe: str) -> dict[str, Any]:
+    """Return the preset and the window that a recipe was evaluated in, None for the seed's method."""
+    made_by = f"brats evaluate --recipe {recipe}"
+    summary = files.read_json(ws.evaluation("validation", recipe) / "summary.json", made_by=made_by)
+    return {name: summary[name] for name in ("preset", "window")}

@@ -19,13 +19,14 @@ from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
-from brats_ml.errors import CaseError, EmptyCohortError, MissingInputError
+from brats_ml.errors import CaseError, ConfigError, EmptyCohortError, MissingInputError, ModelError
 from brats_ml.imaging.geometry import uncrop
+from brats_ml.segmentation.presets import PRESETS
 from brats_ml.stages.examine import case_problems
 from brats_ml.stages.origin import GLANCES, Origin, mark_scored, present_origin, without_revision
 from brats_ml.stages.preprocess import preprocess_case
 from brats_ml.stages.report import Report
-from brats_ml.stages.segmentation_model import SegmentationModel
+from brats_ml.stages.segmentation_model import SegmentationModel, segmentation_model
 from brats_ml.stages.survival_model import SurvivalModel
 from brats_ml.survival.features import FEATURES, case_features
 from brats_ml.workspace import Workspace
@@ -49,6 +50,7 @@ def run(
     cases: Path | None = None,
     output: Path | None = None,
     only: Sequence[str] = (),
+    preset: str | None = None,
 ) -> Report:
     """Score every case below `cases` that has no up-to-date prediction in `output`; a bad one never stops the others.
 
@@ -58,19 +60,27 @@ def run(
         cases: Folder with one folder a case and, optionally, a clinical table; the inbox by default.
         output: Where each case gets a folder; the workspace's predictions by default.
         only: Names of the cases to score, of which some may be gone by now; all by default.
+        preset: Overlap and mirrored copies, one of `PRESETS`; by default what the champion was registered with.
 
     Raises:
         EmptyCohortError: No case was found, or, of a whole folder, every one was refused.
         ModelError: There is no segmentation champion.
+        ConfigError: There is no such preset.
     """
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"preset {preset} is unknown; known are {', '.join(PRESETS)}", key="--preset")
     source, target = cases or ws.inbox, output or ws.predictions
     found = _found(source, only)
     registry = Registry(tracking.address(ws.state))
-    origin = present_origin(ws, params, source, registry)
+    origin = present_origin(ws, params, source, registry, preset=preset)
     survival = None if origin.survival is None else SurvivalModel(registry.fetch(origin.survival))
-    batch = Batch(origin, SegmentationModel(registry.fetch(origin.segmentation)), survival)
+    segment = segmentation_model(ws, params, registry.fetch(origin.segmentation), preset=preset)
+    console = Console(stderr=True)
+    if segment.preset:
+        console.print(segment.cost(), highlight=False)
+    batch = Batch(origin, segment, survival)
     counts = {"scored": 0, "kept": 0, "refused": 0}
-    for case in track(found, "scoring", console=Console(stderr=True)):
+    for case in track(found, "scoring", console=console):
         glance = origin.glance(case)
         counts[_score(batch, case, target / case.case_id)] += 1
         mark_scored(target, case, glance)
@@ -81,7 +91,7 @@ def run(
     counts["gone"] = max(0, len(set(only)) - len(found))
     done = ", ".join(f"{count} {state}" for state, count in counts.items() if count or state != "gone")
     by = f"survival by {origin.survival}" if origin.survival else "there is no survival model"
-    return Report("score", f"{done}; label maps by {origin.segmentation}, {by}")
+    return Report("score", f"{done}; label maps by {origin.segmentation} ({segment.spent()}), {by}")
 
 
 def _found(source: Path, only: Sequence[str]) -> list[Case]:
@@ -117,7 +127,10 @@ def _predict(batch: Batch, case: Case, folder: Path) -> dict[str, Any]:
         raise CaseError(case.case_id, "; ".join(problems))
     prepared, grid = preprocess_case(batch.origin.source, case)
     image = uncrop(prepared.image, prepared.start, prepared.full_shape)
-    labels, _ = batch.segment(image)
+    try:
+        labels, _ = batch.segment(image)
+    except ModelError as error:
+        raise CaseError(case.case_id, str(error)) from error
     stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
     nifti.write_volume(folder / f"{case.case_id}-labels.nii.gz", stored, grid)
     volumes = _volumes_mm3(labels, grid)

@@ -1,37 +1,278 @@
 """A trained recipe as one call: the same in evaluation, gate, scoring and serving."""
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from brats_ml.adapters import files
-from brats_ml.adapters.keras_files import read_model
-from brats_ml.cohort.labels import LabelMap
-from brats_ml.config.recipes import SeedRecipe
+from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap
+from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.config import Params
+from brats_ml.config.recipes import Recipe, RegionsRecipe, SeedRecipe
+from brats_ml.errors import ConfigError, ModelError, TableError
 from brats_ml.segmentation.inference import predict_labels
+from brats_ml.segmentation.postprocessing import Rules, labels_from_regions
+from brats_ml.segmentation.presets import PRESETS, grown
+from brats_ml.segmentation.region_inference import predict_regions
+from brats_ml.stages.network import chosen_runtime, load_network
+from brats_ml.workspace import Workspace
+
+POSTPROCESSING = "postprocessing.json"
+LABEL_SCHEME = "labels.json"
+INFERENCE = "inference.json"
+DEFAULT_PRESET = "balanced"
 
 
 class SegmentationModel:
-    """A trained recipe, read from its folder once and used for many cases."""
+    """A trained recipe, read from its folder once and used for many cases.
 
-    def __init__(self, folder: Path) -> None:
-        """Read model.keras and recipe.json.
+    Attributes:
+        recipe: What it was trained by.
+        rules: How probabilities of regions become labels.
+        preset: Name of the preset, None for the seed's method, which has none.
+        window: Voxels that the network sees at once.
+        runtime: `keras` or `openvino`.
+        passes: How often the network has run so far, in patches or slices.
+        cases: How many cases it has labelled so far.
+        seconds: That these took.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        preset: str | None = None,
+        window: Sequence[int] | None = None,
+        runtime: str = "auto",
+        precision: str = "float32",
+        graphs: Path | None = None,
+    ) -> None:
+        """Read model.keras, recipe.json and, where they are, postprocessing.json, labels.json and inference.json.
+
+        Args:
+            folder: Of the trained recipe.
+            preset: One of `PRESETS`; by default the one that inference.json states, or else `balanced`.
+            window: Voxels that the network sees at once; by default those of inference.json, or else `grown`.
+            runtime: `auto`, `keras` or `openvino`.
+            precision: Of OpenVINO: `float32`, `bfloat16` or `auto`.
+            graphs: Folder in which graphs exported for OpenVINO are kept.
 
         Raises:
-            ModelError: The model cannot be loaded in safe mode.
-            MissingInputError: A file of the two is not there.
+            ModelError: The model cannot be loaded in safe mode, or is no network of this recipe.
+            MissingInputError: model.keras or recipe.json is not there.
         """
-        self.recipe = SeedRecipe.model_validate(files.read_json(folder / "recipe.json", made_by="brats train"))
-        self.model: keras.Model = read_model(files.require(folder / "model.keras", made_by="brats train"))
+        self.recipe = _recipe(folder)
+        _check_labels(folder)
+        self.rules = _rules(folder)
+        stated = _stated(folder)
+        self.preset = (preset or stated["preset"]) if isinstance(self.recipe, RegionsRecipe) else None
+        self.window = _window(self.recipe, window or stated["window"])
+        self.runtime = chosen_runtime(runtime)
+        self.passes, self.cases, self.seconds = 0, 0, 0.0
+        path = files.require(folder / "model.keras", made_by="brats train")
+        self._network = load_network(path, extent=self.window, runtime=self.runtime, precision=precision, graphs=graphs)
+        self._check_network(folder)
+
+    @property
+    def output_shape(self) -> tuple[Any, ...]:
+        """Shape of what the network gives."""
+        return self._network.output_shape
+
+    def predict_on_batch(self, x: NDArray[np.float32]) -> Any:
+        """Return what the network gives for a batch of inputs, and count them."""
+        self.passes += len(x)
+        return self._network.predict_on_batch(x)
 
     @property
     def view(self) -> dict[str, Any]:
-        """The slices that the recipe sees, as keyword arguments."""
+        """The slices that the seed's method sees, as keyword arguments."""
+        if not isinstance(self.recipe, SeedRecipe):
+            raise TypeError("only recipes of the seed's method look at resized slices")
         return {"size": self.recipe.size, "first": self.recipe.slices.first, "count": self.recipe.slices.count}
 
     def __call__(self, image: NDArray[Any]) -> tuple[LabelMap, NDArray[np.float32]]:
-        """Return labels (X, Y, Z) and slice probabilities of a full canonical image (modality, X, Y, Z)."""
-        return predict_labels(self.model, image, modalities=self.recipe.modalities, **self.view)
+        """Return the labels of a full canonical image (modality, X, Y, Z), and the probabilities they are made from.
+
+        Returns:
+            Canonical labels (X, Y, Z); probabilities (slice, size, size, class) by the seed's method,
+            (region, X, Y, Z) by regions.
+
+        Raises:
+            ModelError: The image lacks a modality that the recipe needs.
+        """
+        self._check_image(image)
+        begun = time.perf_counter()
+        if isinstance(self.recipe, SeedRecipe):
+            labels, probabilities = predict_labels(self, image, modalities=self.recipe.modalities, **self.view)
+        else:
+            probabilities = self.probabilities(image)
+            labels = labels_from_regions(probabilities, self.rules)
+        self.cases, self.seconds = self.cases + 1, self.seconds + time.perf_counter() - begun
+        return labels, probabilities
+
+    def probabilities(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the probabilities of the regions, shape (region, X, Y, Z), of an image (modality, X, Y, Z).
+
+        Raises:
+            ModelError: The recipe has no regions.
+        """
+        if not isinstance(self.recipe, RegionsRecipe):
+            raise ModelError("a recipe of the seed's method gives labels, not regions")
+        return predict_regions(
+            self,
+            image,
+            modalities=self.recipe.modalities,
+            window=self.window,
+            neighbours=self.recipe.neighbours,
+            preset=PRESETS[str(self.preset)],
+        )
+
+    def cost(self) -> str:
+        """Return what a case will cost, in words, for a brain of typical size; one pass is timed for it."""
+        if not isinstance(self.recipe, RegionsRecipe):
+            return f"{self.runtime}, one pass a slice"
+        preset = PRESETS[str(self.preset)]
+        copies = len(preset.mirrors(len(self.window)))
+        shown = "x".join(map(str, self.window))
+        passes = preset.passes(self.window)
+        seconds = passes * self._seconds_a_pass()
+        return (
+            f"preset {self.preset} by {self.runtime}: {passes // copies} windows of {shown} x {copies} copies = "
+            f"{passes} passes for a typical brain, about {seconds:.1f} s"
+        )
+
+    def _seconds_a_pass(self) -> float:
+        """Return the seconds of one pass; the first one prepares what the others find ready, and is left out."""
+        neighbours = self.recipe.neighbours if isinstance(self.recipe, RegionsRecipe) else 0
+        channels = len(self.recipe.modalities) * (2 * neighbours + 1)
+        patch = np.zeros((1, *self.window, channels), dtype=np.float32)
+        seconds = []
+        for _ in range(2):
+            begun = time.perf_counter()
+            np.asarray(self._network.predict_on_batch(patch))
+            seconds.append(time.perf_counter() - begun)
+        return seconds[-1]
+
+    def spent(self) -> str:
+        """Return what the cases so far have cost, in words."""
+        how = f"preset {self.preset} by {self.runtime}" if self.preset else f"by {self.runtime}"
+        if not self.cases:
+            return how
+        return f"{how}, {self.passes / self.cases:.0f} passes and {self.seconds / self.cases:.1f} s a case"
+
+    def _check_network(self, folder: Path) -> None:
+        regions = isinstance(self.recipe, RegionsRecipe)
+        wanted = len(REGIONS) if regions else 1 + len(LABELS)
+        given = self._network.output_shape[-1]
+        if given != wanted:
+            what = f"regions {', '.join(REGIONS)}" if regions else f"background, {', '.join(LABELS)}"
+            raise ModelError(
+                f"{folder / 'model.keras'} gives {given} values a voxel, and {what} are {wanted}: "
+                "it was trained for another label scheme; train it again"
+            )
+
+    def _check_image(self, image: NDArray[Any]) -> None:
+        if len(image) != len(MODALITIES):
+            raise ModelError(f"the image has {len(image)} modalities, the model wants {', '.join(MODALITIES)}")
+        missing = [name for name in self.recipe.modalities if not image[MODALITIES.index(name)].any()]
+        if missing:
+            raise ModelError(f"the image has no {', '.join(missing)}, which the model was trained on and needs")
+
+
+def segmentation_model(
+    ws: Workspace,
+    params: Params,
+    folder: Path,
+    *,
+    preset: str | None = None,
+    window: Sequence[int] | None = None,
+) -> SegmentationModel:
+    """Return a trained recipe in the runtime and precision of the parameters; preset and window are its own by default.
+
+    Raises:
+        ModelError: The model cannot be loaded in safe mode, or is no network of its recipe.
+        MissingInputError: model.keras or recipe.json is not there.
+    """
+    chosen = params.evaluate
+    return SegmentationModel(
+        folder,
+        preset=preset,
+        window=window,
+        runtime=chosen.runtime,
+        precision=chosen.precision,
+        graphs=ws.graphs,
+    )
+
+
+def label_scheme() -> dict[str, Any]:
+    """Return what labels and regions mean here, as labels.json in the folder of a model says it."""
+    return {"labels": LABELS, "regions": {region: list(labels) for region, labels in REGIONS.items()}}
+
+
+def _recipe(folder: Path) -> SeedRecipe | RegionsRecipe:
+    path = folder / "recipe.json"
+    try:
+        recipe: SeedRecipe | RegionsRecipe = TypeAdapter(Recipe).validate_python(
+            files.read_json(path, made_by="brats train")
+        )
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"])) or "the whole"
+        raise ModelError(f"{path} is no recipe of this version ({place}): train the model again") from error
+    if isinstance(recipe, RegionsRecipe) and (recipe.patch is None or recipe.filters is None):
+        raise ModelError(f"{path} leaves patch or filters open, so nobody can predict with it: train the model again")
+    return recipe
+
+
+def _rules(folder: Path) -> Rules:
+    path = folder / POSTPROCESSING
+    if not path.exists():
+        return Rules()
+    stored = files.read_json(path, made_by="brats train")
+    try:
+        return Rules(**stored["rules"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TableError(path, f"holds no rules of postprocessing ({error}); remove it or train again") from error
+
+
+def _stated(folder: Path) -> dict[str, Any]:
+    """Return the preset and the window that a registered model states."""
+    path = folder / INFERENCE
+    stated: dict[str, Any] = {"preset": DEFAULT_PRESET, "window": None}
+    if path.exists():
+        stated |= files.read_json(path, made_by="brats publish")
+    if stated["preset"] not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise ModelError(f"{path} states the preset {stated['preset']}, and known are {known}: publish it again")
+    return stated
+
+
+def _window(recipe: SeedRecipe | RegionsRecipe, wanted: Sequence[int] | None) -> tuple[int, ...]:
+    if isinstance(recipe, SeedRecipe):
+        return (recipe.size, recipe.size)
+    patch, step = recipe.patch or (), recipe.stride
+    window = grown(patch, step) if wanted is None else tuple(wanted)
+    if len(window) != len(patch) or any(length % step for length in window):
+        shown = "x".join(map(str, window))
+        raise ConfigError(
+            f"evaluate.window is {shown}, and this network wants {len(patch)} axes, each a multiple of {step}",
+            key="evaluate.window",
+        )
+    return window
+
+
+def _check_labels(folder: Path) -> None:
+    path = folder / LABEL_SCHEME
+    if path.exists() and files.read_json(path, made_by="brats train") != label_scheme():
+        raise ModelError(
+            f"{path} has labels or regions other than {_words(LABELS)} and {_words(REGIONS)}: "
+            "the model was trained for another label scheme; train it again"
+        )
+
+
+def _words(names: Sequence[str] | dict[str, Any]) -> str:
+    return ", ".join(names)

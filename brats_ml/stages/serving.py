@@ -52,8 +52,6 @@ class ServedSegmentation:
     def predict(self, model_input: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
         """Return canonical labels, shape (X, Y, Z), of `image`, shape (modality, X, Y, Z)."""
         image = model_input["image"]
-        if image.shape[0] != len(MODALITIES):
-            raise ValueError(f"image has {image.shape[0]} modalities, the model wants {', '.join(MODALITIES)}")
         labels, _ = self._predict(image)
         return {"labels": labels}
 

@@ -1,10 +1,18 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from brats_ml.adapters import files
+from brats_ml.adapters.keras_files import write_model
+from brats_ml.config import Params
 from brats_ml.imaging.metrics import CASE_METRICS, case_metrics
 from brats_ml.imaging.seed_metrics import SEED_SCORES
+from brats_ml.segmentation.region_unet import region_unet
+from brats_ml.stages import evaluate, preprocess, validate
 from brats_ml.stages.evaluate import COLUMNS, FIGURES, summary_of
+from brats_ml.workspace import Workspace
 
 
 def table_of(*pairs: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
@@ -41,3 +49,28 @@ def test_without_cases_the_summary_says_why() -> None:
     assert "no model was trained" in summary_of(empty, trained=False)["verdict"]
     assert "no labelled case" in summary_of(empty, trained=True)["verdict"]
     assert summary_of(empty, trained=True)["mean"] == {}
+
+
+def test_a_recipe_by_regions_has_no_scores_of_the_seed_and_states_its_preset(
+    workspace: Workspace, params: Params
+) -> None:
+    validate.run(workspace, params)
+    preprocess.run(workspace, params)
+    held_out = sorted(files.read_json(workspace.preprocessed / "index.json", made_by="brats preprocess"))[:1]
+    folder = workspace.model("regions3d")
+    network = region_unet(dimensions=3, channels=4, regions=3, filters=(4, 8), stem=2, seed=0)
+    write_model(folder / "model.keras", network)
+    recipe = params.recipe("regions3d").model_dump() | {"patch": [16, 16, 16], "batch": 1, "filters": [4, 8]}
+    files.write_json(folder / "recipe.json", recipe)
+    cases = {"train": [], "validation": held_out, "test": []}
+    files.write_json(folder / "verdict.json", {"verdict": "trained", "key": "k", "cases": cases})
+
+    report = evaluate.run(workspace, params, recipe="regions3d")
+
+    part = workspace.evaluation("validation", "regions3d")
+    summary = json.loads((part / "summary.json").read_text())
+    assert list(pd.read_csv(part / "cases.csv")) == ["case_id", "patient", *CASE_METRICS]
+    assert list(summary["mean"]) == sorted(CASE_METRICS)
+    assert (summary["preset"], summary["window"], summary["cases"]) == ("balanced", [24, 24, 24], 1)
+    assert "preset balanced by" in str(report)
+    assert [path.name for path in (part / "masks").iterdir()] == [f"{held_out[0]}.nii.gz"]

@@ -1,0 +1,41 @@
+"""One case the way `brats score` goes, from its files to its label file; prints its seconds and peak memory.
+
+Called with the folder of a model, the folder of cases, the case, where to write, the preset, runtime, precision and the
+folder of graphs.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from brats_ml.adapters import nifti
+from brats_ml.adapters.files import walk
+from brats_ml.cohort.cases import find_cases
+from brats_ml.cohort.labels import SCHEMES
+from brats_ml.imaging.geometry import uncrop
+from brats_ml.stages.preprocess import preprocess_case
+from brats_ml.stages.segmentation_model import SegmentationModel
+
+
+def main(*arguments: str) -> None:
+    model, cases, name, out, preset, runtime, precision, graphs = arguments
+    segment = SegmentationModel(Path(model), preset=preset, runtime=runtime, precision=precision, graphs=Path(graphs))
+    loaded = time.perf_counter(), time.process_time()
+    (case,) = (case for case in find_cases(walk(Path(cases))) if case.case_id == name)
+    prepared, grid = preprocess_case(Path(cases), case)
+    labels, _ = segment(uncrop(prepared.image, prepared.start, prepared.full_shape))
+    nifti.write_volume(Path(out), grid.to_stored(SCHEMES[case.scheme].from_canonical(labels)), grid)
+    ended = time.perf_counter(), time.process_time()
+    with Path("/proc/self/status").open() as status:
+        peak = next(line for line in status if line.startswith("VmHWM"))
+    found = {
+        "case_s": ended[0] - loaded[0],
+        "case_cpu_s": ended[1] - loaded[1],
+        "process_cpu_s": ended[1],
+        "peak_mib": int(peak.split()[1]) / 1024,
+    }
+    print(json.dumps(found))
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,164 @@
+"""One case, files in and label file out: the seed's way beside ours with the same network, and ours by preset.
+
+The case is BRATS_CASE of BRATS_REAL_DATA, BraTS20_Training_001 by default, or a phantom of the true size. The network
+is the seed's 2D U-Net of 32 to 512 filters with random weights, which cost what trained ones cost. Each way runs in a
+process of its own, in turns, and the fastest of its rounds counts; our exported graph is made before, once.
+
+- `inference_vs_seed`: seconds of the seed's way over ours by the clock, from the start of the process to its end.
+- `inference_cpu_vs_seed`: the same in seconds of the processor.
+- `inference_case_vs_seed`: the same, from when the model is loaded. The network is nearly all of it then, and its
+  convolutions are the same library's in float32; `inference_case_bfloat16_vs_seed` is ours in bfloat16, in which only
+  trained networks that pass `brats precision` run.
+- `peak_memory_vs_seed`: our peak of resident memory over the seed's; less is better.
+- `label_agreement`: share of voxels on which both label files agree.
+- `runtime_vs_keras`: seconds of the processor of a case by Keras over those by OpenVINO, 3D network, in float32.
+- `seconds_a_case_<recipe>_<preset>`: by the clock, with a model that is loaded.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from _frame import ROOT, peer_python, report, table
+
+from brats_ml.adapters import files
+from brats_ml.adapters.files import walk
+from brats_ml.adapters.grid import Grid
+from brats_ml.adapters.keras_files import write_model
+from brats_ml.adapters.nifti import write_volume
+from brats_ml.cohort.cases import Case, find_cases
+from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.cohort.phantom import phantom_affine, phantom_patient
+from brats_ml.config import load
+from brats_ml.segmentation.presets import PRESETS
+from brats_ml.segmentation.region_unet import region_unet
+from brats_ml.segmentation.unet import unet
+
+SEED = ["keras==3.15.1", "nibabel==5.4.2", "numpy==2.4.6", "opencv-python-headless==5.0.0.93", "tensorflow-cpu==2.21.0"]
+CASE, TRUE_SHAPE, ROUNDS = "BraTS20_Training_001", (240, 240, 155), 3
+REGION_PLANS = {
+    "regions3d": {"patch": [64, 64, 64], "filters": [32, 64, 96, 128], "batch": 1},
+    "regions2d": {"patch": [160, 128], "filters": [16, 32, 64, 96], "batch": 8},
+}
+Found = dict[str, float]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as name:
+        scratch = Path(name)
+        folder, case = chosen_case(scratch)
+        figures = beside_seed(scratch, folder, case) | presets(scratch, folder, case)
+    report(**figures)
+
+
+def chosen_case(scratch: Path) -> tuple[Path, Case]:
+    real = os.environ.get("BRATS_REAL_DATA")
+    if real:
+        wanted = os.environ.get("BRATS_CASE", CASE)
+        (case,) = (case for case in find_cases(walk(Path(real))) if case.case_id == wanted)
+        return Path(real), case
+    patient = phantom_patient(1, shape=TRUE_SHAPE, seed=1)
+    for role, volume in {**patient.images, "seg": patient.label}.items():
+        place = scratch / f"phantoms/{patient.patient}/{patient.patient}_{role}.nii.gz"
+        write_volume(place, volume, Grid(TRUE_SHAPE, phantom_affine(TRUE_SHAPE)))
+    (case,) = find_cases(walk(scratch / "phantoms"))
+    return scratch / "phantoms", case
+
+
+def beside_seed(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
+    model = scratch / "seed"
+    recipe = load(ROOT / "params.yaml").recipe("seed").model_dump()
+    filters, dropout = recipe["filters"], recipe["dropout"]
+    write_model(
+        model / "model.keras",
+        unet(size=128, channels=2, classes=1 + len(LABELS), filters=filters, dropout=dropout, seed=0),
+    )
+    files.write_json(model / "recipe.json", recipe)
+    peer = peer_python("seed_inference", SEED)
+    theirs_out, ours_out = scratch / "theirs.nii.gz", scratch / "ours.nii.gz"
+    inputs = [str(folder / case.images[role]) for role in ("flair", "t1ce")]
+    own = ["seed", folder, case.case_id, ours_out, "fast", "auto", "float32"]
+    ours(scratch, *own)  # exports the graph
+    theirs_found, ours_found, keras_found, rounded_found = [], [], [], []
+    for _ in range(ROUNDS):
+        theirs_found.append(
+            child([peer, ROOT / "benchmarks/_seed_inference.py", model / "model.keras", *inputs, theirs_out])
+        )
+        ours_found.append(ours(scratch, *own))
+        rounded_found.append(ours(scratch, *own[:3], scratch / "rounded.nii.gz", "fast", "auto", "bfloat16"))
+        keras_found.append(ours(scratch, *own[:3], scratch / "keras.nii.gz", "fast", "keras", "float32"))
+    ways = {
+        "the seed's way": theirs_found,
+        "brats_ml": ours_found,
+        "brats_ml by Keras": keras_found,
+        "brats_ml in bfloat16": rounded_found,
+    }
+    best = {way: least(found) for way, found in ways.items()}
+    table([{"way": way, **found} for way, found in best.items()], title=f"{case.case_id}, the seed's network")
+    theirs, mine = best["the seed's way"], best["brats_ml"]
+    agreement = np.mean(np.asanyarray(nib.load(theirs_out).dataobj) == np.asanyarray(nib.load(ours_out).dataobj))
+    return {
+        "inference_vs_seed": theirs["process_s"] / mine["process_s"],
+        "inference_cpu_vs_seed": theirs["process_cpu_s"] / mine["process_cpu_s"],
+        "inference_case_vs_seed": theirs["case_cpu_s"] / mine["case_cpu_s"],
+        "inference_case_bfloat16_vs_seed": theirs["case_cpu_s"] / best["brats_ml in bfloat16"]["case_cpu_s"],
+        "peak_memory_vs_seed": mine["peak_mib"] / theirs["peak_mib"],
+        "label_agreement": float(agreement),
+    }
+
+
+def presets(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
+    rows, figures = [], {}
+    for name, plan in REGION_PLANS.items():
+        recipe = load(ROOT / "params.yaml").recipe(name).model_dump() | plan
+        network = region_unet(
+            dimensions=recipe["dimensions"],
+            channels=len(recipe["modalities"]) * (2 * recipe["neighbours"] + 1),
+            regions=len(REGIONS),
+            filters=recipe["filters"],
+            stem=recipe["stem"],
+            seed=0,
+        )
+        write_model(scratch / name / "model.keras", network)
+        files.write_json(scratch / name / "recipe.json", recipe)
+        out = scratch / "regions.nii.gz"
+        ours(scratch, name, folder, case.case_id, out, "fast", "auto", "float32")
+        for preset in PRESETS:
+            for runtime in ("auto", "keras") if preset == "fast" else ("auto",):
+                found = ours(scratch, name, folder, case.case_id, out, preset, runtime, "float32")
+                figures[f"{name}_{preset}_{runtime}"] = found["case_cpu_s"]
+                rows.append({"recipe": name, "preset": preset, "runtime": runtime, **found})
+                if runtime == "auto":
+                    figures[f"seconds_a_case_{name}_{preset}"] = found["case_s"]
+    table(rows, title=f"{case.case_id}, networks of regions")
+    kept = {key: value for key, value in figures.items() if key.startswith("seconds")}
+    ratio = figures["regions3d_fast_keras"] / figures["regions3d_fast_auto"]
+    return kept | {"runtime_vs_keras": ratio}
+
+
+def ours(scratch: Path, model: str, *more: object) -> Found:
+    command = [sys.executable, ROOT / "benchmarks/_own_inference.py", scratch / model, *more, scratch / "graphs"]
+    return child(command)
+
+
+def least(found: list[Found]) -> Found:
+    return {key: min(one[key] for one in found) for key in found[0]}
+
+
+def child(command: list[object]) -> Found:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    begun = time.perf_counter()
+    done = subprocess.run([str(part) for part in command], env=environment, check=True, capture_output=True, text=True)
+    ended = time.perf_counter()
+    found: Found = json.loads(done.stdout.splitlines()[-1])
+    return found | {"process_s": ended - begun}
+
+
+if __name__ == "__main__":
+    main()

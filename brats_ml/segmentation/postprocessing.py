@@ -1,0 +1,203 @@
+"""From the probabilities of regions to one label a voxel, and how the rules for that are chosen."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap, region_mask
+from brats_ml.imaging.geometry import bounding_box
+from brats_ml.imaging.metrics import dice
+
+Probabilities = NDArray[np.float32]  # (region, X, Y, Z) in the order of REGIONS
+
+# What a voxel becomes that is inside a region and inside none of those that follow.
+REMAINDER = dict(zip(REGIONS, ("ED", "NCR", "ET"), strict=True))
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How probabilities become labels.
+
+    Attributes:
+        thresholds: Of each region; a voxel belongs to it above.
+        minimum_et: Voxels; less enhancing tumour than that in a case is taken for necrosis.
+        minimum_component: Voxels; smaller pieces of the whole tumour, 26-connected, are taken for background.
+    """
+
+    thresholds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(REGIONS, 0.5))
+    minimum_et: int = 0
+    minimum_component: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no rule.
+
+        Raises:
+            ValueError: A region is missing or unknown, or a value is out of range.
+        """
+        if set(self.thresholds) != set(REGIONS):
+            raise ValueError(f"thresholds must name {', '.join(REGIONS)}, and name {', '.join(self.thresholds)}")
+        if not all(0 < value < 1 for value in self.thresholds.values()):
+            raise ValueError(f"thresholds must lie between 0 and 1: {dict(self.thresholds)}")
+        if min(self.minimum_et, self.minimum_component) < 0:
+            raise ValueError("minimum_et and minimum_component must be 0 or more")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rules as JSON knows them."""
+        return asdict(self)
+
+
+def labels_from_regions(probabilities: Probabilities, rules: Rules) -> LabelMap:
+    """Return the label map: ED where the whole tumour is, NCR where its core is, ET where that enhances.
+
+    A region holds the next one by definition, so a voxel of the core is one of the whole tumour whatever the network
+    says of the latter.
+
+    Args:
+        probabilities: Shape (region, X, Y, Z), regions in the order of `REGIONS`.
+        rules: Thresholds and smallest sizes.
+
+    Returns:
+        Canonical labels, shape (X, Y, Z).
+    """
+    labels: LabelMap = np.zeros(probabilities.shape[1:], dtype=np.uint8)
+    for (region, label), probability in zip(REMAINDER.items(), probabilities, strict=True):
+        labels[probability > rules.thresholds[region]] = LABELS[label]
+    enhancing = labels == LABELS["ET"]
+    if enhancing.sum() < rules.minimum_et:
+        labels[enhancing] = LABELS["NCR"]
+    return without_small_components(labels, rules.minimum_component)
+
+
+def without_small_components(labels: LabelMap, minimum: int) -> LabelMap:
+    """Return the label map without pieces of the whole tumour, 26-connected, of fewer than `minimum` voxels."""
+    if minimum <= 1 or not labels.any():
+        return labels
+    box = bounding_box(labels != 0)
+    pieces, _ = ndimage.label(labels[box] != 0, structure=np.ones((3, 3, 3)))
+    small = np.bincount(pieces.ravel()) < minimum
+    small[0] = False
+    kept = labels.copy()
+    kept[box][small[pieces]] = 0
+    return kept
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The values that `tune` tries."""
+
+    thresholds: Sequence[float] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+    minimum_et: Sequence[int] = (0, 20, 50, 100, 200, 500)
+    minimum_component: Sequence[int] = (0, 50, 200, 500, 1000, 2000)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The rules that did best, and the mean Dice of the three regions under the default ones and under them."""
+
+    rules: Rules
+    cases: int
+    before: float
+    after: float
+
+
+def tune(
+    cases: Iterable[tuple[Probabilities, LabelMap]], *, grid: Grid | None = None, minimum_gain: float = 0.001
+) -> Tuned:
+    """Choose thresholds and smallest sizes by the mean Dice of WT, TC and ET under the rules of BraTS.
+
+    Thresholds and `minimum_et` are tried in all combinations, from one table of counts a case; `minimum_component`
+    after them. Of equal combinations the one nearest to the default stays, and all of them wherever the gain is below
+    `minimum_gain`.
+
+    Args:
+        cases: Probabilities (region, X, Y, Z) and canonical reference labels (X, Y, Z) of cases that no figure is
+            reported on: of the training part, best predicted by a network that was not trained on them. Iterated over
+            twice, so a list, or an object that reads a case when it is asked for it.
+        grid: The values to try.
+        minimum_gain: Mean Dice that leaving the default has to bring.
+
+    Raises:
+        ValueError: There is no case.
+    """
+    tried = grid or Grid()
+    default = Rules()
+    thresholds = sorted({*tried.thresholds, *default.thresholds.values()})
+    minima = sorted({*tried.minimum_et, default.minimum_et})
+    tables = [_counts(probabilities, reference, thresholds) for probabilities, reference in cases]
+    if not tables:
+        raise ValueError("no case to choose the rules of postprocessing by")
+    scores = np.mean([_scores(table, minima) for table in tables], axis=0)
+    middle = thresholds.index(0.5)
+    places = sorted(
+        product(*map(range, scores.shape)),
+        key=lambda place: (-round(float(scores[place]), 9), sum(abs(at - middle) for at in place[:3]), place[3]),
+    )
+    best = places[0]
+    before = float(scores[middle, middle, middle, minima.index(0)])
+    chosen = Rules(dict(zip(REGIONS, (thresholds[at] for at in best[:3]), strict=True)), minima[best[3]])
+    rules, after = _with_components(cases, chosen, tried.minimum_component)
+    return (
+        Tuned(rules, len(tables), before, after)
+        if after - before >= minimum_gain
+        else Tuned(default, len(tables), before, before)
+    )
+
+
+def _counts(probabilities: Probabilities, reference: LabelMap, thresholds: Sequence[float]) -> NDArray[np.int64]:
+    """Return how many voxels lie above which thresholds, shape (WT, TC, ET, label).
+
+    Entry [i, j, k, label] counts those above i of the thresholds by their WT, j by their TC and k by their ET.
+    """
+    levels = len(thresholds) + 1
+    # Searching in the type of the probabilities: a threshold compares as it does in `labels_from_regions`.
+    steps = np.asarray(thresholds, dtype=probabilities.dtype)
+    code = np.zeros(reference.shape, dtype=np.int32)
+    for probability in probabilities:
+        code = code * levels + np.searchsorted(steps, probability, side="left").astype(np.int32)
+    code = code * (1 + len(LABELS)) + reference
+    counted = np.bincount(code.ravel(), minlength=levels**3 * (1 + len(LABELS)))
+    return counted.reshape(levels, levels, levels, 1 + len(LABELS))
+
+
+def _scores(table: NDArray[np.int64], minima: Sequence[int]) -> NDArray[np.float64]:
+    """Return the mean region Dice of one case for each combination, shape (WT, TC, ET threshold, minimum_et)."""
+    levels = len(table) - 1
+    scores = np.zeros((levels, levels, levels, len(minima)))
+    total = table.sum(axis=(0, 1, 2))
+    for wt, tc, et in product(range(levels), repeat=3):
+        inside_et = table[:, :, et + 1 :].sum(axis=(0, 1, 2))
+        inside_tc = inside_et + table[:, tc + 1 :, : et + 1].sum(axis=(0, 1, 2))
+        inside_wt = inside_tc + table[wt + 1 :, : tc + 1, : et + 1].sum(axis=(0, 1, 2))
+        fixed = _dice(inside_wt, total, "WT") + _dice(inside_tc, total, "TC")
+        for at, minimum in enumerate(minima):
+            kept = inside_et if inside_et.sum() >= minimum else np.zeros_like(inside_et)
+            scores[wt, tc, et, at] = (fixed + _dice(kept, total, "ET")) / 3
+    return scores
+
+
+def _dice(inside: NDArray[np.int64], total: NDArray[np.int64], region: str) -> float:
+    """Return Dice from the voxels of each label that a prediction holds and that there are; 1 where both are none."""
+    own = [LABELS[label] for label in REGIONS[region]]
+    both = inside.sum() + total[own].sum()
+    return 1.0 if both == 0 else float(2 * inside[own].sum() / both)
+
+
+def _with_components(
+    cases: Iterable[tuple[Probabilities, LabelMap]], rules: Rules, minima: Sequence[int]
+) -> tuple[Rules, float]:
+    tried = sorted({0, *minima})
+    scores = np.zeros(len(tried))
+    count = 0
+    for probabilities, reference in cases:
+        labels = labels_from_regions(probabilities, rules)
+        for at, minimum in enumerate(tried):
+            kept = without_small_components(labels, minimum)
+            scores[at] += np.mean([dice(region_mask(reference, name), region_mask(kept, name)) for name in REGIONS])
+        count += 1
+    best = int(np.argmax(np.round(scores, 9)))
+    return Rules(rules.thresholds, rules.minimum_et, tried[best]), float(scores[best] / count)

@@ -1,0 +1,63 @@
+"""Probabilities of regions from volumes, the whole way a region recipe goes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from brats_ml.cohort.labels import REGIONS
+from brats_ml.imaging.geometry import bounding_box, crop, uncrop
+from brats_ml.imaging.intensity import normalise
+from brats_ml.segmentation.inference import Network, select
+from brats_ml.segmentation.presets import Preset
+from brats_ml.segmentation.sliding_window import slide
+
+# Planes that go through a 2D network at once; 3D patches go one by one. Bounds memory, and costs no speed on CPUs.
+PLANES = 16
+
+
+def predict_regions(
+    model: Network,
+    image: NDArray[Any],
+    *,
+    modalities: Sequence[str],
+    window: Sequence[int],
+    neighbours: int,
+    preset: Preset,
+) -> NDArray[np.float32]:
+    """Return the probability of each region in every voxel of a case, at native resolution.
+
+    The sigmoid comes before the mean over windows and copies: probabilities are averaged, not logits.
+
+    Args:
+        model: From patches to logits, trained by the recipe.
+        image: Full canonical volume, shape (modality, X, Y, Z), all of `cohort.modalities.MODALITIES` in that order.
+        modalities: The recipe's channels.
+        window: Voxels that the network sees at once, along two axes or three.
+        neighbours: Slices on each side that a 2D network sees with one.
+        preset: Overlap and mirrored copies.
+
+    Returns:
+        Shape (region, X, Y, Z) in the order of `REGIONS`; exactly 0 outside the brain.
+    """
+    box = bounding_box((image != 0).any(axis=0))
+    seen = select(crop(image, box), modalities)
+
+    def predict(patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        # In float32 since the logits are; the stubs of SciPy do not tell.
+        return np.asarray(expit(np.asarray(model.predict_on_batch(patches), dtype=np.float32)), dtype=np.float32)
+
+    inside = slide(
+        normalise(seen),
+        predict,
+        brain=(seen != 0).any(axis=0),
+        patch=window,
+        overlap=preset.overlap,
+        mirrors=preset.mirrors(len(window)),
+        neighbours=neighbours,
+        regions=len(REGIONS),
+        batch=PLANES if len(window) == 2 else 1,
+    )
+    return uncrop(inside, [side.start for side in box], image.shape[1:])

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from brats_ml.adapters import files
+from brats_ml.stages import publish
+from brats_ml.workspace import Workspace
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    """A recipe that was trained, and evaluated in no preset yet."""
+    ws = Workspace(tmp_path)
+    files.write_json(ws.model("ours") / "verdict.json", {"verdict": "trained", "key": "k"})
+    return ws
+
+
+def evaluated(ws: Workspace, preset: str | None, window: list[int] | None) -> None:
+    stated = {"preset": preset, "window": window, "cases": 3}
+    files.write_json(ws.evaluation("validation", "ours") / "summary.json", stated)
+
+
+def test_a_model_by_regions_is_registered_with_the_preset_it_was_evaluated_in(ws: Workspace) -> None:
+    evaluated(ws, "fast", [96, 96, 96])
+
+    with publish._inference_path(ws, "segmentation", "ours") as folder:
+        stated = files.read_json(folder / "inference.json", made_by="brats publish")
+        assert (folder / "verdict.json").is_file()
+
+    assert stated == {"preset": "fast", "window": [96, 96, 96]}
+    assert publish.model_key(ws, "segmentation", "ours") == "k-fast-96x96x96"
+    assert not (ws.model("ours") / "inference.json").exists()  # an out of DVC stays as it is
+
+
+def test_a_model_of_the_seeds_method_is_registered_as_it_lies(ws: Workspace) -> None:
+    evaluated(ws, None, None)
+
+    with publish._inference_path(ws, "segmentation", "ours") as folder:
+        assert folder == ws.model("ours")
+
+    assert publish.model_key(ws, "segmentation", "ours") == "k"

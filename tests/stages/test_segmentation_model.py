@@ -1,0 +1,215 @@
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from brats_ml.adapters import files
+from brats_ml.adapters.keras_files import read_model, write_model
+from brats_ml.config import Params
+from brats_ml.errors import BratsError, ConfigError, ModelError
+from brats_ml.imaging.intensity import normalise
+from brats_ml.segmentation.inference import predict_labels
+from brats_ml.segmentation.region_unet import region_unet
+from brats_ml.segmentation.unet import unet
+from brats_ml.stages.segmentation_model import SegmentationModel, label_scheme
+
+SHAPE = (28, 24, 20)
+
+
+def trained(folder: Path, recipe: dict[str, Any], *, regions: int = 3) -> Path:
+    """The folder of a network with random weights, as training leaves it."""
+    channels = len(recipe["modalities"]) * (2 * recipe["neighbours"] + 1)
+    network = region_unet(
+        dimensions=recipe["dimensions"],
+        channels=channels,
+        regions=regions,
+        filters=recipe["filters"],
+        stem=recipe["stem"],
+        seed=0,
+    )
+    write_model(folder / "model.keras", network)
+    files.write_json(folder / "recipe.json", recipe)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recipe(params: Params) -> Callable[..., dict[str, Any]]:
+    def small(name: str, **more: Any) -> dict[str, Any]:
+        patch = [16, 16, 16] if name == "regions3d" else [16, 16]
+        return params.recipe(name).model_dump() | {"patch": patch, "batch": 1, "filters": [4, 8]} | more
+
+    return small
+
+
+@pytest.fixture(scope="session")
+def volumetric(tmp_path_factory: pytest.TempPathFactory, recipe: Callable[..., dict[str, Any]]) -> Path:
+    """Read only."""
+    return trained(tmp_path_factory.mktemp("model"), recipe("regions3d"))
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    """A head of four modalities, whose brain is smaller than the volume, as int16."""
+    generator = np.random.default_rng(0)
+    image = np.zeros((4, *SHAPE), dtype=np.int16)
+    image[:, 3:25, 4:22, 2:19] = generator.integers(1, 900, (4, 22, 18, 17))
+    return image
+
+
+@pytest.mark.parametrize("name", ["regions3d", "regions2d"])
+@pytest.mark.parametrize("preset", ["fast", "best"])
+def test_regions_come_back_at_native_resolution_and_nothing_outside_the_brain(
+    name: str, preset: str, recipe: Callable[..., dict[str, Any]], image: np.ndarray, tmp_path: Path
+) -> None:
+    segment = SegmentationModel(trained(tmp_path, recipe(name)), preset=preset)
+
+    labels, probabilities = segment(image)
+
+    brain = (image != 0).any(axis=0)
+    assert (labels.shape, labels.dtype) == (SHAPE, np.uint8)
+    assert (probabilities.shape, probabilities.dtype) == ((3, *SHAPE), np.float32)
+    assert not probabilities[:, ~brain].any()
+    assert ((probabilities[:, brain] > 0) & (probabilities[:, brain] < 1)).all()
+    np.testing.assert_array_equal(labels != 0, (probabilities > 0.5).any(axis=0))
+    assert segment.passes >= (8 if preset == "best" else 1)
+    assert f"preset {preset}" in segment.spent()
+
+
+def test_one_patch_over_the_whole_brain_is_one_pass_of_the_network(
+    recipe: Callable[..., dict[str, Any]], image: np.ndarray, tmp_path: Path
+) -> None:
+    """By reference: the network itself on the normalised brain, without windows; a brain of exactly a patch."""
+    image[:, :6], image[:, 22:], image[..., 18:] = 0, 0, 0
+    box = (slice(6, 22), slice(4, 20), slice(2, 18))
+    image[:, :, 20:] = 0
+    folder = trained(tmp_path, recipe("regions3d"))
+
+    _, probabilities = SegmentationModel(folder, preset="fast", window=(16, 16, 16), runtime="keras")(image)
+
+    inputs = np.moveaxis(normalise(image[(slice(None), *box)]), 0, -1)[None]
+    logits = np.asarray(read_model(folder / "model.keras").predict_on_batch(inputs))[0]
+    np.testing.assert_allclose(probabilities[(slice(None), *box)], np.moveaxis(expit(logits), -1, 0), atol=1e-5)
+
+
+def test_both_runtimes_give_the_same_labels(volumetric: Path, image: np.ndarray, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="the extra `infer` is not installed")
+    labels, probabilities = SegmentationModel(volumetric, runtime="keras")(image)
+
+    for _ in range(2):  # exported, then read back
+        fast = SegmentationModel(volumetric, runtime="openvino", graphs=tmp_path / "graphs")
+        again, chances = fast(image)
+
+        np.testing.assert_allclose(chances, probabilities, atol=1e-3)
+        assert np.mean(again == labels) >= 0.9999
+    assert len(list((tmp_path / "graphs").iterdir())) == 1
+
+
+def test_the_seeds_method_is_kept_to_the_letter(params: Params, image: np.ndarray, tmp_path: Path) -> None:
+    chosen = params.recipe("seed_mini").model_dump() | {
+        "size": 16,
+        "filters": [4, 8],
+        "slices": {"first": 1, "count": 9},
+    }
+    write_model(tmp_path / "model.keras", unet(size=16, channels=2, classes=4, filters=[4, 8], dropout=0.2, seed=0))
+    files.write_json(tmp_path / "recipe.json", chosen)
+
+    labels, probabilities = SegmentationModel(tmp_path, preset="best", runtime="keras")(image)
+
+    model = read_model(tmp_path / "model.keras")
+    expected = predict_labels(model, image, modalities=["flair", "t1ce"], size=16, first=1, count=9)
+    np.testing.assert_array_equal(labels, expected[0])
+    np.testing.assert_array_equal(probabilities, expected[1])
+
+
+def test_a_models_own_preset_and_rules_hold(volumetric: Path, image: np.ndarray, tmp_path: Path) -> None:
+    folder = shutil.copytree(volumetric, tmp_path / "model")
+    files.write_json(folder / "inference.json", {"preset": "fast", "window": [20, 16, 16]})
+    never = {"thresholds": dict.fromkeys(("WT", "TC", "ET"), 0.999), "minimum_et": 0, "minimum_component": 0}
+    files.write_json(folder / "postprocessing.json", {"rules": never})
+
+    segment = SegmentationModel(folder)
+
+    labels, probabilities = segment(image)
+    assert (segment.preset, segment.window) == ("fast", (20, 16, 16))
+    assert not labels.any()
+    assert (probabilities > 0.5).any()
+    assert SegmentationModel(folder, preset="best").preset == "best"
+
+
+def test_the_cost_is_told_before_a_case_is_seen(volumetric: Path) -> None:
+    assert "8 copies" in SegmentationModel(volumetric, preset="best").cost()
+
+
+def test_a_missing_modality_is_named(volumetric: Path, image: np.ndarray) -> None:
+    image[2] = 0
+
+    with pytest.raises(ModelError, match="no t1ce"):
+        SegmentationModel(volumetric)(image)
+    with pytest.raises(ModelError, match="3 modalities"):
+        SegmentationModel(volumetric)(image[:3])
+
+
+def spoil(path: Path) -> None:
+    with zipfile.ZipFile(path) as stored:
+        members = {name: stored.read(name) for name in stored.namelist()}
+    members["model.weights.h5"] = members["model.weights.h5"][:400]
+    with zipfile.ZipFile(path, "w") as rewritten:
+        for name, content in members.items():
+            rewritten.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda folder: (folder / "model.keras").write_bytes(b"no zip"), "cannot be loaded"),
+        (lambda folder: spoil(folder / "model.keras"), "cannot be loaded"),
+        (lambda folder: (folder / "model.keras").unlink(), "does not exist"),
+        (lambda folder: (folder / "recipe.json").write_text('{"method": "regions"}'), "train the model again"),
+        (lambda folder: (folder / "recipe.json").write_text("{"), "not valid JSON"),
+        (lambda folder: (folder / "postprocessing.json").write_text('{"rules": {"size": 3}}'), "no rules"),
+        (lambda folder: (folder / "postprocessing.json").write_text("[]"), "no rules"),
+        (lambda folder: (folder / "inference.json").write_text('{"preset": "slow"}'), "preset slow"),
+        (
+            lambda folder: files.write_json(
+                folder / "labels.json", label_scheme() | {"labels": {"NCR": 1, "ED": 2, "ET": 4}}
+            ),
+            "another label scheme",
+        ),
+    ],
+)
+def test_a_damaged_model_ends_in_a_sentence(
+    damage: Callable[[Path], object], sentence: str, volumetric: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(volumetric, tmp_path / "model")
+    damage(folder)
+
+    with pytest.raises(BratsError, match=sentence):
+        SegmentationModel(folder)
+
+
+def test_a_network_of_other_regions_is_refused(recipe: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    folder = trained(tmp_path, recipe("regions3d"), regions=2)
+
+    with pytest.raises(ModelError, match="another label scheme"):
+        SegmentationModel(folder)
+
+
+def test_a_recipe_that_was_never_planned_is_refused(
+    recipe: Callable[..., dict[str, Any]], volumetric: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(volumetric, tmp_path / "model")
+    files.write_json(folder / "recipe.json", recipe("regions3d", patch=None))
+
+    with pytest.raises(ModelError, match="patch or filters open"):
+        SegmentationModel(folder)
+
+
+@pytest.mark.parametrize("window", [(16, 16), (18, 16, 16)])
+def test_a_window_that_the_network_cannot_take_is_refused(volumetric: Path, window: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="3 axes, each a multiple of 4"):
+        SegmentationModel(volumetric, window=window)

@@ -1,0 +1,131 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+
+from brats_ml.cohort.labels import LABELS, REGIONS, region_mask
+from brats_ml.imaging.metrics import dice
+from brats_ml.segmentation import postprocessing
+from brats_ml.segmentation.postprocessing import Grid, Rules, labels_from_regions, tune, without_small_components
+
+SHAPE = (6, 5, 4)
+chances = arrays(np.float32, (3, *SHAPE), elements=st.floats(0, 1, width=32))
+label_maps = arrays(np.uint8, SHAPE, elements=st.integers(0, 3))
+
+
+def certain(labels: np.ndarray, sure: float = 0.9) -> np.ndarray:
+    """Probabilities of a network that knows a label map: `sure` inside each region, 0.1 outside."""
+    return np.stack([np.where(region_mask(labels, region), sure, 0.1) for region in REGIONS]).astype(np.float32)
+
+
+def mean_dice(reference: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean([dice(region_mask(reference, name), region_mask(labels, name)) for name in REGIONS]))
+
+
+@given(label_maps)
+def test_certain_regions_give_their_labels(labels: np.ndarray) -> None:
+    np.testing.assert_array_equal(labels_from_regions(certain(labels), Rules()), labels)
+
+
+@given(chances, st.tuples(*[st.floats(0.05, 0.95)] * 3))
+def test_regions_are_nested_and_the_inner_one_is_what_its_threshold_says(
+    probabilities: np.ndarray, values: tuple[float, float, float]
+) -> None:
+    labels = labels_from_regions(probabilities, Rules(dict(zip(REGIONS, values, strict=True))))
+
+    wt, tc, et = (probability > value for probability, value in zip(probabilities, values, strict=True))
+    np.testing.assert_array_equal(region_mask(labels, "ET"), et)
+    np.testing.assert_array_equal(region_mask(labels, "TC"), tc | et)
+    np.testing.assert_array_equal(region_mask(labels, "WT"), wt | tc | et)
+
+
+@given(label_maps, st.integers(0, 60))
+def test_too_little_enhancing_tumour_is_taken_for_necrosis(labels: np.ndarray, minimum: int) -> None:
+    enhancing = labels == LABELS["ET"]
+
+    found = labels_from_regions(certain(labels), Rules(minimum_et=minimum))
+
+    expected = labels.copy()
+    if enhancing.sum() < minimum:
+        expected[enhancing] = LABELS["NCR"]
+    np.testing.assert_array_equal(found, expected)
+
+
+@given(label_maps, st.integers(0, 40))
+def test_pieces_of_the_tumour_stay_whole_or_go_whole(labels: np.ndarray, minimum: int) -> None:
+    kept = without_small_components(labels, minimum)
+
+    pieces, count = ndimage.label(labels != 0, structure=np.ones((3, 3, 3)))
+    for number in range(1, count + 1):
+        piece = pieces == number
+        np.testing.assert_array_equal(kept[piece], labels[piece] if piece.sum() >= minimum else 0)
+    assert not kept[labels == 0].any()
+
+
+@settings(deadline=None, max_examples=15)
+@given(chances, label_maps)
+def test_scores_from_counts_are_those_of_the_label_maps(probabilities: np.ndarray, reference: np.ndarray) -> None:
+    thresholds, minima = (0.25, 0.5), (0, 30)
+    scores = postprocessing._scores(postprocessing._counts(probabilities, reference, thresholds), minima)
+
+    for wt, tc, et, minimum in itertools.product(range(2), range(2), range(2), range(2)):
+        chosen = dict(zip(REGIONS, (thresholds[wt], thresholds[tc], thresholds[et]), strict=True))
+        labels = labels_from_regions(probabilities, Rules(chosen, minima[minimum]))
+        assert scores[wt, tc, et, minimum] == pytest.approx(mean_dice(reference, labels))
+
+
+def test_tuning_finds_the_threshold_below_which_a_timid_network_lies() -> None:
+    generator = np.random.default_rng(0)
+    references = [generator.integers(0, 4, SHAPE).astype(np.uint8) for _ in range(3)]
+    cases = [(certain(labels, sure=0.45), labels) for labels in references]
+
+    tuned = tune(cases, grid=Grid((0.3, 0.4), (0, 10), (0,)))
+
+    assert tuned.rules.thresholds == {"WT": 0.4, "TC": 0.4, "ET": 0.4}
+    assert (tuned.cases, tuned.after) == (3, 1.0)
+    assert tuned.before < 0.5
+    assert mean_dice(references[0], labels_from_regions(cases[0][0], tuned.rules)) == 1
+
+
+def test_tuning_drops_what_is_invented() -> None:
+    """By hand: a case without ET in which two voxels are taken for it, and a far piece of three voxels."""
+    reference = np.zeros((12, 12, 12), dtype=np.uint8)
+    reference[:5, :5, :5] = LABELS["ED"]
+    reference[1:4, 1:4, 1:4] = LABELS["NCR"]
+    predicted = reference.copy()
+    predicted[2, 2, 2:4] = LABELS["ET"]
+    predicted[10, 10, 8:11] = LABELS["ED"]
+
+    tuned = tune([(certain(predicted), reference)], grid=Grid((0.5,), (0, 2, 3, 10), (0, 3, 4, 100)))
+
+    assert (tuned.rules.minimum_et, tuned.rules.minimum_component) == (3, 4)
+    assert tuned.after == 1
+
+
+def test_without_gain_the_default_stays() -> None:
+    labels = np.random.default_rng(1).integers(0, 4, SHAPE).astype(np.uint8)
+
+    assert tune([(certain(labels), labels)]).rules == Rules()
+
+
+def test_tuning_by_no_case_is_refused() -> None:
+    with pytest.raises(ValueError, match="no case"):
+        tune([])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"thresholds": {"WT": 0.5}}, {"thresholds": {"WT": 0.5, "TC": 1.5, "ET": 0.5}}, {"minimum_et": -1}]
+)
+def test_rules_that_are_none_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        Rules(**wrong)  # type: ignore[arg-type]
+
+
+def test_rules_survive_json() -> None:
+    rules = Rules(minimum_et=3)
+
+    assert Rules(**rules.to_dict()) == rules

@@ -19,6 +19,7 @@ from brats_ml.imaging.metrics import CASE_DICE, case_dice
 from brats_ml.imaging.seed_metrics import SEED_SCORES, seed_scores
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.segmentation.slices import slice_targets
+from brats_ml.stages.evaluation_figures import draw_notable
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import SegmentationModel
 from brats_ml.workspace import Workspace
@@ -62,6 +63,9 @@ def _evaluate(
             ]
         table = pd.DataFrame(rows, columns=list(COLUMNS))
         summary = _summary(table, trained=predict is not None)
+        # Whoever looks for what goes wrong looks here: the locked test patients are not shown.
+        if rows and figures and folder.parent.name == "validation":
+            draw_notable(ws, unfinished, table, records)
         files.write_csv(unfinished / "cases.csv", table)
         files.write_json(unfinished / "summary.json", summary)
     return summary

@@ -1,6 +1,7 @@
 """Learning curves, from whatever columns a history has."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -60,7 +61,7 @@ def _axis_name(label: str, columns: Sequence[str]) -> str:
     return measures.pop().replace("_", " ") if len(measures) == 1 else label
 
 
-def _draw_measures(axes: Axes, at: "pd.Series[float]", columns: pd.DataFrame) -> None:
+def _draw_measures(axes: Axes, at: "pd.Series[Any]", columns: pd.DataFrame) -> None:
     """Draw measures of training dashed and of validation solid, one colour a measure; a lone one has two colours."""
     measures = list(dict.fromkeys(str(name).removeprefix(HELD_OUT) for name in columns))
     for name, values in columns.items():

@@ -37,7 +37,8 @@ def three_planes(
     inch = HEAD_INCHES / max(shape)
     figure = Figure(figsize=(2 * sum(widths) * inch + 0.3, max(shape[1:]) * inch + 1.15), layout="constrained")
     figure.suptitle(title, fontsize=13, fontweight="bold", x=0.005, ha="left")
-    for part, plane in zip(figure.subfigures(1, 3, width_ratios=widths, wspace=0.0), reversed(PLANES), strict=True):
+    parts = figure.subfigures(1, len(PLANES), squeeze=False, width_ratios=widths, wspace=0.0)[0]
+    for part, plane in zip(parts, reversed(PLANES), strict=True):
         axis = PLANES[plane]
         part.suptitle(f"{plane}, slice {centre[axis]}", fontsize=10.5, fontweight="bold", color="#5B6472")
         grey, *maps = (plane_of(volume, axis, inside[axis]) for volume in volumes)
@@ -67,7 +68,7 @@ def tumour_centre(reference: LabelMap, predicted: LabelMap) -> tuple[int, int, i
 
 def plane_of(volume: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
     """Return a plane of a canonical volume as rows and columns of a picture: front or top of the head up."""
-    plane = volume.take(index, axis=axis).T
+    plane: NDArray[Any] = volume.take(index, axis=axis).T
     # Rows run down: to the back in axial planes, which is right, and to the top in the others, which is not.
     return plane if axis == PLANES["axial"] else plane[::-1]
 

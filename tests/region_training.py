@@ -68,7 +68,13 @@ def main() -> None:
             network = region_unet(dimensions=3, channels=2, regions=3, filters=[4, 8], stem=1, seed=0)
             resident = ResidentSet(cases, (16, 16, 16)) if options.resident else None
             model = PatchTraining(
-                network, dimensions=3, modalities=2, augmentation=AUGMENTATION, batch_dice=True, seed=1, resident=resident
+                network,
+                dimensions=3,
+                modalities=2,
+                augmentation=AUGMENTATION,
+                batch_dice=True,
+                seed=1,
+                resident=resident,
             )
             engine.compile_regions(
                 model, steps=12, learning_rate=5e-3, weight_decay=1e-2, clip_norm=1.0, shape="polynomial", power=0.9,

@@ -76,6 +76,8 @@ def comparison_page(
     nominees: Mapping[str, Mapping[str, str | None]],
     differences: Sequence[FeatureDifference],
     cases_in_both: int,
+    standings: Sequence[Picture],
+    planes: Sequence[Picture],
     panels: Sequence[Picture],
     curves: Sequence[Picture],
     confusions: Sequence[Picture],
@@ -88,6 +90,8 @@ def comparison_page(
         nominees: `segmentation` and `survival`, as nominees.json holds them.
         differences: Of the survival features between reference and predicted label maps; empty where no case has both.
         cases_in_both: How many cases have both.
+        standings: The recipes with their intervals.
+        planes: Best, median and worst case of the nominated recipe.
         panels: Cases of the nominated recipe.
         curves: One learning curve a recipe.
         confusions: One confusion matrix an estimator.
@@ -106,6 +110,8 @@ def comparison_page(
         nominees=nominees,
         differences=differences,
         cases_in_both=cases_in_both,
+        standings=standings,
+        planes=planes,
         panels=panels,
         curves=curves,
         confusions=confusions,

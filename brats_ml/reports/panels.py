@@ -1,18 +1,16 @@
-"""Figures of a case and of a training, drawn without a display; equal input gives equal bytes."""
+"""Slices of a case with its labels on them, drawn without a display; equal input gives equal bytes."""
 
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from brats_ml.cohort.labels import LABELS, LabelMap
@@ -50,42 +48,12 @@ def six_panels(flair: NDArray[Any], reference: LabelMap, predicted: LabelMap, *,
         *((f"Predicted, {NAMES[label]}", found * (found == LABELS[label])) for label in LABELS),
     ]
     for index, (axes, (name, labels)) in enumerate(zip(figure.subplots(1, 6), panels, strict=True)):
-        _draw_slice(axes, grey, labels)
+        draw_slice(axes, grey, labels)
         axes.set_title(name, fontsize=10)
         if index > 2:
             _outline(axes, truth == LABELS[list(LABELS)[index - 3]])
-    _mark_sides(figure.axes[0])
-    outline = Line2D([], [], color="white", linewidth=1.2, label="outline: reference")
-    handles = [*(Patch(color=COLOURS[label], label=f"{NAMES[label]} ({label})") for label in LABELS), outline]
-    legend = figure.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=10.5, frameon=True)
-    legend.get_frame().set(facecolor="#303030", edgecolor="none")
-    for text in legend.get_texts():
-        text.set_color("white")
-    return figure
-
-
-def learning_curve(history: pd.DataFrame) -> Figure:
-    """Draw the loss over the epochs, and below it the learning rate.
-
-    Args:
-        history: One row an epoch with columns `epoch`, `learning_rate`, `loss` and, if cases were held out, `val_loss`.
-    """
-    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
-    losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    losses.plot(history["epoch"], history["loss"], color="#0072B2", label="training")
-    if "val_loss" in history:
-        losses.plot(history["epoch"], history["val_loss"], color="#D55E00", label="validation")
-    losses.set(ylabel="loss", yscale="log")
-    losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    losses.yaxis.set_major_formatter("{x:g}")
-    losses.legend(frameon=False)
-    rates.step(history["epoch"], history["learning_rate"], where="mid", color="#555555")
-    rates.set(ylabel="learning rate", yscale="log", xlabel="epoch")
-    rates.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for axes in (losses, rates):
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
+    mark_sides(figure.axes[0])
+    label_legend(figure, Line2D([], [], color="white", linewidth=1.2, label="outline: reference"))
     return figure
 
 
@@ -100,6 +68,41 @@ def write_figure(path: Path, figure: Figure) -> None:
     """Write a figure as PNG, making its folder where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(figure_png(figure))
+
+
+def draw_slice(axes: Axes, grey: NDArray[Any], labels: LabelMap | None) -> None:
+    """Draw a plane in grey, and over it its labels in their colours.
+
+    Args:
+        axes: Where to.
+        grey: Shape (row, column), any intensity scale; 0 is outside the brain.
+        labels: Canonical labels of the same shape, or None for the bare plane.
+    """
+    # A few very bright vessels would darken all the rest.
+    brightest = np.percentile(grey[grey != 0], 99.5) if grey.any() else 1.0
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=brightest, interpolation="bilinear")
+    if labels is not None:
+        palette = np.zeros((1 + max(LABELS.values()), 4))
+        for label, value in LABELS.items():
+            palette[value] = to_rgba(COLOURS[label], alpha=0.72)
+        axes.imshow(palette[labels], interpolation="nearest")
+    axes.set_axis_off()
+
+
+def mark_sides(axes: Axes, sides: str = "RL") -> None:
+    """Write a letter at the left and the right edge of a plane: which side of the patient lies there."""
+    for x, name in zip((0.03, 0.97), sides, strict=True):
+        axes.text(x, 0.5, name, transform=axes.transAxes, color="white", fontsize=9, ha="center", va="center")
+
+
+def label_legend(figure: Figure, *more: Line2D) -> None:
+    """Say below a figure which colour is which label, and what else is drawn."""
+    handles = [*(Patch(color=COLOURS[label], label=f"{NAMES[label]} ({label})") for label in LABELS), *more]
+    legend = figure.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=10.5, frameon=True)
+    # The colours are chosen for grey slices and would be lost on white.
+    legend.get_frame().set(facecolor="#303030", edgecolor="none")
+    for text in legend.get_texts():
+        text.set_color("white")
 
 
 def _fullest_slice(*volumes: NDArray[Any]) -> int:
@@ -120,23 +123,6 @@ def _view(plane: NDArray[Any]) -> tuple[slice, slice]:
     return rows, columns
 
 
-def _draw_slice(axes: Axes, grey: NDArray[Any], labels: LabelMap | None) -> None:
-    # A few very bright vessels would darken all the rest.
-    brightest = np.percentile(grey[grey != 0], 99.5) if grey.any() else 1.0
-    axes.imshow(grey, cmap="gray", vmin=0, vmax=brightest, interpolation="bilinear")
-    if labels is not None:
-        palette = np.zeros((1 + max(LABELS.values()), 4))
-        for label, value in LABELS.items():
-            palette[value] = to_rgba(COLOURS[label], alpha=0.72)
-        axes.imshow(palette[labels], interpolation="nearest")
-    axes.set_axis_off()
-
-
 def _outline(axes: Axes, mask: NDArray[np.bool_]) -> None:
     if mask.any():
         axes.contour(mask, levels=[0.5], colors="white", linewidths=0.8)
-
-
-def _mark_sides(axes: Axes) -> None:
-    for x, name in ((0.03, "R"), (0.97, "L")):
-        axes.text(x, 0.5, name, transform=axes.transAxes, color="white", fontsize=9, ha="center", va="center")

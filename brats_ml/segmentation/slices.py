@@ -49,10 +49,15 @@ def slice_targets(labels: LabelMap, *, size: int, first: int, count: int | None)
         Shape (slice, size, size, class), summing to one over the classes.
     """
     used = labels[..., slice_range(labels.shape[-1], first=first, count=count)]
-    planes = [
-        np.moveaxis(resize_slices((used == value).astype(np.float32), (size, size)), -1, 0) for value in range(CLASSES)
-    ]
-    return np.stack(planes, axis=-1)
+    targets = np.zeros((used.shape[-1], size, size, CLASSES), dtype=np.float32)
+    targets[..., 0] = 1
+    # Most slices have no tumour.
+    tumour = np.flatnonzero(used.any(axis=(0, 1)))
+    filled = np.ascontiguousarray(used[..., tumour])
+    labels_of = [resize_slices(filled == value, (size, size)) for value in LABELS.values()]
+    background = np.maximum(1 - np.add.reduce(labels_of), 0)
+    targets[tumour] = np.moveaxis(np.stack([background, *labels_of]), (0, 3), (3, 0))
+    return targets
 
 
 def labels_from_probabilities(

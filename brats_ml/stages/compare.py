@@ -10,8 +10,10 @@ from brats_ml.adapters import files
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
 from brats_ml.imaging.summary import mean_interval
+from brats_ml.reports.curves import learning_curve
+from brats_ml.reports.leaderboard import Estimate, leaderboard_figure
 from brats_ml.reports.page import FeatureDifference, Picture, Standing, comparison_page
-from brats_ml.reports.panels import figure_png, learning_curve
+from brats_ml.reports.panels import figure_png
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
@@ -37,6 +39,8 @@ def run(ws: Workspace, params: Params) -> Report:
         nominees=nominees,
         differences=differences,
         cases_in_both=cases_in_both,
+        standings=_standings(ws, recipes),
+        planes=_planes(ws, recipe),
         panels=_panels(ws, recipe),
         curves=_curves(ws, recipes),
         confusions=_confusions(ws, estimators),
@@ -137,6 +141,40 @@ def _panels(ws: Workspace, recipe: str | None) -> list[Picture]:
         return []
     found = sorted((ws.evaluation("validation", recipe) / "figures").glob("*.png"))
     return [Picture(f"{path.stem}, predicted by {recipe}", path.read_bytes()) for path in found[:PANELS]]
+
+
+def _planes(ws: Workspace, recipe: str | None) -> list[Picture]:
+    """Return the best, median and worst validation case of a recipe, as far as there are so many."""
+    if recipe is None:
+        return []
+    folder = ws.evaluation("validation", recipe) / "figures/planes"
+    found = [path for standing in ("best", "median", "worst") for path in sorted(folder.glob(f"{standing}_*.png"))]
+    return [Picture(_plane_caption(path.stem, recipe), path.read_bytes()) for path in found]
+
+
+def _plane_caption(stem: str, recipe: str) -> str:
+    standing, case_id = stem.split("_", maxsplit=1)
+    return f"{standing} validation case of {recipe}: {case_id}"
+
+
+def _standings(ws: Workspace, recipes: Sequence[Standing]) -> list[Picture]:
+    """Return the leaderboard as a picture, or none where nothing was measured."""
+    measured = [recipe.name for recipe in recipes if recipe.score is not None]
+    if not measured:
+        return []
+    tables = {
+        name: files.read_csv(ws.evaluation("validation", name) / "cases.csv", made_by=f"brats evaluate --recipe {name}")
+        for name in measured
+    }
+    estimates = {name: _estimates(table) for name, table in tables.items()}
+    figure = leaderboard_figure(estimates, ["mean of regions", *REGIONS])
+    return [Picture("Mean Dice of each recipe with its 95 % interval", figure_png(figure))]
+
+
+def _estimates(cases: pd.DataFrame) -> list[Estimate]:
+    dice = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64)
+    columns = [dice.mean(axis=1), *dice.T]
+    return [Estimate(float(scores.mean()), *mean_interval(scores)) for scores in columns]
 
 
 def _curves(ws: Workspace, recipes: Sequence[Standing]) -> list[Picture]:

@@ -22,6 +22,7 @@ from brats_ml.imaging.seed_metrics import SEED_SCORES, seed_scores
 from brats_ml.imaging.summary import summarise
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.segmentation.slices import slice_targets
+from brats_ml.stages.evaluation_figures import draw_notable
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import SegmentationModel, segmentation_model
 from brats_ml.workspace import Workspace
@@ -76,6 +77,9 @@ def _evaluate(
         summary = summary_of(table, trained=predict is not None)
         summary["preset"] = predict.preset if predict is not None else None
         summary["window"] = list(predict.window) if predict is not None and predict.preset else None
+        # Whoever looks for what goes wrong looks here: the locked test patients are not shown.
+        if rows and figures and folder.parent.name == "validation":
+            draw_notable(ws, unfinished, table, records)
         files.write_csv(unfinished / "cases.csv", table)
         files.write_json(unfinished / "summary.json", summary)
     return summary

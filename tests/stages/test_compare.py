@@ -1,5 +1,6 @@
 import json
 import re
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ def add_recipe(ws: Workspace, name: str, *, dice: list[float]) -> None:
     labels = np.zeros((12, 12, 3), dtype=np.uint8)
     labels[4:8, 4:8, 1] = 1
     write_figure(folder / "figures/c0.png", six_panels(labels + 1, labels, labels, title="c0"))
+    for standing in ("worst", "best"):
+        (folder / "figures/planes").mkdir(exist_ok=True)
+        (folder / f"figures/planes/{standing}_{name}-c_0.png").write_bytes(f"{standing} of {name}".encode())
     history = pd.DataFrame({"epoch": [1, 2], "learning_rate": 1e-3, "loss": [1.0, 0.5], "val_loss": [1.1, 0.6]})
     write_csv(ws.model(name) / "history.csv", history)
 
@@ -138,6 +142,14 @@ def test_a_recipe_that_was_not_trained_stands_below_one_that_was(ws: Workspace) 
     compare.run(ws, params(recipes=["seed", "seed_mini"], estimators=["svm"]))
 
     assert nominees(ws)["segmentation"]["recipe"] == "seed_mini"
+
+
+def test_the_page_shows_the_nominees_best_and_worst_case_and_no_other_recipes(compared: Workspace) -> None:
+    page = (compared.reports / "index.html").read_text()
+
+    captions = re.findall("<figcaption>(.*) validation case of (.*): (.*)</figcaption>", page)
+    assert captions == [("best", "seed_mini", "seed_mini-c_0"), ("worst", "seed_mini", "seed_mini-c_0")]
+    assert b64encode(b"best of seed_mini").decode() in page
 
 
 def test_the_page_needs_no_other_file(compared: Workspace) -> None:

@@ -25,7 +25,7 @@ NOBODY = {
 
 def page(**changes: Any) -> str:
     empty: dict[str, Any] = dict.fromkeys(
-        ("recipes", "estimators", "differences", "panels", "curves", "confusions"), ()
+        ("recipes", "estimators", "differences", "standings", "planes", "panels", "curves", "confusions"), ()
     )
     return comparison_page(**{**empty, "nominees": NOBODY, "cases_in_both": 0, **changes})
 
@@ -67,6 +67,13 @@ def test_the_seeds_published_row_is_shown_as_published() -> None:
 
     for published in ("0.8442", "0.6253", "0.6001", "0.7287", "0.6366"):
         assert f"<td>{published}</td>" in html
+
+
+def test_the_published_row_stands_in_the_leaderboard_without_regions_or_interval() -> None:
+    row = page(recipes=[RECIPE]).split("published<sup>*</sup>")[1].split("</tr>")[0]
+
+    cells = [cell.split("<")[0] for cell in row.split("<td>")[1:]]
+    assert cells == [*["–"] * 3, "", *["–"] * 3, "0.600", "0.729", "0.637"]  # noqa: RUF001 - dashes, as tables set them
 
 
 def test_pictures_are_embedded_and_described() -> None:

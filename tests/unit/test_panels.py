@@ -1,13 +1,12 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from brats_ml.cohort.labels import LABELS
-from brats_ml.reports.panels import COLOURS, figure_png, learning_curve, six_panels, write_figure
+from brats_ml.reports.panels import COLOURS, figure_png, six_panels, write_figure
 
 SHAPE = (20, 24, 6)
 
@@ -87,18 +86,6 @@ def test_panels_show_the_head_without_the_empty_margin(labels: np.ndarray) -> No
     figure = six_panels(flair, tumour, tumour, title="case")
 
     assert overlay(figure, 1).shape[:2] == (32, 28)
-
-
-@pytest.mark.parametrize("held_out", [True, False])
-def test_learning_curve_shows_the_losses_there_are(held_out: bool) -> None:
-    history = pd.DataFrame({"epoch": [1, 2], "learning_rate": [1e-3, 1e-4], "loss": [1.0, 0.5], "val_loss": [1.1, 0.7]})
-    if not held_out:
-        history = history.drop(columns="val_loss")
-
-    losses, rates = learning_curve(history).axes
-
-    assert [line.get_label() for line in losses.lines] == ["training", "validation"][: 1 + held_out]
-    np.testing.assert_array_equal(rates.lines[0].get_ydata(), [1e-3, 1e-4])
 
 
 def test_a_figure_is_written_into_a_folder_that_is_made_for_it(tmp_path: Path, flair: np.ndarray) -> None:

@@ -1,0 +1,252 @@
+"""How fast training goes beside the system that this project grew from, and what its input path costs.
+
+Cases are up to four real ones of BRATS_REAL_DATA in the seed system's format (240 x 240 voxels a slice, labels 0, 1, 2
+and 4), or four phantoms of the true size. Everything is trained in turn in one run, on all cores; figures are of the
+medians of the rounds.
+
+- `train_vs_seed`: slices a second of the recipe `seed`, from preprocessed files through the step, over those of the
+  seed system's own generator and step, from `.nii.gz` through the same network with the metrics that it is compiled
+  with. What ours spends once, on preprocessing, is in the table and not in the figure.
+- `input_path_over_cached`: samples a second of a recipe's whole input path and step over the same step on one batch
+  that is in memory already; the lowest of the recipes. `input_path_over_cached_NAME` is each of them.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from _frame import ROOT, peer_python, report, table
+
+from brats_ml.adapters.arrays import read_case, write_case
+from brats_ml.adapters.files import walk
+from brats_ml.adapters.grid import Grid
+from brats_ml.adapters.nifti import read_grid, write_volume
+from brats_ml.cohort.cases import Case, find_cases
+from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.cohort.phantom import phantom_affine, phantom_patient
+from brats_ml.config import load
+from brats_ml.imaging.intensity import normalise
+from brats_ml.segmentation import engine, training
+from brats_ml.segmentation.inference import select
+from brats_ml.segmentation.patches import Inputs, TrainingSet, cut
+from brats_ml.segmentation.region_unet import region_unet
+from brats_ml.segmentation.sampling import draw_patches, foreground
+from brats_ml.segmentation.step import PatchTraining
+from brats_ml.segmentation.unet import unet
+from brats_ml.stages.preprocess import preprocess_case
+from brats_ml.stages.train import read_batch
+
+SEED_SYSTEM = ["keras==3.15.1", "nibabel==5.4.2", "opencv-python-headless==4.13.0.90", "tensorflow-cpu==2.21.0"]
+SEED_SHAPE, SEED_SCHEME, CASES = (240, 240, 155), "brats2017-2021", 4
+PATCH, BATCH, FILTERS = (64, 64, 64), 2, (32, 64, 96, 128)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One recipe, ready to train.
+
+    Attributes:
+        samples: Of a step: slices or patches.
+        steps: Of a round.
+        full: Trains so many steps by the whole input path.
+        cached: Trains so many steps on one batch.
+    """
+
+    samples: int
+    steps: int
+    full: Callable[[int], object]
+    cached: Callable[[int], object]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=3, help="cases of a round; regions take ten times as many patches")
+    parser.add_argument("--slices", type=int, default=100, help="of a case; the seed system takes 100")
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as name:
+        folder, cases = chosen_cases(Path(name))
+        paths = preprocessed(Path(name), folder, cases)
+        theirs = SeedSystem(Path(name), folder, cases, chosen.slices) if "seed" in chosen.recipes else None
+        ready = {recipe: RECIPES[recipe](paths, chosen) for recipe in chosen.recipes}
+        rates = measured(ready, theirs, chosen)
+    rows = [{"what": what, "samples a second": rate} for what, rate in rates.items()]
+    table(rows, title=f"{len(cases)} cases, medians of {chosen.rounds} rounds")
+    over = {f"input_path_over_cached_{name}": rates[f"{name}, whole"] / rates[f"{name}, cached"] for name in ready}
+    figures = {"input_path_over_cached": min(over.values()), **over}
+    if theirs is not None:
+        figures = {"train_vs_seed": rates["seed, whole"] / rates["seed system"], **figures}
+    report(**figures, slices=chosen.slices, rounds=chosen.rounds)
+
+
+def chosen_cases(scratch: Path) -> tuple[Path, list[Case]]:
+    """Return the cases to train on, and the folder that holds them."""
+    real = os.environ.get("BRATS_REAL_DATA")
+    folder = Path(real) if real else scratch / "phantoms"
+    if not real:
+        grid = Grid(SEED_SHAPE, phantom_affine(SEED_SHAPE))
+        for number in range(CASES):
+            patient = phantom_patient(number, shape=SEED_SHAPE, seed=1)
+            for role, volume in {**patient.images, "seg": patient.label}.items():
+                write_volume(folder / patient.patient / f"{patient.patient}_{role}.nii.gz", volume, grid)
+    fit = [case for case in find_cases(walk(folder)) if case.label is not None and case.scheme == SEED_SCHEME]
+    return folder, [case for case in fit if read_grid(folder / str(case.label)).shape == SEED_SHAPE][:CASES]
+
+
+def preprocessed(scratch: Path, folder: Path, cases: Sequence[Case]) -> list[Path]:
+    """Write the cases as `brats preprocess` does, and say what that cost."""
+    begun = time.perf_counter()
+    paths = [scratch / f"{case.case_id}.npz" for case in cases]
+    for path, case in zip(paths, cases, strict=True):
+        write_case(path, preprocess_case(folder, case)[0])
+    print(f"preprocessing, once: {(time.perf_counter() - begun) / len(cases):.2f} s a case")
+    return paths
+
+
+class SeedSystem:
+    """The seed system in a process and an environment of its own, which waits while others train."""
+
+    def __init__(self, scratch: Path, folder: Path, cases: Sequence[Case], slices: int) -> None:
+        roles = ("flair", "t1ce", "seg")
+        listing = scratch / "cases.json"
+        listing.write_text(json.dumps([{role: str(folder / case.files[role]) for role in roles} for case in cases]))
+        command = [peer_python("seed-system", SEED_SYSTEM), Path(__file__).with_name("_seed_system.py")]
+        self._process = subprocess.Popen(
+            [*map(str, command), str(listing), str(slices)],
+            env=os.environ | {"KERAS_BACKEND": "tensorflow"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.slices = slices
+
+    def train(self, steps: int) -> float:
+        """Return the seconds of so many cases."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise ValueError("the seed system has no pipes")
+        print(steps, file=self._process.stdin, flush=True)
+        return float(self._process.stdout.readline())
+
+    def end(self) -> None:
+        """Let the process end, and wait for it."""
+        self._process.communicate()
+
+
+def measured(ready: dict[str, Trained], theirs: SeedSystem | None, chosen: argparse.Namespace) -> dict[str, float]:
+    """Return samples a second of everything, trained in turn; the first step, which compiles, is not counted."""
+    work: dict[str, tuple[int, Callable[[], float]]] = {}
+    if theirs is not None:
+        theirs.train(1)
+        work["seed system"] = (chosen.steps * theirs.slices, lambda: theirs.train(chosen.steps))
+    for name, recipe in ready.items():
+        for kind, train in (("whole", recipe.full), ("cached", recipe.cached)):
+            train(1)
+            count = recipe.steps * recipe.samples
+            work[f"{name}, {kind}"] = (count, lambda train=train, steps=recipe.steps: seconds(lambda: train(steps)))
+    spent: dict[str, list[float]] = {what: [] for what in work}
+    for _ in range(chosen.rounds):
+        for what, (_count, train) in work.items():
+            spent[what].append(train())
+    if theirs is not None:
+        theirs.end()
+    return {what: work[what][0] / statistics.median(times) for what, times in spent.items()}
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def seed_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
+    """The recipe `seed`: a step is a case of resized slices, read from its file."""
+    stored = load(ROOT / "params.yaml").recipe("seed")
+    recipe = stored.model_copy(update={"slices": stored.slices.model_copy(update={"count": chosen.slices})})
+    model = unet(
+        size=recipe.size,
+        channels=len(recipe.modalities),
+        classes=1 + len(LABELS),
+        filters=recipe.filters,
+        dropout=recipe.dropout,
+        seed=0,
+    )
+    training.compile_seed(model, learning_rate=recipe.learning_rate)
+    cached = read_batch(paths[0], recipe)
+
+    def train(steps: int, read: Callable[[str], training.Batch]) -> object:
+        order = [str(paths[step % len(paths)]) for step in range(steps)]
+        return model.fit(training.CaseBatches(order, read), shuffle=False, verbose=0)
+
+    return Trained(
+        samples=chosen.slices,
+        steps=chosen.steps,
+        full=lambda steps: train(steps, lambda path: read_batch(Path(path), recipe)),
+        cached=lambda steps: train(steps, lambda _path: cached),
+    )
+
+
+def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
+    """The recipe `regions3d`: a step is a batch of patches, cut on the host from cases in its memory."""
+    recipe = load(ROOT / "params.yaml").recipe("regions3d")
+    stored = [read_case(path) for path in paths]
+    images = [np.moveaxis(normalise(select(case.image, recipe.modalities)), 0, -1) for case in stored]
+    cases = TrainingSet([image.astype(np.float16) for image in images], [case.label for case in stored])
+    tumours = [foreground(labels, seed=0) for labels in cases.labels]
+    keras.utils.set_random_seed(0)
+    network = region_unet(
+        dimensions=3,
+        channels=len(recipe.modalities),
+        regions=len(REGIONS),
+        filters=FILTERS,
+        stem=recipe.stem,
+        seed=0,
+        extent=PATCH,
+    )
+    model = PatchTraining(
+        network,
+        dimensions=3,
+        modalities=len(recipe.modalities),
+        augmentation=recipe.augmentation.model_dump(),
+        batch_dice=recipe.batch_dice,
+        seed=0,
+    )
+    schedule = recipe.schedule.model_dump()
+    engine.compile_regions(
+        model, steps=recipe.steps, **recipe.optimizer.model_dump(), **schedule, ema=recipe.ema, xla=False
+    )
+
+    def batch(step: int) -> Inputs:
+        drawn = draw_patches(tumours, patch=PATCH, batch=BATCH, share=recipe.foreground, seed=0, step=step)
+        return cut(cases, drawn, patch=PATCH)
+
+    cached = batch(0)
+
+    def train(steps: int, make: Callable[[int], Inputs]) -> object:
+        return model.fit(engine.Batches(make, 0, steps), shuffle=False, verbose=0)
+
+    return Trained(
+        samples=BATCH,
+        steps=10 * chosen.steps,
+        full=lambda steps: train(steps, batch),
+        cached=lambda steps: train(steps, lambda _step: cached),
+    )
+
+
+# A recipe is measured by one function: what trains it by its whole input path, and what on one batch.
+RECIPES: dict[str, Callable[[Sequence[Path], argparse.Namespace], Trained]] = {
+    "seed": seed_recipe,
+    "regions3d": regions_recipe,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""How recipes compare, as points with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
+
+POINT, INTERVAL = "#0B5FA5", "#9CC3E6"
+BEST = "#F4F8FC"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over cases.
+
+    Attributes:
+        mean: Of the cases.
+        low: Lower end of its 95 % interval, or None where there are too few cases to tell.
+        high: Upper end of it.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def leaderboard_figure(recipes: Mapping[str, Sequence[Estimate]], measures: Sequence[str]) -> Figure:
+    """Draw one row a recipe, one column a measure, each with its mean and 95 % interval on one scale from 0 to 1.
+
+    Args:
+        recipes: By name, best first; each with one estimate a measure.
+        measures: What the columns are called.
+    """
+    figure = Figure(figsize=(9.6, 1.05 + 0.42 * len(recipes)), layout="constrained")
+    columns = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for column, (axes, measure) in enumerate(zip(columns, measures, strict=True)):
+        axes.axhspan(-0.5, 0.5, color=BEST, zorder=0)
+        for row, estimates in enumerate(recipes.values()):
+            found = estimates[column]
+            if found.low is not None and found.high is not None:
+                axes.plot([found.low, found.high], [row, row], color=INTERVAL, linewidth=6, solid_capstyle="round")
+            axes.plot(found.mean, row, "o", color=POINT, markersize=6)
+            # The number stands on the side where there is room.
+            left = found.mean > 0.5
+            offset = -6 if left else 6
+            edge = found.low if left else found.high
+            axes.annotate(
+                f"{found.mean:.3f}",
+                (found.mean if edge is None else edge, row),
+                xytext=(offset, 0),
+                textcoords="offset points",
+                ha="right" if left else "left",
+                va="center",
+                fontsize=9,
+            )
+        axes.set_title(measure, fontsize=11)
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_locator(MultipleLocator(0.5))
+        axes.xaxis.set_minor_locator(MultipleLocator(0.1))
+        axes.grid(axis="x", which="both", alpha=0.2)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    columns[0].set_yticks(range(len(recipes)), list(recipes))
+    columns[0].set_ylim(len(recipes) - 0.5, -0.5)
+    figure.supxlabel("Dice: mean over validation cases and its 95 % interval", fontsize=9.5, color="#555555")
+    return figure

@@ -15,6 +15,7 @@ from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
 from brats_ml.errors import ModelError
+from brats_ml.stages.pairing import unfit
 from brats_ml.workspace import Workspace
 
 PACKAGE = Path(brats_ml.__file__).parent
@@ -33,6 +34,7 @@ class Origin:
     segmentation: Version
     survival: Version | None
     known: Identities = field(default_factory=Identities)
+    unfit: str | None = None  # why the survival champion is not used
 
     def of(self, case: Case) -> dict[str, Any]:
         """Return the origin of a case's prediction, with the digest of each of its files."""
@@ -75,11 +77,12 @@ def present_origin(ws: Workspace, params: Params, source: Path, registry: Regist
     if segmentation is None:
         raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
     survival = registry.champion(MODELS["survival"])
-    if survival is not None and survival.synthetic != segmentation.synthetic:
+    reason = None if survival is None else unfit(survival, segmentation)
+    if survival is not None and (survival.synthetic != segmentation.synthetic or reason is not None):
         survival = None
     code = {**provenance.revision(ws.root), "digest": files.digest_tree(PACKAGE, "*.py")}
     known = identities(source)
-    return Origin(source, params.validate_, clinical_table(source, known), code, segmentation, survival, known)
+    return Origin(source, params.validate_, clinical_table(source, known), code, segmentation, survival, known, reason)
 
 
 def was_scored(target: Path, case: Case, glance: str) -> bool:

@@ -53,8 +53,8 @@ def _compactness(mask: NDArray[np.bool_]) -> float:
     volume = int(mask.sum())
     if not volume:
         return math.nan
-    padded = np.pad(mask, 1)
-    faces = sum(int((np.diff(padded.astype(np.int8), axis=axis) != 0).sum()) for axis in range(3))
+    padded = np.pad(mask, 1).astype(np.int8)
+    faces = sum(int((np.diff(padded, axis=axis) != 0).sum()) for axis in range(3))
     return float(36 * math.pi * volume**2 / faces**3)
 
 

@@ -17,6 +17,8 @@ def log_estimator(
     shared = params.survival.model_dump(exclude={"grids", "estimators"})
     run.log_params({"estimator": estimator, **shared, **chosen})
     seen = tracking.flat({name: value for name, value in summary.items() if name not in ("test", "best")})
+    if summary["protocol"] == "seed":  # whose test patients are its own, and whose models are never judged
+        seen |= tracking.flat({"seed_test": summary["test"]})
     figures = {name: value for name, value in seen.items() if isinstance(value, int | float)}
     run.log_metrics([{name: value for name, value in figures.items() if not isinstance(value, bool)}])
     folder = ws.survival(estimator)

@@ -1,4 +1,4 @@
-"""The sections on survival: features, classifiers, and how they are judged."""
+"""The sections on survival: features, models, and how they are judged."""
 
 from typing import Annotated, Literal, Self
 
@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 
 from brats_ml.config.section import Count, Name, Section
 
-Estimator = Literal["random_forest", "svm", "knn"]
+Estimator = Literal["random_forest", "svm", "knn", "cox", "random_survival_forest"]
+Value = float | int | str
 
 
 class Features(Section):
@@ -15,18 +16,35 @@ class Features(Section):
     predicted_by: Name
 
 
-class Survival(Section):
-    """The survival classifiers and how they are judged."""
+class Span(Section):
+    """Every whole number from the first to the last."""
 
+    first: int
+    last: int
+
+    @model_validator(mode="after")
+    def _ascends(self) -> Self:
+        if self.last < self.first:
+            raise ValueError("last must not be below first")
+        return self
+
+
+class Survival(Section):
+    """The survival models and how they are judged."""
+
+    protocol: Literal["nested", "seed"]
     features_from: str | None
+    masks: Literal["reference", "predicted"]
+    features: list[Literal["shape", "location"]]
     cohort: Literal["all", "gtr"]
     limits_days: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)]
     estimators: Annotated[list[Estimator], Field(min_length=1)]
     folds: Annotated[int, Field(ge=2)]
     repeats: Count
+    jobs: Annotated[int, Field(ge=-1)]
     minimum_patients: Annotated[int, Field(ge=2)]
     seed: Annotated[int, Field(ge=0)]
-    grids: dict[Estimator, dict[str, list[float | int | str]]]
+    grids: dict[Estimator, dict[str, Annotated[list[Value], Field(min_length=1)] | Span]]
 
     @model_validator(mode="after")
     def _limits_ascend_and_grids_exist(self) -> Self:
@@ -36,4 +54,18 @@ class Survival(Section):
         missing = [name for name in self.estimators if name not in self.grids]
         if missing:
             raise ValueError(f"grids has no entry for {', '.join(missing)}")
+        if self.jobs == 0:
+            raise ValueError("jobs is a number of processes, or -1 for one a core, and cannot be 0")
+        if self.features and self.features_from is not None:
+            raise ValueError(
+                f"features asks for {', '.join(self.features)}, which the table of features_from does not hold; "
+                "set features to [], or features_from to null"
+            )
         return self
+
+    def grid(self, estimator: Estimator) -> dict[str, list[Value]]:
+        """Return the values to try for each parameter of an estimator."""
+        return {
+            name: list(range(values.first, values.last + 1)) if isinstance(values, Span) else values
+            for name, values in self.grids[estimator].items()
+        }

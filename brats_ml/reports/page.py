@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.reports.survival_section import DRAWINGS, SEED_SURVIVAL, MaskLoss
 
 # What the seed system publishes in the README of rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION.
 SEED_SEGMENTATION = {
@@ -18,7 +19,6 @@ SEED_SEGMENTATION = {
     "seed_dice_edema": 0.7287,
     "seed_dice_enhancing": 0.6366,
 }
-SEED_SURVIVAL = {"random_forest": 0.4583, "svm": 0.5, "knn": 0.5417}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def comparison_page(
     planes: Sequence[Picture],
     panels: Sequence[Picture],
     curves: Sequence[Picture],
-    confusions: Sequence[Picture],
+    drawings: Mapping[str, Sequence[Picture]],
+    mask_loss: MaskLoss | None,
 ) -> str:
     """Return the page as HTML.
 
@@ -94,7 +95,8 @@ def comparison_page(
         planes: Best, median and worst case of the nominated recipe.
         panels: Cases of the nominated recipe.
         curves: One learning curve a recipe.
-        confusions: One confusion matrix an estimator.
+        drawings: Pictures of the estimators, by what they show.
+        mask_loss: What the nominated estimator loses on predicted label maps, None where nobody can tell.
     """
     environment = Environment(
         loader=PackageLoader(__package__),
@@ -114,11 +116,13 @@ def comparison_page(
         planes=planes,
         panels=panels,
         curves=curves,
-        confusions=confusions,
+        drawings=drawings,
+        mask_loss=mask_loss,
         regions=REGIONS,
         labels=LABELS,
         seed_segmentation=SEED_SEGMENTATION,
         seed_survival=SEED_SURVIVAL,
+        captions=DRAWINGS,
     )
 
 

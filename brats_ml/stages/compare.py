@@ -1,7 +1,6 @@
 """Rank what was trained, name the best for the gate, and write the report; the locked test set plays no part."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from brats_ml.reports.curves import learning_curve
 from brats_ml.reports.leaderboard import Estimate, leaderboard_figure
 from brats_ml.reports.page import FeatureDifference, Picture, Standing, comparison_page
 from brats_ml.reports.panels import figure_png
+from brats_ml.stages import survival_standing
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
@@ -23,9 +23,11 @@ PANELS = 3
 def run(ws: Workspace, params: Params) -> Report:
     """Write leaderboard.csv, nominees.json and index.html; where nothing was trained or fitted they say why."""
     recipes = ranked([_recipe(ws, name) for name in params.train.recipes])
-    estimators = ranked([_estimator(ws, name) for name in params.survival.estimators])
+    estimators = ranked([survival_standing.standing(ws, name) for name in params.survival.estimators])
     recipe, recipe_reason = nominee(recipes, measure="mean Dice of WT, TC and ET", among="validation cases")
     estimator, estimator_reason = nominee(estimators, measure="nested accuracy", among="patients")
+    if refused := survival_standing.why_none(params):
+        estimator, estimator_reason = None, refused
     nominees = {
         "segmentation": {"recipe": recipe, "reason": recipe_reason},
         "survival": {"estimator": estimator, "reason": estimator_reason},
@@ -43,10 +45,14 @@ def run(ws: Workspace, params: Params) -> Report:
         planes=_planes(ws, recipe),
         panels=_panels(ws, recipe),
         curves=_curves(ws, recipes),
-        confusions=_confusions(ws, estimators),
+        drawings=survival_standing.pictures(ws, estimators),
+        mask_loss=survival_standing.mask_loss(ws, params, estimator, reference, predicted),
     )
     with files.replacing(ws.reports) as folder:
-        files.write_csv(folder / "leaderboard.csv", leaderboard(recipes, estimators))
+        files.write_csv(
+            folder / "leaderboard.csv",
+            leaderboard(recipes, estimators, survival_standing.MEASURE[params.survival.protocol]),
+        )
         files.write_json(folder / "nominees.json", nominees)
         (folder / "index.html").write_text(page, encoding="utf-8")
     return Report("compare", f"nominated {recipe or 'no recipe'} and {estimator or 'no estimator'}")
@@ -71,8 +77,11 @@ def nominee(standings: Sequence[Standing], *, measure: str, among: str) -> tuple
     return best.name, f"highest {measure}, {best.score:.3f} on {best.count} {among}"
 
 
-def leaderboard(recipes: Sequence[Standing], estimators: Sequence[Standing]) -> pd.DataFrame:
-    """Return one row a recipe and estimator: kind, name, score with its 95 % interval, count, verdict."""
+def leaderboard(recipes: Sequence[Standing], estimators: Sequence[Standing], measured: str) -> pd.DataFrame:
+    """Return one row a recipe and estimator: kind, name, score with its 95 % interval, count, verdict.
+
+    `measured` is what the estimators' score is.
+    """
     rows = [
         {
             "kind": kind,
@@ -86,7 +95,7 @@ def leaderboard(recipes: Sequence[Standing], estimators: Sequence[Standing]) -> 
         }
         for kind, measure, standings in (
             ("segmentation", "mean region Dice, validation", recipes),
-            ("survival", "accuracy, nested cross-validation", estimators),
+            ("survival", measured, estimators),
         )
         for standing in standings
     ]
@@ -119,17 +128,6 @@ def _recipe(ws: Workspace, name: str) -> Standing:
     scores = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64).mean(axis=1)
     low, high = mean_interval(scores)
     return Standing(name, summary["verdict"], summary["cases"], float(scores.mean()), low, high, summary["mean"])
-
-
-def _estimator(ws: Workspace, name: str) -> Standing:
-    made_by = f"brats survival --estimator {name}"
-    summary = files.read_json(ws.survival(name) / "summary.json", made_by=made_by)
-    if summary["verdict"] != "fitted":
-        return _unmeasured(name, summary["verdict"])
-    accuracy = summary["accuracy"]
-    return Standing(
-        name, summary["verdict"], summary["patients"], accuracy["mean"], accuracy["low"], accuracy["high"], summary
-    )
 
 
 def _unmeasured(name: str, verdict: str) -> Standing:
@@ -184,15 +182,3 @@ def _curves(ws: Workspace, recipes: Sequence[Standing]) -> list[Picture]:
         for name, path in paths.items()
         if path.exists()
     ]
-
-
-def _confusions(ws: Workspace, estimators: Sequence[Standing]) -> list[Picture]:
-    fitted = {standing.name: standing.details["best"] for standing in estimators if standing.score is not None}
-    return [
-        Picture(f"{name}, chosen: {_listed(best)}", (ws.survival(name) / "confusion.png").read_bytes())
-        for name, best in fitted.items()
-    ]
-
-
-def _listed(best: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in sorted(best.items()))

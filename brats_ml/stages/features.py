@@ -1,5 +1,6 @@
 """Measure the tumours of reference or predicted label maps for the survival classifiers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,18 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.release_files import READY_FEATURES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError, ConfigError
+from brats_ml.imaging.geometry import uncrop
 from brats_ml.stages.identity import present_identities
 from brats_ml.stages.report import Report
-from brats_ml.survival.features import FEATURES, RATIOS, case_features
+from brats_ml.survival.features import AGE, case_features, columns
 from brats_ml.workspace import Workspace
 
-COLUMNS = ("patient", "case_id", *FEATURES, "resection", "survival_days", "event")
-MEASURED = ("patient", "case_id", *RATIOS.values())
+PARTS = ("validation", "test")  # of the patients whom a recipe was not trained on
 T1 = MODALITIES.index("t1")
 
 
 def run(ws: Workspace, params: Params, *, masks: str) -> Report:
-    """Write one row of features for every case that has a label map of the kind `masks`.
+    """Write one row of features for every case that has a label map of the kind `masks`; column `masks` says whose.
 
     Ready-made features (`survival.features_from`) come from reference label maps; where there are some they are the
     whole of `reference`, and nothing is measured.
@@ -40,41 +41,52 @@ def run(ws: Workspace, params: Params, *, masks: str) -> Report:
         raise ConfigError(f"masks {masks} are not known; known are: reference, predicted", key="masks")
     ready = ws.tables / READY_FEATURES
     present = present_identities(ws)
+    names = columns(params.survival.features)
     if masks == "reference" and ready.exists():
-        table = features_from_table(read_table(ready), name=ready.name)
+        table = features_from_table(read_table(ready), name=ready.name).assign(masks="reference")
         table["patient"] = table["patient"].map(present.patient)
     else:
-        records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
-        measured = (
-            _reference(ws, records) if masks == "reference" else _predicted(ws, records, params.features.predicted_by)
+        rows = (
+            _reference(ws, more=params.survival.features)
+            if masks == "reference"
+            else _predicted(ws, params.features.predicted_by, more=params.survival.features)
         )
-        measured["patient"] = measured["patient"].map(present.patient)
-        table = measured.merge(clinical_table(ws.tables, present), on="patient", how="left")
-    ordered = table[list(COLUMNS)].sort_values("case_id", ignore_index=True).astype({"event": "Int64"})
+        measured = [name for name in names if name != AGE]
+        found = pd.DataFrame(rows, columns=["patient", "case_id", "masks", *measured])
+        found["patient"] = found["patient"].map(present.patient)
+        table = found.merge(clinical_table(ws.tables, present), on="patient", how="left")
+    kept = ["patient", "case_id", "masks", *names, "resection", "survival_days", "event"]
+    ordered = table[kept].sort_values("case_id", ignore_index=True).astype({"event": "Int64"})
     files.write_csv(ws.features(masks), ordered)
     return Report("features", f"{len(ordered)} rows from {masks} label maps, {ordered['event'].count()} with survival")
 
 
-def _reference(ws: Workspace, records: list[dict[str, Any]]) -> pd.DataFrame:
+def _reference(ws: Workspace, *, more: Sequence[str]) -> list[dict[str, Any]]:
+    records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
     labelled = [record for record in records if record["label"] is not None]
     rows = []
     for record in track(labelled, "measuring reference label maps", console=Console(stderr=True)):
         case = _preprocessed(ws, record["case_id"])
         if case.label is not None:
-            rows.append(_row(record, case.label, case))
-    return pd.DataFrame(rows, columns=list(MEASURED))
+            labels = uncrop(case.label, case.start, case.full_shape)
+            rows.append(_row(record, labels, case, masks="reference", more=more))
+    return rows
 
 
-def _predicted(ws: Workspace, records: list[dict[str, Any]], recipe: str) -> pd.DataFrame:
-    folder = ws.evaluation("test", recipe)
-    files.require(folder / "summary.json", made_by=f"brats evaluate --recipe {recipe}")
-    known = {record["case_id"]: record for record in records}
-    paths = sorted((folder / "masks").glob("*.nii.gz"))
+def _predicted(ws: Workspace, recipe: str, *, more: Sequence[str]) -> list[dict[str, Any]]:
+    """Measure what `recipe` predicted of patients whom it was not trained on; no other mask of its own is honest."""
+    known = {record["case_id"]: record for record in files.read_json(ws.manifest, made_by="brats validate")["cases"]}
+    paths = []
+    for part in PARTS:
+        folder = ws.evaluation(part, recipe)
+        files.require(folder / "summary.json", made_by=f"brats evaluate --recipe {recipe}")
+        paths += sorted((folder / "masks").glob("*.nii.gz"))
     rows = []
     for path in track(paths, "measuring predicted label maps", console=Console(stderr=True)):
         record = known[path.name.removesuffix(".nii.gz")]
-        rows.append(_row(record, _read_labels(path, record["scheme"]), _preprocessed(ws, record["case_id"])))
-    return pd.DataFrame(rows, columns=list(MEASURED))
+        case, labels = _preprocessed(ws, record["case_id"]), _read_labels(path, record["scheme"])
+        rows.append(_row(record, labels, case, masks=recipe, more=more))
+    return rows
 
 
 def _preprocessed(ws: Workspace, case_id: str) -> PreprocessedCase:
@@ -86,10 +98,11 @@ def _read_labels(path: Path, scheme: str) -> LabelMap:
     return SCHEMES[scheme].to_canonical(stored.grid.to_canonical(stored.array))
 
 
-def _row(record: dict[str, Any], labels: LabelMap, case: PreprocessedCase) -> dict[str, Any]:
-    """Return one row; counts need no common grid, so `labels` may be whole where the images are cropped."""
+def _row(
+    record: dict[str, Any], labels: LabelMap, case: PreprocessedCase, *, masks: str, more: Sequence[str]
+) -> dict[str, Any]:
     try:
-        ratios = case_features(labels, case.image[T1])
+        found = case_features(labels, uncrop(case.image[T1], case.start, case.full_shape), more=more)
     except ValueError as error:
         raise CaseError(record["case_id"], str(error)) from error
-    return {"patient": record["patient"], "case_id": record["case_id"], **ratios}
+    return {"patient": record["patient"], "case_id": record["case_id"], "masks": masks, **found}

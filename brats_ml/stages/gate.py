@@ -20,6 +20,7 @@ from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics import case_dice
 from brats_ml.promotion import Decision, Scores
 from brats_ml.reports.verdict import verdict_markdown
+from brats_ml.stages import survival_gate
 from brats_ml.stages.identity import lasting_identities
 from brats_ml.stages.publish import model_key
 from brats_ml.stages.report import Report
@@ -31,9 +32,14 @@ def run(ws: Workspace, params: Params) -> Report:
     registry = Registry(tracking.address(ws.state))
     nominees = files.read_json(ws.nominees, made_by="brats compare")
     decisions = {}
+    drawing: Version | None = None  # the segmentation model that will draw the label maps
     for kind, name in MODELS.items():
         champion = registry.champion(name)
         candidate, decision = _decide(ws, params, registry, nominees[kind], kind=kind, champion=champion)
+        if kind == "segmentation":
+            drawing = candidate if decision.verdict == "PROMOTE" else champion
+        else:
+            decision = survival_gate.paired(decision, candidate, drawing)
         decisions[kind] = {
             "model": name,
             "version": candidate.number if candidate else None,
@@ -74,8 +80,9 @@ def _decide(
             return candidate, Decision("HOLD", [f"{candidate} knows synthetic patients alone, {champion} real ones"])
         champion = None  # a model of synthetic patients is no peer of one of real patients
     folder = registry.fetch(champion) if champion is not None else None
-    judge = _judge_segmentation if kind == "segmentation" else _judge_survival
-    return candidate, judge(ws, params, chosen, folder)
+    if kind == "survival":
+        return candidate, survival_gate.judge(ws, params, chosen, folder, unseen=unseen)
+    return candidate, _judge_segmentation(ws, params, chosen, folder)
 
 
 def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Path | None) -> Decision:
@@ -121,33 +128,3 @@ def _rescore(ws: Workspace, params: Params, champion: Path, case_ids: list[str])
         labels, _ = predict(uncrop(case.image, case.start, case.full_shape))
         rows.append(case_dice(uncrop(case.label, case.start, case.full_shape), labels))
     return pd.DataFrame(rows, columns=[f"dice_{region}" for region in REGIONS])
-
-
-def _judge_survival(ws: Workspace, params: Params, estimator: str, champion: Path | None) -> Decision:
-    made_by = f"brats survival --estimator {estimator}"
-    summary = files.read_json(ws.survival(estimator) / "summary.json", made_by=made_by)
-    table = files.read_csv(ws.survival(estimator) / "test.csv", made_by=made_by)
-    other = None
-    if champion is not None:
-        from brats_ml.stages.survival_model import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
-        from brats_ml.survival.patients import row_states  # noqa: PLC0415
-
-        known = files.read_json(champion / "summary.json", made_by=made_by)["training_patients"]
-        table = unseen(ws, table, known)
-        features = files.read_csv(ws.features("reference"), made_by="brats features --masks reference")
-        labelled = features[row_states(features, cohort=params.survival.cohort) == "labelled"]
-        rows = labelled.set_index("patient").loc[table["patient"]]
-        other = {"accuracy": np.equal(SurvivalModel(champion)(rows), table["group"].to_numpy()).astype(np.float64)}
-    correct = (table["group"] == table["predicted"]).to_numpy().astype(np.float64)
-    limits = params.gate.survival
-    majority = float((table["group"] == summary["majority"]).mean()) if len(table) else 0.0
-    return promotion.decide(
-        {"accuracy": correct},
-        other,
-        floors={"accuracy": majority + limits.minimum_gain},
-        non_inferiority=1.0,
-        minimum_cases=limits.minimum_cases,
-        minimum_paired=params.gate.minimum_paired,
-        resamples=params.gate.resamples,
-        seed=params.gate.seed,
-    )

@@ -15,6 +15,7 @@ from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
 from brats_ml.errors import ModelError
+from brats_ml.stages.pairing import unfit
 from brats_ml.workspace import Workspace
 
 PACKAGE = Path(brats_ml.__file__).parent
@@ -34,6 +35,7 @@ class Origin:
     survival: Version | None
     known: Identities = field(default_factory=Identities)
     inference: dict[str, str | None] = field(default_factory=dict)
+    unfit: str | None = None  # why the survival champion is not used
 
     def of(self, case: Case) -> dict[str, Any]:
         """Return the origin of a case's prediction, with the digest of each of its files."""
@@ -84,13 +86,16 @@ def present_origin(
     if segmentation is None:
         raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
     survival = registry.champion(MODELS["survival"])
-    if survival is not None and survival.synthetic != segmentation.synthetic:
+    reason = None if survival is None else unfit(survival, segmentation)
+    if survival is not None and (survival.synthetic != segmentation.synthetic or reason is not None):
         survival = None
     code = {**provenance.revision(ws.root), "digest": files.digest_tree(PACKAGE, "*.py")}
     known = identities(source)
     inference = {"preset": preset, "precision": params.evaluate.precision}
     clinical = clinical_table(source, known)
-    return Origin(source, params.validate_, clinical, code, segmentation, survival, known, inference)
+    return Origin(
+        source, params.validate_, clinical, code, segmentation, survival, known, inference=inference, unfit=reason
+    )
 
 
 def was_scored(target: Path, case: Case, glance: str) -> bool:

@@ -12,7 +12,7 @@ from filelock import FileLock
 from brats_ml.adapters import files, provenance, tracking
 from brats_ml.adapters.registry import COHORT, MODELS, Registry, Version
 from brats_ml.config import Params
-from brats_ml.stages import serving
+from brats_ml.stages import serving, survival_publishing
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import INFERENCE
 from brats_ml.workspace import Workspace
@@ -42,8 +42,8 @@ def _publish(ws: Workspace, params: Params) -> Report:
         }
     registry = Registry(tracker.uri)
     made = [
-        _register(ws, registry, "segmentation", nominees["segmentation"]["recipe"], recipes),
-        _register(ws, registry, "survival", nominees["survival"]["estimator"], estimators),
+        _register(ws, params, registry, "segmentation", nominee=nominees["segmentation"]["recipe"], runs=recipes),
+        _register(ws, params, registry, "survival", nominee=nominees["survival"]["estimator"], runs=estimators),
     ]
     registered = ", ".join(str(found) for found in made if found is not None) or "no model"
     page = tracker.page(parent.run_id)
@@ -98,18 +98,12 @@ def _survival_run(
 ) -> str | None:
     folder = ws.survival(estimator)
     summary = files.read_json(folder / "summary.json", made_by=f"brats survival --estimator {estimator}")
-    if summary["verdict"] != "fitted":
+    if "best" not in summary:
         return None
     key = model_key(ws, "survival", estimator)
     with tracker.run(key, name=f"survival {estimator}", tags=_tags(ws, f"survival@{estimator}")) as tracked:
         tracked.tag({"mlflow.parentRunId": parent})
-        chosen = {f"best.{name}": value for name, value in summary["best"].items()}
-        shared = params.survival.model_dump(exclude={"grids", "estimators"})
-        tracked.log_params({"estimator": estimator, **shared, **chosen})
-        seen = tracking.flat({name: value for name, value in summary.items() if name != "test"})
-        tracked.log_metrics([{name: value for name, value in seen.items() if isinstance(value, int | float)}])
-        for name in ("folds.csv", "out_of_fold.csv", "confusion.png"):
-            tracked.log_file(folder / name)
+        survival_publishing.log_estimator(ws, params, estimator, summary, tracked)
         _log_data(ws, tracked)
         return tracked.run_id
 
@@ -128,7 +122,13 @@ def _log_data(ws: Workspace, tracked: tracking.MlflowRun) -> None:
 
 
 def _register(
-    ws: Workspace, registry: Registry, kind: str, nominee: str | None, runs: dict[str, str | None]
+    ws: Workspace,
+    params: Params,
+    registry: Registry,
+    kind: str,
+    *,
+    nominee: str | None,
+    runs: dict[str, str | None],
 ) -> Version | None:
     if nominee is None:
         return None
@@ -139,14 +139,11 @@ def _register(
         {
             "signature": serving.SEGMENTATION_SIGNATURE,
             "example": serving.SEGMENTATION_EXAMPLE,
+            "requirements": serving.requirements(),
             "tags": {"recipe": nominee, "preset": _stated(ws, nominee)["preset"] or "none"},
         }
         if kind == "segmentation"
-        else {
-            "signature": serving.SURVIVAL_SIGNATURE,
-            "example": serving.SURVIVAL_EXAMPLE,
-            "tags": {"estimator": nominee},
-        }
+        else survival_publishing.served(ws, params, nominee)
     )
     served["tags"] |= _tags(ws, kind) | {"data": provenance.data_digest(ws.root) or "", COHORT: _cohort(ws, kind)}
     with _inference_path(ws, kind, nominee) as folder:
@@ -156,7 +153,6 @@ def _register(
             run_id=run_id,
             folder=folder,
             loader=serving.__name__,
-            requirements=serving.requirements(),
             **served,
         )
 

@@ -28,7 +28,8 @@ from brats_ml.stages.preprocess import preprocess_case
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import SegmentationModel, segmentation_model
 from brats_ml.stages.survival_model import SurvivalModel
-from brats_ml.survival.features import FEATURES, case_features
+from brats_ml.survival.features import MORE, case_features
+from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace
 
 SYNTHETIC = "by a model of synthetic patients"
@@ -149,13 +150,15 @@ def _volumes_mm3(labels: LabelMap, grid: Grid) -> dict[str, float]:
 
 def _survival(batch: Batch, case: Case, labels: LabelMap, image: Any) -> dict[str, Any]:
     if batch.classify is None:
-        return {"group": None, "reason": "there is no survival model"}
-    features = case_features(labels, image[MODALITIES.index("t1")]) | {"age_years": batch.origin.age_years(case)}
-    missing = [name for name in FEATURES if pd.isna(features[name])]
-    if missing:
-        return {"group": None, "reason": f"no {', '.join(missing)}"}
-    (group,) = batch.classify(pd.DataFrame([features]))
-    return {"group": str(group), "reason": None, "features": {name: features[name] for name in FEATURES}}
+        return {"group": None, "reason": batch.origin.unfit or "there is no survival model"}
+    wanted = batch.classify.features
+    more = [group for group, names in MORE.items() if set(names) & set(wanted)]
+    measured = case_features(labels, image[MODALITIES.index("t1")], more=more)
+    features = measured | {"age_years": batch.origin.age_years(case)}
+    told: dict[str, Any] = dict(batch.classify(pd.DataFrame([features])).iloc[0])
+    if told["reason"] is not None:
+        return {"group": None, "reason": told["reason"]}
+    return {**told, "masks": batch.classify.masks, "features": {name: features[name] for name in wanted}}
 
 
 def _write_table(target: Path) -> None:
@@ -180,6 +183,7 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
         "flags": "; ".join(record.get("flags", [])),
         "survival_group": survival.get("group"),
         "survival_reason": survival.get("reason"),
+        **{name: survival.get(name) for name in (*PROBABILITIES, "expected_days")},
         **{
             f"{kind}_model": models[kind] and f"{models[kind]['name']} v{models[kind]['version']}"
             for kind in ("segmentation", "survival")

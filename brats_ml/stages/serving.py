@@ -1,5 +1,6 @@
 """The registered models behind MLflow's pyfunc interface; MLflow calls `_load_pyfunc` with the registered folder."""
 
+from collections.abc import Sequence
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,10 +9,12 @@ import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import Array
 from numpy.typing import NDArray
 
+from brats_ml.cohort.clinical import GROUPS
 from brats_ml.cohort.modalities import MODALITIES
-from brats_ml.survival.features import FEATURES
+from brats_ml.survival.features import AGE
 
 # One case at a time: full canonical volumes in, canonical label map out.
 SEGMENTATION_SIGNATURE = ModelSignature(
@@ -19,18 +22,31 @@ SEGMENTATION_SIGNATURE = ModelSignature(
     outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1), "labels")]),
 )
 SEGMENTATION_EXAMPLE = {"image": np.ones((len(MODALITIES), 8, 8, 2), dtype=np.float32)}
-SURVIVAL_SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec(DataType.double, name) for name in FEATURES]),
-    outputs=Schema([ColSpec(DataType.string, "group")]),
-)
-SURVIVAL_EXAMPLE = pd.DataFrame([{name: 60.0 if name == "age_years" else 0.02 for name in FEATURES}])
 
 
-def requirements() -> list[str]:
-    """Return what an environment needs to load a registered model, at the versions that made it."""
+def survival_interface(features: Sequence[str], *, timed: bool) -> tuple[ModelSignature, pd.DataFrame]:
+    """Return signature and example of a survival model that reads `features`; `timed` ones tell curves too."""
+    curves = [
+        ColSpec(DataType.double, "expected_days"),
+        ColSpec(Array(DataType.double), "curve_days"),
+        ColSpec(Array(DataType.double), "curve_alive"),
+    ]
+    told: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.string, "group"),
+        *(ColSpec(DataType.double, f"probability_{group}") for group in GROUPS),
+        *(curves if timed else []),
+        ColSpec(DataType.string, "reason"),
+    ]
+    read: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name) for name in features]
+    signature = ModelSignature(Schema(read), Schema(told))
+    return signature, pd.DataFrame([{name: 60.0 if name == AGE else 0.02 for name in features}])
+
+
+def requirements(*more: str) -> list[str]:
+    """Return what an environment needs to load a registered model, and `more`, at the versions that made it."""
     wanted = ("keras", "nibabel", "numpy", "pandas", "pydantic", "ruamel.yaml", "scikit-learn", "scipy", "skops")
     backend = "tensorflow-cpu" if any(distributions(name="tensorflow-cpu")) else "tensorflow"
-    return [f"{name}=={version(name)}" for name in (*wanted, backend)]
+    return [f"{name}=={version(name)}" for name in (*wanted, *more, backend)]
 
 
 class Served(Protocol):
@@ -66,8 +82,8 @@ class ServedSurvival:
         self._predict = SurvivalModel(folder)
 
     def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
-        """Return the survival group of each row of features."""
-        return pd.DataFrame({"group": self._predict(model_input)})
+        """Return each row's group, probabilities and, of a model of time, curve; or the reason why it has none."""
+        return self._predict(model_input)
 
 
 def _load_pyfunc(path: str) -> Served:

@@ -4,33 +4,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import track
-from sklearn.metrics import confusion_matrix
 
 from brats_ml.adapters import files
 from brats_ml.adapters.estimators_file import write_estimator
-from brats_ml.cohort.clinical import GROUPS
 from brats_ml.config import Params
 from brats_ml.config.survival import Survival as Settings
 from brats_ml.errors import ConfigError, TableError
-from brats_ml.reports.confusion import confusion_figure
-from brats_ml.reports.panels import write_figure
 from brats_ml.stages.report import Report
-from brats_ml.survival.estimators import Grid, best_parameters, search
-from brats_ml.survival.features import FEATURES
-from brats_ml.survival.patients import LEFT_OUT, LabelledPatients, labelled_patients, row_states
-from brats_ml.survival.validation import (
+from brats_ml.stages.survival_pictures import draw
+from brats_ml.stages.survival_seed import reproduce_seed
+from brats_ml.survival.features import AGE, columns
+from brats_ml.survival.intervals import wilson
+from brats_ml.survival.patients import LEFT_OUT, Patients, known_patients, row_states
+from brats_ml.survival.search import search
+from brats_ml.survival.summary import (
     FOLD_COLUMNS,
-    commonest,
+    days_summary,
     fold_scores,
-    interval,
-    nested_folds,
+    group_summary,
+    mean_importance,
     out_of_fold,
     predictions,
-    too_small,
 )
+from brats_ml.survival.told import tell, time_model
+from brats_ml.survival.validation import commonest, nested_folds, too_small
 from brats_ml.workspace import Workspace
 
 
@@ -38,103 +39,132 @@ def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
     """Write the folder of `estimator`; where too few patients are labelled it holds the verdict "not fitted".
 
     Raises:
-        ConfigError: `estimator` is not one of `survival.estimators`.
-        TableError: A labelled patient has no part in the split.
+        ConfigError: `estimator` is not one of `survival.estimators`, or the seed's protocol does not know it.
+        TableError: A labelled patient has no part in the split, or a feature has no column.
     """
     settings = params.survival
     if estimator not in settings.estimators:
         known = ", ".join(settings.estimators)
         message = f"estimator {estimator} is not one of survival.estimators in params.yaml, which are: {known}"
         raise ConfigError(message, key="survival.estimators")
-    table = files.read_csv(ws.features("reference"), made_by="brats features --masks reference")
-    states = row_states(table, cohort=settings.cohort)
-    training, test = _parts(ws, table[states == "labelled"], settings)
-    summary: dict[str, Any] = {
-        "patients": len(training.names),
-        "groups": training.counts,
-        "training_patients": training.names,
-        **{state: int((states == state).sum()) for state in LEFT_OUT},
-    }
+    table = _table(ws, settings)
     with files.replacing(ws.survival(estimator)) as folder:
-        reason = _obstacle(training, test, settings)
-        if reason is None:
-            summary |= {"verdict": "fitted", **_fit(folder, estimator, settings, training, test)}
+        if settings.protocol == "seed":
+            summary = reproduce_seed(folder, estimator, table, minimum_patients=settings.minimum_patients)
         else:
-            summary |= {"verdict": f"not fitted: {reason}"}
-            files.write_csv(folder / "folds.csv", pd.DataFrame(columns=list(FOLD_COLUMNS)))
-            files.write_csv(folder / "test.csv", pd.DataFrame(columns=["patient", "group", "predicted"]))
+            summary = _nested(ws, params, folder, estimator, table)
         files.write_json(folder / "summary.json", summary)
     return Report("survival", f"{estimator} {_line(summary)}")
 
 
-def _parts(ws: Workspace, labelled: pd.DataFrame, settings: Settings) -> tuple[LabelledPatients, LabelledPatients]:
+def _table(ws: Workspace, settings: Settings) -> pd.DataFrame:
+    path = ws.features(settings.masks)
+    table = files.read_csv(path, made_by=f"brats features --masks {settings.masks}")
+    wanted = ("patient", "case_id", *columns(settings.features), "resection", "survival_days", "event", "masks")
+    missing = [name for name in wanted if name not in table]
+    if missing:
+        remedy = f"run `brats features --masks {settings.masks}` again"
+        raise TableError(path, f"has no column {missing[0]}, which survival.features asks for; {remedy}")
+    return table
+
+
+def _nested(ws: Workspace, params: Params, folder: Path, name: str, table: pd.DataFrame) -> dict[str, Any]:
+    settings = params.survival
+    states = row_states(table, cohort=settings.cohort, features=columns(settings.features))
+    training, test = _parts(ws, table[states.isin(["labelled", "censored"])], settings)
+    labelled = training.labelled
+    summary: dict[str, Any] = {
+        "protocol": "nested",
+        "masks": settings.masks,
+        "segmentation": params.features.predicted_by if settings.masks == "predicted" else None,
+        "features": list(columns(settings.features)),
+        "limits_days": list(settings.limits_days),
+        "patients": len(labelled.names),
+        "groups": training.counts,
+        "training_patients": training.names,
+        **{state: int((states == state).sum()) for state in LEFT_OUT},
+    }
+    reason = _obstacle(labelled, test, settings)
+    if reason is None:
+        return summary | {"verdict": "fitted", **_fit(folder, name, settings, training, test)}
+    files.write_csv(folder / "folds.csv", pd.DataFrame(columns=list(FOLD_COLUMNS)))
+    files.write_csv(folder / "test.csv", predictions(None, test.take(np.array([], dtype=np.intp))))
+    return summary | {"verdict": f"not fitted: {reason}"}
+
+
+def _parts(ws: Workspace, known: pd.DataFrame, settings: Settings) -> tuple[Patients, Patients]:
+    """Return who may be learnt from, and who is locked away, labelled ones alone."""
     parts = files.read_json(ws.splits, made_by="brats split")["patients"]
-    unknown = sorted(set(labelled["patient"]) - set(parts))
+    unknown = sorted(set(known["patient"]) - set(parts))
     if unknown:
         raise TableError(ws.splits, f"has no part for patient {unknown[0]}; run `brats split` again")
-    locked = labelled["patient"].map(parts) == "test"
+    locked = known["patient"].map(parts) == "test"
     training, test = (
-        labelled_patients(rows, limits_days=settings.limits_days) for rows in (labelled[~locked], labelled[locked])
+        known_patients(rows, limits_days=settings.limits_days, features=columns(settings.features))
+        for rows in (known[~locked], known[locked])
     )
-    return training, test
+    return training, test.labelled
 
 
-def _obstacle(training: LabelledPatients, test: LabelledPatients, settings: Settings) -> str | None:
-    count = len(training.names) + len(test.names)
+def _obstacle(labelled: Patients, test: Patients, settings: Settings) -> str | None:
+    count = len(labelled.names) + len(test.names)
     if count < settings.minimum_patients:
         return f"{count} labelled patient{'s' * (count != 1)}"
-    return too_small(training.counts, settings.folds)
+    return too_small(labelled.counts, settings.folds)
 
 
-def _fit(
-    folder: Path, name: str, settings: Settings, training: LabelledPatients, test: LabelledPatients
-) -> dict[str, Any]:
-    grids: dict[str, Grid] = dict(settings.grids.items())
-    find = partial(search, name, grids[name], folds=settings.folds, seed=settings.seed)
+def _fit(folder: Path, name: str, settings: Settings, training: Patients, test: Patients) -> dict[str, Any]:
+    features = columns(settings.features)
+    find = partial(
+        search,
+        name,
+        settings.grid(name),  # type: ignore[arg-type]  # one of survival.estimators
+        limits_days=settings.limits_days,
+        folds=settings.folds,
+        seed=settings.seed,
+    )
     outer = nested_folds(
-        training.features,
-        training.groups,
+        training,
         search=find,
-        age_column=FEATURES.index("age_years"),
+        age_column=features.index(AGE),
         folds=settings.folds,
         repeats=settings.repeats,
         seed=settings.seed,
+        jobs=settings.jobs,
     )
     total = settings.folds * settings.repeats
     folds = list(track(outer, f"nested folds of {name}", total=total, console=Console(stderr=True)))
-    final = find(training.features, training.groups)
-    scores = fold_scores(folds, training.groups)
-    held_out = out_of_fold(folds, training)
-    tested = predictions(final.best_estimator_, test)
+    final = find(training)
+    scores, held_out = fold_scores(folds, training), out_of_fold(folds, training)
+    importance = mean_importance(folds, features)
+    tested = predictions(tell(final.model, test.features) if test.names else None, test)
     files.write_csv(folder / "folds.csv", scores)
     files.write_csv(folder / "out_of_fold.csv", held_out)
     files.write_csv(folder / "test.csv", tested)
-    write_estimator(folder / "estimator.skops", final.best_estimator_)
-    _draw(folder / "confusion.png", name, held_out)
+    write_estimator(folder / "estimator.skops", final.model)
+    draw(folder, name, held_out=held_out, patients=training, features=features, importance=importance)
+    majority = commonest(training.labelled.groups)
+    timed = {"days": days_summary(held_out, seed=settings.seed)} if time_model(final.model) is not None else {}
     return {
-        "best": best_parameters(final),
-        "accuracy": interval(scores["accuracy"].to_numpy(), folds=settings.folds),
-        "balanced_accuracy": interval(scores["balanced_accuracy"].to_numpy(), folds=settings.folds),
-        "majority": commonest(training.groups),
-        "majority_accuracy": float(scores["majority_accuracy"].mean()),
-        "age_only_accuracy": float(scores["age_only_accuracy"].mean()),
-        "test": _tested(tested, commonest(training.groups)),
+        "best": final.best,
+        "importance": importance,
+        **group_summary(scores, held_out, folds=settings.folds, seed=settings.seed),
+        **timed,
+        "majority": majority,
+        "test": _tested(tested, majority),
     }
 
 
 def _tested(table: pd.DataFrame, majority: str) -> dict[str, Any]:
     if table.empty:
         return {"patients": 0, "accuracy": None, "majority_accuracy": None}
+    right = int((table["predicted"] == table["group"]).sum())
     return {
         "patients": len(table),
-        "accuracy": float((table["predicted"] == table["group"]).mean()),
+        "accuracy": right / len(table),
+        "interval": wilson(right, len(table)),
         "majority_accuracy": float((table["group"] == majority).mean()),
     }
-
-
-def _draw(path: Path, name: str, table: pd.DataFrame) -> None:
-    matrix = confusion_matrix(table["group"], table["predicted"], labels=list(GROUPS))
-    write_figure(path, confusion_figure(matrix, GROUPS, title=f"{name}, out of fold"))
 
 
 def _line(summary: dict[str, Any]) -> str:

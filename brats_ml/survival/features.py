@@ -1,14 +1,24 @@
-"""What the survival classifiers see of a patient: age, and each sub-region's volume by the brain's."""
+"""What the survival models see of a patient: age, each sub-region's volume by the brain's, and more where asked."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.imaging.shape import LOCATION, SHAPE, location_features, shape_features
 
 RATIOS = {label: f"{label.lower()}_ratio" for label in LABELS}
-FEATURES = ("age_years", *RATIOS.values())  # the order of every estimator's columns
+AGE = "age_years"
+FEATURES = (AGE, *RATIOS.values())  # what every table has, and the order of every estimator's first columns
+More = Literal["shape", "location"]
+MORE: dict[More, tuple[str, ...]] = {"shape": SHAPE, "location": LOCATION}
+
+
+def columns(more: Sequence[str]) -> tuple[str, ...]:
+    """Return the features with those of the optional groups that are asked for, in a fixed order."""
+    return FEATURES + tuple(name for group in get_args(More) if group in more for name in MORE[group])
 
 
 def sub_region_ratios(labels: LabelMap, brain_voxels: int) -> dict[str, float]:
@@ -30,14 +40,21 @@ def sub_region_ratios(labels: LabelMap, brain_voxels: int) -> dict[str, float]:
     return {RATIOS[label]: float(counts[value] / brain_voxels) for label, value in LABELS.items()}
 
 
-def case_features(labels: LabelMap, t1: NDArray[Any]) -> dict[str, float]:
-    """Return what the images of one case give: the ratios of `FEATURES`; the brain is where T1 is not zero.
+def case_features(labels: LabelMap, t1: NDArray[Any], *, more: Sequence[str] = ()) -> dict[str, float]:
+    """Return what the images of one case give: all of `columns(more)` but the age; the brain is where T1 is not zero.
 
     Args:
         labels: Canonical label map, shape (X, Y, Z).
-        t1: T1 volume, on the same voxels or cropped around the brain, zero outside it.
+        t1: T1 volume, on the same voxels, zero outside the brain.
+        more: Groups of `MORE`.
 
     Raises:
         ValueError: `t1` is zero everywhere.
     """
-    return sub_region_ratios(labels, int(np.count_nonzero(t1)))
+    brain = t1 != 0
+    found = sub_region_ratios(labels, int(np.count_nonzero(brain)))
+    if "shape" in more:
+        found |= shape_features(labels)
+    if "location" in more:
+        found |= location_features(labels, brain)
+    return found

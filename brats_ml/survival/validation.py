@@ -1,63 +1,60 @@
 """Repeated stratified nested cross-validation: every choice is made inside the fold that it is judged on.
 
-Beside the searched estimator stand two rows that it has to beat on the same folds: always the commonest group, and
-age alone.
+Beside the searched estimator stand rows that it has to beat on the same folds: always the commonest group, and age
+alone, by logistic regression for groups and by Cox for days.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
-from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
+from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from brats_ml.cohort.clinical import GROUPS
-from brats_ml.survival.estimators import Features, Groups, best_parameters
-from brats_ml.survival.patients import LabelledPatients
+from brats_ml.survival.cox import Cox
+from brats_ml.survival.estimators import Groups, Point
+from brats_ml.survival.patients import Patients
+from brats_ml.survival.search import Searched
+from brats_ml.survival.time_models import outcomes
+from brats_ml.survival.told import Told, tell
 
-FOLD_COLUMNS = (
-    "repeat",
-    "fold",
-    "patients",
-    "accuracy",
-    "balanced_accuracy",
-    "majority_accuracy",
-    "age_only_accuracy",
-    "age_only_balanced_accuracy",
-    "best",
-)
-
-Search = Callable[[Features, Groups], GridSearchCV]
+Search = Callable[[Patients], Searched]
+SHUFFLES = 10  # of each feature, to measure its importance
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What one outer fold held out and what was predicted for it.
+    """What one outer fold held out and what was told of it.
 
     Attributes:
         repeat: Index of the repetition.
         fold: Index of the fold within it.
-        rows: Held-out rows, shape (row,).
-        predicted: Groups by the searched estimator, shape (row,).
-        majority: The commonest group of the training part, shape (row,).
-        age_only: Groups by logistic regression on age, shape (row,).
+        rows: Held-out patients, the labelled ones first, shape (row,).
+        told: By the searched estimator.
+        majority: The commonest group of the training part, and the shares of all.
+        age_only: By logistic regression on age.
+        age_days: By Cox on age, beside a model of time; else None.
         best: The combination that won the search in the training part.
+        importance: Of each feature, the accuracy that is lost where it is shuffled among the held-out patients, shape
+            (feature,); of the first repetition alone, else None.
     """
 
     repeat: int
     fold: int
     rows: NDArray[np.intp]
-    predicted: Groups
-    majority: Groups
-    age_only: Groups
-    best: dict[str, Any]
+    told: Told
+    majority: Told
+    age_only: Told
+    age_days: Told | None
+    best: Point
+    importance: NDArray[np.float64] | None
 
 
 def too_small(counts: dict[str, int], folds: int) -> str | None:
@@ -73,33 +70,34 @@ def too_small(counts: dict[str, int], folds: int) -> str | None:
 
 
 def nested_folds(
-    features: Features, groups: Groups, *, search: Search, age_column: int, folds: int, repeats: int, seed: int
+    patients: Patients, *, search: Search, age_column: int, folds: int, repeats: int, seed: int, jobs: int = 1
 ) -> Iterator[Fold]:
     """Yield the `folds` x `repeats` outer folds, each searched afresh on its own training part.
 
+    The labelled patients are stratified by group. Those who were alive when last seen are dealt out among the folds.
+
     Args:
-        features: Shape (patient, feature).
-        groups: Shape (patient,).
+        patients: All that may be learnt from.
         search: Given the training part, returns the searched and refitted estimator.
-        age_column: Column of `features` that holds age.
-        folds: Outer folds of each repetition, stratified by group.
+        age_column: Column of the features that holds age.
+        folds: Outer folds of each repetition.
         repeats: Repetitions with other folds.
         seed: Of the folds.
+        jobs: Folds at a time, by joblib; a surrounding `joblib.parallel_config` chooses the backend.
     """
-    splitter = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
-    for index, (training, rows) in enumerate(splitter.split(features, groups)):
-        searched = search(features[training], groups[training])
-        age = make_pipeline(MinMaxScaler(), LogisticRegression())
-        age.fit(features[training][:, [age_column]], groups[training])
-        yield Fold(
-            repeat=index // folds,
-            fold=index % folds,
-            rows=rows,
-            predicted=searched.predict(features[rows]),
-            majority=np.full(len(rows), commonest(groups[training])),
-            age_only=age.predict(features[rows][:, [age_column]]),
-            best=best_parameters(searched),
-        )
+    parts = _parts(patients, folds=folds, repeats=repeats, seed=seed)
+    work = (
+        delayed(_judge)(patients, rows, search=search, age_column=age_column, place=divmod(index, folds), seed=seed)
+        for index, rows in enumerate(parts)
+    )
+    yield from Parallel(n_jobs=jobs, return_as="generator")(work)
+
+
+def age_alone(patients: Patients, age_column: int) -> Pipeline:
+    """Return logistic regression of the group on age, fitted; it has nothing to be chosen."""
+    return make_pipeline(MinMaxScaler(), LogisticRegression()).fit(
+        patients.features[:, [age_column]][patients.dead], patients.groups[patients.dead]
+    )
 
 
 def commonest(groups: Groups) -> str:
@@ -108,69 +106,47 @@ def commonest(groups: Groups) -> str:
     return str(names[counts.argmax()])
 
 
-def fold_scores(folds: Sequence[Fold], groups: Groups) -> pd.DataFrame:
-    """Return one row an outer fold: what it scored, and what the two rows to beat scored on the same patients."""
-    return pd.DataFrame([_scores(fold, groups[fold.rows]) for fold in folds], columns=list(FOLD_COLUMNS))
+def _parts(patients: Patients, *, folds: int, repeats: int, seed: int) -> Iterator[NDArray[np.intp]]:
+    labelled, alive = np.flatnonzero(patients.dead), np.flatnonzero(~patients.dead)
+    splitter = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
+    for index, (_, rows) in enumerate(splitter.split(labelled, patients.groups[labelled])):
+        dealt = np.random.default_rng([seed, index // folds]).permutation(alive)
+        yield np.concatenate([labelled[rows], dealt[index % folds :: folds]])
 
 
-def out_of_fold(folds: Sequence[Fold], patients: LabelledPatients) -> pd.DataFrame:
-    """Return what each patient was predicted while held out: patient, group, repeat, predicted; by patient."""
-    parts = [
-        pd.DataFrame(
-            {
-                "patient": np.array(patients.names)[fold.rows],
-                "group": patients.groups[fold.rows],
-                "repeat": fold.repeat,
-                "predicted": fold.predicted,
-            }
-        )
-        for fold in folds
-    ]
-    return pd.concat(parts).sort_values(["patient", "repeat"], ignore_index=True)
+def _judge(
+    patients: Patients, rows: NDArray[np.intp], *, search: Search, age_column: int, place: tuple[int, int], seed: int
+) -> Fold:
+    training = patients.take(np.setdiff1d(np.arange(len(patients.names)), rows))
+    held_out = patients.take(rows)
+    searched = search(training)
+    told = tell(searched.model, held_out.features)
+    age = held_out.features[:, [age_column]]
+    return Fold(
+        repeat=place[0],
+        fold=place[1],
+        rows=rows,
+        told=told,
+        majority=_majority(training.labelled.groups, len(rows)),
+        age_only=tell(age_alone(training, age_column), age),
+        age_days=None if told.risk is None else tell(_age_days(training, age_column), age),
+        best=searched.best,
+        importance=None if place[0] else _importance(searched.model, held_out.labelled, seed),
+    )
 
 
-def predictions(estimator: Pipeline, patients: LabelledPatients) -> pd.DataFrame:
-    """Return patient, group, predicted and, where the estimator gives them, `probability_<group>`; maybe no row."""
-    table = pd.DataFrame({"patient": patients.names, "group": patients.groups, "predicted": patients.groups})
-    if table.empty:
-        return table
-    table["predicted"] = estimator.predict(patients.features)
-    if hasattr(estimator, "predict_proba"):
-        columns = [f"probability_{group}" for group in estimator.classes_]
-        probabilities = pd.DataFrame(estimator.predict_proba(patients.features), columns=columns)
-        table = table.join(probabilities[[f"probability_{group}" for group in GROUPS]])
-    return table
+def _majority(groups: Groups, count: int) -> Told:
+    shares = np.array([(groups == group).mean() for group in GROUPS])
+    return Told(np.full(count, commonest(groups)), np.tile(shares, (count, 1)))
 
 
-def _scores(fold: Fold, truth: Groups) -> dict[str, Any]:
-    return {
-        "repeat": fold.repeat,
-        "fold": fold.fold,
-        "patients": len(truth),
-        "accuracy": accuracy_score(truth, fold.predicted),
-        "balanced_accuracy": balanced_accuracy_score(truth, fold.predicted),
-        "majority_accuracy": accuracy_score(truth, fold.majority),
-        "age_only_accuracy": accuracy_score(truth, fold.age_only),
-        "age_only_balanced_accuracy": balanced_accuracy_score(truth, fold.age_only),
-        "best": " ".join(f"{key}={value}" for key, value in sorted(fold.best.items())),
-    }
+def _age_days(patients: Patients, age_column: int) -> Pipeline:
+    lives = outcomes(patients.days, patients.dead)
+    return make_pipeline(MinMaxScaler(), Cox()).fit(patients.features[:, [age_column]], lives)
 
 
-def interval(scores: NDArray[np.float64], *, folds: int, level: float = 0.95) -> dict[str, float]:
-    """Return the mean of the outer folds' scores with a confidence interval, as `mean`, `low`, `high`.
-
-    Folds share most of their training patients, so their scores are not independent and the usual interval is too
-    narrow. This is Student's with the corrected variance of C. Nadeau and Y. Bengio, "Inference for the Generalization
-    Error", Machine Learning 52, 2003: the variance over the J folds is weighted by 1/J + (test size / training size),
-    here 1/J + 1/(folds - 1). It is an approximation, and it is cut to 0..1.
-
-    Args:
-        scores: Shape (outer fold,), at least two.
-        folds: Outer folds of one repetition.
-        level: Confidence.
-    """
-    count = len(scores)
-    mean = float(scores.mean())
-    error = float(np.sqrt((1 / count + 1 / (folds - 1)) * scores.var(ddof=1)))
-    half = float(student_t.ppf(0.5 + level / 2, df=count - 1)) * error
-    return {"mean": mean, "low": max(0.0, mean - half), "high": min(1.0, mean + half)}
+def _importance(model: Any, held_out: Patients, seed: int) -> NDArray[np.float64]:
+    found = permutation_importance(
+        model, held_out.features, held_out.groups, scoring="accuracy", n_repeats=SHUFFLES, random_state=seed
+    )
+    return np.asarray(found.importances_mean)

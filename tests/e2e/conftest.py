@@ -27,6 +27,7 @@ TINY = [
     "survival.grids.random_forest={n_estimators: [5], criterion: [gini]}",
     "survival.grids.svm={C: [1], kernel: [linear], degree: [3], gamma: [1]}",
     "survival.grids.knn={n_neighbors: [3], p: [2], weights: [uniform]}",
+    "survival.grids.cox={penalty: [0.01]}",
     "gate.survival.minimum_cases=1",
     "gate.survival.minimum_gain=-1.0",
     "gate.resamples=100",

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 BY_HAND = [
     ["source"], ["acquire"], ["validate"], ["preprocess"], ["split"], ["train", "--recipe", "seed_mini"],
     ["evaluate", "--recipe", "seed_mini"], ["features", "--masks", "reference"], ["features", "--masks", "predicted"],
-    *(["survival", "--estimator", name] for name in ("random_forest", "svm", "knn")), ["compare"],
+    *(["survival", "--estimator", name] for name in ("random_forest", "svm", "knn", "cox")), ["compare"],
 ]  # fmt: skip
 
 

@@ -199,7 +199,7 @@ def test_a_survival_parameter_reruns_the_survival_part_alone(story: dict[str, st
     checkout.brats("set", "survival.repeats=2")
     rerun = stages_run(checkout.dvc("repro"))
 
-    assert set(rerun) == {"source", *(f"survival@{name}" for name in ("random_forest", "svm", "knn")), "compare"}
+    assert set(rerun) == {"source", *(f"survival@{name}" for name in ("random_forest", "svm", "knn", "cox")), "compare"}
 
 
 def test_a_new_case_in_the_source_folder_is_noticed(story: dict[str, str], checkout: Checkout, tmp_path: Path) -> None:

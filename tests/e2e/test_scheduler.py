@@ -21,7 +21,8 @@ EPOCHS = 8
 TRAIN, SCORE = "brats_train", "brats_score"
 STAGES = {
     "acquire", "validate", "preprocess", "train.seed_mini", "evaluate.seed_mini", "features.reference",
-    "features.predicted", "survival.random_forest", "survival.svm", "survival.knn", "compare",
+    "features.predicted", "survival.random_forest", "survival.svm", "survival.knn", "survival.cox",
+    "compare",
 }  # fmt: skip
 # Look at the world, or at the permanent split, in every run.
 ALWAYS = {"open", "source", "split", "publish", "gate", "close"}
@@ -190,7 +191,7 @@ def test_a_killed_run_leaves_one_mlflow_run_a_piece_of_work_and_one_version_a_mo
     client, runs = mlflow_runs(checkout)
     models = ("brats-segmentation", "brats-survival")
     versions = {name: len(client.search_model_versions(f"name = '{name}'")) for name in models}
-    work = ("train seed_mini", "survival random_forest", "survival svm", "survival knn", "pipeline")
+    work = ("train seed_mini", "survival random_forest", "survival svm", "survival knn", "survival cox", "pipeline")
 
     assert Counter(run.info.run_name for run in runs) == dict.fromkeys(work, 1)
     assert versions == dict.fromkeys(models, 1)

@@ -23,7 +23,7 @@ KINDS = ("stage", "dvc", "task", "scheduler")
 # What computes in every run of another seed, and for how many seconds a kill may wait in it.
 TARGETS = {
     "train.seed_mini": 14.0, "evaluate.seed_mini": 8.0, "survival.random_forest": 4.0, "survival.svm": 4.0,
-    "survival.knn": 4.0, "compare": 3.0,
+    "survival.knn": 4.0, "survival.cox": 4.0, "compare": 3.0,
 }  # fmt: skip
 
 

@@ -15,7 +15,9 @@ from brats_ml.imaging.metrics import CASE_DICE
 from brats_ml.imaging.seed_metrics import SEED_SCORES
 from brats_ml.reports.confusion import confusion_figure
 from brats_ml.reports.panels import six_panels, write_figure
-from brats_ml.stages import compare
+from brats_ml.stages import compare, survival, survival_standing
+from brats_ml.survival.features import FEATURES
+from brats_ml.survival.summary import GROUP_SCORES
 from brats_ml.workspace import Workspace
 
 PARAMS = config.load(Path(__file__).parents[2] / "params.yaml")
@@ -58,10 +60,16 @@ def add_estimator(ws: Workspace, name: str, *, accuracy: float) -> None:
         "patients": 40,
         "groups": {"short": 15, "mid": 10, "long": 15},
         "best": {"weight<s>": "uniform", "p": 2},
-        "accuracy": {"mean": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1},
-        "balanced_accuracy": {"mean": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1},
-        "majority_accuracy": 0.38,
-        "age_only_accuracy": 0.41,
+        "protocol": "nested",
+        "masks": "reference",
+        "calibration_error": 0.05,
+        "against_age_only": {
+            "folds": {"mean": 0.01, "low": -0.05, "high": 0.07, "p": 0.71},
+            "patients": {"mean": 0.01, "low": -0.04, "high": 0.06},
+            "beaten": False,
+        },
+        **{f"{row}_{score}": 0.4 for row in ("majority", "age_only") for score in GROUP_SCORES},
+        **{score: {"mean": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1} for score in GROUP_SCORES},
         "test": {"patients": 7, "accuracy": 0.987654, "majority_accuracy": 0.4},
     }
     write_json(ws.survival(name) / "summary.json", summary)
@@ -203,3 +211,78 @@ def test_equal_cases_have_an_interval_of_no_width() -> None:
 def test_a_missing_evaluation_is_named_with_its_command(ws: Workspace) -> None:
     with pytest.raises(MissingInputError, match="brats evaluate --recipe seed_mini"):
         compare.run(ws, params(recipes=["seed_mini"], estimators=["svm"]))
+
+
+def labelled_cohort(count: int = 50) -> pd.DataFrame:
+    """Return features of patients who live the shorter the older they are."""
+    random = np.random.default_rng(0)
+    age = random.uniform(30, 85, count)
+    names = [f"P{index:03d}" for index in range(count)]
+    table = pd.DataFrame({"patient": names, "case_id": names, "masks": "reference", "age_years": age})
+    table[list(FEATURES[1:])] = random.uniform(0, 0.05, (count, 3))
+    return table.assign(resection="GTR", survival_days=np.round(900 - 9 * age), event=1)
+
+
+def with_survival(ws: Workspace, predicted: pd.DataFrame) -> config.Params:
+    """Fit an estimator on a cohort of which every fifth patient is locked; return the parameters."""
+    table = labelled_cohort()
+    write_csv(ws.features("reference"), table)
+    write_csv(ws.features("predicted"), predicted)
+    parts = {name: "test" if index % 5 == 0 else "train" for index, name in enumerate(table["patient"])}
+    write_json(ws.splits, {"patients": parts})
+    write_json(ws.listing, {"phantom": {"cases": 50}, "features": None})
+    document = params(recipes=["seed_mini"], estimators=["svm"]).model_dump(by_alias=True)
+    document["survival"] |= {"folds": 3, "repeats": 1, "grids": {"svm": {"C": [1], "kernel": ["linear"]}}}
+    quick = config.parse(document)
+    survival.run(ws, quick, estimator="svm")
+    return quick
+
+
+def test_predicted_masks_that_are_the_reference_cost_nothing(ws: Workspace) -> None:
+    table = labelled_cohort()
+    quick = with_survival(ws, table.assign(masks="seed_mini"))
+
+    loss = survival_standing.mask_loss(ws, quick, "svm", table, table.iloc[:21])
+
+    assert loss is not None
+    assert loss.patients == 16  # of the first 21 five are locked
+    assert loss.reference == loss.predicted > 0.6
+    assert loss.synthetic
+
+
+def test_predicted_masks_that_tell_nothing_cost_accuracy(ws: Workspace) -> None:
+    table = labelled_cohort()
+    quick = with_survival(ws, table)
+    wrong = table.assign(age_years=table["age_years"].max() + table["age_years"].min() - table["age_years"])
+
+    loss = survival_standing.mask_loss(ws, quick, "svm", table, wrong.iloc[:21])
+
+    assert loss is not None
+    assert loss.predicted < loss.reference
+    assert loss.low <= loss.reference - loss.predicted <= loss.high
+
+
+def test_nobody_with_both_kinds_of_masks_tells_no_loss(ws: Workspace) -> None:
+    table = labelled_cohort()
+    quick = with_survival(ws, table.iloc[:0])
+
+    assert survival_standing.mask_loss(ws, quick, "svm", table, table.iloc[:0]) is None
+    assert survival_standing.mask_loss(ws, quick, "svm", table, table.iloc[[0]]) is None  # who is locked
+    assert survival_standing.mask_loss(ws, quick, None, table, table) is None
+
+
+def test_models_of_the_seeds_protocol_are_shown_and_never_nominated(ws: Workspace) -> None:
+    table = labelled_cohort(100)
+    with_survival(ws, table.iloc[:0])
+    write_csv(ws.features("reference"), table)
+    add_untrained_recipe(ws, "seed_mini")
+    document = params(recipes=["seed_mini"], estimators=["knn"]).model_dump(by_alias=True)
+    document["survival"]["protocol"] = "seed"
+    of_seed = config.parse(document)
+    survival.run(ws, of_seed, estimator="knn")
+
+    compare.run(ws, of_seed)
+
+    assert nominees(ws)["survival"]["estimator"] is None
+    assert "for comparison alone" in nominees(ws)["survival"]["reason"]
+    assert pd.read_csv(ws.reports / "leaderboard.csv")["measure"].tolist()[-1] == "accuracy, the seed's protocol"

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError, ConfigError, MissingInputError
 from brats_ml.stages import features, preprocess
-from brats_ml.survival.features import FEATURES
+from brats_ml.survival.features import FEATURES, columns
 from brats_ml.workspace import Workspace
 
-COLUMNS = ["patient", "case_id", *FEATURES, "resection", "survival_days", "event"]
+COLUMNS = ["patient", "case_id", "masks", *FEATURES, "resection", "survival_days", "event"]
 READY = """Brats20ID,Age,Survival_days,Extent_of_Resection,NCR_NET_ratio,ED_ratio,ET_ratio
 BraTS20_Training_501,99.0,9,GTR,0.5,0.25,0.125
 BraTS20_Training_900,61.5,ALIVE (361 days later),NA,0.5,0.25,0.125
@@ -52,6 +53,7 @@ def predict(ws: Workspace, params: Params, record: dict[str, Any], labels: np.nd
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(labels))
     nifti.write_volume(folder / f"masks/{record['case_id']}.nii.gz", stored, grid)
     write_json(folder / "summary.json", {"verdict": "evaluated", "cases": 1, "mean": {}})
+    write_json(ws.evaluation("validation", params.features.predicted_by) / "summary.json", {"cases": 0})
 
 
 def test_reference_ratios_are_those_of_the_volumes_as_acquired(workspace: Workspace, params: Params) -> None:
@@ -164,8 +166,38 @@ def test_a_prediction_equal_to_the_reference_has_its_features(workspace: Workspa
     predicted = measured(workspace, params, "predicted")
 
     reference = measured(workspace, params, "reference")
+    assert reference["masks"].eq("reference").all()
     expected = reference[reference["case_id"] == record["case_id"]].reset_index(drop=True)
+    expected["masks"] = params.features.predicted_by
     pd.testing.assert_frame_equal(predicted, expected, check_dtype=False)
+
+
+def test_masks_of_validation_and_of_test_patients_are_measured(workspace: Workspace, params: Params) -> None:
+    validation, test = validated(workspace, params)[:2]
+    empty = np.zeros(test["grid"]["shape"], dtype=np.uint8)
+    predict(workspace, params, validation, empty)
+    workspace.evaluation("test", params.features.predicted_by).rename(workspace.root / "kept")
+    predict(workspace, params, test, empty)
+    other = workspace.evaluation("validation", params.features.predicted_by)
+    (workspace.root / "kept/masks").rename(other / "masks")
+
+    table = measured(workspace, params, "predicted")
+
+    assert table["case_id"].tolist() == sorted([validation["case_id"], test["case_id"]])
+    assert table[["ncr_ratio", "ed_ratio", "et_ratio"]].eq(0).all(axis=None)
+
+
+def test_shape_and_location_are_measured_where_they_are_asked_for(
+    workspace: Workspace, make_params: Callable[[dict[str, Any]], Params]
+) -> None:
+    more = make_params({"survival.features": ["location", "shape"]})
+    validated(workspace, more)
+
+    table = measured(workspace, more, "reference")
+
+    assert list(table.columns) == ["patient", "case_id", "masks", *columns(["shape", "location"]), *COLUMNS[-3:]]
+    assert table["wt_extent"].between(0, 1).all()
+    assert table["wt_off_midline"].between(0, 0.5).all()
 
 
 def test_ready_made_features_are_not_taken_for_predicted_ones(workspace: Workspace, params: Params) -> None:
@@ -179,7 +211,8 @@ def test_ready_made_features_are_not_taken_for_predicted_ones(workspace: Workspa
 def test_without_predictions_there_are_columns_and_no_row(workspace: Workspace, params: Params) -> None:
     validated(workspace, params)
     summary = {"verdict": "not evaluated: no model was trained", "cases": 0, "mean": {}}
-    write_json(workspace.evaluation("test", params.features.predicted_by) / "summary.json", summary)
+    for part in ("validation", "test"):
+        write_json(workspace.evaluation(part, params.features.predicted_by) / "summary.json", summary)
 
     table = measured(workspace, params, "predicted")
 

@@ -20,6 +20,7 @@ GRIDS = {
     "random_forest": {"n_estimators": [3, 5]},
     "svm": {"C": [1, 10], "kernel": ["linear", "rbf"]},
     "knn": {"n_neighbors": [3, 7]},
+    "cox": {"penalty": [0.001, 0.1]},
 }
 QUICK = {"survival.grids": GRIDS, "survival.folds": 3, "survival.repeats": 2}
 MakeParams = Callable[[dict[str, Any]], Params]
@@ -39,6 +40,7 @@ def cohort(count: int = 60, *, seed: int = 0) -> pd.DataFrame:
         {
             "patient": patients,
             "case_id": patients,
+            "masks": "reference",
             "age_years": age,
             "ncr_ratio": random.uniform(0, 0.02, count),
             "ed_ratio": random.uniform(0, 0.1, count),
@@ -75,7 +77,8 @@ def test_an_estimator_is_fitted_judged_and_written_whole(ws: Workspace, quick: P
     folder = ws.survival(name)
     written = {path.name for path in folder.iterdir()}
     assert written == {
-        "confusion.png", "estimator.skops", "folds.csv", "out_of_fold.csv", "summary.json", "test.csv"
+        "calibration.png", "confusion.png", "distributions.png", "estimator.skops", "folds.csv", "importance.png",
+        "kaplan_meier.png", "out_of_fold.csv", "summary.json", "test.csv"
     }  # fmt: skip
     summary = summary_of(ws, name)
     assert summary["verdict"] == "fitted"
@@ -186,6 +189,67 @@ def test_everyone_who_is_left_out_is_counted(tmp_path: Path, quick: Params) -> N
     assert sum(counted.values()) + summary["patients"] + summary["test"]["patients"] == 61
 
 
+def test_who_was_alive_is_learnt_from_by_a_model_of_time_and_tested_by_none(ws: Workspace, quick: Params) -> None:
+    table = cohort()
+    table.loc[::4, "event"] = 0
+    lay(ws, table)
+
+    survival.run(ws, quick, estimator="cox")
+
+    alive = set(table.loc[table["event"] == 0, "patient"])
+    held_out = read_csv(ws.survival("cox") / "out_of_fold.csv", made_by="the test")
+    assert alive & set(held_out["patient"]) == set(held_out.loc[held_out["event"] == 0, "patient"]) != set()
+    assert not alive & set(read_csv(ws.survival("cox") / "test.csv", made_by="the test")["patient"])
+    days = summary_of(ws, "cox")["days"]
+    assert days["concordance"]["mean"] > 0.7
+    assert days["spearman"]["mean"] > 0.7
+
+
+def test_the_seeds_protocol_is_reproduced_and_named_as_such(tmp_path: Path, make_params: MakeParams) -> None:
+    ws = Workspace(tmp_path)
+    lay(ws, cohort(120))
+    params = make_params(QUICK | {"survival.protocol": "seed"})
+
+    report = survival.run(ws, params, estimator="knn")
+
+    summary = summary_of(ws, "knn")
+    assert str(report) == "survival: knn reproduced: the seed's protocol, for comparison alone"
+    assert summary["protocol"] == "seed"
+    assert summary["limits_days"] == [250, 450]
+    assert summary["patients"] == 100
+    assert summary["test"]["patients"] == 20
+    assert summary["test"]["low"] < summary["test"]["mean"] < summary["test"]["high"]
+    assert summary["other_orders"]["least"] < summary["other_orders"]["greatest"]
+    assert {path.name for path in ws.survival("knn").iterdir()} == {"confusion.png", "summary.json", "test.csv"}
+
+
+def test_the_seeds_protocol_says_where_patients_are_too_few(ws: Workspace, make_params: MakeParams) -> None:
+    table = cohort()
+    table["survival_days"] = np.where(table.index % 2, 100, 900)
+    lay(ws, table)
+
+    report = survival.run(ws, make_params(QUICK | {"survival.protocol": "seed"}), estimator="knn")
+
+    assert str(report).startswith("survival: knn not reproduced: ")
+    assert " 0 mid, " in str(report)
+
+
+def test_a_model_may_learn_from_predicted_label_maps_and_says_so(ws: Workspace, make_params: MakeParams) -> None:
+    write_csv(ws.features("predicted"), cohort(60, seed=1).assign(masks="seed_mini"))
+    ws.features("reference").unlink()
+
+    survival.run(ws, make_params(QUICK | {"survival.masks": "predicted"}), estimator="svm")
+
+    summary = summary_of(ws, "svm")
+    assert summary["verdict"] == "fitted"
+    assert (summary["masks"], summary["segmentation"]) == ("predicted", "seed_mini")
+
+
+def test_features_that_are_not_in_the_table_are_named(ws: Workspace, make_params: MakeParams) -> None:
+    with pytest.raises(TableError, match=r"has no column wt_compactness, which survival.features asks for"):
+        survival.run(ws, make_params(QUICK | {"survival.features": ["shape"]}), estimator="svm")
+
+
 def test_the_gtr_cohort_holds_gross_total_resections_only(ws: Workspace, make_params: MakeParams) -> None:
     survival.run(ws, make_params(QUICK | {"survival.cohort": "gtr"}), estimator="knn")
 
@@ -228,7 +292,7 @@ def test_real_patients_are_told_apart_no_better_than_was_ever_published(
     ws.tables.mkdir(parents=True)
     shutil.copy(real_data / "tables/brats2020_survival_features_derived.csv", ws.tables / "survival_features.csv")
     write_json(ws.manifest, {"cases": []})
-    params = make_params({"survival.grids": {**GRIDS, "knn": {"n_neighbors": [15, 38]}}, "survival.repeats": 2})
+    params = make_params({"survival.grids": {**GRIDS, "knn": {"n_neighbors": [15, 38]}}, "survival.repeats": 1})
     split.run(ws, params)
     features.run(ws, params, masks="reference")
 

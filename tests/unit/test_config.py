@@ -42,7 +42,7 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
         ("split.test", 1.0, "params.yaml, key split.test: Input should be less than 1, found 1.0"),
         ("split.test", 0.8, "params.yaml, key split: validation and test together must stay below 1"),
         ("survival.limits_days", [450, 300], "params.yaml, key survival: limits_days must ascend"),
-        ("survival.grids", {}, "params.yaml, key survival: grids has no entry for random_forest, svm, knn"),
+        ("survival.grids", {}, "params.yaml, key survival: grids has no entry for random_forest, svm, knn, cox"),
         (
             "recipes.seed.size",
             120,

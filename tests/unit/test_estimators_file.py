@@ -11,7 +11,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from brats_ml.adapters.estimators_file import load_estimator, write_estimator
 from brats_ml.errors import MissingInputError, ModelError
-from brats_ml.survival.estimators import CLASSIFIERS, make_estimator
+from brats_ml.survival.estimators import CLASSIFIERS, calibrated, make_estimator
+from brats_ml.survival.time_models import outcomes
 
 FEATURES = np.random.default_rng(0).normal(size=(30, 4))
 GROUPS = np.array(["short", "mid", "long"] * 10)
@@ -29,6 +30,24 @@ def test_an_estimator_read_back_predicts_the_same(tmp_path: Path, name: str) -> 
     found = load_estimator(tmp_path / "estimator.skops")
 
     np.testing.assert_array_equal(found.predict(FEATURES), estimator.predict(FEATURES))
+
+
+def test_a_calibrated_estimator_read_back_tells_the_same_probabilities(tmp_path: Path) -> None:
+    estimator = calibrated(make_estimator("random_forest", seed=0), FEATURES, GROUPS, folds=3, seed=0)
+    write_estimator(tmp_path / "estimator.skops", estimator)
+
+    found = load_estimator(tmp_path / "estimator.skops")
+
+    np.testing.assert_array_equal(found.predict_proba(FEATURES), estimator.predict_proba(FEATURES))
+
+
+def test_a_model_of_time_read_back_tells_the_same_curves(tmp_path: Path) -> None:
+    estimator = make_estimator("cox", seed=0).fit(FEATURES, outcomes(np.arange(30.0) + 1, np.arange(30) % 5 > 0))
+    write_estimator(tmp_path / "estimator.skops", estimator)
+
+    found = load_estimator(tmp_path / "estimator.skops")
+
+    np.testing.assert_array_equal(found[-1].curves(FEATURES), estimator[-1].curves(FEATURES))
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

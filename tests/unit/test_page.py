@@ -1,10 +1,13 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from brats_ml.cohort.labels import LABELS, REGIONS
 from brats_ml.reports.page import SEED_SEGMENTATION, FeatureDifference, Picture, Standing, comparison_page
+from brats_ml.reports.survival_section import MaskLoss
 
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier")
 DICE = [*(f"dice_{region}" for region in REGIONS), *(f"dice_label_{label}" for label in LABELS), *SEED_SEGMENTATION]
 RECIPE = Standing("seed", "evaluated", 3, 0.7, 0.6, 0.8, dict.fromkeys(DICE, 0.7))
 UNTRAINED = Standing("seed_mini", "not evaluated: no model was trained", 0, None, None, None, {})
@@ -15,7 +18,23 @@ ESTIMATOR = Standing(
     0.5,
     0.4,
     0.6,
-    {"majority_accuracy": 0.38, "age_only_accuracy": 0.41, "balanced_accuracy": {"mean": 0.47}},
+    {
+        "protocol": "nested",
+        "masks": "reference",
+        "best": {"C": 1},
+        "calibration_error": 0.05,
+        "against_age_only": {
+            "folds": {"mean": 0.01, "low": -0.05, "high": 0.07, "p": 0.71},
+            "patients": {"mean": 0.01, "low": -0.04, "high": 0.06},
+            "beaten": False,
+        },
+        **{
+            f"{row}{score}": 0.41 if row == "age_only_" else 0.38
+            for row in ("majority_", "age_only_")
+            for score in SCORES
+        },
+        **{score: {"mean": 0.47, "low": 0.4, "high": 0.55} for score in SCORES},
+    },
 )
 NOBODY = {
     "segmentation": {"recipe": None, "reason": "nothing trained"},
@@ -25,9 +44,10 @@ NOBODY = {
 
 def page(**changes: Any) -> str:
     empty: dict[str, Any] = dict.fromkeys(
-        ("recipes", "estimators", "differences", "standings", "planes", "panels", "curves", "confusions"), ()
+        ("recipes", "estimators", "differences", "standings", "planes", "panels", "curves"), ()
     )
-    return comparison_page(**{**empty, "nominees": NOBODY, "cases_in_both": 0, **changes})
+    rest = {"nominees": NOBODY, "cases_in_both": 0, "drawings": {}, "mask_loss": None}
+    return comparison_page(**{**empty, **rest, **changes})
 
 
 def test_an_empty_cohort_has_a_page_with_the_reasons() -> None:
@@ -58,8 +78,57 @@ def test_a_single_case_shows_its_score_without_an_interval() -> None:
 def test_an_estimator_stands_beside_its_baselines_and_the_published_figure() -> None:
     html = page(estimators=[ESTIMATOR])
 
-    for figure in ("0.500", "0.470", "0.380", "0.410", "0.5000"):
+    for figure in ("0.500", "0.470", "0.380", "0.410", "0.010", "-0.050 to 0.070", "0.71", "no"):
         assert f">{figure}</td>" in html
+    assert "0.5000 (svm, Wilson 0.314 to 0.686)" in html
+
+
+def test_a_model_of_time_stands_beside_cox_on_age() -> None:
+    days = {
+        name: {"mean": 0.61, "low": 0.5, "high": 0.7, "age_only": 0.63}
+        for name in ("mean_squared_error", "median_squared_error", "spearman", "concordance")
+    }
+    timed = replace(ESTIMATOR, name="cox", details={**ESTIMATOR.details, "days": days})
+
+    html = page(estimators=[timed])
+
+    assert "Cox on age alone" in html
+    assert "<td>0.630</td>" in html
+    assert "Cox on age alone" not in page(estimators=[ESTIMATOR])
+
+
+def test_the_seeds_protocol_stands_beside_what_the_seed_publishes() -> None:
+    details = {
+        "protocol": "seed",
+        "best": {"criterion": "gini", "n_estimators": 1},
+        "search_accuracy": 0.3959,
+        "other_orders": {"least": 0.21, "greatest": 0.42},
+        "importance": {"age_years": 0.25},
+    }
+
+    html = page(estimators=[Standing("random_forest", "reproduced", 24, 0.5, 0.314, 0.686, details)])
+
+    for figure in ("0.3959", "0.5000", "0.314 to 0.686", "0.21 to 0.42", "0.4234", "0.4583", "0.279 to 0.649"):
+        assert f"<td>{figure}</td>" in html
+    assert "criterion gini, n_estimators 1" in html
+    assert "Against age alone" not in html
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_what_predicted_masks_cost_is_labelled_where_patients_are_synthetic(synthetic: bool) -> None:
+    html = " ".join(page(mask_loss=MaskLoss("svm", "seed_mini", 8, 0.625, 0.5, -0.1, 0.4, synthetic)).split())
+
+    assert (
+        "accuracy 0.625 from reference label maps, 0.500 from those of seed_mini; lost 0.125 (-0.100 to 0.400" in html
+    )
+    assert ("These patients are synthetic" in html) is synthetic
+
+
+def test_pictures_of_estimators_stand_below_what_they_show() -> None:
+    html = page(drawings={"kaplan_meier": [Picture("svm", b"\x89PNG")]})
+
+    assert "<h3>Survival of the predicted groups</h3>" in html
+    assert 'alt="svm"' in html
 
 
 def test_the_seeds_published_row_is_shown_as_published() -> None:

@@ -1,0 +1,111 @@
+"""The seed's three grids in full, by plain GridSearchCV as the seed runs them and by the shared sweep.
+
+94 patients with the seed's four features (a training part as long as its own), a 5-fold search, no threads, both sides
+in one process after each other. The patients are synthetic, unless `BRATS_REAL_DATA` names a folder with
+tables/brats2020_survival_features_derived.csv. Winners are compared without parameters that do not matter to them (the
+degree of an RBF kernel), scores bit for bit: every combination on every fold.
+
+- `search_vs_seed_loops`: seconds of the shared sweep by seconds of the plain loops, all three grids together
+- `same_winners`: whether all three winners are the same and all scores equal
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from _frame import report, table
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
+from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
+
+from brats_ml.cohort.clinical import features_from_table
+from brats_ml.survival.estimators import KERNEL_PARAMETERS, grid_points
+from brats_ml.survival.patients import known_patients, row_states
+from brats_ml.survival.search import group_scores, winner
+from brats_ml.survival.seed_protocol import FOLDS, GRIDS, LIMITS_DAYS, SEED
+
+PATIENTS = 94
+PLAIN = {
+    "random_forest": RandomForestClassifier(random_state=SEED),
+    "svm": SVC(),
+    "knn": KNeighborsClassifier(),
+}
+
+
+def main() -> None:
+    features, groups = patients()
+    parts = list(StratifiedKFold(FOLDS).split(features, groups))
+    rows, same = [], True
+    with threadpool_limits(1):
+        for name, grid in GRIDS.items():
+            begun = time.perf_counter()
+            points = grid_points(name, grid, rows=min(len(training) for training, _ in parts))
+            scores = group_scores(name, points, features, groups, parts, seed=SEED, scaler=FunctionTransformer)
+            ours_s = time.perf_counter() - begun
+            begun = time.perf_counter()
+            plain = GridSearchCV(PLAIN[name], dict(grid), cv=parts, scoring="accuracy").fit(features, groups)
+            plain_s = time.perf_counter() - begun
+            best = points[winner(scores)]
+            equal = best == mattering(plain.best_params_) and scores_equal(points, scores, plain)
+            same &= equal
+            rows.append(
+                {
+                    "grid": name,
+                    "combinations": len(plain.cv_results_["params"]),
+                    "plain_s": plain_s,
+                    "shared_s": ours_s,
+                    "plain / shared": plain_s / ours_s,
+                    "winner": " ".join(f"{key}={value}" for key, value in best.items()),
+                    "equal": equal,
+                }
+            )
+    table(rows, title=f"{len(groups)} patients, {FOLDS} folds")
+    shared, plain_total = (sum(row[key] for row in rows) for key in ("shared_s", "plain_s"))
+    report(
+        search_vs_seed_loops=round(shared / plain_total, 4),
+        same_winners=bool(same),
+        **{f"{row['grid']}_ratio": round(row["shared_s"] / row["plain_s"], 4) for row in rows},
+        patients=len(groups),
+    )
+
+
+def patients() -> tuple[np.ndarray, np.ndarray]:
+    """Return features scaled to 0..1, shape (patient, feature), and groups, shape (patient,)."""
+    folder = os.environ.get("BRATS_REAL_DATA")
+    path = Path(folder or ".") / "tables/brats2020_survival_features_derived.csv"
+    if folder and path.exists():
+        known = features_from_table(pd.read_csv(path, dtype=str, keep_default_na=False), name=path.name)
+        labelled = known[row_states(known, cohort="gtr") == "labelled"]
+        found = known_patients(labelled, limits_days=LIMITS_DAYS)
+        chosen = np.random.default_rng(SEED).permutation(len(found.names))[:PATIENTS]
+        return MinMaxScaler().fit_transform(found.features)[chosen], found.groups[chosen]
+    random = np.random.default_rng(SEED)
+    features = random.uniform(size=(PATIENTS, 4))
+    days = 700 - 500 * features[:, 0] + random.normal(0, 180, PATIENTS)
+    return MinMaxScaler().fit_transform(features), np.array(["short", "mid", "long"])[np.digitize(days, [350, 500])]
+
+
+def mattering(point: dict[str, Any]) -> dict[str, Any]:
+    """Return a combination of a full grid without the parameters that its kernel does not have."""
+    kernel = KERNEL_PARAMETERS.get(str(point.get("kernel")), ("degree", "gamma"))
+    return {key: value for key, value in point.items() if key not in ("degree", "gamma") or key in kernel}
+
+
+def scores_equal(points: list[dict[str, Any]], scores: np.ndarray, plain: GridSearchCV) -> bool:
+    """Return whether each combination of the full grid scored on each fold what its representative did."""
+    ours = {tuple(sorted(point.items())): row for point, row in zip(points, scores, strict=True)}
+    theirs = np.array([plain.cv_results_[f"split{fold}_test_score"] for fold in range(FOLDS)]).T
+    params = plain.cv_results_["params"]
+    return all(
+        (ours[tuple(sorted(mattering(point).items()))] == row).all() for point, row in zip(params, theirs, strict=True)
+    )
+
+
+if __name__ == "__main__":
+    main()

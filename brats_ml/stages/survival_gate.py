@@ -1,0 +1,86 @@
+"""Judge a survival nominee on the locked test patients, and hold it where it does not go with who draws its masks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brats_ml import promotion
+from brats_ml.adapters import files
+from brats_ml.adapters.registry import Version
+from brats_ml.config import Params
+from brats_ml.promotion import Decision
+from brats_ml.stages.pairing import unfit
+from brats_ml.workspace import Workspace
+
+
+def judge(ws: Workspace, params: Params, estimator: str, champion: Path | None, *, unseen: Any) -> Decision:
+    """Return the decision on a nominee.
+
+    Args:
+        ws: The checkout.
+        params: Its parameters.
+        estimator: The nominee.
+        champion: Folder of the champion, None where there is none.
+        unseen: Given the checkout, rows and patients, returns the rows of other patients.
+    """
+    made_by = f"brats survival --estimator {estimator}"
+    summary = files.read_json(ws.survival(estimator) / "summary.json", made_by=made_by)
+    table = files.read_csv(ws.survival(estimator) / "test.csv", made_by=made_by)
+    other = None
+    if champion is not None:
+        from brats_ml.stages.survival_model import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
+
+        table = unseen(ws, table, files.read_json(champion / "summary.json", made_by=made_by)["training_patients"])
+        model = SurvivalModel(champion)
+        features = _features(ws, params.survival.masks)
+        missing = [name for name in model.features if name not in features]
+        if missing:
+            return Decision("HOLD", [f"the champion reads {missing[0]}, which the features do not hold"])
+        told = model(features.loc[table["patient"]])["group"].to_numpy()
+        other = {"accuracy": np.equal(told, table["group"].to_numpy()).astype(np.float64)}
+    correct = (table["group"] == table["predicted"]).to_numpy().astype(np.float64)
+    limits = params.gate.survival
+    majority = float((table["group"] == summary["majority"]).mean()) if len(table) else 0.0
+    decision = promotion.decide(
+        {"accuracy": correct},
+        other,
+        floors={"accuracy": majority + limits.minimum_gain},
+        non_inferiority=1.0,
+        minimum_cases=limits.minimum_cases,
+        minimum_paired=params.gate.minimum_paired,
+        resamples=params.gate.resamples,
+        seed=params.gate.seed,
+    )
+    decision.measured["masks"] = summary.get("masks", "reference")
+    decision.measured["on_predicted_masks"] = on_predicted_masks(ws, ws.survival(estimator), table)
+    return decision
+
+
+def paired(decision: Decision, candidate: Version | None, segmentation: Version | None) -> Decision:
+    """Return the decision, held where the candidate does not go with the segmentation model that will serve."""
+    reason = None if candidate is None else unfit(candidate, segmentation)
+    if reason is None or decision.verdict != "PROMOTE":
+        return decision
+    return Decision("HOLD", [reason], decision.measured)
+
+
+def on_predicted_masks(ws: Workspace, folder: Path, table: pd.DataFrame) -> dict[str, Any] | None:
+    """Return how many locked patients have predicted label maps, and the accuracy on features measured on these."""
+    from brats_ml.stages.survival_model import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
+
+    if not ws.features("predicted").exists():
+        return None
+    features = _features(ws, "predicted")
+    known = table[table["patient"].isin(features.index)]
+    if known.empty:
+        return None
+    told = SurvivalModel(folder)(features.loc[known["patient"]])["group"].to_numpy()
+    return {"patients": len(known), "accuracy": float(np.equal(told, known["group"].to_numpy()).mean())}
+
+
+def _features(ws: Workspace, masks: str) -> pd.DataFrame:
+    """Return the features of each patient's first examination, by patient."""
+    table = files.read_csv(ws.features(masks), made_by=f"brats features --masks {masks}").sort_values("case_id")
+    return table.drop_duplicates("patient").set_index("patient")

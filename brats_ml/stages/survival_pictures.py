@@ -1,0 +1,91 @@
+"""The pictures of one estimator, drawn from what was told of patients while they were held out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix
+
+from brats_ml.cohort.clinical import GROUPS
+from brats_ml.reports.confusion import confusion_figure
+from brats_ml.reports.panels import write_figure
+from brats_ml.reports.survival_figures import (
+    Curve,
+    calibration_figure,
+    distributions_figure,
+    importance_figure,
+    kaplan_meier_figure,
+)
+from brats_ml.survival.intervals import wilson
+from brats_ml.survival.kaplan_meier import at_risk, kaplan_meier
+from brats_ml.survival.patients import Patients
+from brats_ml.survival.scores import calibration
+from brats_ml.survival.summary import PROBABILITIES
+
+PICTURES = ("confusion.png", "calibration.png", "kaplan_meier.png", "distributions.png", "importance.png")
+BINS = 5
+MARKS = 5  # times at which the numbers at risk are told
+
+
+def draw(
+    folder: Path,
+    name: str,
+    *,
+    held_out: pd.DataFrame,
+    patients: Patients,
+    features: tuple[str, ...],
+    importance: Mapping[str, float],
+) -> None:
+    """Write `PICTURES` into the folder of an estimator.
+
+    Args:
+        folder: Of the estimator.
+        name: Of the estimator.
+        held_out: What was told of every patient while held out, once a repetition.
+        patients: The same patients.
+        features: Names of their features.
+        importance: Of each feature, the accuracy that is lost where it is shuffled.
+    """
+    labelled = held_out[held_out["event"] == 1]
+    matrix = confusion_matrix(labelled["group"], labelled["predicted"], labels=list(GROUPS))
+    write_figure(folder / "confusion.png", confusion_figure(matrix, GROUPS, title=f"{name}, out of fold"))
+    _calibration(folder / "calibration.png", name, labelled)
+    _kaplan_meier(folder / "kaplan_meier.png", name, held_out)
+    known = patients.labelled
+    write_figure(
+        folder / "distributions.png",
+        distributions_figure(known.features, known.groups, features, title="features by true group"),
+    )
+    title = f"{name}: permutation importance, held-out patients"
+    write_figure(folder / "importance.png", importance_figure(importance, title=title))
+
+
+def _calibration(path: Path, name: str, labelled: pd.DataFrame) -> None:
+    by_patient = labelled.groupby("patient")
+    truth = by_patient["group"].first().to_numpy(dtype=np.str_)
+    found = calibration(truth, by_patient[list(PROBABILITIES)].mean().to_numpy(), bins=BINS)
+    curves = {}
+    for group, (told, seen, counts) in found.items():
+        ends = [wilson(round(share * count), int(count)) for share, count in zip(seen, counts, strict=True)]
+        low, high = (np.array([end[side] for end in ends]) for side in ("low", "high"))
+        curves[group] = (told, seen, low, high, counts)
+    title = f"{name}: calibration out of fold, 95 % Wilson intervals"
+    write_figure(path, calibration_figure(curves, title=title))
+
+
+def _kaplan_meier(path: Path, name: str, held_out: pd.DataFrame) -> None:
+    """Group each patient by the mean of the probabilities over the repetitions."""
+    by_patient = held_out.groupby("patient")
+    chosen = np.array(GROUPS)[by_patient[list(PROBABILITIES)].mean().to_numpy().argmax(axis=1)]
+    days = by_patient["survival_days"].first().to_numpy(dtype=np.float64)
+    dead = by_patient["event"].first().to_numpy() == 1
+    marks = np.linspace(0, np.ceil(days.max() / 100) * 100, MARKS).round().astype(int).tolist()
+    curves: dict[str, Curve] = {}
+    for group in GROUPS:
+        of_group = chosen == group
+        if of_group.any():
+            steps, shares = kaplan_meier(days[of_group], dead[of_group])
+            numbers = at_risk(days[of_group], np.array(marks, dtype=np.float64))
+            curves[group] = Curve(steps, shares, numbers)
+    write_figure(path, kaplan_meier_figure(curves, marks, title=f"{name}: predicted groups, held-out patients"))

@@ -1,0 +1,106 @@
+"""The survival half of the comparison: how each estimator stands, who is nominated, and what predicted masks cost."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brats_ml.adapters import files
+from brats_ml.config import Params
+from brats_ml.reports.page import Picture, Standing
+from brats_ml.reports.survival_section import DRAWINGS, MaskLoss
+from brats_ml.survival.intervals import over_patients
+from brats_ml.survival.patients import known_patients, row_states
+from brats_ml.survival.search import refit
+from brats_ml.survival.told import tell
+from brats_ml.workspace import Workspace
+
+MEASURE = {"nested": "accuracy, nested cross-validation", "seed": "accuracy, the seed's protocol"}
+RESAMPLES = 10000
+
+
+def standing(ws: Workspace, name: str) -> Standing:
+    """Return how an estimator stands by its own summary."""
+    summary = files.read_json(ws.survival(name) / "summary.json", made_by=f"brats survival --estimator {name}")
+    if "best" not in summary:
+        return Standing(name, summary["verdict"], 0, None, None, None, {})
+    seed = summary.get("protocol") == "seed"
+    accuracy, count = (summary["test"], summary["test"]["patients"]) if seed else (summary["accuracy"], None)
+    return Standing(
+        name,
+        summary["verdict"],
+        count or summary["patients"],
+        accuracy["mean"],
+        accuracy["low"],
+        accuracy["high"],
+        summary,
+    )
+
+
+def why_none(params: Params) -> str | None:
+    """Return why no estimator is nominated whatever its accuracy, or None."""
+    if params.survival.protocol == "seed":
+        return "survival.protocol is seed, whose models are for comparison alone"
+    return None
+
+
+def pictures(ws: Workspace, estimators: Sequence[Standing]) -> dict[str, list[Picture]]:
+    """Return the pictures of each estimator by what they show, in the order of `DRAWINGS`."""
+    fitted = {standing.name: standing.details["best"] for standing in estimators if standing.score is not None}
+    found: dict[str, list[Picture]] = {}
+    for drawing in DRAWINGS:
+        for name, best in fitted.items():
+            path = ws.survival(name) / f"{drawing}.png"
+            if path.exists() and not (drawing == "distributions" and drawing in found):
+                caption = f"{name}, chosen: {_listed(best)}" if drawing == "confusion" else name
+                found.setdefault(drawing, []).append(Picture(caption, path.read_bytes()))
+    return found
+
+
+def mask_loss(
+    ws: Workspace, params: Params, name: str | None, reference: pd.DataFrame, predicted: pd.DataFrame
+) -> MaskLoss | None:
+    """Return what an estimator loses on predicted masks, or None where nobody can tell.
+
+    The nominated combination is fitted anew on reference features, without the patients who have predicted masks, and
+    is then asked about these twice. Locked test patients have no part in it.
+    """
+    if name is None or params.survival.masks != "reference":
+        return None
+    summary = files.read_json(ws.survival(name) / "summary.json", made_by=f"brats survival --estimator {name}")
+    features = summary.get("features", [])
+    states = row_states(reference, cohort=params.survival.cohort, features=features) if features else None
+    if states is None or predicted.empty:
+        return None
+    mine = reference[states.isin(["labelled", "censored"]) & reference["patient"].isin(summary["training_patients"])]
+    finite = predicted[np.isfinite(predicted[features].to_numpy(dtype=np.float64)).all(axis=1)]
+    both = mine[(mine["event"] == 1) & mine["case_id"].isin(finite["case_id"])].sort_values("patient")
+    limits = params.survival.limits_days
+    training = known_patients(mine[~mine["patient"].isin(both["patient"])], limits_days=limits, features=features)
+    if both.empty or min(training.counts.values()) < 2:
+        return None
+    settings = params.survival
+    model = refit(name, summary["best"], training, limits_days=limits, folds=settings.folds, seed=settings.seed)
+    truth = known_patients(both, limits_days=limits, features=features)
+    other = finite.set_index("case_id").loc[both["case_id"]][features].to_numpy(dtype=np.float64)
+    right = {
+        masks: (tell(model, values).groups == truth.groups).astype(np.float64)
+        for masks, values in (("reference", truth.features), ("predicted", other))
+    }
+    lost = right["reference"] - right["predicted"]
+    found = over_patients(lambda rows: float(lost[rows].mean()), len(lost), resamples=RESAMPLES, seed=settings.seed)
+    return MaskLoss(
+        estimator=name,
+        recipe=params.features.predicted_by,
+        patients=len(lost),
+        reference=float(right["reference"].mean()),
+        predicted=float(right["predicted"].mean()),
+        low=found["low"],
+        high=found["high"],
+        synthetic=files.read_json(ws.listing, made_by="brats source")["phantom"] is not None,
+    )
+
+
+def _listed(best: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(best.items()))

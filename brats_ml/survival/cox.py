@@ -1,0 +1,92 @@
+"""Cox's proportional hazards with a ridge penalty, in plain arrays so that it can be stored without pickle."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from brats_ml.survival.time_models import TimeModel, Values
+
+
+class Cox(TimeModel):
+    """D. R. Cox, "Regression Models and Life-Tables", J. R. Stat. Soc. B 34, 1972; ties and baseline by N. Breslow.
+
+    Attributes:
+        coefficients_: Log hazard ratios, shape (feature,).
+        centre_: Mean of the features that it was fitted on, shape (feature,).
+        hazard_: Cumulative hazard of a patient at the centre, at `curve_days_`.
+    """
+
+    def __init__(self, *, limits_days: tuple[float, float] = (300, 450), penalty: float = 0.001) -> None:
+        """Take the groups' limits and the weight of half the squared coefficients against the mean log likelihood."""
+        self.limits_days = limits_days
+        self.penalty = penalty
+
+    def fit(self, features: Values, outcomes: NDArray[Any]) -> Self:
+        """Fit to features, shape (patient, feature), and outcomes, as `time_models.outcomes` makes them.
+
+        Raises:
+            ValueError: Nobody died, or the penalty is negative.
+        """
+        if self.penalty < 0:
+            raise ValueError(f"penalty {self.penalty} is negative")
+        if not outcomes["dead"].any():
+            raise ValueError("nobody is known to have died, so there is no hazard to fit")
+        self.centre_ = features.mean(axis=0)
+        order = np.argsort(-outcomes["days"], kind="stable")
+        rows, days, dead = features[order] - self.centre_, outcomes["days"][order], outcomes["dead"][order]
+        # Who has not died before a day is at risk on it: with the longest lives first, all up to the last of that day.
+        at_risk = np.searchsorted(-days, -days[dead], side="right") - 1
+        self.coefficients_ = _coefficients(rows, rows[dead], at_risk, penalty=self.penalty)
+        self.curve_days_, first = np.unique(days[dead], return_index=True)
+        deaths = np.unique(days[dead], return_counts=True)[1]
+        risks = np.cumsum(np.exp(rows @ self.coefficients_))[at_risk[first]]
+        self.hazard_ = np.cumsum(deaths / risks)
+        return self
+
+    def risk(self, features: Values) -> Values:
+        """Return the log hazard ratio of each patient against one at the centre."""
+        return np.asarray((features - self.centre_) @ self.coefficients_)
+
+    def curves(self, features: Values) -> Values:
+        """Return the probability of living past each of `curve_days_`, shape (patient, day)."""
+        return np.asarray(np.exp(-np.exp(self.risk(features))[:, None] * self.hazard_))
+
+
+def _coefficients(rows: Values, dying: Values, at_risk: NDArray[np.intp], *, penalty: float) -> Values:
+    """Return the coefficients that make the penalised partial likelihood greatest.
+
+    Args:
+        rows: Centred features, longest lives first, shape (patient, feature).
+        dying: Those of them who died, shape (death, feature).
+        at_risk: For each death the last row that was at risk then, shape (death,).
+        penalty: Weight of half the squared coefficients.
+    """
+    count = len(rows)
+    squares = rows[:, :, None] * rows[:, None, :]
+
+    def parts(coefficients: Values) -> tuple[Values, Values, Values]:
+        logs = rows @ coefficients
+        shift = logs.max()
+        weights = np.exp(logs - shift)
+        total = np.cumsum(weights)[at_risk]
+        mean = np.cumsum(weights[:, None] * rows, axis=0)[at_risk] / total[:, None]
+        return (
+            np.log(total) + shift,
+            mean,
+            np.cumsum(weights[:, None, None] * squares, axis=0)[at_risk] / total[:, None, None],
+        )
+
+    def loss(coefficients: Values) -> tuple[float, Values]:
+        logs, mean, _ = parts(coefficients)
+        value = (logs - dying @ coefficients).sum() / count + penalty * coefficients @ coefficients / 2
+        return float(value), (mean - dying).sum(axis=0) / count + penalty * coefficients
+
+    def curvature(coefficients: Values) -> Values:
+        _, mean, square = parts(coefficients)
+        spread = (square - mean[:, :, None] * mean[:, None, :]).sum(axis=0) / count
+        return np.asarray(spread + penalty * np.eye(rows.shape[1]))
+
+    found = minimize(loss, np.zeros(rows.shape[1]), jac=True, hess=curvature, method="trust-exact")
+    return np.asarray(found.x)

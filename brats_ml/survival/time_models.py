@@ -1,0 +1,63 @@
+"""What every model of survival time can tell of a patient: a curve, days, and from the curve the probable group."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+Values = NDArray[np.float64]
+# One row a patient: whether death was seen, and the day of death or of the last sign of life.
+OUTCOME = np.dtype([("dead", np.bool_), ("days", np.float64)])
+
+
+def outcomes(days: Values, dead: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return days and deaths, each of shape (patient,), as the one array that time models are fitted to."""
+    found = np.empty(len(days), dtype=OUTCOME)
+    found["days"], found["dead"] = days, dead
+    return found
+
+
+class TimeModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A model that learns from censored patients too; a subclass gives `curve_days_`, `curves` and `risk`.
+
+    Attributes:
+        limits_days: Ends of the groups, as `cohort.clinical.survival_group` reads them.
+        curve_days_: Days at which the curves step down, ascending, shape (day,).
+        classes_: The groups in the order of the alphabet, as scikit-learn has them.
+    """
+
+    limits_days: tuple[float, float]
+    curve_days_: Values
+    classes_: NDArray[np.str_] = np.array(["long", "mid", "short"])
+
+    def curves(self, features: Values) -> Values:
+        """Return the probability of living past each of `curve_days_`, shape (patient, day)."""
+        raise NotImplementedError
+
+    def risk(self, features: Values) -> Values:
+        """Return a number for each patient that is the higher, the sooner death is expected."""
+        raise NotImplementedError
+
+    def alive_past(self, features: Values, day: float) -> Values:
+        """Return the probability of living past a day, shape (patient,)."""
+        steps = np.searchsorted(self.curve_days_, day, side="right")
+        padded = np.hstack([np.ones((len(features), 1)), self.curves(features)])
+        return np.asarray(padded[:, steps])
+
+    def expected_days(self, features: Values) -> Values:
+        """Return the mean survival of each patient up to the last day that was seen: the area under the curve."""
+        widths = np.diff(self.curve_days_, prepend=0.0)
+        before = np.hstack([np.ones((len(features), 1)), self.curves(features)[:, :-1]])
+        return np.asarray(before @ widths)
+
+    def predict_proba(self, features: Values) -> Values:
+        """Return the probabilities of `classes_`: of death before the first limit, past the second, and between."""
+        first, second = self.limits_days
+        until = self.alive_past(features, np.nextafter(first, 0))
+        past = self.alive_past(features, second)
+        return np.column_stack([past, until - past, 1 - until])
+
+    def predict(self, features: Values) -> NDArray[np.str_]:
+        """Return the most probable group of each patient."""
+        return np.asarray(self.classes_[self.predict_proba(features).argmax(axis=1)])

@@ -1,0 +1,155 @@
+"""What a registered survival model answers, and with whom it may serve."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from brats_ml.adapters.files import write_csv, write_json
+from brats_ml.adapters.registry import MODELS, Registry, Version
+from brats_ml.adapters.tracking import KEY, MlflowTracker, embedded_store
+from brats_ml.config import Params
+from brats_ml.promotion import Decision
+from brats_ml.stages import serving, survival, survival_publishing
+from brats_ml.stages.pairing import MASKS, RECIPE, RECIPE_KEY, unfit
+from brats_ml.stages.survival_gate import on_predicted_masks, paired
+from brats_ml.stages.survival_model import SurvivalModel
+from brats_ml.survival.features import FEATURES
+from brats_ml.workspace import Workspace
+
+QUICK = {
+    "survival.grids": {"svm": {"C": [1], "kernel": ["linear"]}, "cox": {"penalty": [0.01]}},
+    "survival.estimators": ["svm", "cox"],
+    "survival.folds": 3,
+    "survival.repeats": 1,
+}
+PROBABILITIES = ["probability_short", "probability_mid", "probability_long"]
+ASKED = pd.DataFrame(
+    [
+        {"age_years": 40.0, "ncr_ratio": 0.01, "ed_ratio": 0.02, "et_ratio": 0.01},
+        {"age_years": np.nan, "ncr_ratio": 0.01, "ed_ratio": 0.02, "et_ratio": 0.01},
+        {"age_years": 82.0, "ncr_ratio": 0.01, "ed_ratio": 0.02, "et_ratio": 0.01},
+        {"age_years": 200.0, "ncr_ratio": 0.01, "ed_ratio": np.inf, "et_ratio": 0.01},
+        {"age_years": 0.0, "ncr_ratio": 0.01, "ed_ratio": 1.5, "et_ratio": 0.01},
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory, make_params: Callable[[dict[str, Any]], Params]) -> Workspace:
+    """A workspace with a classifier and a model of time, of patients who live the shorter the older they are."""
+    ws = Workspace(tmp_path_factory.mktemp("fitted"))
+    random = np.random.default_rng(0)
+    age = random.uniform(30, 85, 50)
+    names = [f"P{index:03d}" for index in range(50)]
+    table = pd.DataFrame({"patient": names, "case_id": names, "masks": "reference", "age_years": age})
+    table[list(FEATURES[1:])] = random.uniform(0, 0.05, (50, 3))
+    table = table.assign(resection="GTR", survival_days=np.round(900 - 9 * age), event=1)
+    write_csv(ws.features("reference"), table)
+    write_csv(ws.features("predicted"), table.iloc[:10])
+    write_json(ws.splits, {"patients": {name: "test" if i % 5 == 0 else "train" for i, name in enumerate(names)}})
+    write_json(ws.model("seed_mini") / "verdict.json", {"verdict": "trained", "key": "k1"})
+    for name in ("svm", "cox"):
+        survival.run(ws, make_params(QUICK), estimator=name)
+    return ws
+
+
+@pytest.mark.parametrize("name", ["svm", "cox"])
+def test_who_cannot_be_answered_gets_the_reason_and_the_others_an_answer(fitted: Workspace, name: str) -> None:
+    told = SurvivalModel(fitted.survival(name))(ASKED)
+
+    assert told["reason"].tolist()[:4] == [None, "no age_years", None, "no ed_ratio"]
+    assert told["reason"][4] == "age_years 0 is impossible; ed_ratio 1.5 is impossible"
+    assert told["group"].tolist() == ["long", None, "short", None, None]
+    np.testing.assert_allclose(told.loc[[0, 2], PROBABILITIES].sum(axis=1), 1)
+    assert told.loc[[1, 3, 4], PROBABILITIES].isna().all(axis=None)
+    assert told.loc[[0, 2], PROBABILITIES].to_numpy().argmax(axis=1).tolist() == [2, 0]
+
+
+def test_nobody_is_answered_where_everyone_lacks_something(fitted: Workspace) -> None:
+    told = SurvivalModel(fitted.survival("cox"))(ASKED.iloc[[1]])
+
+    assert told["group"].tolist() == [None]
+    assert told["reason"].tolist() == ["no age_years"]
+
+
+def test_a_model_of_time_gives_an_expected_curve_and_a_classifier_none(fitted: Workspace) -> None:
+    told = SurvivalModel(fitted.survival("cox"))(ASKED)
+
+    younger, older = (np.array(told["curve_alive"][row]) for row in (0, 2))
+    assert told["curve_days"][0][:3] == [0, 30, 60]
+    assert younger[0] == older[0] == 1
+    assert (np.diff(younger) <= 0).all()
+    assert (younger >= older).all()
+    assert told["expected_days"][0] > told["expected_days"][2]
+    assert told["curve_alive"][1] is None
+    assert "curve_alive" not in SurvivalModel(fitted.survival("svm"))(ASKED)
+
+
+@pytest.mark.parametrize("name", ["svm", "cox"])
+def test_the_registered_model_loads_by_mlflow_and_answers_with_its_signature(
+    fitted: Workspace, tmp_path: Path, make_params: Callable[[dict[str, Any]], Params], name: str
+) -> None:
+    uri = embedded_store(tmp_path)
+    with MlflowTracker(uri).run("key", name="survival", tags={}) as run:
+        run_id = run.run_id
+    offered = survival_publishing.served(fitted, make_params(QUICK), name)
+
+    made = Registry(uri).register(MODELS["survival"], key="key", run_id=run_id, loader=serving.__name__, **offered)
+
+    assert (made.tags[MASKS], made.tags[RECIPE], made.tags[RECIPE_KEY]) == ("reference", "seed_mini", "k1")
+    mlflow.set_tracking_uri(uri)
+    model = mlflow.pyfunc.load_model(f"models:/{made.name}/{made.number}")
+    told = model.predict(ASKED)
+    assert list(told.columns) == model.metadata.get_output_schema().input_names()
+    assert model.metadata.get_input_schema().input_names() == list(FEATURES)
+    assert told["group"].tolist() == ["long", None, "short", None, None]
+
+
+def version(name: str, **tags: str) -> Version:
+    return Version(MODELS[name], 1, "run", tags)
+
+
+def test_a_model_of_reference_masks_goes_with_any_segmentation_model() -> None:
+    survival_model = version("survival", **{MASKS: "reference"})
+
+    assert unfit(survival_model, version("segmentation", **{KEY: "other"})) is None
+    assert unfit(version("survival"), None) is None
+
+
+def test_a_model_of_predicted_masks_goes_with_who_predicted_them_alone() -> None:
+    learnt = version("survival", **{MASKS: "predicted", RECIPE: "seed_mini", RECIPE_KEY: "k1"})
+
+    assert unfit(learnt, version("segmentation", **{KEY: "k1"})) is None
+    other = unfit(learnt, version("segmentation", **{KEY: "k2"}))
+    assert other == ("brats-survival v1 learnt from label maps by seed_mini, and brats-segmentation v1 draws others")
+    assert "there is no segmentation champion" in str(unfit(learnt, None))
+
+
+def test_a_pair_that_does_not_fit_is_held_whatever_its_accuracy() -> None:
+    learnt = version("survival", **{MASKS: "predicted", RECIPE: "seed_mini", RECIPE_KEY: "k1"})
+    good = Decision("PROMOTE", ["better"], {"cases": 9})
+
+    held = paired(good, learnt, version("segmentation", **{KEY: "k2"}))
+
+    assert (held.verdict, held.measured) == ("HOLD", {"cases": 9})
+    assert "draws others" in held.reasons[0]
+    assert paired(good, learnt, version("segmentation", **{KEY: "k1"})) == good
+    rejected = Decision("REJECT", ["worse"])
+    assert paired(rejected, learnt, None) == rejected
+    assert paired(good, None, None) == good
+
+
+def test_the_gate_also_tells_the_accuracy_on_predicted_masks(fitted: Workspace) -> None:
+    table = pd.read_csv(fitted.survival("svm") / "test.csv")
+
+    found = on_predicted_masks(fitted, fitted.survival("svm"), table)
+
+    assert found is not None
+    assert found["patients"] == 2  # of the locked P000 to P045 those among the first ten
+    assert found["accuracy"] in (0.0, 0.5, 1.0)
+    assert on_predicted_masks(fitted, fitted.survival("svm"), table.iloc[5:]) is None

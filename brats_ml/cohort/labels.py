@@ -78,3 +78,8 @@ SCHEMES = {
 def region_mask(labels: LabelMap, region: str) -> NDArray[np.bool_]:
     """Return where `labels` (X, Y, Z) belongs to `region`: WT, TC or ET."""
     return np.isin(labels, [LABELS[name] for name in REGIONS[region]])
+
+
+def label_scheme() -> dict[str, Any]:
+    """Return what labels and regions mean here, as labels.json in the folder of a model says it."""
+    return {"labels": LABELS, "regions": {region: list(labels) for region, labels in REGIONS.items()}}

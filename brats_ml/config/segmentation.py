@@ -51,6 +51,7 @@ class Evaluate(Section):
         window: Voxels that a network of regions sees at once; None: its patch, or more in 3D.
         runtime: What runs the network; `auto` takes OpenVINO on CPUs where it is installed, else Keras.
         precision: Of OpenVINO's inner layers; `auto` takes bfloat16 for networks that `brats precision` let pass.
+        tuned_on: Training cases that the rules of postprocessing are chosen on; 0 leaves them as they are.
         figures: Cases that get the six-panel figure.
     """
 
@@ -58,4 +59,5 @@ class Evaluate(Section):
     window: Annotated[list[Count], Field(min_length=2, max_length=3)] | None
     runtime: Literal["auto", "keras", "openvino"]
     precision: Literal["float32", "bfloat16", "auto"]
+    tuned_on: Annotated[int, Field(ge=0)]
     figures: Annotated[int, Field(ge=0)]

@@ -78,12 +78,14 @@ class ResidentSet(keras.layers.Layer):  # type: ignore[misc]  # Keras declares n
         """Return images (batch, *patch, channel) and labels (batch, *patch) of patches at `corner` of `case`."""
         first = corner + ops.take(self._offsets, case, axis=0)
         channels = self._images.shape[-1]
+        # JAX takes no variables of Keras where it traces a loop.
+        all_images, all_labels = ops.convert_to_tensor(self._images), ops.convert_to_tensor(self._labels)
 
         def one(place: tuple[Any, Any]) -> tuple[Any, Any]:
             index, at = place
             start = ops.concatenate([ops.reshape(index, (1,)), at, ops.zeros((1,), dtype="int32")])
-            image = ops.slice(self._images, start, (1, *self._patch, channels))
-            labels = ops.slice(self._labels, start[:4], (1, *self._patch))
+            image = ops.slice(all_images, start, (1, *self._patch, channels))
+            labels = ops.slice(all_labels, start[:4], (1, *self._patch))
             return image[0], labels[0]
 
         return ops.map(one, (case, first))  # type: ignore[no-any-return]  # Keras declares no types

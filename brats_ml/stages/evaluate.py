@@ -23,6 +23,7 @@ from brats_ml.imaging.summary import summarise
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.segmentation.slices import slice_targets
 from brats_ml.stages.evaluation_figures import draw_notable
+from brats_ml.stages.region_tuning import tune_postprocessing
 from brats_ml.stages.report import Report
 from brats_ml.stages.segmentation_model import SegmentationModel, segmentation_model
 from brats_ml.workspace import Workspace
@@ -36,11 +37,15 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     """Write the evaluation folders of `recipe`; without a model or without cases they hold the reason."""
     verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
     parts = verdict.get("cases", {"validation": [], "test": []})
-    predict = None
+    predict, postprocessing = None, None
     if verdict["verdict"] == "trained":
         predict = segmentation_model(
             ws, params, ws.model(recipe), preset=params.evaluate.preset, window=params.evaluate.window
         )
+        if predict.preset is not None and params.evaluate.tuned_on:
+            postprocessing = tune_postprocessing(
+                predict, cases=ws.preprocessed, case_ids=parts["train"], most=params.evaluate.tuned_on
+            )
     valid = {case["case_id"]: case for case in files.read_json(ws.manifest, made_by="brats validate")["cases"]}
     gone = [case_id for part in ("validation", "test") for case_id in parts[part] if case_id not in valid]
     if gone:
@@ -52,6 +57,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
             [valid[case_id] for case_id in parts[part]],
             predict,
             params.evaluate.figures,
+            postprocessing,
         )
         for part in ("validation", "test")
     }
@@ -61,7 +67,12 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
 
 
 def _evaluate(
-    ws: Workspace, folder: Path, records: list[dict[str, Any]], predict: SegmentationModel | None, figures: int
+    ws: Workspace,
+    folder: Path,
+    records: list[dict[str, Any]],
+    predict: SegmentationModel | None,
+    figures: int,
+    postprocessing: dict[str, Any] | None,
 ) -> dict[str, Any]:
     rows = []
     with files.replacing(folder) as unfinished:
@@ -77,6 +88,7 @@ def _evaluate(
         summary = summary_of(table, trained=predict is not None)
         summary["preset"] = predict.preset if predict is not None else None
         summary["window"] = list(predict.window) if predict is not None and predict.preset else None
+        summary["postprocessing"] = postprocessing
         # Whoever looks for what goes wrong looks here: the locked test patients are not shown.
         if rows and figures and folder.parent.name == "validation":
             draw_notable(ws, unfinished, table, records)

@@ -14,7 +14,7 @@ from brats_ml.adapters.registry import COHORT, MODELS, Registry, Version
 from brats_ml.config import Params
 from brats_ml.stages import serving, survival_publishing
 from brats_ml.stages.report import Report
-from brats_ml.stages.segmentation_model import INFERENCE
+from brats_ml.stages.segmentation_model import INFERENCE, POSTPROCESSING
 from brats_ml.workspace import Workspace
 
 
@@ -55,13 +55,16 @@ def _publish(ws: Workspace, params: Params) -> Report:
 def model_key(ws: Workspace, kind: str, nominee: str) -> str:
     """Return the key of the work that made a nominee for `segmentation` or `survival`.
 
-    A network in another preset or window is another model.
+    A network in another preset or window, or with other rules of postprocessing, is another model.
     """
     if kind == "survival":
         return files.digest_tree(ws.survival(nominee))[:16]
     key = str(files.read_json(ws.model(nominee) / "verdict.json", made_by=f"brats train --recipe {nominee}")["key"])
     stated = _stated(ws, nominee)
-    return key if stated["preset"] is None else f"{key}-{stated['preset']}-{'x'.join(map(str, stated['window']))}"
+    if stated["preset"] is None:
+        return key
+    rules = "-" + files.digest_value(stated["postprocessing"]["rules"])[:8] if stated["postprocessing"] else ""
+    return f"{key}-{stated['preset']}-{'x'.join(map(str, stated['window']))}{rules}"
 
 
 def _tags(ws: Workspace, stage: str) -> dict[str, str]:
@@ -159,21 +162,24 @@ def _register(
 
 @contextmanager
 def _inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
-    """Yield a folder with all that a nominee predicts by: for regions also the preset that it was evaluated in."""
+    """Yield a folder with all that a nominee predicts by: for regions also how it was evaluated."""
     folder = ws.model(nominee) if kind == "segmentation" else ws.survival(nominee)
-    stated = _stated(ws, nominee) if kind == "segmentation" else {"preset": None}
+    stated = _stated(ws, nominee) if kind == "segmentation" else {"preset": None, "postprocessing": None}
     if stated["preset"] is None:
         yield folder
         return
     with tempfile.TemporaryDirectory() as name:
         whole = Path(name) / nominee
         shutil.copytree(folder, whole)
+        rules = stated.pop("postprocessing")
         files.write_json(whole / INFERENCE, stated)
+        if rules is not None:
+            files.write_json(whole / POSTPROCESSING, rules)
         yield whole
 
 
 def _stated(ws: Workspace, recipe: str) -> dict[str, Any]:
-    """Return the preset and the window that a recipe was evaluated in, None for the seed's method."""
+    """Return preset, window and postprocessing that a recipe was evaluated in, None for the seed's method."""
     made_by = f"brats evaluate --recipe {recipe}"
     summary = files.read_json(ws.evaluation("validation", recipe) / "summary.json", made_by=made_by)
-    return {name: summary[name] for name in ("preset", "window")}
+    return {name: summary[name] for name in ("preset", "window", "postprocessing")}

@@ -3,57 +3,51 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from brats_ml.adapters import files
 from brats_ml.adapters.arrays import read_case
 from brats_ml.cohort.labels import LabelMap
 from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import crop, uncrop
-from brats_ml.segmentation.postprocessing import Grid, Probabilities, Tuned, tune
-from brats_ml.stages.segmentation_model import POSTPROCESSING, SegmentationModel
+from brats_ml.segmentation.postprocessing import Grid, Probabilities, tune
+from brats_ml.stages.segmentation_model import SegmentationModel
 
 # More cases change the choice little, and each costs a prediction.
 CASES = 40
 
 
 def tune_postprocessing(
-    folder: Path, *, cases: Path, case_ids: Sequence[str], grid: Grid | None = None, graphs: Path | None = None
-) -> Tuned:
-    """Write postprocessing.json into the folder of a trained region recipe, which `SegmentationModel` reads.
-
-    Call it once model.keras and recipe.json are in the folder, before the folder takes its place.
+    segment: SegmentationModel, *, cases: Path, case_ids: Sequence[str], most: int = CASES, grid: Grid | None = None
+) -> dict[str, Any]:
+    """Choose the rules by which a trained region recipe makes labels, and let it use them from now on.
 
     Args:
-        folder: With model.keras and recipe.json.
+        segment: Of a region recipe.
         cases: Folder of preprocessed cases.
-        case_ids: Of the training part, at best of a fold that the network was not trained on; never of cases that a
-            figure is reported on. Of many, `CASES` evenly spread ones are used.
+        case_ids: Of the training part; never of cases that a figure is reported on.
+        most: Of many cases, so many evenly spread ones are used.
         grid: The values to try.
-        graphs: Folder in which graphs exported for OpenVINO are kept.
 
     Returns:
-        The rules, and the mean region Dice before and after; they are in postprocessing.json too.
+        What postprocessing.json holds: the rules, the cases, and their mean region Dice before and after.
 
     Raises:
         ValueError: There is no case.
         CaseError: A case has no reference label map.
         ModelError: The recipe has no regions.
     """
-    chosen = [case_ids[at] for at in np.unique(np.linspace(0, len(case_ids) - 1, CASES).round().astype(int))]
-    segment = SegmentationModel(folder, preset="fast", graphs=graphs)
+    number = min(most, len(case_ids))
+    chosen = [case_ids[at] for at in np.unique(np.linspace(0, len(case_ids) - 1, number).round().astype(int))]
     with tempfile.TemporaryDirectory(prefix="brats-tuning-") as name:
         found = tune(_Predicted(segment, cases, chosen, Path(name)), grid=grid)
-    files.write_json(
-        folder / POSTPROCESSING,
-        {
-            "rules": found.rules.to_dict(),
-            "cases": chosen,
-            "mean_dice": {"by_default": round(found.before, 6), "by_these": round(found.after, 6)},
-        },
-    )
-    return found
+    segment.rules = found.rules
+    return {
+        "rules": found.rules.to_dict(),
+        "cases": chosen,
+        "mean_dice": {"by_default": round(found.before, 6), "by_these": round(found.after, 6)},
+    }
 
 
 class _Predicted:

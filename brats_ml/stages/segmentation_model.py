@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from brats_ml.adapters import files
-from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap
+from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap, label_scheme
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.config.recipes import Recipe, RegionsRecipe, SeedRecipe
@@ -207,11 +207,6 @@ def segmentation_model(
         precision=chosen.precision,
         graphs=ws.graphs,
     )
-
-
-def label_scheme() -> dict[str, Any]:
-    """Return what labels and regions mean here, as labels.json in the folder of a model says it."""
-    return {"labels": LABELS, "regions": {region: list(labels) for region, labels in REGIONS.items()}}
 
 
 def _recipe(folder: Path) -> SeedRecipe | RegionsRecipe:

@@ -9,6 +9,7 @@ from filelock import FileLock
 
 from brats_ml.adapters import checkpoints, files, provenance, tracking
 from brats_ml.adapters.keras_files import write_model
+from brats_ml.cohort.labels import label_scheme
 from brats_ml.config import Params
 from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
 from brats_ml.errors import ConfigError
@@ -67,6 +68,7 @@ def _write(
     with files.replacing(folder) as unfinished:
         write_model(unfinished / "model.keras", network)
         files.write_json(unfinished / "recipe.json", recipe.model_dump())
+        files.write_json(unfinished / "labels.json", label_scheme())
         # A history read back from a checkpoint has its columns in another order.
         files.write_csv(unfinished / "history.csv", pd.DataFrame(history).sort_index(axis="columns"))
         files.write_json(unfinished / "verdict.json", verdict)

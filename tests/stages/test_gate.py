@@ -29,7 +29,10 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     write_json(ws.model("seed_mini") / "verdict.json", {"verdict": "trained", "key": "new"})
     cases = pd.DataFrame({"case_id": ["a", "b", "c"], "dice_WT": 0.9, "dice_TC": 0.8, "dice_ET": 0.7})
     write_csv(ws.evaluation("test", "seed_mini") / "cases.csv", cases)
-    write_json(ws.evaluation("validation", "seed_mini") / "summary.json", {"preset": None, "window": None})
+    write_json(
+        ws.evaluation("validation", "seed_mini") / "summary.json",
+        {"preset": None, "window": None, "postprocessing": None},
+    )
     return ws
 
 
@@ -60,12 +63,18 @@ def test_a_nominee_that_was_not_published_is_refused(ws: Workspace, registry: Ml
 
 def test_a_network_in_another_preset_is_another_model(ws: Workspace, registry: MlflowClient, params: Params) -> None:
     register(registry, key="new-fast-96x96x96", cohort="patients", champion=True)
-    write_json(ws.evaluation("validation", "seed_mini") / "summary.json", {"preset": "best", "window": [96, 96, 96]})
+    write_json(
+        ws.evaluation("validation", "seed_mini") / "summary.json",
+        {"preset": "best", "window": [96, 96, 96], "postprocessing": None},
+    )
 
     with pytest.raises(ModelError, match="is not in the registry"):
         gate.run(ws, params)
 
-    write_json(ws.evaluation("validation", "seed_mini") / "summary.json", {"preset": "fast", "window": [96, 96, 96]})
+    write_json(
+        ws.evaluation("validation", "seed_mini") / "summary.json",
+        {"preset": "fast", "window": [96, 96, 96], "postprocessing": None},
+    )
     assert decision(ws, params)["reasons"] == [f"{NAME} v1 is champion already"]
 
 

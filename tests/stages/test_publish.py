@@ -16,7 +16,7 @@ def ws(tmp_path: Path) -> Workspace:
 
 
 def evaluated(ws: Workspace, preset: str | None, window: list[int] | None) -> None:
-    stated = {"preset": preset, "window": window, "cases": 3}
+    stated = {"preset": preset, "window": window, "postprocessing": None, "cases": 3}
     files.write_json(ws.evaluation("validation", "ours") / "summary.json", stated)
 
 

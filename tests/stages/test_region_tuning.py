@@ -43,15 +43,17 @@ def ws(tmp_path: Path, params: Params) -> Workspace:
 def test_the_rules_that_were_chosen_are_those_that_the_model_goes_by(ws: Workspace) -> None:
     folder = ws.model("regions3d")
 
+    segment = SegmentationModel(folder, preset="fast")
+
     tuned = tune_postprocessing(
-        folder, cases=ws.preprocessed, case_ids=["a", "b"], grid=Grid((0.1, 0.9), (0, 100), (0, 50))
+        segment, cases=ws.preprocessed, case_ids=["a", "b"], grid=Grid((0.1, 0.9), (0, 100), (0, 50))
     )
 
-    written = json.loads((folder / "postprocessing.json").read_text())
-    assert written["cases"] == ["a", "b"]
-    assert written["mean_dice"]["by_these"] > written["mean_dice"]["by_default"]
-    assert SegmentationModel(folder).rules == tuned.rules
-    assert set(tuned.rules.thresholds.values()) <= {0.1, 0.5, 0.9}
+    files.write_json(folder / "postprocessing.json", tuned)
+    assert tuned["cases"] == ["a", "b"]
+    assert tuned["mean_dice"]["by_these"] > tuned["mean_dice"]["by_default"]
+    assert SegmentationModel(folder).rules == segment.rules
+    assert set(segment.rules.thresholds.values()) <= {0.1, 0.5, 0.9}
 
 
 def test_a_case_without_reference_cannot_choose(ws: Workspace) -> None:
@@ -61,8 +63,7 @@ def test_a_case_without_reference_cannot_choose(ws: Workspace) -> None:
     )
 
     with pytest.raises(CaseError, match="case c: has no reference"):
-        tune_postprocessing(ws.model("regions3d"), cases=ws.preprocessed, case_ids=["c"])
-    assert not (ws.model("regions3d") / "postprocessing.json").exists()
+        tune_postprocessing(SegmentationModel(ws.model("regions3d")), cases=ws.preprocessed, case_ids=["c"])
 
 
 def test_the_verdict_on_bfloat16_is_kept_with_the_network(ws: Workspace, params: Params) -> None:

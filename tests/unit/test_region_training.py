@@ -1,0 +1,80 @@
+"""Training by regions repeats itself, goes on after a stop as if there had been none, and does so on every backend."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.environments import python_with
+
+ROOT = Path(__file__).parents[2]
+
+
+def trained(*options: str, backend: str = "tensorflow", python: Path = Path(sys.executable)) -> dict[str, Any]:
+    """Return the digest of the weights and the history of tests/region_training.py in a process of its own."""
+    # XLA's collectives on CPUs need a thread for each device, and count by NPROC.
+    mine = {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "NPROC": "8", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [python, ROOT / "tests/region_training.py", *options],
+        env=os.environ | mine, check=False, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert found["backend"] == backend
+    return found
+
+
+@pytest.fixture(scope="module")
+def jax_python() -> Path:
+    try:
+        return python_with("jax")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"the environment of JAX cannot be made: {error.stderr.strip().splitlines()[-1]}")
+
+
+@pytest.fixture(scope="module")
+def left_alone() -> dict[str, Any]:
+    return trained()
+
+
+def test_training_learns(left_alone: dict[str, Any]) -> None:
+    losses = [row["loss"] for row in left_alone["history"]]
+
+    assert losses == sorted(losses, reverse=True)
+    assert [row["step"] for row in left_alone["history"]] == [5, 10, 12]
+
+
+def test_training_that_was_stopped_twice_in_mid_epoch_gives_the_same_weights_and_history(
+    left_alone: dict[str, Any],
+) -> None:
+    assert trained("--stop-at", "3", "7") == left_alone
+
+
+def test_cases_on_the_device_give_the_same_weights_as_cases_on_the_host(left_alone: dict[str, Any]) -> None:
+    assert trained("--resident")["weights"] == left_alone["weights"]
+
+
+def test_two_devices_share_a_batch_and_go_on_after_a_stop() -> None:
+    shared = trained("--devices", "2")
+
+    assert shared["history"][-1]["loss"] < shared["history"][0]["loss"]
+    assert trained("--devices", "2", "--stop-at", "4") == shared
+
+
+def test_jax_trains_and_goes_on_after_a_stop(jax_python: Path) -> None:
+    alone = trained(backend="jax", python=jax_python)
+
+    assert alone["history"][-1]["loss"] < alone["history"][0]["loss"]
+    assert trained("--stop-at", "3", "7", backend="jax", python=jax_python) == alone
+
+
+def test_jax_cuts_patches_on_the_device_and_shares_batches_between_two(jax_python: Path) -> None:
+    alone = trained("--resident", backend="jax", python=jax_python)
+    shared = trained("--devices", "2", backend="jax", python=jax_python)
+
+    assert alone["history"][-1]["loss"] < alone["history"][0]["loss"]
+    assert shared["history"][-1]["loss"] < shared["history"][0]["loss"]

@@ -5,14 +5,15 @@
 It needs this checkout, Keras with TensorFlow or JAX, and nothing else; PyTorch is measured where it is installed.
 Cases are the `.npz` files that `brats preprocess` writes (`image` (modality, X, Y, Z) and `label` (X, Y, Z)); without a
 folder they are random, which is as fast. Training is the engine's own: bfloat16, compiled by XLA, the cases on the
-device, patches cut and augmented in the compiled step. `--tiny` shrinks all of it for a trial on a CPU.
+device, patches cut and augmented in the compiled step; no average of the weights is kept. `--tiny`, which is how
+it runs where there is no accelerator, shrinks all of it for a trial.
 
 For each network: samples (patches or slices) a second; achieved TFLOP/s, counted from the layers as two operations a
 multiplication and addition of every convolution, three times that for a training step (forward, and backward to inputs
 and to weights), everything else left out; `of_matrix_rate`, their share of what a large bfloat16 matrix product
 reaches in the same process; and `vs_torch`, samples a second over those of the same network in PyTorch (bfloat16 by
-autocast, channels last, random cases on the device, the same loss and AdamW, but no augmentation and no moving average;
-`--compile-torch` compiles it). The network `seed` has no twin in PyTorch.
+autocast, channels last, random cases on the device, the same loss and AdamW, but no augmentation; `--compile-torch`
+compiles it). The network `seed` has no twin in PyTorch.
 """
 
 import argparse
@@ -23,8 +24,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -49,6 +49,8 @@ from brats_ml.segmentation.unet import unet
 
 TRAINING_PASSES = 3
 AUGMENTATION = {"rotate_degrees": 0.0, "zoom": 0.0, "spatial_share": 0.0, "scale": 0.25, "shift": 0.25, "gamma": 0.35}
+# Extent of a random case, at full size and tiny.
+HEAD = ((140, 176, 148), (24, 26, 20))
 DEEP = (32, 64, 128, 256, 320, 320)
 
 
@@ -86,7 +88,10 @@ NETWORKS = {
 
 
 def main() -> None:
-    options = parsed()
+    options, devices = parsed(), keras.distribution.list_devices()
+    if all(device.startswith("cpu") for device in devices) and not options.tiny:
+        print("There is no accelerator: this is a trial of tiny networks, and no figure of it tells anything.")
+        options.tiny = True
     chosen = [tiny(NETWORKS[name]) if options.tiny else NETWORKS[name] for name in options.networks]
     has_torch = importlib.util.find_spec("torch") is not None
     twins = {net.name: torch_twin(net, options) for net in chosen if has_torch and net.name != "seed"}
@@ -105,8 +110,8 @@ def main() -> None:
         rows.append(row)
         print("  ".join(f"{key} {value:.4g}" if isinstance(value, float) else value for key, value in row.items()))
     figures = {f"{row['network']}_{key}": value for row in rows for key, value in row.items() if key != "network"}
-    where = {"backend": keras.backend.backend(), "device": device(), "matrix_tflops": matrix / 1e12}
-    print(json.dumps(where | figures))
+    where = {"backend": keras.backend.backend(), "device": ", ".join(devices), "tiny": options.tiny}
+    print(json.dumps(where | {"matrix_tflops": matrix / 1e12} | figures))
 
 
 def parsed() -> argparse.Namespace:
@@ -139,16 +144,12 @@ def read_cases(folder: Path) -> TrainingSet:
 def random_cases(*, tiny: bool) -> TrainingSet:
     """Draw four cases of the extent of a head, each with a box of every label."""
     rng = np.random.default_rng(0)
-    shape = case_shape(tiny=tiny)
+    shape = HEAD[tiny]
     images = [rng.standard_normal((*shape, len(MODALITIES)), dtype=np.float32).astype(np.float16) for _ in range(4)]
     labels = np.zeros(shape, dtype=np.uint8)
     for value in LABELS.values():
         labels[tuple(slice(size * value // 5, size * value // 5 + size // 3) for size in shape)] = value
     return TrainingSet(images, [labels] * 4)
-
-
-def case_shape(*, tiny: bool) -> tuple[int, ...]:
-    return (24, 26, 20) if tiny else (140, 176, 148)
 
 
 def region_training(net: Network, cases: TrainingSet) -> tuple[Callable[[int], object], keras.Model]:
@@ -181,7 +182,7 @@ def region_training(net: Network, cases: TrainingSet) -> tuple[Callable[[int], o
         shape="polynomial",
         power=0.9,
         warm_up_steps=20,
-        ema=0.99,
+        ema=None,
         xla=True,
     )
     tumours = [foreground(labels, seed=0) for labels in cases.labels]
@@ -214,7 +215,8 @@ class SeedTraining(keras.Model):
         """Return probabilities and targets of the slices from `first` on."""
         start = ops.concatenate([first[0], ops.zeros((3,), dtype="int32")])
         inputs, targets = (
-            ops.slice(kept, start, (self._net.batch, *kept.shape[1:])) for kept in (self._inputs, self._targets)
+            ops.slice(ops.convert_to_tensor(kept), start, (self._net.batch, *kept.shape[1:]))
+            for kept in (self._inputs, self._targets)
         )
         return {"predicted": self.network(inputs, training=training), "targets": targets}
 
@@ -226,8 +228,10 @@ class SeedTraining(keras.Model):
 
 def seed_training(net: Network) -> tuple[Callable[[int], object], keras.Model]:
     """Return what trains the seed's network for so many steps, and the network."""
-    with policy("mixed_bfloat16"):
-        network = unet(size=net.patch[0], channels=2, classes=1 + len(LABELS), filters=net.filters, dropout=0.2, seed=0)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    network = unet(size=net.patch[0], channels=2, classes=1 + len(LABELS), filters=net.filters, dropout=0.2, seed=0)
+    keras.config.set_dtype_policy(before)
     model = SeedTraining(network, net)
     model.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=True)
 
@@ -237,21 +241,11 @@ def seed_training(net: Network) -> tuple[Callable[[int], object], keras.Model]:
     return lambda steps: model.fit(engine.Batches(first, 0, steps), shuffle=False, verbose=0), network
 
 
-@contextmanager
-def policy(name: str) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def forward_flops(network: keras.Model) -> float:
     """Return the operations of one sample's forward pass: two a multiplication and addition of every convolution."""
     total = 0
     for layer in network.layers:
-        if not isinstance(layer, keras.layers.Layer) or not hasattr(layer, "kernel_size"):
+        if not hasattr(layer, "kernel_size"):
             continue
         # A kernel is applied once for each voxel that it makes, a transposed one once for each that it reads.
         is_transposed = "Transpose" in type(layer).__name__
@@ -291,13 +285,9 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def device() -> str:
-    return ", ".join(keras.distribution.list_devices()) or "cpu"
-
-
 def torch_twin(net: Network, options: argparse.Namespace) -> float:
     """Return samples a second in PyTorch, in a process of its own, so that the two share no memory of the device."""
-    kept = {"shape": case_shape(tiny=options.tiny), "seconds": options.seconds, "compile": options.compile_torch}
+    kept = {"shape": HEAD[options.tiny], "seconds": options.seconds, "compile": options.compile_torch}
     command = [sys.executable, Path(__file__).with_name("_torch_twin.py"), json.dumps(asdict(net) | kept)]
     return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 

@@ -6,7 +6,8 @@ medians of the rounds.
 
 - `train_vs_seed`: slices a second of the recipe `seed`, from preprocessed files through the step, over those of the
   seed system's own generator and step, from `.nii.gz` through the same network with the metrics that it is compiled
-  with. What ours spends once, on preprocessing, is in the table and not in the figure.
+  with, which take it about as long as the rest of the step. What ours spends once, on preprocessing, is printed and not
+  in the figure.
 - `input_path_over_cached`: samples a second of a recipe's whole input path and step over the same step on one batch
   that is in memory already; the lowest of the recipes. `input_path_over_cached_NAME` is each of them.
 """

@@ -58,7 +58,7 @@ class ResidentSet(keras.layers.Layer):  # type: ignore[misc]  # Keras declares n
         largest = np.max([labels.shape for labels in cases.labels], axis=0)
         extent = tuple(int(size) for size in np.maximum(largest, patch))
         # A case smaller than a patch is centred in it: its corner is negative, and becomes 0 by this offset.
-        offsets = [np.maximum((np.array(patch) - labels.shape) // 2, 0) for labels in cases.labels]
+        offsets = [np.maximum(-((np.array(labels.shape) - patch) // 2), 0) for labels in cases.labels]
         self._images = self._kept("images", (*extent, cases.images[0].shape[-1]), cases.images, offsets, "float16")
         self._labels = self._kept("labels", extent, cases.labels, offsets, "uint8")
         self._offsets = self.add_weight(shape=(len(offsets), 3), dtype="int32", trainable=False, name="offsets")
@@ -78,7 +78,7 @@ class ResidentSet(keras.layers.Layer):  # type: ignore[misc]  # Keras declares n
         """Return images (batch, *patch, channel) and labels (batch, *patch) of patches at `corner` of `case`."""
         first = corner + ops.take(self._offsets, case, axis=0)
         channels = self._images.shape[-1]
-        # JAX takes no variables of Keras where it traces a loop.
+        # JAX takes no variable inside of a loop.
         all_images, all_labels = ops.convert_to_tensor(self._images), ops.convert_to_tensor(self._labels)
 
         def one(place: tuple[Any, Any]) -> tuple[Any, Any]:

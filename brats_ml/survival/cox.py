@@ -43,6 +43,7 @@ class Cox(TimeModel):
         deaths = np.unique(days[dead], return_counts=True)[1]
         risks = np.cumsum(np.exp(rows @ self.coefficients_))[at_risk[first]]
         self.hazard_ = np.cumsum(deaths / risks)
+        self.last_day_ = float(days[0])
         return self
 
     def risk(self, features: Values) -> Values:

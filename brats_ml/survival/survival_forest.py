@@ -49,6 +49,7 @@ class SurvivalForest(TimeModel):
             n_estimators=self.n_estimators, min_samples_leaf=self.min_samples_leaf, random_state=self.seed, n_jobs=1
         ).fit(features, outcomes)
         self.curve_days_ = np.asarray(self.forest_.unique_times_)
+        self.last_day_ = float(outcomes["days"].max())
         return self
 
     def risk(self, features: Values) -> Values:

@@ -19,16 +19,18 @@ def outcomes(days: Values, dead: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 class TimeModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A model that learns from censored patients too; a subclass gives `curve_days_`, `curves` and `risk`.
+    """A model that learns from censored patients too; a subclass gives `curve_days_`, `last_day_`, `curves` and `risk`.
 
     Attributes:
         limits_days: Ends of the groups, as `cohort.clinical.survival_group` reads them.
         curve_days_: Days at which the curves step down, ascending, shape (day,).
+        last_day_: The longest that a patient was followed, dead or alive.
         classes_: The groups in the order of the alphabet, as scikit-learn has them.
     """
 
     limits_days: tuple[float, float]
     curve_days_: Values
+    last_day_: float
     classes_: NDArray[np.str_] = np.array(["long", "mid", "short"])
 
     def curves(self, features: Values) -> Values:
@@ -47,9 +49,8 @@ class TimeModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def expected_days(self, features: Values) -> Values:
         """Return the mean survival of each patient up to the last day that was seen: the area under the curve."""
-        widths = np.diff(self.curve_days_, prepend=0.0)
-        before = np.hstack([np.ones((len(features), 1)), self.curves(features)[:, :-1]])
-        return np.asarray(before @ widths)
+        widths = np.diff(self.curve_days_, prepend=0.0, append=self.last_day_)
+        return np.asarray(np.hstack([np.ones((len(features), 1)), self.curves(features)]) @ widths)
 
     def predict_proba(self, features: Values) -> Values:
         """Return the probabilities of `classes_`: of death before the first limit, past the second, and between."""

@@ -246,7 +246,7 @@ def test_predicted_masks_that_are_the_reference_cost_nothing(ws: Workspace) -> N
 
     assert loss is not None
     assert loss.patients == 16  # of the first 21 five are locked
-    assert loss.reference == loss.predicted > 0.6
+    assert loss.reference == loss.predicted > 0.4
     assert loss.synthetic
 
 

@@ -1,6 +1,6 @@
 """What a registered survival model answers, and with whom it may serve."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,19 +90,28 @@ def test_a_model_of_time_gives_an_expected_curve_and_a_classifier_none(fitted: W
     assert "curve_alive" not in SurvivalModel(fitted.survival("svm"))(ASKED)
 
 
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a store, which no later test is led to."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, "")  # so that what MLflow sets is put back
+    yield embedded_store(tmp_path)
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
+
+
 @pytest.mark.parametrize("name", ["svm", "cox"])
 def test_the_registered_model_loads_by_mlflow_and_answers_with_its_signature(
-    fitted: Workspace, tmp_path: Path, make_params: Callable[[dict[str, Any]], Params], name: str
+    fitted: Workspace, store: str, make_params: Callable[[dict[str, Any]], Params], name: str
 ) -> None:
-    uri = embedded_store(tmp_path)
-    with MlflowTracker(uri).run("key", name="survival", tags={}) as run:
+    with MlflowTracker(store).run("key", name="survival", tags={}) as run:
         run_id = run.run_id
     offered = survival_publishing.served(fitted, make_params(QUICK), name)
 
-    made = Registry(uri).register(MODELS["survival"], key="key", run_id=run_id, loader=serving.__name__, **offered)
+    made = Registry(store).register(MODELS["survival"], key="key", run_id=run_id, loader=serving.__name__, **offered)
 
     assert (made.tags[MASKS], made.tags[RECIPE], made.tags[RECIPE_KEY]) == ("reference", "seed_mini", "k1")
-    mlflow.set_tracking_uri(uri)
+    mlflow.set_tracking_uri(store)
     model = mlflow.pyfunc.load_model(f"models:/{made.name}/{made.number}")
     told = model.predict(ASKED)
     assert list(told.columns) == model.metadata.get_output_schema().input_names()

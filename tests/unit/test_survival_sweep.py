@@ -15,9 +15,9 @@ from brats_ml.survival.search import group_scores, winner
 from brats_ml.survival.sweep import sweep
 
 GRIDS: dict[str, dict[str, list[Any]]] = {
-    "random_forest": {"n_estimators": [1, 2, 7, 12], "criterion": ["gini", "entropy"], "max_depth": [2, None]},
+    "random_forest": {"n_estimators": [1, 2, 7], "criterion": ["gini", "entropy"], "max_depth": [2, None]},
     "svm": {"C": [0.1, 10], "kernel": ["linear", "poly", "rbf", "sigmoid"], "degree": [1, 3], "gamma": [0.01, 1]},
-    "knn": {"n_neighbors": list(range(1, 20)), "p": [1, 2, 3, 4], "weights": ["uniform", "distance"]},
+    "knn": {"n_neighbors": [1, 2, 3, 8, 19], "p": [1, 2, 3], "weights": ["uniform", "distance"]},
 }
 
 
@@ -67,7 +67,7 @@ def test_a_forest_on_one_column_a_group_predicts_what_it_predicts_alone() -> Non
 
 
 @pytest.mark.parametrize("name", GRIDS)
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_winner_and_scores_are_those_of_a_plain_grid_search(name: str, seed: int) -> None:
     features, groups = patients(45, seed=seed)

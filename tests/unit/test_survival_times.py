@@ -41,8 +41,11 @@ def test_the_curve_at_the_centre_is_the_baseline_of_statsmodels() -> None:
 
     curve = found.curves(features.mean(axis=0)[None])[0]
 
-    expected = [np.exp(-hazard[when <= day][-1]) for day in found.curve_days_]
-    np.testing.assert_allclose(curve, expected, rtol=1e-4)
+    # statsmodels tells the hazard just before each day.
+    days_before_the_last = found.curve_days_[found.curve_days_ < when.max()]
+    expected = [np.exp(-hazard[when > day][0]) for day in days_before_the_last]
+    np.testing.assert_allclose(curve[: len(expected)], expected, rtol=1e-4)
+    assert len(expected) >= len(curve) - 1
 
 
 @settings(max_examples=25, deadline=None)
@@ -86,7 +89,7 @@ def test_who_was_alive_longer_makes_everyone_live_longer() -> None:
     died = Cox().fit(features, outcomes(days, dead)).expected_days(features)
     dead[np.argsort(days)[-10:]] = False
 
-    assert Cox().fit(features, outcomes(days, dead)).expected_days(features).mean() > died.mean() * 0.99
+    assert Cox().fit(features, outcomes(days, dead)).expected_days(features).mean() > died.mean()
     assert Cox().fit(features, outcomes(days, dead)).alive_past(features, days.max()).mean() > 0
 
 

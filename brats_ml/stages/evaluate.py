@@ -56,8 +56,8 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
             ws.evaluation(part, recipe),
             [valid[case_id] for case_id in parts[part]],
             predict,
-            params.evaluate.figures,
-            postprocessing,
+            figures=params.evaluate.figures,
+            postprocessing=postprocessing,
         )
         for part in ("validation", "test")
     }
@@ -71,6 +71,7 @@ def _evaluate(
     folder: Path,
     records: list[dict[str, Any]],
     predict: SegmentationModel | None,
+    *,
     figures: int,
     postprocessing: dict[str, Any] | None,
 ) -> dict[str, Any]:

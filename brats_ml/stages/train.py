@@ -52,19 +52,20 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
             network, history = method.fit(
                 chosen, params.train, cases=ws.preprocessed, parts=parts, folder=folder, tracked=tracked
             )
-        _write(ws.model(recipe), network, history, chosen, {"verdict": "trained", "key": key, "cases": parts})
+        write(ws.model(recipe), network, history, chosen, {"verdict": "trained", "key": key, "cases": parts})
     page = tracker.page(tracked.run_id)
     done = f"{recipe} trained for {len(history)} epoch(s), loss {history[-1]['loss']:.4f}"
     return Report("train", done, links={"MLflow": page} if page else {})
 
 
-def _write(
+def write(
     folder: Path,
     network: keras.Model,
     history: checkpoints.History,
     recipe: SeedRecipe | RegionsRecipe,
     verdict: dict[str, Any],
 ) -> None:
+    """Write the folder of a trained recipe: everything that predicting with it needs, and how it came to be."""
     with files.replacing(folder) as unfinished:
         write_model(unfinished / "model.keras", network)
         files.write_json(unfinished / "recipe.json", recipe.model_dump())

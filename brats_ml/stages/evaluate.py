@@ -42,7 +42,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         predict = segmentation_model(
             ws, params, ws.model(recipe), preset=params.evaluate.preset, window=params.evaluate.window
         )
-        if predict.preset is not None and params.evaluate.tuned_on:
+        if predict.preset is not None and parts["train"] and params.evaluate.tuned_on:
             postprocessing = tune_postprocessing(
                 predict, cases=ws.preprocessed, case_ids=parts["train"], most=params.evaluate.tuned_on
             )

@@ -56,13 +56,16 @@ def test_a_recipe_by_regions_has_no_scores_of_the_seed_and_states_its_preset(
 ) -> None:
     validate.run(workspace, params)
     preprocess.run(workspace, params)
-    held_out = sorted(files.read_json(workspace.preprocessed / "index.json", made_by="brats preprocess"))[:1]
+    held_out, learnt = (
+        [name]
+        for name in sorted(files.read_json(workspace.preprocessed / "index.json", made_by="brats preprocess"))[:2]
+    )
     folder = workspace.model("regions3d")
     network = region_unet(dimensions=3, channels=4, regions=3, filters=(4, 8), stem=2, seed=0)
     write_model(folder / "model.keras", network)
     recipe = params.recipe("regions3d").model_dump() | {"patch": [16, 16, 16], "batch": 1, "filters": [4, 8]}
     files.write_json(folder / "recipe.json", recipe)
-    cases = {"train": [], "validation": held_out, "test": []}
+    cases = {"train": learnt, "validation": held_out, "test": []}
     files.write_json(folder / "verdict.json", {"verdict": "trained", "key": "k", "cases": cases})
 
     report = evaluate.run(workspace, params, recipe="regions3d")
@@ -72,5 +75,6 @@ def test_a_recipe_by_regions_has_no_scores_of_the_seed_and_states_its_preset(
     assert list(pd.read_csv(part / "cases.csv")) == ["case_id", "patient", *CASE_METRICS]
     assert list(summary["mean"]) == sorted(CASE_METRICS)
     assert (summary["preset"], summary["window"], summary["cases"]) == ("balanced", [24, 24, 24], 1)
+    assert summary["postprocessing"]["cases"] == learnt
     assert "preset balanced by" in str(report)
     assert [path.name for path in (part / "masks").iterdir()] == [f"{held_out[0]}.nii.gz"]

@@ -67,6 +67,12 @@ def model_key(ws: Workspace, kind: str, nominee: str) -> str:
     return f"{key}-{stated['preset']}-{'x'.join(map(str, stated['window']))}{rules}"
 
 
+def _trained_key(ws: Workspace, recipe: str) -> str:
+    """Return the key of a recipe's model, empty where there is none."""
+    verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
+    return model_key(ws, "segmentation", recipe) if verdict["verdict"] == "trained" else ""
+
+
 def _tags(ws: Workspace, stage: str) -> dict[str, str]:
     return {"brats.stage": stage, **provenance.origin(ws.root)}
 
@@ -146,7 +152,9 @@ def _register(
             "tags": {"recipe": nominee, "preset": _stated(ws, nominee)["preset"] or "none"},
         }
         if kind == "segmentation"
-        else survival_publishing.served(ws, params, nominee)
+        else survival_publishing.served(
+            ws, nominee, recipe=params.features.predicted_by, recipe_key=_trained_key(ws, params.features.predicted_by)
+        )
     )
     served["tags"] |= _tags(ws, kind) | {"data": provenance.data_digest(ws.root) or "", COHORT: _cohort(ws, kind)}
     with _inference_path(ws, kind, nominee) as folder:

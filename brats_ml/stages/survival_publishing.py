@@ -8,6 +8,9 @@ from brats_ml.stages import serving
 from brats_ml.stages.pairing import MASKS, RECIPE, RECIPE_KEY
 from brats_ml.workspace import Workspace
 
+# What an estimator needs beyond what all do.
+EXTRA = {"random_survival_forest": ("scikit-survival",)}
+
 
 def log_estimator(
     ws: Workspace, params: Params, estimator: str, summary: dict[str, Any], run: tracking.MlflowRun
@@ -26,25 +29,21 @@ def log_estimator(
         run.log_file(path)
 
 
-def served(ws: Workspace, params: Params, estimator: str) -> dict[str, Any]:
-    """Return what the registry needs of a nominee: its folder, interface and tags, and what it needs to be loaded."""
-    folder = ws.survival(estimator)
-    summary = files.read_json(folder / "summary.json", made_by=f"brats survival --estimator {estimator}")
+def served(ws: Workspace, estimator: str, *, recipe: str, recipe_key: str) -> dict[str, Any]:
+    """Return what the registry needs of a nominee beside its folder: interface, tags, and what it needs to be loaded.
+
+    Args:
+        ws: The checkout.
+        estimator: The nominee.
+        recipe: Who predicted the label maps that it learnt from, or was asked about.
+        recipe_key: Key of that recipe's model, empty where none was trained.
+    """
+    made_by = f"brats survival --estimator {estimator}"
+    summary = files.read_json(ws.survival(estimator) / "summary.json", made_by=made_by)
     signature, example = serving.survival_interface(summary["features"], timed="days" in summary)
-    recipe = params.features.predicted_by
-    verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
     return {
-        "folder": folder,
         "signature": signature,
         "example": example,
         "requirements": serving.requirements(*EXTRA.get(estimator, ())),
-        "tags": {
-            "estimator": estimator,
-            MASKS: summary["masks"],
-            RECIPE: recipe,
-            RECIPE_KEY: verdict.get("key", ""),
-        },
+        "tags": {"estimator": estimator, MASKS: summary["masks"], RECIPE: recipe, RECIPE_KEY: recipe_key},
     }
-
-
-EXTRA = {"random_survival_forest": ("scikit-survival",)}

@@ -52,7 +52,6 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, make_params: Callable[[dict
     write_csv(ws.features("reference"), table)
     write_csv(ws.features("predicted"), table.iloc[:10])
     write_json(ws.splits, {"patients": {name: "test" if i % 5 == 0 else "train" for i, name in enumerate(names)}})
-    write_json(ws.model("seed_mini") / "verdict.json", {"verdict": "trained", "key": "k1"})
     for name in ("svm", "cox"):
         survival.run(ws, make_params(QUICK), estimator=name)
     return ws
@@ -102,13 +101,20 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", ["svm", "cox"])
 def test_the_registered_model_loads_by_mlflow_and_answers_with_its_signature(
-    fitted: Workspace, store: str, make_params: Callable[[dict[str, Any]], Params], name: str
+    fitted: Workspace, store: str, name: str
 ) -> None:
     with MlflowTracker(store).run("key", name="survival", tags={}) as run:
         run_id = run.run_id
-    offered = survival_publishing.served(fitted, make_params(QUICK), name)
+    offered = survival_publishing.served(fitted, name, recipe="seed_mini", recipe_key="k1")
 
-    made = Registry(store).register(MODELS["survival"], key="key", run_id=run_id, loader=serving.__name__, **offered)
+    made = Registry(store).register(
+        MODELS["survival"],
+        key="key",
+        run_id=run_id,
+        folder=fitted.survival(name),
+        loader=serving.__name__,
+        **offered,
+    )
 
     assert (made.tags[MASKS], made.tags[RECIPE], made.tags[RECIPE_KEY]) == ("reference", "seed_mini", "k1")
     mlflow.set_tracking_uri(store)

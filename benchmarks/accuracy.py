@@ -50,6 +50,9 @@ class Untold:
     def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
         """Forget the rows."""
 
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Forget the figure."""
+
 
 def prepared(source: str) -> Path:
     """Return a workspace with the preprocessed cases, made by the pipeline's own stages on the first call."""

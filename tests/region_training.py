@@ -89,7 +89,9 @@ def main() -> None:
                 )  # fmt: skip
             except engine.StopTraining:
                 return kept[-1]
+            last = [np.array(weight) for weight in model.network.get_weights()]
             weights = engine.averaged(model).get_weights()
+            assert any((one != other).any() for one, other in zip(last, weights, strict=True))
         return sha256(b"".join(np.ascontiguousarray(weight).tobytes() for weight in weights)).hexdigest(), rows
 
     progress = engine.Progress()

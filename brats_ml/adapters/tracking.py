@@ -176,6 +176,10 @@ class MlflowRun:
         log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         log(self.run_id, str(path), folder)
 
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Add a figure of matplotlib as a picture."""
+        self._client.log_figure(self.run_id, figure, name)
+
     def log_dataset(self, *, name: str, digest: str, context: str) -> None:
         """Name the data by its DVC digest, without copying any of it."""
         from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415

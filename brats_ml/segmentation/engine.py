@@ -87,6 +87,20 @@ class StopTraining(Exception):  # noqa: N818 - a wish that was met, not an error
     """Training was asked to stop and its state is kept."""
 
 
+class AveragedAdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras declares no types
+    """AdamW whose moving average of the weights stays beside them.
+
+    Keras puts the average in the weights' place at the end of every `fit`, and an epoch here is one `fit`.
+    """
+
+    def finalize_variable_values(self, var_list: Any) -> None:
+        """Leave the weights as they are."""
+
+    def put_average(self, variables: Any) -> None:
+        """Put the average, where there is one, in the place of `variables`."""
+        super().finalize_variable_values(variables)
+
+
 def compile_regions(
     model: PatchTraining,
     *,
@@ -114,7 +128,7 @@ def compile_regions(
         ema: Momentum of the average, or None for none.
         xla: Whether XLA compiles the step.
     """
-    optimizer = keras.optimizers.AdamW(
+    optimizer = AveragedAdamW(
         WarmUpDecay(learning_rate, steps, warm_up_steps, shape, power),
         weight_decay=weight_decay,
         clipnorm=clip_norm,
@@ -183,8 +197,7 @@ def fit(
 
 def averaged(model: PatchTraining) -> keras.Model:
     """Return the trained network with the moving average of its weights, where there is one."""
-    if model.optimizer.use_ema:
-        model.optimizer.finalize_variable_values(model.trainable_variables)
+    model.optimizer.put_average(model.trainable_variables)
     return model.network
 
 

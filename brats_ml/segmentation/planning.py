@@ -15,6 +15,8 @@ FEWEST_PATCHES, FEWEST_PATCHES_SLIM = 2, 1
 # More patches a step help little, and cost steps.
 MOST_PATCHES = {2: 64, 3: 4}
 SHRINK, SMALLEST = 8, 32
+# Extents are rounded before the depth is read off them, so that 57 voxels give the depth of 64.
+ROUNDED_TO = 16
 # Feature maps of the first level that training keeps for each voxel: two units down, two up, each convolved,
 # normalised and activated, and as much again for their gradients.
 KEPT_MAPS = 24
@@ -79,9 +81,9 @@ def plan(
     number, extent = batch or fewest, tuple(patch or crop[:dimensions])
     widths = deep(extent)
     while patch is None:
-        widths = deep(extent)
-        step = stem * 2 ** (len(widths) - 1)
-        rounded = tuple(max(step, -(-size // step) * step) for size in extent)
+        rounded = _rounded(extent, ROUNDED_TO)
+        widths = deep(rounded)
+        rounded = _rounded(rounded, stem * 2 ** (len(widths) - 1))
         if fits(rounded, number, widths) or max(extent) <= SMALLEST:
             extent = rounded
             break
@@ -97,6 +99,10 @@ def step_bytes(patch: Sequence[int], batch: int, filters: Sequence[int], stem: i
     voxels = batch * int(np.prod(patch))
     each = [width / (stem * 2**level) ** len(patch) for level, width in enumerate(filters)]
     return int(voxels * sum(each) * KEPT_MAPS * BYTES[precision])
+
+
+def _rounded(extent: Sequence[int], step: int) -> tuple[int, ...]:
+    return tuple(max(step, -(-size // step) * step) for size in extent)
 
 
 def _filters(patch: Sequence[int], stem: int, *, slim: bool) -> tuple[int, ...]:

@@ -1,14 +1,12 @@
 """Fit a region recipe, patch by patch; a killed training goes on from its last checkpoint."""
 
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 import keras
-from rich.console import Console
 
 from brats_ml.adapters import checkpoints, resident_cases, tracking
 from brats_ml.cohort.labels import REGIONS
@@ -22,6 +20,7 @@ from brats_ml.segmentation.region_unet import region_unet
 from brats_ml.segmentation.sampling import draw_patches, foreground
 from brats_ml.segmentation.step import PatchTraining
 from brats_ml.segmentation.training import prepare
+from brats_ml.stages.training_log import TrainingLog
 
 VALIDATION_BATCHES = 8
 # Patches of the validation cases are the same in every training.
@@ -66,17 +65,18 @@ def fit(
         tracked.log_metrics(progress.rows, step="epoch")
         steps = recipe.epochs * recipe.epoch_steps
         validation = _read(cases, parts["validation"], recipe, host_share, folder / "held_out")
+        held_out = _validation(validation, recipe)
         with _asked_to_stop() as stop:
             rows = engine.fit(
                 model,
                 training=_batches(training, recipe, settings.seed, on_device=on_device),
-                validation=_validation(validation, recipe),
+                validation=held_out,
                 steps=steps,
                 epoch_steps=recipe.epoch_steps,
                 progress=progress,
                 keep=lambda kept: checkpoints.keep(folder, step=kept.step, state=kept.state or {}, history=kept.rows),
                 keep_seconds=60 * settings.checkpoint_minutes,
-                after_epoch=_Teller(recipe, tracked),
+                after_epoch=TrainingLog(recipe, tracked, held_out),
                 stop=stop,
             )
         trained = engine.averaged(model)
@@ -152,23 +152,6 @@ def _validation(cases: TrainingSet, recipe: RegionsRecipe) -> Sequence[Inputs]:
         return ()
     make = _batches(cases, recipe, VALIDATION_SEED, on_device=False)
     return [make(step) for step in range(VALIDATION_BATCHES)]
-
-
-class _Teller:
-    """Tells the log and MLflow how far a training is."""
-
-    def __init__(self, recipe: RegionsRecipe, tracked: tracking.MlflowRun) -> None:
-        self._recipe, self._tracked = recipe, tracked
-        self._console, self._since = Console(stderr=True), time.monotonic()
-
-    def __call__(self, model: keras.Model, rows: Sequence[engine.Row]) -> None:
-        row, now = rows[-1], time.monotonic()
-        seen = self._recipe.epoch_steps * (self._recipe.batch or 1)
-        rate, self._since = seen / (now - self._since), now
-        self._tracked.log_metrics([{**row, "patches_per_second": rate}], step="epoch")
-        held_out = f", validation loss {row['val_loss']:.4f}" if "val_loss" in row else ""
-        done = f"epoch {row['epoch']:.0f}/{self._recipe.epochs}: loss {row['loss']:.4f}{held_out}, {rate:.1f} patches/s"
-        self._console.print(done, highlight=False)
 
 
 @contextmanager

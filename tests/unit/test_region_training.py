@@ -72,6 +72,7 @@ def test_jax_trains_and_goes_on_after_a_stop(jax_python: Path) -> None:
     assert trained("--stop-at", "3", "7", backend="jax", python=jax_python) == alone
 
 
+@pytest.mark.slow
 def test_jax_cuts_patches_on_the_device_and_shares_batches_between_two(jax_python: Path) -> None:
     alone = trained("--resident", backend="jax", python=jax_python)
     shared = trained("--devices", "2", backend="jax", python=jax_python)

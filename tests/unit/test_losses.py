@@ -1,0 +1,96 @@
+"""The loss and the augmentation of the region recipes, by law."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from brats_ml.imaging.metrics import case_dice
+from brats_ml.segmentation.augmentation import mirrored, recoloured, turned
+from brats_ml.segmentation.losses import dice_and_cross_entropy, region_targets, soft_dice
+from brats_ml.segmentation.sampling import DRAWS
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 4, (2, 8, 8, 8)).astype(np.uint8)
+IMAGE = RNG.normal(size=(2, 8, 8, 8, 4)).astype(np.float32) * (LABELS[..., None] > 0)
+DRAWN = RNG.random((2, DRAWS), dtype=np.float32)
+
+
+def test_a_certain_and_right_prediction_costs_nothing_and_an_opposite_one_much() -> None:
+    targets = region_targets(LABELS)
+    logits = 40.0 * (2.0 * np.asarray(targets) - 1.0)
+
+    right, dice = dice_and_cross_entropy(targets, ops.convert_to_tensor(logits), over_batch=True)
+    wrong, _ = dice_and_cross_entropy(targets, ops.convert_to_tensor(-logits), over_batch=True)
+
+    assert float(right) == pytest.approx(0.0, abs=1e-5)
+    assert np.asarray(dice) == pytest.approx(1.0, abs=1e-5)
+    assert float(wrong) > 10
+
+
+def test_soft_dice_of_whole_numbers_is_the_dice_of_the_evaluation() -> None:
+    """But for the smoothing, which 50 copies of the patch make small."""
+    other = RNG.integers(0, 4, (1, 8, 8, 8)).astype(np.uint8)
+    once = LABELS[:1]
+    measured = case_dice(once[0], other[0])
+
+    copies = (50, 1, 1, 1)
+    found = soft_dice(region_targets(np.tile(once, copies)), region_targets(np.tile(other, copies)), over_batch=True)
+
+    assert np.asarray(found) == pytest.approx([measured[f"dice_{region}"] for region in ("WT", "TC", "ET")], abs=1e-3)
+
+
+def test_dice_of_each_patch_differs_from_that_of_the_batch_where_patches_differ_in_size() -> None:
+    targets = np.asarray(region_targets(LABELS)).copy()
+    targets[0] = 0
+    predicted = np.full_like(targets, 0.5)
+
+    over_batch = np.asarray(soft_dice(targets, predicted, over_batch=True))
+    of_each = np.asarray(soft_dice(targets, predicted, over_batch=False))
+
+    assert (over_batch != of_each).all()
+
+
+def test_mirroring_moves_image_and_labels_together_and_twice_brings_them_back() -> None:
+    draws = np.zeros((2, DRAWS), dtype=np.float32)
+
+    image, labels = mirrored(IMAGE, LABELS, draws, axes=[0, 1, 2])
+    back, back_labels = mirrored(image, labels, draws, axes=[0, 1, 2])
+
+    assert (np.asarray(image) == IMAGE[:, ::-1, ::-1, ::-1]).all()
+    assert (np.asarray(labels) == LABELS[:, ::-1, ::-1, ::-1]).all()
+    assert (np.asarray(back) == IMAGE).all()
+    assert (np.asarray(back_labels) == LABELS).all()
+
+
+def test_turning_by_nothing_changes_nothing_and_invents_no_label() -> None:
+    same, same_labels = turned(IMAGE, LABELS, DRAWN, degrees=0.0, zoom=0.0, share=1.0)
+    _, moved_labels = turned(IMAGE, LABELS, DRAWN, degrees=40.0, zoom=0.2, share=1.0)
+
+    assert np.asarray(same) == pytest.approx(IMAGE, abs=1e-5)
+    assert (np.asarray(same_labels) == LABELS).all()
+    assert (np.asarray(moved_labels) != LABELS).any()
+    assert set(np.unique(np.asarray(moved_labels))) <= {0, 1, 2, 3}
+
+
+def test_a_quarter_turn_is_the_one_of_numpy() -> None:
+    draws = np.zeros((2, DRAWS), dtype=np.float32)
+    draws[:, 4] = 1.0  # the whole angle
+
+    image, labels = turned(IMAGE, LABELS, draws, degrees=90.0, zoom=0.0, share=1.0)
+
+    turns = [times for times in (1, 3) if np.allclose(np.rot90(IMAGE, times, (1, 2)), np.asarray(image), atol=1e-4)]
+    assert len(turns) == 1
+    assert (np.rot90(LABELS, turns[0], (1, 2)) == np.asarray(labels)).all()
+
+
+def test_recolouring_leaves_the_outside_empty_and_gamma_alone_keeps_order() -> None:
+    changed = np.asarray(
+        recoloured(IMAGE, DRAWN, modalities=4, scale=0.3, shift=0.3, gamma=0.3, noise=0.0, generator=None)
+    )
+
+    assert not changed[LABELS == 0].any()
+    for patch in range(2):
+        for modality in range(4):
+            inside = LABELS[patch] > 0
+            order = np.argsort(IMAGE[patch, ..., modality][inside])
+            assert (np.diff(changed[patch, ..., modality][inside][order]) >= 0).all()

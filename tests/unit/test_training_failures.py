@@ -1,0 +1,65 @@
+"""A training that cannot go on says what to change, and spoils no checkpoint."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brats_ml.errors import CapacityError, ConfigError, DivergedError
+from brats_ml.segmentation import engine
+from brats_ml.segmentation.capacity import out_of_memory_explained
+from brats_ml.segmentation.devices import chosen_devices, gpus
+from brats_ml.segmentation.region_unet import region_unet
+from brats_ml.segmentation.sampling import DRAWS
+from brats_ml.segmentation.step import PatchTraining
+
+STILL = {"flip": [], "rotate_degrees": 0, "zoom": 0, "spatial_share": 0, "scale": 0, "shift": 0, "gamma": 0, "noise": 0}
+
+
+def spoilt(step: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Return a batch that is sound for two steps, and then holds no numbers."""
+    image = np.full((1, 8, 8, 8, 1), 1.0 if step < 2 else np.nan, dtype=np.float16)
+    return {"image": image, "labels": np.ones((1, 8, 8, 8), np.uint8), "draws": np.zeros((1, DRAWS), np.float32)}
+
+
+def test_a_loss_that_is_not_a_number_stops_training_and_keeps_the_last_sound_state() -> None:
+    network = region_unet(dimensions=3, channels=1, regions=3, filters=[2, 4], stem=1, seed=0)
+    model = PatchTraining(network, dimensions=3, modalities=1, augmentation=STILL, batch_dice=True, seed=0)
+    engine.compile_regions(
+        model, steps=6, learning_rate=1e-3, weight_decay=0.0, clip_norm=1.0, shape="cosine", power=1.0,
+        warm_up_steps=1, ema=None, xla=False,
+    )  # fmt: skip
+    kept: list[engine.Progress] = []
+
+    with pytest.raises(DivergedError, match=r"lower the recipe's optimizer\.learning_rate"):
+        engine.fit(
+            model, training=spoilt, validation=[], steps=6, epoch_steps=6, progress=engine.Progress(),
+            keep=kept.append, keep_seconds=0, after_epoch=lambda model, rows: None,
+        )  # fmt: skip
+
+    assert [progress.step for progress in kept] == [1, 2]
+    assert all(np.isfinite(value).all() for value in (kept[-1].state or {}).values() if value.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: failed to allocate 9 GiB")])
+def test_memory_that_does_not_suffice_is_told_with_what_to_make_smaller(error: Exception) -> None:
+    told = r"2 patch\(es\) of 128x128x96 a step: lower the recipe's patch or batch"
+
+    with pytest.raises(CapacityError, match=told), out_of_memory_explained((128, 128, 96), 2):
+        raise error
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="shapes differ"), out_of_memory_explained((8, 8, 8), 1):
+        raise RuntimeError("shapes differ")
+
+
+@pytest.mark.skipif(bool(gpus()), reason="a GPU is at hand")
+def test_a_gpu_that_is_absent_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"train.device is gpu, but tensorflow sees none here"):
+        chosen_devices("gpu", None)
+
+
+def test_more_devices_than_there_are_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"train.devices is 64, but tensorflow sees"):
+        chosen_devices("cpu", 64)

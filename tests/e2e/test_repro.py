@@ -139,7 +139,7 @@ def test_no_run_shows_what_the_locked_test_patients_say(story: dict[str, str], s
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
 
-    assert len(runs) == 5
+    assert len(runs) == 6
     assert [name for run in runs for name in run.data.metrics if name.startswith("test")] == []
 
 

@@ -39,7 +39,7 @@ def story(checkout: Checkout, real_data: Path) -> dict[str, str]:
 def test_airflow_promotes_a_segmentation_model_of_six_real_cases(story: dict[str, str]) -> None:
     states = [line for line in story["demo"].splitlines() if line.startswith("brats_")]
 
-    assert len(states) == 24
+    assert len(states) == 26
     assert all(" success " in line or " skipped " in line for line in states)
     assert json.loads(story["segmentation"])["verdict"] == "PROMOTE"
 

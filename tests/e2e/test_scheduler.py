@@ -21,7 +21,7 @@ EPOCHS = 8
 TRAIN, SCORE = "brats_train", "brats_score"
 STAGES = {
     "acquire", "validate", "preprocess", "train.seed_mini", "evaluate.seed_mini", "features.reference",
-    "features.predicted", "survival.random_forest", "survival.svm", "survival.knn", "survival.cox",
+    "features.predicted", "plan.seed_mini", "survival.random_forest", "survival.svm", "survival.knn", "survival.cox",
     "compare",
 }  # fmt: skip
 # Look at the world, or at the permanent split, in every run.

@@ -69,10 +69,10 @@ def prepared(source: str) -> Path:
 
 
 def steps_within(seconds: float, timed: Callable[[int], float], unit: int) -> int:
-    """Return how many units of work fit into processor seconds, by the difference of a short and a longer trial."""
+    """Return the length of the training that fits into processor seconds, by a trial of `unit` and one of four."""
     short, longer = timed(unit), timed(4 * unit)
-    each = (longer - short) / 3
-    return max(1, int((seconds - short) / each))
+    each = (longer - short) / (3 * unit)
+    return max(unit, int((seconds - short) / each))
 
 
 def train_and_measure(root: Path, recipe: str, minutes: float, unseen: Sequence[str], others: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ def table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> None:
     drawn = Table(*map(str, rows[0]), title=title)
     for row in rows:
         drawn.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console().print(drawn)
+    Console(width=None if sys.stdout.isatty() else 180).print(drawn)
 
 
 def report(**figures: float | str) -> None:

@@ -18,6 +18,8 @@ from brats_ml.workspace import Workspace
 
 MEASURE = {"nested": "accuracy, nested cross-validation", "seed": "accuracy, the seed's protocol"}
 RESAMPLES = 10000
+# The caption of the picture that is the same for every estimator.
+LEARNT = "the patients whom the estimators learn from, and the median of each group"
 
 
 def standing(ws: Workspace, name: str) -> Standing:
@@ -53,7 +55,7 @@ def pictures(ws: Workspace, estimators: Sequence[Standing]) -> dict[str, list[Pi
         for name, best in fitted.items():
             path = ws.survival(name) / f"{drawing}.png"
             if path.exists() and not (drawing == "distributions" and drawing in found):
-                caption = f"{name}, chosen: {_listed(best)}" if drawing == "confusion" else name
+                caption = {"confusion": f"{name}, chosen: {_listed(best)}", "distributions": LEARNT}.get(drawing, name)
                 found.setdefault(drawing, []).append(Picture(caption, path.read_bytes()))
     return found
 

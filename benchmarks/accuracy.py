@@ -118,7 +118,9 @@ def train_and_measure(root: Path, recipe: str, minutes: float, unseen: Sequence[
     begun, clock = time.process_time(), time.monotonic()
     network, history = fitted(length, root / "whole", parts)
     spent, waited = time.process_time() - begun, time.monotonic() - clock
-    train.write(ws.model(recipe), network, history, planned, {"verdict": "trained", "key": "benchmark", "cases": parts})
+    train.write(
+        ws.model(recipe), [network], history, planned, {"verdict": "trained", "key": "benchmark", "cases": parts}
+    )
     evaluate.run(ws, params, recipe=recipe)
     cases = files.read_csv(ws.evaluation("test", recipe) / "cases.csv", made_by="brats evaluate")
     predict = segmentation_model(

@@ -105,7 +105,10 @@ class Workspace:
         return self.root / "models/segmentation" / recipe
 
     def evaluation(self, part: str, recipe: str) -> Path:
-        """Folder of a recipe's cases.csv, summary.json, figures/ and masks/ on the `validation` or `test` patients."""
+        """Folder of a recipe's cases.csv, summary.json, figures/ and masks/.
+
+        Parts are `validation`, `test`, and `out_of_fold`: training patients, each predicted by who did not see them.
+        """
         return self.root / "evaluation" / part / recipe
 
     def features(self, masks: str) -> Path:

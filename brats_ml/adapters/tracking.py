@@ -171,6 +171,10 @@ class MlflowRun:
     def _steps(self, name: str) -> set[int]:
         return {point.step for point in self._client.get_metric_history(self.run_id, name)}
 
+    def prefixed(self, prefix: str) -> "Prefixed":
+        """Return what logs into this run under names that begin with `prefix`."""
+        return Prefixed(self, prefix)
+
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Add a file or a folder."""
         log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
@@ -192,3 +196,24 @@ class MlflowRun:
         """Set tags."""
         for name, value in tags.items():
             self._client.set_tag(self.run_id, name, value)
+
+
+class Prefixed:
+    """Curves and pictures of one of several trainings in the same run."""
+
+    def __init__(self, run: MlflowRun, prefix: str) -> None:
+        """Take the run and what its names begin with here."""
+        self._run, self._prefix = run, prefix
+
+    def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
+        """Add points as `MlflowRun.log_metrics` does."""
+        named = [{name if name == step else f"{self._prefix}{name}": row[name] for name in row} for row in rows]
+        self._run.log_metrics(named, step=step)
+
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Add a figure as `MlflowRun.log_figure` does."""
+        self._run.log_figure(figure, f"{self._prefix.rstrip('.')}/{name}")
+
+
+# What a training tells its curves to.
+Curves = MlflowRun | Prefixed

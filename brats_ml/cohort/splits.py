@@ -1,9 +1,9 @@
 """Who trains, who validates, who is locked away: by patient, stratified, and permanent."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
+from brats_ml.cohort.folds import lot
 from brats_ml.cohort.patients import Identities
 
 PARTS = ("train", "validation", "test")
@@ -65,14 +65,10 @@ def extend(
 
 def _waiting(previous: Mapping[str, str], strata: Mapping[str, str], seed: int) -> dict[str, list[str]]:
     """Return the new patients of each stratum, strata in alphabetical order, patients in the order of the lot."""
-    new = sorted(strata.keys() - previous.keys(), key=lambda patient: _lot(seed, patient))
+    new = sorted(strata.keys() - previous.keys(), key=lambda patient: lot(seed, patient))
     return {
         stratum: [patient for patient in new if strata[patient] == stratum] for stratum in sorted(set(strata.values()))
     }
-
-
-def _lot(seed: int, patient: str) -> str:
-    return hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest()
 
 
 def _seats(counts: Counter[tuple[str, str]], new: int, shares: Mapping[str, float]) -> Counter[str]:

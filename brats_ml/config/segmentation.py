@@ -1,8 +1,8 @@
 """The sections on segmentation: how recipes are trained and what their evaluation shows."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from brats_ml.config.section import Count, Fraction, Name, Section
 
@@ -27,6 +27,8 @@ class Train(Section):
         devices: How many of them share a batch; None: all GPUs, or the one CPU.
         residence: Where the training set lies: on the device, in memory, or mapped from disk.
         checkpoint_minutes: Time between two checkpoints.
+        folds: Networks of a recipe, each trained without another part of the training patients; their mean predicts.
+            0 trains one on all of them.
     """
 
     recipes: Annotated[list[Name], Field(min_length=1)]
@@ -38,6 +40,13 @@ class Train(Section):
     devices: Count | None
     residence: Literal["auto", "device", "host", "mapped"]
     checkpoint_minutes: Annotated[float, Field(gt=0)]
+    folds: Annotated[int, Field(ge=0, le=20)]
+
+    @model_validator(mode="after")
+    def _one_fold_is_none(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds must be 0, for one network of all training cases, or at least 2")
+        return self
 
 
 PresetName = Literal["fast", "balanced", "best"]

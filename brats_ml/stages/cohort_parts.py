@@ -1,4 +1,4 @@
-"""Which preprocessed cases are there to train, validate and test on."""
+"""Which preprocessed cases are there to train, validate and test on, and what networks of them are called."""
 
 from brats_ml.adapters import files
 from brats_ml.errors import TableError
@@ -17,3 +17,8 @@ def labelled_cases(ws: Workspace) -> dict[str, list[str]]:
                 raise TableError(ws.image_splits, reason)
             parts[patients[record["patient"]]].append(case_id)
     return parts
+
+
+def network_names(count: int) -> list[str]:
+    """Return the names of a model's network files: one network, or one a fold."""
+    return ["model.keras"] if count == 1 else [f"fold-{fold}.keras" for fold in range(count)]

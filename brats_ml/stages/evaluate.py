@@ -1,5 +1,6 @@
 """Predict the held-out cases of one recipe and measure them, validation and test apart."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from brats_ml.workspace import Workspace
 
 # Of a recipe by regions the seed's own scores are not there: they are of its four classes on its resized slices.
 COLUMNS = ("case_id", "patient", *CASE_METRICS, *SEED_SCORES)
+# Training patients are evaluated where folds were trained, each by the network that did not see them.
+EVALUATED = ("validation", "test", "out_of_fold")
 FIGURES = ("mean", "median", "low", "high", "empty_reference", "mean_without_empty")
 
 
@@ -37,6 +40,8 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     """Write the evaluation folders of `recipe`; without a model or without cases they hold the reason."""
     verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
     parts = verdict.get("cases", {"validation": [], "test": []})
+    fold_of: dict[str, int] = verdict.get("folds", {})
+    parts = parts | {"out_of_fold": sorted(fold_of)}
     predict, postprocessing = None, None
     if verdict["verdict"] == "trained":
         predict = segmentation_model(
@@ -44,10 +49,14 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         )
         if predict.preset is not None and parts["train"] and params.evaluate.tuned_on:
             postprocessing = tune_postprocessing(
-                predict, cases=ws.preprocessed, case_ids=parts["train"], most=params.evaluate.tuned_on
+                predict,
+                cases=ws.preprocessed,
+                case_ids=parts["train"],
+                folds=fold_of,
+                most=params.evaluate.tuned_on,
             )
     valid = {case["case_id"]: case for case in files.read_json(ws.manifest, made_by="brats validate")["cases"]}
-    gone = [case_id for part in ("validation", "test") for case_id in parts[part] if case_id not in valid]
+    gone = [case_id for part in EVALUATED for case_id in parts[part] if case_id not in valid]
     if gone:
         raise CaseError(gone[0], f"held out by {recipe}, is not valid any more: run `brats train --recipe {recipe}`")
     summaries = {
@@ -56,10 +65,11 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
             ws.evaluation(part, recipe),
             [valid[case_id] for case_id in parts[part]],
             predict,
-            figures=params.evaluate.figures,
+            figures=params.evaluate.figures if part != "out_of_fold" else 0,
             postprocessing=postprocessing,
+            fold_of=fold_of,
         )
-        for part in ("validation", "test")
+        for part in EVALUATED
     }
     # Whoever tunes a recipe reads this line: nothing of the locked test patients stands in it.
     spent = "" if predict is None else f"; {predict.spent()}"
@@ -74,13 +84,16 @@ def _evaluate(
     *,
     figures: int,
     postprocessing: dict[str, Any] | None,
+    fold_of: Mapping[str, int],
 ) -> dict[str, Any]:
     rows = []
     with files.replacing(folder) as unfinished:
         if predict is not None:
             steps = track(records, f"evaluating {folder.parent.name}", console=Console(stderr=True))
             rows = [
-                _evaluate_case(ws, record, predict, unfinished, figure=index < figures)
+                _evaluate_case(
+                    ws, record, predict, unfinished, figure=index < figures, fold=fold_of.get(record["case_id"])
+                )
                 for index, record in enumerate(steps)
             ]
         by_regions = predict is not None and predict.preset is not None
@@ -99,7 +112,7 @@ def _evaluate(
 
 
 def _evaluate_case(
-    ws: Workspace, record: dict[str, Any], predict: SegmentationModel, folder: Path, *, figure: bool
+    ws: Workspace, record: dict[str, Any], predict: SegmentationModel, folder: Path, *, figure: bool, fold: int | None
 ) -> dict[str, Any]:
     case_id = record["case_id"]
     case = read_case(ws.preprocessed / f"{case_id}.npz")
@@ -107,7 +120,8 @@ def _evaluate_case(
         raise ValueError(f"case {case_id} has no reference label map")
     image = uncrop(case.image, case.start, case.full_shape)
     reference = uncrop(case.label, case.start, case.full_shape)
-    predicted, probabilities = predict(image)
+    with predict.only(fold):
+        predicted, probabilities = predict(image)
     grid = Grid.from_dict(record["grid"])
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(predicted))
     nifti.write_volume(folder / f"masks/{case_id}.nii.gz", stored, grid)

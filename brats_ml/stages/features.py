@@ -23,7 +23,8 @@ from brats_ml.stages.report import Report
 from brats_ml.survival.features import AGE, case_features, columns
 from brats_ml.workspace import Workspace
 
-PARTS = ("validation", "test")  # of the patients whom a recipe was not trained on
+# Of the patients whom a recipe was not trained on, or, of several folds, the one that predicts them.
+PARTS = ("validation", "test", "out_of_fold")
 T1 = MODALITIES.index("t1")
 
 

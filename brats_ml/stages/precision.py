@@ -16,7 +16,7 @@ from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics import dice
 from brats_ml.stages.network import chosen_runtime, precision_verdict
 from brats_ml.stages.report import Report
-from brats_ml.stages.segmentation_model import SegmentationModel
+from brats_ml.stages.segmentation_model import SegmentationModel, network_files
 from brats_ml.workspace import Workspace
 
 # Mean Dice that bfloat16 may cost any region: a tenth of a point.
@@ -61,7 +61,8 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         "tolerance": TOLERANCE,
         "dice": scores,
     }
-    files.write_json(precision_verdict(folder / "model.keras", ws.graphs), found)
+    for path in network_files(folder):
+        files.write_json(precision_verdict(path, ws.graphs), found)
     word = "passes" if found["passes"] else "does not pass"
     told = " ".join(f"{region} {100 * value:.3f}" for region, value in loss.items())
     return Report(

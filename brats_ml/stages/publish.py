@@ -90,7 +90,12 @@ def _segmentation_run(ws: Workspace, tracker: tracking.MlflowTracker, recipe: st
         made = files.read_json(ws.model(recipe) / "recipe.json", made_by="brats train")
         tracked.log_params({"recipe": recipe, **tracking.flat(made)})
         history = files.read_csv(ws.model(recipe) / "history.csv", made_by="brats train")
-        tracked.log_metrics(history.to_dict("records"), step="epoch")
+        if "fold" in history:
+            for fold, rows in history.groupby("fold"):
+                curves = tracked.prefixed(f"fold{fold}.")
+                curves.log_metrics(rows.drop(columns="fold").to_dict("records"), step="epoch")
+        else:
+            tracked.log_metrics(history.to_dict("records"), step="epoch")
         # What the locked test patients say is the gate's to tell, of nominees alone.
         folder = ws.evaluation("validation", recipe)
         summary = files.read_json(folder / "summary.json", made_by=f"brats evaluate --recipe {recipe}")

@@ -1,7 +1,7 @@
 """Choose the rules of postprocessing for a freshly trained network, on cases of the training part alone."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,13 @@ CASES = 40
 
 
 def tune_postprocessing(
-    segment: SegmentationModel, *, cases: Path, case_ids: Sequence[str], most: int = CASES, grid: Grid | None = None
+    segment: SegmentationModel,
+    *,
+    cases: Path,
+    case_ids: Sequence[str],
+    folds: Mapping[str, int],
+    most: int = CASES,
+    grid: Grid | None = None,
 ) -> dict[str, Any]:
     """Choose the rules by which a trained region recipe makes labels, and let it use them from now on.
 
@@ -27,6 +33,7 @@ def tune_postprocessing(
         segment: Of a region recipe.
         cases: Folder of preprocessed cases.
         case_ids: Of the training part; never of cases that a figure is reported on.
+        folds: Of cases that a fold's network did not see, which fold it is; that network alone predicts them.
         most: Of many cases, so many evenly spread ones are used.
         grid: The values to try.
 
@@ -41,7 +48,7 @@ def tune_postprocessing(
     number = min(most, len(case_ids))
     chosen = [case_ids[at] for at in np.unique(np.linspace(0, len(case_ids) - 1, number).round().astype(int))]
     with tempfile.TemporaryDirectory(prefix="brats-tuning-") as name:
-        found = tune(_Predicted(segment, cases, chosen, Path(name)), grid=grid)
+        found = tune(_Predicted(segment, cases, chosen, folds, Path(name)), grid=grid)
     segment.rules = found.rules
     return {
         "rules": found.rules.to_dict(),
@@ -53,8 +60,11 @@ def tune_postprocessing(
 class _Predicted:
     """Probabilities and reference of each case, in the box that preprocessing cut; predicted once, then read back."""
 
-    def __init__(self, segment: SegmentationModel, cases: Path, case_ids: Sequence[str], folder: Path) -> None:
-        self._segment, self._cases, self._case_ids, self._folder = segment, cases, case_ids, folder
+    def __init__(
+        self, segment: SegmentationModel, cases: Path, case_ids: Sequence[str], folds: Mapping[str, int], folder: Path
+    ) -> None:
+        self._segment, self._cases, self._case_ids = segment, cases, case_ids
+        self._folds, self._folder = folds, folder
 
     def __iter__(self) -> Iterator[tuple[Probabilities, LabelMap]]:
         for case_id in self._case_ids:
@@ -64,6 +74,7 @@ class _Predicted:
             path = self._folder / f"{case_id}.npy"
             if not path.exists():
                 box = tuple(slice(at, at + size) for at, size in zip(case.start, case.label.shape, strict=True))
-                whole = self._segment.probabilities(uncrop(case.image, case.start, case.full_shape))
+                with self._segment.only(self._folds.get(case_id)):
+                    whole = self._segment.probabilities(uncrop(case.image, case.start, case.full_shape))
                 np.save(path, crop(whole, box))
             yield np.load(path), case.label

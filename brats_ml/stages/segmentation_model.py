@@ -1,7 +1,8 @@
 """A trained recipe as one call: the same in evaluation, gate, scoring and serving."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.config.recipes import Recipe, RegionsRecipe, SeedRecipe
 from brats_ml.errors import ConfigError, ModelError, TableError
-from brats_ml.segmentation.inference import predict_labels
+from brats_ml.segmentation.inference import Network, predict_labels
 from brats_ml.segmentation.postprocessing import Rules, labels_from_regions
 from brats_ml.segmentation.presets import PRESETS, grown
 from brats_ml.segmentation.region_inference import predict_regions
+from brats_ml.stages.cohort_parts import network_names
 from brats_ml.stages.network import chosen_runtime, load_network
 from brats_ml.workspace import Workspace
 
@@ -29,7 +31,7 @@ DEFAULT_PRESET = "balanced"
 
 
 class SegmentationModel:
-    """A trained recipe, read from its folder once and used for many cases.
+    """A trained recipe, read from its folder once and used for many cases; of several folds the mean predicts.
 
     Attributes:
         recipe: What it was trained by.
@@ -74,19 +76,34 @@ class SegmentationModel:
         self.window = _window(self.recipe, window or stated["window"])
         self.runtime = chosen_runtime(runtime)
         self.passes, self.cases, self.seconds = 0, 0, 0.0
-        path = files.require(folder / "model.keras", made_by="brats train")
-        self._network = load_network(path, extent=self.window, runtime=self.runtime, precision=precision, graphs=graphs)
-        self._check_network(folder)
+        self._networks = [
+            load_network(path, extent=self.window, runtime=self.runtime, precision=precision, graphs=graphs)
+            for path in network_files(folder)
+        ]
+        self._asked = range(len(self._networks))
+        for network in self._networks:
+            self._check_network(folder, network)
 
     @property
     def output_shape(self) -> tuple[Any, ...]:
         """Shape of what the network gives."""
-        return self._network.output_shape
+        return self._networks[0].output_shape
 
     def predict_on_batch(self, x: NDArray[np.float32]) -> Any:
-        """Return what the network gives for a batch of inputs, and count them."""
-        self.passes += len(x)
-        return self._network.predict_on_batch(x)
+        """Return what the network gives for a batch of inputs, or several on average, and count them."""
+        self.passes += len(x) * len(self._asked)
+        given = [np.asarray(self._networks[fold].predict_on_batch(x)) for fold in self._asked]
+        return given[0] if len(given) == 1 else np.mean(given, axis=0)
+
+    @contextmanager
+    def only(self, fold: int | None) -> Iterator[None]:
+        """Let the network of one fold answer alone; None: all of them, as ever."""
+        if fold is not None:
+            self._asked = range(fold, fold + 1)
+        try:
+            yield
+        finally:
+            self._asked = range(len(self._networks))
 
     @property
     def view(self) -> dict[str, Any]:
@@ -151,11 +168,12 @@ class SegmentationModel:
         neighbours = self.recipe.neighbours if isinstance(self.recipe, RegionsRecipe) else 0
         channels = len(self.recipe.modalities) * (2 * neighbours + 1)
         patch = np.zeros((1, *self.window, channels), dtype=np.float32)
-        seconds = []
+        seconds, counted = [], self.passes
         for _ in range(2):
             begun = time.perf_counter()
-            np.asarray(self._network.predict_on_batch(patch))
+            self.predict_on_batch(patch)
             seconds.append(time.perf_counter() - begun)
+        self.passes = counted
         return seconds[-1]
 
     def spent(self) -> str:
@@ -165,14 +183,14 @@ class SegmentationModel:
             return how
         return f"{how}, {self.passes / self.cases:.0f} passes and {self.seconds / self.cases:.1f} s a case"
 
-    def _check_network(self, folder: Path) -> None:
+    def _check_network(self, folder: Path, network: Network) -> None:
         regions = isinstance(self.recipe, RegionsRecipe)
         wanted = len(REGIONS) if regions else 1 + len(LABELS)
-        given = self._network.output_shape[-1]
+        given = network.output_shape[-1]
         if given != wanted:
             what = f"regions {', '.join(REGIONS)}" if regions else f"background, {', '.join(LABELS)}"
             raise ModelError(
-                f"{folder / 'model.keras'} gives {given} values a voxel, and {what} are {wanted}: "
+                f"{folder} has a network that gives {given} values a voxel, and {what} are {wanted}: "
                 "it was trained for another label scheme; train it again"
             )
 
@@ -207,6 +225,16 @@ def segmentation_model(
         precision=chosen.precision,
         graphs=ws.graphs,
     )
+
+
+def network_files(folder: Path) -> list[Path]:
+    """Return the files of a trained model's networks: one, or one a fold, in the order of the folds.
+
+    Raises:
+        MissingInputError: There is none, or one between them is gone.
+    """
+    count = len(list(folder.glob("fold-*.keras"))) or 1
+    return [files.require(folder / name, made_by="brats train") for name in network_names(count)]
 
 
 def _recipe(folder: Path) -> SeedRecipe | RegionsRecipe:

@@ -88,4 +88,4 @@ class ServedSurvival:
 
 def _load_pyfunc(path: str) -> Served:
     folder = Path(path)
-    return ServedSegmentation(folder) if (folder / "model.keras").exists() else ServedSurvival(folder)
+    return ServedSegmentation(folder) if (folder / "recipe.json").exists() else ServedSurvival(folder)

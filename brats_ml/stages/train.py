@@ -1,5 +1,6 @@
 """Fit one recipe; a killed training goes on from its last checkpoint, in the same MLflow run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ from filelock import FileLock
 
 from brats_ml.adapters import checkpoints, files, provenance, tracking
 from brats_ml.adapters.keras_files import write_model
+from brats_ml.cohort.folds import folds
 from brats_ml.cohort.labels import label_scheme
 from brats_ml.config import Params
 from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
-from brats_ml.errors import ConfigError
+from brats_ml.config.segmentation import Train
+from brats_ml.errors import CohortError, ConfigError
 from brats_ml.stages import train_regions, train_seed
-from brats_ml.stages.cohort_parts import labelled_cases
+from brats_ml.stages.cohort_parts import labelled_cases, network_names
 from brats_ml.stages.plan import planned_recipe
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
@@ -47,27 +50,83 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         digest = provenance.data_digest(ws.root)
         if digest is not None:
             tracked.log_dataset(name="data/raw", digest=digest, context="training")
-        method = train_seed if isinstance(chosen, SeedRecipe) else train_regions
+        verdict = {"verdict": "trained", "key": key, "cases": parts}
         with tracker.system_metrics(tracked):
-            network, history = method.fit(
-                chosen, params.train, cases=ws.preprocessed, parts=parts, folder=folder, tracked=tracked
-            )
-        write(ws.model(recipe), network, history, chosen, {"verdict": "trained", "key": key, "cases": parts})
+            if params.train.folds:
+                verdict["folds"] = fold_of = training_folds(ws, params, parts["train"])
+                networks, history = _fit_folds(
+                    ws, params, chosen, parts=parts, fold_of=fold_of, folder=folder, tracked=tracked
+                )
+            else:
+                network, history = fit(
+                    chosen, params.train, cases=ws.preprocessed, parts=parts, folder=folder, tracked=tracked
+                )
+                networks = [network]
+        write(ws.model(recipe), networks, history, chosen, verdict)
     page = tracker.page(tracked.run_id)
     done = f"{recipe} trained for {len(history)} epoch(s), loss {history[-1]['loss']:.4f}"
     return Report("train", done, links={"MLflow": page} if page else {})
 
 
+def fit(recipe: SeedRecipe | RegionsRecipe, settings: Train, **where: Any) -> tuple[keras.Model, checkpoints.History]:
+    """Train one network by the method of its recipe; see `train_seed.fit` and `train_regions.fit`."""
+    if isinstance(recipe, SeedRecipe):
+        return train_seed.fit(recipe, settings, **where)
+    return train_regions.fit(recipe, settings, **where)
+
+
+def training_folds(ws: Workspace, params: Params, case_ids: Sequence[str]) -> dict[str, int]:
+    """Return the fold of each training case, the same for all cases of a patient.
+
+    Raises:
+        CohortError: There are fewer training patients than folds.
+    """
+    index = files.read_json(ws.preprocessed / "index.json", made_by="brats preprocess")
+    patients = [index[case_id]["patient"] for case_id in case_ids]
+    try:
+        drawn = folds(patients, count=params.train.folds, seed=params.train.seed)
+    except ValueError as error:
+        raise CohortError(f"{error}: lower train.folds, or set it to 0") from error
+    return {case_id: drawn[patient] for case_id, patient in zip(case_ids, patients, strict=True)}
+
+
+def _fit_folds(
+    ws: Workspace,
+    params: Params,
+    recipe: SeedRecipe | RegionsRecipe,
+    *,
+    parts: dict[str, list[str]],
+    fold_of: dict[str, int],
+    folder: Path,
+    tracked: tracking.MlflowRun,
+) -> tuple[list[keras.Model], checkpoints.History]:
+    """Train a network a fold, each with checkpoints of its own; finished ones are read back from theirs."""
+    networks, history = [], []
+    for fold in range(params.train.folds):
+        cases = {
+            "train": [case_id for case_id in parts["train"] if fold_of[case_id] != fold],
+            "validation": [case_id for case_id in parts["train"] if fold_of[case_id] == fold],
+        }
+        own = folder / f"fold-{fold}"
+        own.mkdir(exist_ok=True)
+        curves = tracked.prefixed(f"fold{fold}.")
+        network, rows = fit(recipe, params.train, cases=ws.preprocessed, parts=cases, folder=own, tracked=curves)
+        networks.append(network)
+        history += [{"fold": fold, **row} for row in rows]
+    return networks, history
+
+
 def write(
     folder: Path,
-    network: keras.Model,
+    networks: Sequence[keras.Model],
     history: checkpoints.History,
     recipe: SeedRecipe | RegionsRecipe,
     verdict: dict[str, Any],
 ) -> None:
     """Write the folder of a trained recipe: everything that predicting with it needs, and how it came to be."""
     with files.replacing(folder) as unfinished:
-        write_model(unfinished / "model.keras", network)
+        for network, name in zip(networks, network_names(len(networks)), strict=True):
+            write_model(unfinished / name, network)
         files.write_json(unfinished / "recipe.json", recipe.model_dump())
         files.write_json(unfinished / "labels.json", label_scheme())
         # A history read back from a checkpoint has its columns in another order.

@@ -37,7 +37,7 @@ def fit(
     cases: Path,
     parts: dict[str, list[str]],
     folder: Path,
-    tracked: tracking.MlflowRun,
+    tracked: tracking.Curves,
 ) -> tuple[keras.Model, checkpoints.History]:
     """Train on the cases of a preprocessed folder, with checkpoints in `folder`.
 

@@ -22,7 +22,7 @@ PICTURES = 8
 class TrainingLog:
     """Tells how far a training is: a line and a point of each curve an epoch, and now and then a picture."""
 
-    def __init__(self, recipe: RegionsRecipe, tracked: tracking.MlflowRun, validation: Sequence[Inputs]) -> None:
+    def __init__(self, recipe: RegionsRecipe, tracked: tracking.Curves, validation: Sequence[Inputs]) -> None:
         """Take the recipe, the run in MLflow, and the validation batches, of which the first is drawn."""
         self._recipe, self._tracked, self._drawn = recipe, tracked, validation[:1]
         self._console, self._since = Console(stderr=True), time.monotonic()

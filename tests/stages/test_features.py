@@ -53,7 +53,8 @@ def predict(ws: Workspace, params: Params, record: dict[str, Any], labels: np.nd
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(labels))
     nifti.write_volume(folder / f"masks/{record['case_id']}.nii.gz", stored, grid)
     write_json(folder / "summary.json", {"verdict": "evaluated", "cases": 1, "mean": {}})
-    write_json(ws.evaluation("validation", params.features.predicted_by) / "summary.json", {"cases": 0})
+    for part in ("validation", "out_of_fold"):
+        write_json(ws.evaluation(part, params.features.predicted_by) / "summary.json", {"cases": 0})
 
 
 def test_reference_ratios_are_those_of_the_volumes_as_acquired(workspace: Workspace, params: Params) -> None:
@@ -211,7 +212,7 @@ def test_ready_made_features_are_not_taken_for_predicted_ones(workspace: Workspa
 def test_without_predictions_there_are_columns_and_no_row(workspace: Workspace, params: Params) -> None:
     validated(workspace, params)
     summary = {"verdict": "not evaluated: no model was trained", "cases": 0, "mean": {}}
-    for part in ("validation", "test"):
+    for part in ("validation", "test", "out_of_fold"):
         write_json(workspace.evaluation(part, params.features.predicted_by) / "summary.json", summary)
 
     table = measured(workspace, params, "predicted")

@@ -46,7 +46,7 @@ def test_the_rules_that_were_chosen_are_those_that_the_model_goes_by(ws: Workspa
     segment = SegmentationModel(folder, preset="fast")
 
     tuned = tune_postprocessing(
-        segment, cases=ws.preprocessed, case_ids=["a", "b"], grid=Grid((0.1, 0.9), (0, 100), (0, 50))
+        segment, cases=ws.preprocessed, case_ids=["a", "b"], folds={}, grid=Grid((0.1, 0.9), (0, 100), (0, 50))
     )
 
     files.write_json(folder / "postprocessing.json", tuned)
@@ -63,7 +63,7 @@ def test_a_case_without_reference_cannot_choose(ws: Workspace) -> None:
     )
 
     with pytest.raises(CaseError, match="case c: has no reference"):
-        tune_postprocessing(SegmentationModel(ws.model("regions3d")), cases=ws.preprocessed, case_ids=["c"])
+        tune_postprocessing(SegmentationModel(ws.model("regions3d")), cases=ws.preprocessed, case_ids=["c"], folds={})
 
 
 def test_the_verdict_on_bfloat16_is_kept_with_the_network(ws: Workspace, params: Params) -> None:

@@ -1,0 +1,91 @@
+"""Folds: every training patient is predicted by the network that did not see them, and the mean of all is the model."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from dvc.repo import Repo
+
+from brats_ml.config import Params
+from brats_ml.errors import CohortError
+from brats_ml.stages import evaluate, plan, preprocess, split, train, validate
+from brats_ml.stages.segmentation_model import SegmentationModel
+from brats_ml.workspace import Workspace
+
+TINY: dict[str, Any] = {
+    "train.recipes": ["regions3d"],
+    "features.predicted_by": "regions3d",
+    "train.folds": 2,
+    "evaluate.figures": 0,
+    "evaluate.preset": "fast",
+    "recipes.regions3d.epochs": 2,
+    "recipes.regions3d.epoch_steps": 3,
+    "recipes.regions3d.patch": [16, 16, 16],
+    "recipes.regions3d.batch": 1,
+    "recipes.regions3d.filters": [4, 8],
+}
+
+
+@pytest.fixture
+def split_cohort(
+    workspace: Workspace, make_params: Callable[[dict[str, Any]], Params], monkeypatch: pytest.MonkeyPatch
+) -> Workspace:
+    """The tiny cohort, split and planned, in a repository of DVC, which the key of the work comes from."""
+    params = make_params(TINY)
+    for stage in (validate, preprocess, split):
+        stage.run(workspace, params)
+    plan.run(workspace, params, recipe="regions3d")
+    (workspace.root / "dvc.yaml").write_text("stages: {train: {matrix: {recipe: [regions3d]}, cmd: train}}")
+    monkeypatch.chdir(workspace.root)  # where DVC looks for stages
+    Repo.init(str(workspace.root), no_scm=True).close()
+    return workspace
+
+
+def test_each_training_patient_is_predicted_by_the_network_that_did_not_see_them(
+    split_cohort: Workspace, make_params: Callable[[dict[str, Any]], Params]
+) -> None:
+    ws, params = split_cohort, make_params(TINY)
+
+    train.run(ws, params, recipe="regions3d")
+    evaluate.run(ws, params, recipe="regions3d")
+
+    folder = ws.model("regions3d")
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert sorted(verdict["folds"]) == verdict["cases"]["train"]
+    assert set(verdict["folds"].values()) == {0, 1}
+    assert sorted(path.name for path in folder.glob("*.keras")) == ["fold-0.keras", "fold-1.keras"]
+    history = pd.read_csv(folder / "history.csv")
+    assert list(history["fold"]) == [0, 0, 1, 1]
+    assert {"val_loss", "loss"} <= set(history)
+    unseen = ws.evaluation("out_of_fold", "regions3d")
+    assert sorted(pd.read_csv(unseen / "cases.csv")["case_id"]) == verdict["cases"]["train"]
+    assert len(list((unseen / "masks").iterdir())) == len(verdict["folds"])
+
+
+def test_the_model_is_the_mean_of_its_folds(
+    split_cohort: Workspace, make_params: Callable[[dict[str, Any]], Params]
+) -> None:
+    ws, params = split_cohort, make_params(TINY)
+    train.run(ws, params, recipe="regions3d")
+    model = SegmentationModel(ws.model("regions3d"))
+    patches = np.random.default_rng(0).normal(size=(1, *model.window, 4)).astype(np.float32)
+
+    single = []
+    for fold in range(2):
+        with model.only(fold):
+            single.append(np.array(model.predict_on_batch(patches)))
+
+    assert not np.allclose(single[0], single[1])
+    assert model.predict_on_batch(patches) == pytest.approx(np.mean(single, axis=0), abs=1e-6)
+    assert model.passes == 4
+
+
+def test_more_folds_than_training_patients_are_refused(
+    split_cohort: Workspace, make_params: Callable[[dict[str, Any]], Params]
+) -> None:
+    with pytest.raises(CohortError, match=r"cannot fill 20 folds: lower train\.folds"):
+        train.run(split_cohort, make_params(TINY | {"train.folds": 20}), recipe="regions3d")
+    assert not split_cohort.model("regions3d").exists()

@@ -13,7 +13,8 @@ from tests.e2e.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 BY_HAND = [
-    ["source"], ["acquire"], ["validate"], ["preprocess"], ["split"], ["plan", "--recipe", "seed_mini"], ["train", "--recipe", "seed_mini"],
+    ["source"], ["acquire"], ["validate"], ["preprocess"], ["split"],
+    ["plan", "--recipe", "seed_mini"], ["train", "--recipe", "seed_mini"],
     ["evaluate", "--recipe", "seed_mini"], ["features", "--masks", "reference"], ["features", "--masks", "predicted"],
     *(["survival", "--estimator", name] for name in ("random_forest", "svm", "knn", "cox")), ["compare"],
 ]  # fmt: skip

@@ -14,9 +14,10 @@ from brats_ml.config import Params
 from brats_ml.errors import CaseError, EmptyCohortError, ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics import dice
+from brats_ml.stages.model_folder import network_files
 from brats_ml.stages.network import chosen_runtime, precision_verdict
 from brats_ml.stages.report import Report
-from brats_ml.stages.segmentation_model import SegmentationModel, network_files
+from brats_ml.stages.segmentation_model import SegmentationModel
 from brats_ml.workspace import Workspace
 
 # Mean Dice that bfloat16 may cost any region: a tenth of a point.

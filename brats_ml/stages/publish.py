@@ -13,8 +13,8 @@ from brats_ml.adapters import files, provenance, tracking
 from brats_ml.adapters.registry import COHORT, MODELS, Registry, Version
 from brats_ml.config import Params
 from brats_ml.stages import serving, survival_publishing
+from brats_ml.stages.model_folder import INFERENCE, POSTPROCESSING
 from brats_ml.stages.report import Report
-from brats_ml.stages.segmentation_model import INFERENCE, POSTPROCESSING
 from brats_ml.workspace import Workspace
 
 

@@ -8,26 +8,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
-from brats_ml.adapters import files
-from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap, label_scheme
+from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
-from brats_ml.config.recipes import Recipe, RegionsRecipe, SeedRecipe
-from brats_ml.errors import ConfigError, ModelError, TableError
+from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
+from brats_ml.errors import ConfigError, ModelError
 from brats_ml.segmentation.inference import Network, predict_labels
-from brats_ml.segmentation.postprocessing import Rules, labels_from_regions
+from brats_ml.segmentation.postprocessing import labels_from_regions
 from brats_ml.segmentation.presets import PRESETS, grown
 from brats_ml.segmentation.region_inference import predict_regions
-from brats_ml.stages.cohort_parts import network_names
+from brats_ml.stages.model_folder import check_labels, network_files, read_recipe, read_rules, stated_inference
 from brats_ml.stages.network import chosen_runtime, load_network
 from brats_ml.workspace import Workspace
-
-POSTPROCESSING = "postprocessing.json"
-LABEL_SCHEME = "labels.json"
-INFERENCE = "inference.json"
-DEFAULT_PRESET = "balanced"
 
 
 class SegmentationModel:
@@ -68,10 +61,10 @@ class SegmentationModel:
             ModelError: The model cannot be loaded in safe mode, or is no network of this recipe.
             MissingInputError: model.keras or recipe.json is not there.
         """
-        self.recipe = _recipe(folder)
-        _check_labels(folder)
-        self.rules = _rules(folder)
-        stated = _stated(folder)
+        self.recipe = read_recipe(folder)
+        check_labels(folder)
+        self.rules = read_rules(folder)
+        stated = stated_inference(folder)
         self.preset = (preset or stated["preset"]) if isinstance(self.recipe, RegionsRecipe) else None
         self.window = _window(self.recipe, window or stated["window"])
         self.runtime = chosen_runtime(runtime)
@@ -227,53 +220,6 @@ def segmentation_model(
     )
 
 
-def network_files(folder: Path) -> list[Path]:
-    """Return the files of a trained model's networks: one, or one a fold, in the order of the folds.
-
-    Raises:
-        MissingInputError: There is none, or one between them is gone.
-    """
-    count = len(list(folder.glob("fold-*.keras"))) or 1
-    return [files.require(folder / name, made_by="brats train") for name in network_names(count)]
-
-
-def _recipe(folder: Path) -> SeedRecipe | RegionsRecipe:
-    path = folder / "recipe.json"
-    try:
-        recipe: SeedRecipe | RegionsRecipe = TypeAdapter(Recipe).validate_python(
-            files.read_json(path, made_by="brats train")
-        )
-    except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"])) or "the whole"
-        raise ModelError(f"{path} is no recipe of this version ({place}): train the model again") from error
-    if isinstance(recipe, RegionsRecipe) and (recipe.patch is None or recipe.filters is None):
-        raise ModelError(f"{path} leaves patch or filters open, so nobody can predict with it: train the model again")
-    return recipe
-
-
-def _rules(folder: Path) -> Rules:
-    path = folder / POSTPROCESSING
-    if not path.exists():
-        return Rules()
-    stored = files.read_json(path, made_by="brats train")
-    try:
-        return Rules(**stored["rules"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise TableError(path, f"holds no rules of postprocessing ({error}); remove it or train again") from error
-
-
-def _stated(folder: Path) -> dict[str, Any]:
-    """Return the preset and the window that a registered model states."""
-    path = folder / INFERENCE
-    stated: dict[str, Any] = {"preset": DEFAULT_PRESET, "window": None}
-    if path.exists():
-        stated |= files.read_json(path, made_by="brats publish")
-    if stated["preset"] not in PRESETS:
-        known = ", ".join(PRESETS)
-        raise ModelError(f"{path} states the preset {stated['preset']}, and known are {known}: publish it again")
-    return stated
-
-
 def _window(recipe: SeedRecipe | RegionsRecipe, wanted: Sequence[int] | None) -> tuple[int, ...]:
     if isinstance(recipe, SeedRecipe):
         return (recipe.size, recipe.size)
@@ -286,16 +232,3 @@ def _window(recipe: SeedRecipe | RegionsRecipe, wanted: Sequence[int] | None) ->
             key="evaluate.window",
         )
     return window
-
-
-def _check_labels(folder: Path) -> None:
-    path = folder / LABEL_SCHEME
-    if path.exists() and files.read_json(path, made_by="brats train") != label_scheme():
-        raise ModelError(
-            f"{path} has labels or regions other than {_words(LABELS)} and {_words(REGIONS)}: "
-            "the model was trained for another label scheme; train it again"
-        )
-
-
-def _words(names: Sequence[str] | dict[str, Any]) -> str:
-    return ", ".join(names)

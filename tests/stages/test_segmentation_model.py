@@ -10,13 +10,14 @@ from scipy.special import expit
 
 from brats_ml.adapters import files
 from brats_ml.adapters.keras_files import read_model, write_model
+from brats_ml.cohort.labels import label_scheme
 from brats_ml.config import Params
 from brats_ml.errors import BratsError, ConfigError, ModelError
 from brats_ml.imaging.intensity import normalise
 from brats_ml.segmentation.inference import predict_labels
 from brats_ml.segmentation.region_unet import region_unet
 from brats_ml.segmentation.unet import unet
-from brats_ml.stages.segmentation_model import SegmentationModel, label_scheme
+from brats_ml.stages.segmentation_model import SegmentationModel
 
 SHAPE = (28, 24, 20)
 

@@ -1,0 +1,95 @@
+"""What lies in the folder of a trained segmentation model, each file read in one way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from brats_ml.adapters import files
+from brats_ml.cohort.labels import LABELS, REGIONS, label_scheme
+from brats_ml.config.recipes import Recipe, RegionsRecipe, SeedRecipe
+from brats_ml.errors import ModelError, TableError
+from brats_ml.segmentation.postprocessing import Rules
+from brats_ml.segmentation.presets import PRESETS
+from brats_ml.stages.cohort_parts import network_names
+
+POSTPROCESSING = "postprocessing.json"
+LABEL_SCHEME = "labels.json"
+INFERENCE = "inference.json"
+DEFAULT_PRESET = "balanced"
+
+
+def network_files(folder: Path) -> list[Path]:
+    """Return the files of a trained model's networks: one, or one a fold, in the order of the folds.
+
+    Raises:
+        MissingInputError: There is none, or one between them is gone.
+    """
+    count = len(list(folder.glob("fold-*.keras"))) or 1
+    return [files.require(folder / name, made_by="brats train") for name in network_names(count)]
+
+
+def read_recipe(folder: Path) -> SeedRecipe | RegionsRecipe:
+    """Return what a model was trained by.
+
+    Raises:
+        ModelError: recipe.json is none of this version.
+    """
+    path = folder / "recipe.json"
+    try:
+        recipe: SeedRecipe | RegionsRecipe = TypeAdapter(Recipe).validate_python(
+            files.read_json(path, made_by="brats train")
+        )
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"])) or "the whole"
+        raise ModelError(f"{path} is no recipe of this version ({place}): train the model again") from error
+    if isinstance(recipe, RegionsRecipe) and (recipe.patch is None or recipe.filters is None):
+        raise ModelError(f"{path} leaves patch or filters open, so nobody can predict with it: train the model again")
+    return recipe
+
+
+def read_rules(folder: Path) -> Rules:
+    """Return how the probabilities of a model become labels, by default where it does not say.
+
+    Raises:
+        TableError: postprocessing.json holds no rules.
+    """
+    path = folder / POSTPROCESSING
+    if not path.exists():
+        return Rules()
+    stored = files.read_json(path, made_by="brats train")
+    try:
+        return Rules(**stored["rules"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TableError(path, f"holds no rules of postprocessing ({error}); remove it or train again") from error
+
+
+def stated_inference(folder: Path) -> dict[str, Any]:
+    """Return the preset and the window that a registered model states."""
+    path = folder / INFERENCE
+    stated: dict[str, Any] = {"preset": DEFAULT_PRESET, "window": None}
+    if path.exists():
+        stated |= files.read_json(path, made_by="brats publish")
+    if stated["preset"] not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise ModelError(f"{path} states the preset {stated['preset']}, and known are {known}: publish it again")
+    return stated
+
+
+def check_labels(folder: Path) -> None:
+    """Hold the labels and regions that a model was trained for against ours.
+
+    Raises:
+        ModelError: They are others.
+    """
+    path = folder / LABEL_SCHEME
+    if path.exists() and files.read_json(path, made_by="brats train") != label_scheme():
+        raise ModelError(
+            f"{path} has labels or regions other than {_words(LABELS)} and {_words(REGIONS)}: "
+            "the model was trained for another label scheme; train it again"
+        )
+
+
+def _words(names: Sequence[str] | dict[str, Any]) -> str:
+    return ", ".join(names)

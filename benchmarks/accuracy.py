@@ -6,6 +6,7 @@ put forward is chosen beforehand, by shorter trainings on nine of the thirteen, 
 
     python benchmarks/accuracy.py                      # all three, about two hours on two idle cores
     python benchmarks/accuracy.py --recipes regions3d  # one
+    python benchmarks/accuracy.py --gpu --minutes 20   # on a GPU, in bfloat16 by XLA; minutes are of its clock
 """
 
 import argparse
@@ -19,18 +20,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from _frame import ROOT, report, table
 
 from brats_ml.adapters import files
 from brats_ml.adapters.arrays import read_case
-from brats_ml.config import load
-from brats_ml.config.recipes import SeedRecipe
+from brats_ml.config import Params, load
+from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
 from brats_ml.config_edit import override
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.summary import mean_interval
-from brats_ml.stages import acquire, evaluate, plan, preprocess, train, train_regions, train_seed, validate
-from brats_ml.stages import source as listing
+from brats_ml.stages import evaluate, plan, train_regions, train_seed
+from brats_ml.stages.model_writer import write_model_folder
 from brats_ml.stages.segmentation_model import segmentation_model
 from brats_ml.workspace import Workspace
 
@@ -42,108 +44,153 @@ UNSEEN = (
 # One or two of each release, each with all three regions.
 CHOSEN_BY = ("BraTS20_Training_209", "BraTS2021_00003", "BraTS-SSA-00047-000", "BraTS-SSA-00068-000")
 REGIONS = ("WT", "TC", "ET")
+EPOCH_STEPS = 100
+# Of an epoch of the trial, on a CPU and on a GPU.
+TRIAL_STEPS = (8, 40)
+ON_GPU = ("train.device=gpu", "train.precision=bfloat16", "train.xla=true")
 
 
-class Untold:
-    """Stands where a run of MLflow would: nothing is logged."""
+class Ticks:
+    """Stands where a run of MLflow would: of all that is logged it keeps the times at which epochs ended."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock, self.seconds = clock, [clock()]
 
     def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
-        """Forget the rows."""
+        """Note the time after an epoch."""
+        if rows:
+            self.seconds.append(self.clock())
 
     def log_figure(self, figure: Any, name: str) -> None:
         """Forget the figure."""
 
 
-def prepared(source: str) -> Path:
+def prepared(source: str | None, *, gpu: bool = False) -> Path:
     """Return a workspace with the preprocessed cases, made by the pipeline's own stages on the first call."""
     root = ROOT / ".brats/accuracy"
     root.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "params.yaml", root)
-    override(root / "params.yaml", [f"acquire.source={source}", "train.recipes=[seed,regions2d,regions3d]",
-                                    "features.predicted_by=seed", "evaluate.figures=0"])  # fmt: skip
+    changes = ["train.recipes=[seed,regions2d,regions3d]", "features.predicted_by=seed", "evaluate.figures=0"]
+    override(root / "params.yaml", [*changes, *(ON_GPU if gpu else ())])
     ws = Workspace(root)
     if not (ws.preprocessed / "index.json").exists():
+        if not source:
+            sys.exit("BRATS_REAL_DATA is unset: name the folder of the real cases")
+        # A machine to train on may lack what these need.
+        from brats_ml.stages import acquire, preprocess, validate  # noqa: PLC0415
+        from brats_ml.stages import source as listing  # noqa: PLC0415
+
+        override(root / "params.yaml", [f"acquire.source={source}"])
         for stage in (listing, acquire, validate, preprocess):
             print(stage.run(ws, load(ws.params)), flush=True)
     return root
 
 
-def steps_within(seconds: float, timed: Callable[[int], float], unit: int) -> int:
-    """Return the length of the training that fits into processor seconds, by a trial of `unit` and one of four."""
-    short, longer = timed(unit), timed(4 * unit)
-    each = (longer - short) / (3 * unit)
-    return max(unit, int((seconds - short) / each))
-
-
-def train_and_measure(root: Path, recipe: str, minutes: float, unseen: Sequence[str], others: Sequence[str]) -> None:
+def train_and_measure(
+    root: Path, recipe: str, minutes: float, unseen: Sequence[str], others: Sequence[str], *, gpu: bool
+) -> None:
     """Train one recipe on all cases but `unseen` and `others`, and print how it does on `unseen`."""
     ws = Workspace(root)
     params = load(ws.params)
-    index = files.read_json(ws.preprocessed / "index.json", made_by="brats preprocess")
-    held_out = {index[case]["patient"] for case in unseen}
-    taken = {name: record for name, record in index.items() if name not in others}
-    parts = {
-        "train": sorted(name for name, record in taken.items() if record["patient"] not in held_out),
-        "validation": [],
-        "test": sorted(unseen),
-    }
-    patients = {record["patient"]: "test" if record["patient"] in held_out else "train" for record in index.values()}
-    files.write_json(ws.image_splits, {"patients": patients})
+    parts = divided(ws, unseen, others)
     plan.run(ws, params, recipe=recipe)
     planned = plan.planned_recipe(ws, recipe)
-    method = train_seed if isinstance(planned, SeedRecipe) else train_regions
-
-    def fitted(length: int, folder: Path, cases: dict[str, list[str]]) -> Any:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        epochs = {"epochs": length} if method is train_seed else {"epochs": 1, "epoch_steps": length}
-        if folder.name == "whole" and method is train_regions:
-            epochs = {"epochs": max(1, round(length / 100)), "epoch_steps": 100}
-        return method.fit(
-            planned.model_copy(update=epochs), params.train, cases=ws.preprocessed, parts=cases, folder=folder,
-            tracked=Untold(),
-        )  # fmt: skip
-
-    few = {**parts, "train": parts["train"][:2]}
-
-    def timed(length: int) -> float:
-        begun = time.process_time()
-        fitted(length, root / "trial", few)
-        return time.process_time() - begun
-
-    budget = 60 * CORES * minutes
-    length = steps_within(budget, timed, 1 if method is train_seed else 8)
-    if method is train_seed:
-        length = max(1, round(length * len(few["train"]) / len(parts["train"])))
+    train = Training(planned, params.train, ws.preprocessed, time.monotonic if gpu else time.process_time)
+    length = train.length_within(60 * minutes * (1 if gpu else CORES), parts, root / "trial", compiling=not gpu)
     begun, clock = time.process_time(), time.monotonic()
-    network, history = fitted(length, root / "whole", parts)
+    network, history = train(*length, parts, root / "whole")[:2]
     spent, waited = time.process_time() - begun, time.monotonic() - clock
-    train.write(
+    write_model_folder(
         ws.model(recipe), [network], history, planned, {"verdict": "trained", "key": "benchmark", "cases": parts}
     )
     evaluate.run(ws, params, recipe=recipe)
     cases = files.read_csv(ws.evaluation("test", recipe) / "cases.csv", made_by="brats evaluate")
-    predict = segmentation_model(
-        ws, params, ws.model(recipe), preset=params.evaluate.preset, window=params.evaluate.window
-    )
-
-    for name in unseen[:2]:
-        case = read_case(ws.preprocessed / f"{name}.npz")
-        predict(uncrop(case.image, case.start, case.full_shape))
     found = {
-        "length": length,
+        "epochs_and_steps": length,
         "core_minutes": spent / 60,
         "clock_minutes": waited / 60,
-        "seconds_a_case": predict.seconds / predict.cases,
+        "seconds_a_case": seconds_a_case(ws, params, recipe, unseen[:3]),
         "cases": cases[["case_id", *(f"dice_{region}" for region in REGIONS)]].to_dict("list"),
     }
     print(json.dumps(found))
 
 
-def child(root: Path, recipe: str, minutes: float, unseen: Sequence[str], others: Sequence[str]) -> dict[str, Any]:
+def divided(ws: Workspace, unseen: Sequence[str], others: Sequence[str]) -> dict[str, list[str]]:
+    """Make `unseen` the test cases, leave out `others`, and train on the rest."""
+    index = files.read_json(ws.preprocessed / "index.json", made_by="brats preprocess")
+    held_out = {index[case]["patient"] for case in unseen}
+    patients = {record["patient"]: "test" if record["patient"] in held_out else "train" for record in index.values()}
+    files.write_json(ws.image_splits, {"patients": patients})
+    rest = [name for name, record in index.items() if name not in others and record["patient"] not in held_out]
+    return {"train": sorted(rest), "validation": [], "test": sorted(unseen)}
+
+
+class Training:
+    """One recipe, to be trained for any length on any cases."""
+
+    def __init__(
+        self, recipe: SeedRecipe | RegionsRecipe, settings: Any, cases: Path, clock: Callable[[], float]
+    ) -> None:
+        self._recipe, self._settings, self._cases, self._clock = recipe, settings, cases, clock
+        self._is_seed = isinstance(recipe, SeedRecipe)
+
+    def __call__(
+        self, epochs: int, steps: int, parts: dict[str, list[str]], folder: Path
+    ) -> tuple[keras.Model, list[Any], list[float]]:
+        """Return network, history, and the seconds of the clock at the start and after each epoch."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        length = {"epochs": epochs} if self._is_seed else {"epochs": epochs, "epoch_steps": steps}
+        ticks = Ticks(self._clock)
+        fit = train_seed.fit if self._is_seed else train_regions.fit
+        network, history = fit(
+            self._recipe.model_copy(update=length), self._settings, cases=self._cases, parts=parts, folder=folder,
+            tracked=ticks,
+        )  # fmt: skip
+        return network, history, ticks.seconds
+
+    def length_within(
+        self, seconds: float, parts: dict[str, list[str]], folder: Path, *, compiling: bool
+    ) -> tuple[int, int]:
+        """Return the epochs, and their steps, that fit into the seconds, by a trial on two cases.
+
+        Args:
+            seconds: Of the clock.
+            parts: Case ids of `train` and others.
+            folder: Of the trial.
+            compiling: Whether what the first step takes beyond the others counts.
+        """
+        few = {**parts, "train": parts["train"][:2]}
+        trial = 1 if self._is_seed else TRIAL_STEPS[self._clock is time.monotonic]
+        _, _, ticks = self(4, trial, few, folder)
+        each = (ticks[-1] - ticks[1]) / (3 * trial)
+        if self._is_seed:
+            each *= len(parts["train"]) / len(few["train"])
+        first = ticks[1] - ticks[0] - each * trial if compiling else 0.0
+        fitting = max(1, int((seconds - first) / each))
+        return (fitting, 0) if self._is_seed else (max(1, round(fitting / EPOCH_STEPS)), EPOCH_STEPS)
+
+
+def seconds_a_case(ws: Workspace, params: Params, recipe: str, cases: Sequence[str]) -> float:
+    """Return the mean time that a loaded model takes to label a case; the first case, which prepares, is left out."""
+    predict = segmentation_model(
+        ws, params, ws.model(recipe), preset=params.evaluate.preset, window=params.evaluate.window
+    )
+    spent = []
+    for name in cases:
+        case = read_case(ws.preprocessed / f"{name}.npz")
+        begun = time.perf_counter()
+        predict(uncrop(case.image, case.start, case.full_shape))
+        spent.append(time.perf_counter() - begun)
+    return float(np.mean(spent[1:]))
+
+
+def child(
+    root: Path, recipe: str, minutes: float, unseen: Sequence[str], others: Sequence[str], *, gpu: bool = False
+) -> dict[str, Any]:
     """Return what `train_and_measure` found, in a process of its own."""
     command = [sys.executable, __file__, "--child", recipe, "--minutes", str(minutes), "--root", str(root)]
-    command += ["--unseen", *unseen, "--others", *others]
+    command += ["--unseen", *unseen, "--others", *others, *(["--gpu"] if gpu else [])]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     found["dice"] = np.array([found["cases"][f"dice_{region}"] for region in REGIONS])
@@ -169,25 +216,27 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=["seed", "regions2d", "regions3d"])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--choosing-minutes", type=float, default=10.0)
+    parser.add_argument("--gpu", action="store_true", help="train there; minutes are of its clock, compilation apart")
     parser.add_argument("--child")
     parser.add_argument("--root", type=Path)
     parser.add_argument("--unseen", nargs="*", default=())
     parser.add_argument("--others", nargs="*", default=())
     options = parser.parse_args()
     if options.child:
-        train_and_measure(options.root, options.child, options.minutes, options.unseen, options.others)
+        train_and_measure(options.root, options.child, options.minutes, options.unseen, options.others, gpu=options.gpu)
         return
-    source = os.environ.get("BRATS_REAL_DATA")
-    if not source:
-        sys.exit("BRATS_REAL_DATA is unset: name the folder of the real cases")
-    root = prepared(source)
+    root = prepared(os.environ.get("BRATS_REAL_DATA"), gpu=options.gpu)
     chosen = options.recipes[0]
     if len(options.recipes) > 1:
-        trials = {name: child(root, name, options.choosing_minutes, CHOSEN_BY, UNSEEN) for name in options.recipes}
+        trials = {
+            name: child(root, name, options.choosing_minutes, CHOSEN_BY, UNSEEN, gpu=options.gpu)
+            for name in options.recipes
+        }
         table(rows(trials), title=f"{options.choosing_minutes:g} minutes, nine cases, judged on the other four")
         chosen = max(trials, key=lambda name: float(trials[name]["dice"].mean()))
-    results = {name: child(root, name, options.minutes, UNSEEN, ()) for name in options.recipes}
-    table(rows(results), title=f"{options.minutes:g} minutes of {CORES} cores, thirteen cases, on the six unseen")
+    results = {name: child(root, name, options.minutes, UNSEEN, (), gpu=options.gpu) for name in options.recipes}
+    where = "a GPU" if options.gpu else f"{CORES} cores"
+    table(rows(results), title=f"{options.minutes:g} minutes of {where}, thirteen cases, on the six unseen")
     figures = {f"{name}_region_dice": float(found["dice"].mean()) for name, found in results.items()}
     if "seed" in results and chosen != "seed":
         gain = (results[chosen]["dice"] - results["seed"]["dice"]).mean(axis=0)

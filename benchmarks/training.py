@@ -44,7 +44,7 @@ from brats_ml.segmentation.sampling import draw_patches, foreground
 from brats_ml.segmentation.step import PatchTraining
 from brats_ml.segmentation.unet import unet
 from brats_ml.stages.preprocess import preprocess_case
-from brats_ml.stages.train import read_batch
+from brats_ml.stages.train_seed import read_batch
 
 SEED_SYSTEM = ["keras==3.15.1", "nibabel==5.4.2", "opencv-python-headless==4.13.0.90", "tensorflow-cpu==2.21.0"]
 SEED_SHAPE, SEED_SCHEME, CASES = (240, 240, 155), "brats2017-2021", 4

@@ -5,19 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import pandas as pd
 from filelock import FileLock
 
 from brats_ml.adapters import checkpoints, files, provenance, tracking
-from brats_ml.adapters.keras_files import write_model
 from brats_ml.cohort.folds import folds
-from brats_ml.cohort.labels import label_scheme
 from brats_ml.config import Params
 from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
 from brats_ml.config.segmentation import Train
 from brats_ml.errors import CohortError, ConfigError
 from brats_ml.stages import train_regions, train_seed
-from brats_ml.stages.cohort_parts import labelled_cases, network_names
+from brats_ml.stages.cohort_parts import labelled_cases
+from brats_ml.stages.model_writer import write_model_folder
 from brats_ml.stages.plan import planned_recipe
 from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
@@ -62,7 +60,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
                     chosen, params.train, cases=ws.preprocessed, parts=parts, folder=folder, tracked=tracked
                 )
                 networks = [network]
-        write(ws.model(recipe), networks, history, chosen, verdict)
+        write_model_folder(ws.model(recipe), networks, history, chosen, verdict)
     page = tracker.page(tracked.run_id)
     done = f"{recipe} trained for {len(history)} epoch(s), loss {history[-1]['loss']:.4f}"
     return Report("train", done, links={"MLflow": page} if page else {})
@@ -114,21 +112,3 @@ def _fit_folds(
         networks.append(network)
         history += [{"fold": fold, **row} for row in rows]
     return networks, history
-
-
-def write(
-    folder: Path,
-    networks: Sequence[keras.Model],
-    history: checkpoints.History,
-    recipe: SeedRecipe | RegionsRecipe,
-    verdict: dict[str, Any],
-) -> None:
-    """Write the folder of a trained recipe: everything that predicting with it needs, and how it came to be."""
-    with files.replacing(folder) as unfinished:
-        for network, name in zip(networks, network_names(len(networks)), strict=True):
-            write_model(unfinished / name, network)
-        files.write_json(unfinished / "recipe.json", recipe.model_dump())
-        files.write_json(unfinished / "labels.json", label_scheme())
-        # A history read back from a checkpoint has its columns in another order.
-        files.write_csv(unfinished / "history.csv", pd.DataFrame(history).sort_index(axis="columns"))
-        files.write_json(unfinished / "verdict.json", verdict)

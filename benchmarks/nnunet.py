@@ -1,0 +1,100 @@
+"""Dice of a recipe beside nnU-Net v2's on the same real cases, after equal minutes of one GPU.
+
+    python benchmarks/nnunet.py --minutes 20                             # 2d and 3d_fullres
+    python benchmarks/nnunet.py --minutes 20 --configurations 3d_fullres
+
+Cases, their division and the measure are those of `accuracy.py`. Each network trains for the minutes, which begin when
+it is compiled; plans and preprocessing of either are not counted. nnU-Net keeps its own plan, augmentation, loss and
+optimiser, and its schedule shortened to the minutes (`_nnunet_peer.py`).
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _frame import ROOT, peer_python, report, table
+from accuracy import REGIONS, UNSEEN, child, divided, prepared, rows
+
+from brats_ml.adapters.arrays import read_case
+from brats_ml.imaging.metrics import case_metrics
+from brats_ml.imaging.summary import mean_interval
+from brats_ml.segmentation.devices import gpus
+from brats_ml.workspace import Workspace
+
+REQUIREMENTS = ["nnunetv2==2.8.1", "torch==2.13.0"]
+
+
+def main() -> None:
+    options = parsed()
+    if options.device == "cuda" and not (gpus() or options.do == "prepare"):
+        print("There is no GPU here, so nothing is compared; `--device cpu` is for a trial.")
+        report(measured="nothing")
+        return
+    root = prepared(os.environ.get("BRATS_REAL_DATA"), gpu=options.device == "cuda")
+    home = ROOT / ".brats/nnunet"
+    python = options.python or peer_python("nnunet", REQUIREMENTS)
+    job = {
+        "cases": str(Workspace(root).preprocessed), "home": str(home), "unseen": UNSEEN, "minutes": options.minutes,
+        "train": divided(Workspace(root), UNSEEN, ())["train"], "device": options.device,
+        "configurations": options.configurations, "processes": max(1, (os.cpu_count() or 1) // 2),
+    }  # fmt: skip
+    if options.do != "train":
+        shutil.rmtree(home, ignore_errors=True)
+        peer(python, {**job, "do": "prepare"})
+    if options.do == "prepare":
+        return
+    results = {options.recipe: child(root, options.recipe, options.minutes, UNSEEN, (), gpu=options.device == "cuda")}
+    print(json.dumps({options.recipe: results[options.recipe]["cases"]}), flush=True)
+    told = json.loads(peer(python, {**job, "do": "train"}).splitlines()[-1])
+    for name, found in told.items():
+        print(f"nnU-Net {name}: {json.dumps(found)}")
+        dice = np.array([dice_of(root, home / name, case) for case in UNSEEN]).T
+        minutes = found["training_seconds"] / 60
+        results[f"nnU-Net {name}"] = {
+            "dice": dice, "seconds_a_case": found["seconds_a_case"], "core_minutes": float("nan"),
+            "clock_minutes": minutes,
+        }  # fmt: skip
+    table(rows(results), title=f"{options.minutes:g} minutes, thirteen cases, on the six unseen")
+    ours, *theirs = results.values()
+    best = max(theirs, key=lambda found: float(found["dice"].mean()))
+    gain = (ours["dice"] - best["dice"]).mean(axis=0)
+    low, high = mean_interval(gain)
+    report(
+        **{f"{name}_region_dice": float(found["dice"].mean()) for name, found in results.items()},
+        best_minus_nnunet=float(gain.mean()), gain_low=float(low or 0), gain_high=float(high or 0),
+    )  # fmt: skip
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--recipe", default="regions3d")
+    parser.add_argument("--configurations", nargs="+", default=["2d", "3d_fullres"])
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu is for a trial")
+    parser.add_argument("--python", type=Path, help="an interpreter that has nnU-Net; by default one is set up")
+    parser.add_argument("--do", choices=["prepare", "train", "all"], default="all", help="prepare needs no GPU")
+    return parser.parse_args()
+
+
+def peer(python: Path, job: dict[str, Any]) -> str:
+    """Return what nnU-Net's process prints."""
+    command = [str(python), str(Path(__file__).with_name("_nnunet_peer.py")), json.dumps(job)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def dice_of(root: Path, folder: Path, case_id: str) -> list[float]:
+    """Return the Dice of each region of a case that nnU-Net has labelled."""
+    reference = read_case(Workspace(root).preprocessed / f"{case_id}.npz").label
+    if reference is None:
+        raise ValueError(f"case {case_id} has no reference label map")
+    measured = case_metrics(reference, np.load(folder / f"{case_id}.npy"), spacing_mm=(1.0, 1.0, 1.0))
+    return [measured[f"dice_{region}"] for region in REGIONS]
+
+
+if __name__ == "__main__":
+    main()

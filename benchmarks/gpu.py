@@ -13,7 +13,8 @@ multiplication and addition of every convolution, three times that for a trainin
 and to weights), everything else left out; `of_matrix_rate`, their share of what a large bfloat16 matrix product
 reaches in the same process; and `vs_torch`, samples a second over those of the same network in PyTorch (bfloat16 by
 autocast, channels last, random cases on the device, the same loss and AdamW, but no augmentation; `--compile-torch`
-compiles it). The network `seed` has no twin in PyTorch.
+compiles it). The network `seed` has no twin in PyTorch. 3D convolutions are computed as 2D ones, as in training on
+GPUs; `--plain` leaves them to Keras.
 """
 
 import argparse
@@ -100,7 +101,9 @@ def main() -> None:
     rows = []
     for net in chosen:
         keras.utils.clear_session()
-        train, network = seed_training(net) if net.name == "seed" else region_training(net, cases)
+        train, network = (
+            seed_training(net) if net.name == "seed" else region_training(net, cases, sliced=not options.plain)
+        )
         flops = TRAINING_PASSES * forward_flops(network)
         rate = samples_per_second(train, net.batch, options.seconds)
         row = {"network": net.name, "samples_per_second": rate, "gflop_per_sample": flops / 1e9}
@@ -120,6 +123,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20.0, help="of training for each network")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--compile-torch", action="store_true", help="measure PyTorch with torch.compile")
+    parser.add_argument("--plain", action="store_true", help="3D convolutions as Keras computes them, not as 2D ones")
     parser.add_argument("--tiny", action="store_true", help="small networks, for a trial on a CPU")
     return parser.parse_args()
 
@@ -152,7 +156,7 @@ def random_cases(*, tiny: bool) -> TrainingSet:
     return TrainingSet(images, [labels] * 4)
 
 
-def region_training(net: Network, cases: TrainingSet) -> tuple[Callable[[int], object], keras.Model]:
+def region_training(net: Network, cases: TrainingSet, *, sliced: bool) -> tuple[Callable[[int], object], keras.Model]:
     """Return what trains a region network for so many steps, and the network."""
     network = region_unet(
         dimensions=net.dimensions,
@@ -163,6 +167,7 @@ def region_training(net: Network, cases: TrainingSet) -> tuple[Callable[[int], o
         seed=0,
         dtype="mixed_bfloat16",
         extent=net.patch,
+        sliced=sliced and net.dimensions == 3,
     )
     model = PatchTraining(
         network,

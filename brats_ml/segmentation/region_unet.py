@@ -6,8 +6,11 @@ from typing import Any
 import keras
 from keras import layers
 
+from brats_ml.segmentation.sliced_convolution import BlockwiseConv3DTranspose, SlicedConv3D
+
 CONVOLUTION = {2: layers.Conv2D, 3: layers.Conv3D}
 TRANSPOSED = {2: layers.Conv2DTranspose, 3: layers.Conv3DTranspose}
+SLICED = {layers.Conv3D: SlicedConv3D, layers.Conv3DTranspose: BlockwiseConv3DTranspose}
 LEAK = 0.01
 
 
@@ -21,6 +24,7 @@ def region_unet(
     seed: int,
     dtype: str = "float32",
     extent: Sequence[int] | None = None,
+    sliced: bool = False,
 ) -> keras.Model:
     """Return an untrained U-Net that gives one logit a region for every voxel.
 
@@ -37,6 +41,7 @@ def region_unet(
         seed: Of the initial weights.
         dtype: Keras' dtype policy, `float32` or `mixed_bfloat16`; logits are float32 either way.
         extent: Spatial shape of the input, each a multiple of `stride(filters, stem)`; None: any such shape.
+        sliced: Compute 3D convolutions as 2D ones, for XLA on GPUs; needs the extent. The weights are the same.
 
     Returns:
         A model from (batch, *extent, channels) to logits (batch, *extent, regions).
@@ -49,9 +54,8 @@ def region_unet(
 
     def convolution(kind: dict[int, Any], width: int, kernel: int, stride: int, name: str, **more: Any) -> layers.Layer:
         initial = keras.initializers.HeNormal(seed=next(seeds))
-        return kind[dimensions](
-            width, kernel, strides=stride, padding="same", kernel_initializer=initial, name=name, **more
-        )
+        layer = SLICED.get(kind[dimensions], kind[dimensions]) if sliced else kind[dimensions]
+        return layer(width, kernel, strides=stride, padding="same", kernel_initializer=initial, name=name, **more)
 
     def unit(x: keras.KerasTensor, width: int, kernel: int, stride: int, name: str) -> keras.KerasTensor:
         x = convolution(CONVOLUTION, width, kernel, stride, name, use_bias=False, dtype=dtype)(x)

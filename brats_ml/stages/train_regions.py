@@ -60,7 +60,7 @@ def fit(
         settings.residence == "auto" and on_gpu and training.bytes < memory_bytes(devices) * RESIDENT_SHARE
     )
     with across(devices), out_of_memory_explained(recipe.patch or (), recipe.batch or 1):
-        model = _model(recipe, settings, training if on_device else None)
+        model = _model(recipe, settings, training if on_device else None, on_gpu=on_gpu)
         progress = _progress(folder)
         tracked.log_metrics(progress.rows, step="epoch")
         steps = recipe.epochs * recipe.epoch_steps
@@ -102,7 +102,7 @@ def _progress(folder: Path) -> engine.Progress:
     return engine.Progress() if kept is None else engine.Progress(kept[0], kept[2], kept[1])
 
 
-def _network(recipe: RegionsRecipe, *, seed: int, dtype: str) -> keras.Model:
+def _network(recipe: RegionsRecipe, *, seed: int, dtype: str, sliced: bool = False) -> keras.Model:
     return region_unet(
         dimensions=recipe.dimensions,
         channels=len(recipe.modalities) * (2 * recipe.neighbours + 1),
@@ -111,12 +111,15 @@ def _network(recipe: RegionsRecipe, *, seed: int, dtype: str) -> keras.Model:
         stem=recipe.stem,
         seed=seed,
         dtype=dtype,
+        extent=recipe.patch if sliced else None,
+        sliced=sliced,
     )
 
 
-def _model(recipe: RegionsRecipe, settings: Train, on_device: TrainingSet | None) -> PatchTraining:
+def _model(recipe: RegionsRecipe, settings: Train, on_device: TrainingSet | None, *, on_gpu: bool) -> PatchTraining:
+    by_xla = settings.xla or keras.backend.backend() == "jax"
     model = PatchTraining(
-        _network(recipe, seed=settings.seed, dtype=POLICY[settings.precision]),
+        _network(recipe, seed=settings.seed, dtype=POLICY[settings.precision], sliced=on_gpu and by_xla),
         dimensions=recipe.dimensions,
         modalities=len(recipe.modalities),
         augmentation=recipe.augmentation.model_dump(),

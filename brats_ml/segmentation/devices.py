@@ -11,6 +11,7 @@ from brats_ml.errors import ConfigError
 
 # Share of a GPU's memory that the training set may take, beside the step.
 RESIDENT_SHARE = 0.4
+CPU = "cpu:0"
 
 
 def gpus() -> list[str]:
@@ -22,7 +23,7 @@ def gpus() -> list[str]:
 
 
 def chosen_devices(device: str, count: int | None) -> list[str]:
-    """Return the names of the devices that share a batch; none for a single CPU.
+    """Return the names of the devices that share a batch; none where a CPU is all there is.
 
     Args:
         device: `auto`, `cpu` or `gpu`.
@@ -31,6 +32,8 @@ def chosen_devices(device: str, count: int | None) -> list[str]:
     Raises:
         ConfigError: A GPU is asked for and absent, or there are fewer devices than asked for.
     """
+    if device == "cpu" and count in (None, 1):
+        return [CPU] if gpus() else []
     found = [] if device == "cpu" else gpus()
     backend = keras.backend.backend()
     if device == "gpu" and not found:
@@ -44,13 +47,16 @@ def chosen_devices(device: str, count: int | None) -> list[str]:
     wanted = len(found) if count is None else count
     if wanted > max(1, len(found)):
         raise ConfigError(f"train.devices is {wanted}, but {backend} sees {len(found) or 1}", key="train.devices")
-    return found[:wanted] if wanted > 1 or gpus() else []
+    return found[:wanted]
 
 
 @contextlib.contextmanager
 def across(devices: list[str]) -> Iterator[None]:
     """Make the models that are built and trained inside share each batch between devices, weights mirrored."""
-    if len(devices) < 2:
+    if devices == [CPU]:
+        with keras.device(CPU):
+            yield
+    elif len(devices) < 2:
         yield
     elif keras.backend.backend() == "tensorflow":
         import tensorflow as tf  # noqa: PLC0415 - only this backend needs it

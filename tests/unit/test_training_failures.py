@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from brats_ml.errors import CapacityError, ConfigError, DivergedError
 from brats_ml.segmentation import engine
 from brats_ml.segmentation.capacity import out_of_memory_explained
-from brats_ml.segmentation.devices import chosen_devices, gpus
+from brats_ml.segmentation.devices import CPU, across, chosen_devices, gpus
 from brats_ml.segmentation.region_unet import region_unet
 from brats_ml.segmentation.sampling import DRAWS
 from brats_ml.segmentation.step import PatchTraining
@@ -63,3 +64,14 @@ def test_a_gpu_that_is_absent_is_refused() -> None:
 def test_more_devices_than_there_are_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"train.devices is 64, but tensorflow sees"):
         chosen_devices("cpu", 64)
+
+
+def test_a_model_made_for_the_cpu_trains_there() -> None:
+    """As where `train.device` is `cpu` on a machine with GPUs."""
+    with across([CPU]):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile(optimizer="sgd", loss="mse")
+        before = model.get_weights()[0]
+        model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+    assert not np.array_equal(model.get_weights()[0], before)
+    assert "cpu" in str(model.weights[0].value.device).lower()

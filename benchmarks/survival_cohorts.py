@@ -85,7 +85,7 @@ def row(name: str, summary: dict[str, Any]) -> dict[str, object]:
         "estimator": name,
         "n": summary["patients"],
         **{score: shown(summary[score]) for score in scores},
-        "calibration": round(summary["calibration_error"], 3),
+        "calibration": round(summary["calibration_error"]["mean"], 3),
         "age alone": " ".join(f"{summary[f'age_only_{score}']:.3f}" for score in scores),
         "majority": " ".join(f"{summary[f'majority_{score}']:.3f}" for score in scores),
     }

@@ -34,7 +34,9 @@ def run(ws: Workspace, params: Params) -> Report:
     }
     reference = files.read_csv(ws.features("reference"), made_by="brats features --masks reference")
     predicted = files.read_csv(ws.features("predicted"), made_by="brats features --masks predicted")
-    differences, cases_in_both = feature_differences(reference, predicted)
+    parts = files.read_json(ws.splits, made_by="brats split")["patients"]
+    seen = reference[reference["patient"].map(parts) != "test"]
+    differences, cases_in_both = feature_differences(seen, predicted)
     page = comparison_page(
         recipes=recipes,
         estimators=estimators,

@@ -87,7 +87,10 @@ def present_origin(
         raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
     survival = registry.champion(MODELS["survival"])
     reason = None if survival is None else unfit(survival, segmentation)
-    if survival is not None and (survival.synthetic != segmentation.synthetic or reason is not None):
+    if survival is not None and survival.synthetic != segmentation.synthetic:
+        learnt, drawn = (("synthetic" if of.synthetic else "real") for of in (survival, segmentation))
+        reason = f"{survival} learnt from {learnt} patients, and {segmentation} from {drawn} ones"
+    if reason is not None:
         survival = None
     code = {**provenance.revision(ws.root), "digest": files.digest_tree(PACKAGE, "*.py")}
     known = identities(source)

@@ -91,7 +91,7 @@ def run(
         raise EmptyCohortError(f"all {len(found)} cases of {source} were refused: see {target / 'predictions.csv'}")
     counts["gone"] = max(0, len(set(only)) - len(found))
     done = ", ".join(f"{count} {state}" for state, count in counts.items() if count or state != "gone")
-    by = f"survival by {origin.survival}" if origin.survival else "there is no survival model"
+    by = f"survival by {origin.survival}" if origin.survival else (origin.unfit or "there is no survival model")
     return Report("score", f"{done}; label maps by {origin.segmentation} ({segment.spent()}), {by}")
 
 

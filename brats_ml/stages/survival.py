@@ -39,7 +39,8 @@ def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
     """Write the folder of `estimator`; where too few patients are labelled it holds the verdict "not fitted".
 
     Raises:
-        ConfigError: `estimator` is not one of `survival.estimators`, or the seed's protocol does not know it.
+        ConfigError: `estimator` is not one of `survival.estimators`, the seed's protocol does not know it, its grid
+            holds what it does not take, or the limits leave a group empty.
         TableError: A labelled patient has no part in the split, or a feature has no column.
     """
     settings = params.survival
@@ -109,7 +110,16 @@ def _parts(ws: Workspace, known: pd.DataFrame, settings: Settings) -> tuple[Pati
 def _obstacle(labelled: Patients, test: Patients, settings: Settings) -> str | None:
     count = len(labelled.names) + len(test.names)
     if count < settings.minimum_patients:
-        return f"{count} labelled patient{'s' * (count != 1)}"
+        people = f"{count} labelled patient{'s' * (count != 1)}"
+        return f"{people}, and survival.minimum_patients asks for {settings.minimum_patients}"
+    empty = [group for group, number in labelled.counts.items() if not number]
+    if empty:
+        limits = " and ".join(map(str, settings.limits_days))
+        raise ConfigError(
+            f"survival.limits_days {limits} leave group {empty[0]} without any of {len(labelled.names)} patients: "
+            "move them",
+            key="survival.limits_days",
+        )
     return too_small(labelled.counts, settings.folds)
 
 

@@ -1,5 +1,6 @@
 """Judge a survival nominee on the locked test patients, and hold it where it does not go with who draws its masks."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,15 @@ def judge(ws: Workspace, params: Params, estimator: str, champion: Path | None, 
     if champion is not None:
         from brats_ml.stages.survival_model import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
 
-        table = unseen(ws, table, files.read_json(champion / "summary.json", made_by=made_by)["training_patients"])
+        standing = files.read_json(champion / "summary.json", made_by=made_by)
+        if standing["limits_days"] != summary["limits_days"]:
+            own, its = (" and ".join(map(str, limits["limits_days"])) for limits in (summary, standing))
+            return Decision(
+                "HOLD", [f"its groups end at {own} days and the champion's at {its}, so the two cannot be compared"]
+            )
+        table = unseen(ws, table, standing["training_patients"])
         model = SurvivalModel(champion)
-        features = _features(ws, params.survival.masks)
+        features = _features(ws, params.survival.masks, model.features)
         missing = [name for name in model.features if name not in features]
         if missing:
             return Decision("HOLD", [f"the champion reads {missing[0]}, which the features do not hold"])
@@ -72,15 +79,18 @@ def on_predicted_masks(ws: Workspace, folder: Path, table: pd.DataFrame) -> dict
 
     if not ws.features("predicted").exists():
         return None
-    features = _features(ws, "predicted")
+    model = SurvivalModel(folder)
+    features = _features(ws, "predicted", model.features)
     known = table[table["patient"].isin(features.index)]
     if known.empty:
         return None
-    told = SurvivalModel(folder)(features.loc[known["patient"]])["group"].to_numpy()
+    told = model(features.loc[known["patient"]])["group"].to_numpy()
     return {"patients": len(known), "accuracy": float(np.equal(told, known["group"].to_numpy()).mean())}
 
 
-def _features(ws: Workspace, masks: str) -> pd.DataFrame:
-    """Return the features of each patient's first examination, by patient."""
-    table = files.read_csv(ws.features(masks), made_by=f"brats features --masks {masks}").sort_values("case_id")
+def _features(ws: Workspace, masks: str, wanted: Sequence[str]) -> pd.DataFrame:
+    """Return the features of each patient's first complete examination, by patient; of others the first one."""
+    table = files.read_csv(ws.features(masks), made_by=f"brats features --masks {masks}")
+    gaps = table[[name for name in wanted if name in table]].isna().any(axis=1)
+    table = table.assign(gaps=gaps).sort_values(["gaps", "case_id"]).drop(columns="gaps")
     return table.drop_duplicates("patient").set_index("patient")

@@ -70,7 +70,7 @@ def _calibration(path: Path, name: str, labelled: pd.DataFrame) -> None:
         ends = [wilson(round(share * count), int(count)) for share, count in zip(seen, counts, strict=True)]
         low, high = (np.array([end[side] for end in ends]) for side in ("low", "high"))
         curves[group] = (told, seen, low, high, counts)
-    title = f"{name}: calibration out of fold, 95 % Wilson intervals"
+    title = f"{name}: calibration out of fold, mean of the repetitions, 95 % Wilson intervals"
     write_figure(path, calibration_figure(curves, title=title))
 
 
@@ -88,4 +88,7 @@ def _kaplan_meier(path: Path, name: str, held_out: pd.DataFrame) -> None:
             steps, shares = kaplan_meier(days[of_group], dead[of_group])
             numbers = at_risk(days[of_group], np.array(marks, dtype=np.float64))
             curves[group] = Curve(steps, shares, numbers)
-    write_figure(path, kaplan_meier_figure(curves, marks, title=f"{name}: predicted groups, held-out patients"))
+    write_figure(
+        path,
+        kaplan_meier_figure(curves, marks, title=f"{name}: groups by the mean of the repetitions, held-out patients"),
+    )

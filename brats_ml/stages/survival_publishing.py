@@ -25,8 +25,10 @@ def log_estimator(
     figures = {name: value for name, value in seen.items() if isinstance(value, int | float)}
     run.log_metrics([{name: value for name, value in figures.items() if not isinstance(value, bool)}])
     folder = ws.survival(estimator)
-    for path in (folder / "folds.csv", folder / "out_of_fold.csv", *sorted(folder.glob("*.png"))):
-        run.log_file(path)
+    tables = ("test.csv",) if summary["protocol"] == "seed" else ("folds.csv", "out_of_fold.csv")
+    for path in (*(folder / name for name in tables), *sorted(folder.glob("*.png"))):
+        if path.exists():  # an estimator that was not fitted leaves less
+            run.log_file(path)
 
 
 def served(ws: Workspace, estimator: str, *, recipe: str, recipe_key: str) -> dict[str, Any]:
@@ -45,5 +47,11 @@ def served(ws: Workspace, estimator: str, *, recipe: str, recipe_key: str) -> di
         "signature": signature,
         "example": example,
         "requirements": serving.requirements(*EXTRA.get(estimator, ())),
-        "tags": {"estimator": estimator, MASKS: summary["masks"], RECIPE: recipe, RECIPE_KEY: recipe_key},
+        "tags": {
+            "estimator": estimator,
+            "limits_days": ",".join(map(str, summary["limits_days"])),
+            MASKS: summary["masks"],
+            RECIPE: recipe,
+            RECIPE_KEY: recipe_key,
+        },
     }

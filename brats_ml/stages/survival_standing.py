@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import KFold
 
 from brats_ml.adapters import files
 from brats_ml.config import Params
+from brats_ml.config.survival import Survival
 from brats_ml.reports.page import Picture, Standing
 from brats_ml.reports.survival_section import DRAWINGS, MaskLoss
 from brats_ml.survival.intervals import over_patients
@@ -65,33 +68,25 @@ def mask_loss(
 ) -> MaskLoss | None:
     """Return what an estimator loses on predicted masks, or None where nobody can tell.
 
-    The nominated combination is fitted anew on reference features, without the patients who have predicted masks, and
-    is then asked about these twice. Locked test patients have no part in it.
+    The nominated combination is fitted anew on reference features, each time without a part of the patients who have
+    predicted masks, and is then asked about that part twice. Locked test patients have no part in it.
     """
-    if name is None or params.survival.masks != "reference":
+    if name is None or params.survival.masks != "reference" or predicted.empty:
         return None
     summary = files.read_json(ws.survival(name) / "summary.json", made_by=f"brats survival --estimator {name}")
     features = summary.get("features", [])
-    states = row_states(reference, cohort=params.survival.cohort, features=features) if features else None
-    if states is None or predicted.empty:
+    if not features:
         return None
+    states = row_states(reference, cohort=params.survival.cohort, features=features)
     mine = reference[states.isin(["labelled", "censored"]) & reference["patient"].isin(summary["training_patients"])]
     finite = predicted[np.isfinite(predicted[features].to_numpy(dtype=np.float64)).all(axis=1)]
     both = mine[(mine["event"] == 1) & mine["case_id"].isin(finite["case_id"])].sort_values("patient")
-    limits = params.survival.limits_days
-    training = known_patients(mine[~mine["patient"].isin(both["patient"])], limits_days=limits, features=features)
-    if both.empty or min(training.counts.values()) < 2:
+    right = _asked_twice(params.survival, name, summary, mine=mine, both=both, predicted=finite)
+    if right is None:
         return None
-    settings = params.survival
-    model = refit(name, summary["best"], training, limits_days=limits, folds=settings.folds, seed=settings.seed)
-    truth = known_patients(both, limits_days=limits, features=features)
-    other = finite.set_index("case_id").loc[both["case_id"]][features].to_numpy(dtype=np.float64)
-    right = {
-        masks: (tell(model, values).groups == truth.groups).astype(np.float64)
-        for masks, values in (("reference", truth.features), ("predicted", other))
-    }
     lost = right["reference"] - right["predicted"]
-    found = over_patients(lambda rows: float(lost[rows].mean()), len(lost), resamples=RESAMPLES, seed=settings.seed)
+    seed = params.survival.seed
+    found = over_patients(lambda rows: float(lost[rows].mean()), len(lost), resamples=RESAMPLES, seed=seed)
     return MaskLoss(
         estimator=name,
         recipe=params.features.predicted_by,
@@ -102,6 +97,37 @@ def mask_loss(
         high=found["high"],
         synthetic=files.read_json(ws.listing, made_by="brats source")["phantom"] is not None,
     )
+
+
+def _asked_twice(
+    settings: Survival,
+    name: str,
+    summary: dict[str, Any],
+    *,
+    mine: pd.DataFrame,
+    both: pd.DataFrame,
+    predicted: pd.DataFrame,
+) -> dict[str, NDArray[np.float64]] | None:
+    """Return whether each of `both` is told right from either kind of masks by a model that did not learn from them."""
+    features, limits = summary["features"], settings.limits_days
+    truth = known_patients(both, limits_days=limits, features=features)
+    if len(truth.names) < settings.folds:
+        return None
+    values = {
+        "reference": truth.features,
+        "predicted": predicted.set_index("case_id").loc[both["case_id"]][features].to_numpy(dtype=np.float64),
+    }
+    right = {masks: np.empty(len(truth.names)) for masks in values}
+    parts = KFold(settings.folds, shuffle=True, random_state=settings.seed)
+    for _, rows in parts.split(truth.features):
+        asked = np.array(truth.names)[rows]
+        training = known_patients(mine[~mine["patient"].isin(asked)], limits_days=limits, features=features)
+        if min(training.counts.values()) < 2:
+            return None
+        model = refit(name, summary["best"], training, limits_days=limits, folds=settings.folds, seed=settings.seed)
+        for masks, of_all in values.items():
+            right[masks][rows] = tell(model, of_all[rows]).groups == truth.groups[rows]
+    return right
 
 
 def _listed(best: Mapping[str, Any]) -> str:

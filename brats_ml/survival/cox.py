@@ -8,6 +8,9 @@ from scipy.optimize import minimize
 
 from brats_ml.survival.time_models import TimeModel, Values
 
+# At which the search for the maximum ends: the norm of the mean log likelihood's gradient.
+GRADIENT = 1e-8
+
 
 class Cox(TimeModel):
     """D. R. Cox, "Regression Models and Life-Tables", J. R. Stat. Soc. B 34, 1972; ties and baseline by N. Breslow.
@@ -89,5 +92,8 @@ def _coefficients(rows: Values, dying: Values, at_risk: NDArray[np.intp], *, pen
         spread = (square - mean[:, :, None] * mean[:, None, :]).sum(axis=0) / count
         return np.asarray(spread + penalty * np.eye(rows.shape[1]))
 
-    found = minimize(loss, np.zeros(rows.shape[1]), jac=True, hess=curvature, method="trust-exact")
+    start = np.zeros(rows.shape[1])
+    found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": GRADIENT})
+    if not found.success:
+        raise ValueError(f"the likelihood of Cox's model has no maximum that was found: {found.message}")
     return np.asarray(found.x)

@@ -80,6 +80,7 @@ def grid_points(name: str, grid: Grid, *, rows: int) -> list[Point]:
 
     Raises:
         ConfigError: The grid names a parameter that the estimator does not have, or no combination is left.
+        ValueError: A value is none that scikit-learn takes.
     """
     unknown = set(grid) - set(make_estimator(name, seed=0)["classifier"].get_params())
     if unknown:
@@ -89,6 +90,9 @@ def grid_points(name: str, grid: Grid, *, rows: int) -> list[Point]:
         point = {key: value for key, value in combination.items() if _matters(key, combination)}
         if int(point.get("n_neighbors", 1)) <= rows:
             points.setdefault(tuple(sorted(point.items())), point)
+    for point in points.values() if name in CLASSIFIERS else ():
+        # What scikit-learn itself calls first in `fit`, which our shared fits would not reach.
+        with_parameters(name, point, seed=0)["classifier"]._validate_params()
     if not points:
         raise ConfigError(f"no value in the grid of {name} suits {rows} training rows", key=f"survival.grids.{name}")
     return list(points.values())

@@ -88,11 +88,11 @@ def search(name: str, grid: Grid, patients: Patients, *, limits_days: Sequence[i
             best = points[winner(scores)]
             model = refit(name, best, patients, limits_days=limits_days, folds=folds, seed=seed)
             return Searched(points, scores, model)
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError) as error:
         if isinstance(error, ConfigError):
             raise
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"the grid of {name} cannot be fitted: {reason}", key=f"survival.grids.{name}") from error
+        reason, key = str(error).splitlines()[0], f"survival.grids.{name}"
+        raise ConfigError(f"{key} in params.yaml holds a value that cannot be fitted: {reason}", key=key) from error
 
 
 def group_scores(

@@ -24,6 +24,7 @@ FOLD_COLUMNS = (
     "best",
 )
 PROBABILITIES = tuple(f"probability_{group}" for group in GROUPS)
+AGE_ONLY_PROBABILITIES = tuple(f"age_only_{name}" for name in PROBABILITIES)
 TEST_COLUMNS = ("patient", "group", "predicted", *PROBABILITIES)
 RESAMPLES = 1000
 
@@ -37,7 +38,7 @@ def out_of_fold(folds: Sequence[Fold], patients: Patients) -> pd.DataFrame:
     """Return what each patient was predicted while held out, one row a repetition, by patient.
 
     Columns: patient, group (empty for who was alive), survival_days, event, repeat, predicted, the probabilities,
-    age_only; of a model of time also expected_days, risk, age_only_expected_days, age_only_risk.
+    age_only and its probabilities; of a model of time also expected_days, risk, age_only_expected_days, age_only_risk.
     """
     names = np.array(patients.names)
     parts = []
@@ -54,6 +55,7 @@ def out_of_fold(folds: Sequence[Fold], patients: Patients) -> pd.DataFrame:
         )
         part[list(PROBABILITIES)] = fold.told.probabilities
         part["age_only"] = fold.age_only.groups
+        part[list(AGE_ONLY_PROBABILITIES)] = fold.age_only.probabilities
         if fold.age_days is not None:
             part["expected_days"], part["risk"] = fold.told.expected_days, fold.told.risk
             part["age_only_expected_days"], part["age_only_risk"] = fold.age_days.expected_days, fold.age_days.risk
@@ -86,9 +88,8 @@ def group_summary(scores: pd.DataFrame, held_out: pd.DataFrame, *, folds: int, s
         found[name] = interval(scores[name].to_numpy(), folds=folds, greatest=greatest)
         found |= {f"{row}_{name}": float(scores[f"{row}_{name}"].mean()) for row in ROWS}
     labelled = held_out[held_out["event"] == 1]
-    probabilities = labelled.groupby("patient")[list(PROBABILITIES)].mean().to_numpy()
-    truth = labelled.groupby("patient")["group"].first().to_numpy(dtype=np.str_)
-    found["calibration_error"] = calibration_error(truth, probabilities)
+    found["calibration_error"] = _calibration(labelled, PROBABILITIES, seed=seed)
+    found["age_only_calibration_error"] = _calibration(labelled, AGE_ONLY_PROBABILITIES, seed=seed)["mean"]
     found["against_age_only"] = _against_age_only(scores, labelled, folds=folds, seed=seed)
     return found
 
@@ -137,6 +138,19 @@ def mean_importance(folds: Sequence[Fold], names: Sequence[str]) -> dict[str, fl
     """Return for each feature the accuracy that is lost where it is shuffled, the mean over one repetition."""
     measured = np.mean([fold.importance for fold in folds if fold.importance is not None], axis=0)
     return dict(zip(names, measured.tolist(), strict=True))
+
+
+def _calibration(labelled: pd.DataFrame, columns: Sequence[str], *, seed: int) -> dict[str, Any]:
+    """Return the calibration error of each repetition, the mean over them, and its interval over patients."""
+    by_repeat = [part.sort_values("patient") for _, part in labelled.groupby("repeat")]
+    truth = by_repeat[0]["group"].to_numpy(dtype=np.str_)
+    told = [part[list(columns)].to_numpy() for part in by_repeat]
+    return over_patients(
+        lambda rows: float(np.mean([calibration_error(truth[rows], values[rows]) for values in told])),
+        len(truth),
+        resamples=RESAMPLES // 5,
+        seed=seed,
+    )
 
 
 def _against_age_only(scores: pd.DataFrame, labelled: pd.DataFrame, *, folds: int, seed: int) -> dict[str, Any]:

@@ -66,7 +66,12 @@ def too_small(counts: dict[str, int], folds: int) -> str | None:
     name, smallest = min(counts.items(), key=lambda item: item[1])
     if smallest >= needed:
         return None
-    return f"group {name} has {smallest} patient{'s' * (smallest != 1)}, and {folds} nested folds need {needed}"
+    remedy = (
+        "lower survival.folds, or move survival.limits_days" if folds > smallest > 3 else "move survival.limits_days"
+    )
+    return (
+        f"group {name} has {smallest} patient{'s' * (smallest != 1)}, and {folds} nested folds need {needed}: {remedy}"
+    )
 
 
 def nested_folds(

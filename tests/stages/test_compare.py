@@ -62,7 +62,8 @@ def add_estimator(ws: Workspace, name: str, *, accuracy: float) -> None:
         "best": {"weight<s>": "uniform", "p": 2},
         "protocol": "nested",
         "masks": "reference",
-        "calibration_error": 0.05,
+        "calibration_error": {"mean": 0.05, "low": 0.02, "high": 0.09},
+        "age_only_calibration_error": 0.04,
         "against_age_only": {
             "folds": {"mean": 0.01, "low": -0.05, "high": 0.07, "p": 0.71},
             "patients": {"mean": 0.01, "low": -0.04, "high": 0.06},
@@ -84,6 +85,7 @@ def add_features(ws: Workspace) -> None:
     write_csv(ws.features("reference"), reference)
     predicted = reference.iloc[1:].assign(ncr_ratio=[0.1, 0.35])
     write_csv(ws.features("predicted"), predicted)
+    write_json(ws.splits, {"patients": {"a": "train", "b": "validation", "c": "validation"}})
 
 
 @pytest.fixture
@@ -200,6 +202,16 @@ def test_features_are_compared_over_the_cases_that_have_both(ws: Workspace) -> N
     assert difference.absolute == pytest.approx(0.075)
 
 
+def test_label_maps_of_locked_patients_are_not_measured(ws: Workspace) -> None:
+    add_untrained_recipe(ws, "seed_mini")
+    write_json(ws.survival("svm") / "summary.json", {"verdict": "not fitted"})
+    write_json(ws.splits, {"patients": {"a": "train", "b": "validation", "c": "test"}})
+
+    compare.run(ws, params(recipes=["seed_mini"], estimators=["svm"]))
+
+    assert "Over the 1 case\nthat has both" in (ws.reports / "index.html").read_text()
+
+
 def test_a_single_case_has_no_interval() -> None:
     assert compare.mean_interval(np.array([0.7])) == (None, None)
 
@@ -248,6 +260,18 @@ def test_predicted_masks_that_are_the_reference_cost_nothing(ws: Workspace) -> N
     assert loss.patients == 16  # of the first 21 five are locked
     assert loss.reference == loss.predicted > 0.4
     assert loss.synthetic
+
+
+def test_the_loss_is_told_where_everyone_has_predicted_masks(ws: Workspace) -> None:
+    """As after a training in folds."""
+    table = labelled_cohort()
+    quick = with_survival(ws, table.assign(masks="seed_mini"))
+
+    loss = survival_standing.mask_loss(ws, quick, "svm", table, table)
+
+    assert loss is not None
+    assert loss.patients == 40
+    assert loss.reference == loss.predicted > 0.4
 
 
 def test_predicted_masks_that_tell_nothing_cost_accuracy(ws: Workspace) -> None:

@@ -145,9 +145,10 @@ def test_too_few_patients_are_an_ordinary_verdict(tmp_path: Path, quick: Params,
 
     report = survival.run(ws, quick, estimator="svm")
 
-    assert str(report) == f"survival: svm not fitted: {reason}"
+    told = f"not fitted: {reason}, and survival.minimum_patients asks for 30"
+    assert str(report) == f"survival: svm {told}"
     summary = summary_of(ws, "svm")
-    assert summary["verdict"] == f"not fitted: {reason}"
+    assert summary["verdict"] == told
     assert summary["unlabelled"] == 8 - count
     assert {path.name for path in ws.survival("svm").iterdir()} == {"folds.csv", "summary.json", "test.csv"}
     assert read_csv(ws.survival("svm") / "folds.csv", made_by="the test").empty
@@ -157,11 +158,25 @@ def test_a_group_smaller_than_the_folds_is_named(tmp_path: Path, quick: Params) 
     ws = Workspace(tmp_path)
     table = cohort()
     table["survival_days"] = np.where(table.index % 2, 100, 900)
+    table.loc[:1, "survival_days"] = 400  # both of them learnt from
     lay(ws, table)
 
     survival.run(ws, quick, estimator="knn")
 
-    assert summary_of(ws, "knn")["verdict"] == "not fitted: group mid has 0 patients, and 3 nested folds need 4"
+    told = "not fitted: group mid has 2 patients, and 3 nested folds need 4: move survival.limits_days"
+    assert summary_of(ws, "knn")["verdict"] == told
+
+
+def test_limits_that_leave_a_group_empty_are_refused_and_write_nothing(tmp_path: Path, make_params: MakeParams) -> None:
+    ws = Workspace(tmp_path)
+    lay(ws, cohort())
+
+    with pytest.raises(
+        ConfigError, match=r"survival.limits_days 1 and 2 leave group short without any of \d+ patients"
+    ):
+        survival.run(ws, make_params(QUICK | {"survival.limits_days": [1, 2]}), estimator="knn")
+
+    assert not ws.survival("knn").exists()
 
 
 def test_an_estimator_fitted_before_goes_when_it_no_longer_can_be(ws: Workspace, quick: Params) -> None:

@@ -1,6 +1,8 @@
 """What a registered survival model answers, and with whom it may serve."""
 
-from collections.abc import Callable, Iterator
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from brats_ml.config import Params
 from brats_ml.promotion import Decision
 from brats_ml.stages import serving, survival, survival_publishing
 from brats_ml.stages.pairing import MASKS, RECIPE, RECIPE_KEY, unfit
-from brats_ml.stages.survival_gate import on_predicted_masks, paired
+from brats_ml.stages.survival_gate import judge, on_predicted_masks, paired
 from brats_ml.stages.survival_model import SurvivalModel
 from brats_ml.survival.features import FEATURES
 from brats_ml.workspace import Workspace
@@ -168,3 +170,57 @@ def test_the_gate_also_tells_the_accuracy_on_predicted_masks(fitted: Workspace) 
     assert found["patients"] == 2  # of the locked P000 to P045 those among the first ten
     assert found["accuracy"] in (0.0, 0.5, 1.0)
     assert on_predicted_masks(fitted, fitted.survival("svm"), table.iloc[5:]) is None
+
+
+def test_a_champion_with_other_groups_is_not_compared_with(
+    fitted: Workspace, make_params: Callable[[dict[str, Any]], Params], tmp_path: Path
+) -> None:
+    champion = tmp_path / "champion"
+    shutil.copytree(fitted.survival("svm"), champion)
+    summary = json.loads((champion / "summary.json").read_text())
+    write_json(champion / "summary.json", summary | {"limits_days": [400, 700]})
+
+    decision = judge(fitted, make_params(QUICK), "svm", champion, unseen=lambda _ws, rows, _patients: rows)
+
+    assert decision.verdict == "HOLD"
+    assert decision.reasons == [
+        "its groups end at 300 and 450 days and the champion's at 400 and 700, so the two cannot be compared"
+    ]
+
+
+class Told:
+    """Stands where a run of MLflow would, and remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.metrics: dict[str, float] = {}
+
+    def log_params(self, values: Mapping[str, Any]) -> None:
+        """Forget the parameters."""
+
+    def log_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Keep the metrics."""
+        self.metrics |= rows[0]
+
+    def log_file(self, path: Path) -> None:
+        """Keep the name of a file that is there."""
+        self.files.append(path.name if path.is_file() else "")
+
+
+def test_a_reproduction_of_the_seed_is_logged_with_its_own_test_patients(
+    tmp_path: Path, make_params: Callable[[dict[str, Any]], Params]
+) -> None:
+    ws, random = Workspace(tmp_path), np.random.default_rng(0)
+    names = [f"P{index:03d}" for index in range(100)]
+    table = pd.DataFrame({"patient": names, "case_id": names, "masks": "reference", "age_years": 60.0})
+    table[list(FEATURES[1:])] = random.uniform(0, 0.05, (100, 3))
+    days = random.uniform(50, 900, 100)
+    write_csv(ws.features("reference"), table.assign(resection="GTR", survival_days=days, event=1))
+    quick = make_params({"survival.protocol": "seed"})
+    survival.run(ws, quick, estimator="knn")
+    summary, run = json.loads((ws.survival("knn") / "summary.json").read_text()), Told()
+
+    survival_publishing.log_estimator(ws, quick, "knn", summary, run)
+
+    assert run.files == ["test.csv", "confusion.png"]
+    assert run.metrics["seed_test.right"] == summary["test"]["right"]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -52,14 +54,23 @@ def test_a_group_smaller_than_the_folds_makes_fewer_folds() -> None:
     assert found("svm", patients(12), folds=10).scores.shape[1] == 4  # four patients a group
 
 
-def test_a_value_that_the_classifier_does_not_take_is_refused_in_one_sentence() -> None:
-    with pytest.raises(ConfigError, match=r"the grid of svm cannot be fitted: .*kernel"):
-        search("svm", {"kernel": ["cubic"]}, patients(), limits_days=[300, 450], folds=3, seed=0)
-
-
-def test_a_negative_penalty_is_refused() -> None:
-    with pytest.raises(ConfigError, match="the grid of cox cannot be fitted: penalty -1 is negative"):
-        search("cox", {"penalty": [-1]}, patients(), limits_days=[300, 450], folds=3, seed=0)
+@pytest.mark.parametrize(
+    ("name", "grid", "told"),
+    [
+        ("svm", {"kernel": ["linear", "cubic"]}, "'kernel' parameter of SVC"),
+        ("knn", {"weights": ["uniform", "foo"]}, "'weights' parameter of KNeighborsClassifier"),
+        ("knn", {"n_neighbors": [0, 3]}, "'n_neighbors' parameter of KNeighborsClassifier"),
+        ("random_forest", {"n_estimators": [0, 5]}, "'n_estimators' parameter of RandomForestClassifier"),
+        ("cox", {"penalty": [-1]}, "penalty -1 is negative"),
+        ("cox", {"penalty": ["a", "b"]}, ""),
+    ],
+)
+def test_a_value_that_the_estimator_does_not_take_is_refused_in_one_sentence(
+    name: str, grid: dict[str, list[Any]], told: str
+) -> None:
+    refusal = rf"survival.grids.{name} in params.yaml holds a value that cannot be fitted: .*{told}"
+    with pytest.raises(ConfigError, match=refusal):
+        search(name, grid, patients(), limits_days=[300, 450], folds=3, seed=0)
 
 
 def test_a_classifier_learns_nothing_from_who_was_alive_and_a_model_of_time_does() -> None:

@@ -165,7 +165,10 @@ def test_days_are_scored_beside_age_alone() -> None:
 def test_a_group_with_too_few_patients_is_named_with_its_count() -> None:
     counts = {"short": 9, "mid": 1, "long": 9}
 
-    assert too_small(counts, folds=5) == "group mid has 1 patient, and 5 nested folds need 5"
+    assert too_small(counts, folds=5) == (
+        "group mid has 1 patient, and 5 nested folds need 5: move survival.limits_days"
+    )
+    assert str(too_small(counts | {"mid": 4}, folds=5)).endswith("lower survival.folds, or move survival.limits_days")
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5])

@@ -104,7 +104,12 @@ def against(name: str, summary: dict[str, Any]) -> dict[str, object]:
 
 
 def days(name: str, found: dict[str, Any], score: str) -> dict[str, object]:
-    return {"score": score, name: shown(found), "cox on age alone": f"{found['age_only']:.5g}"}
+    return {
+        "score": score,
+        name: shown(found),
+        "cox on age alone": f"{found['age_only']:.5g}",
+        "difference": shown(found["minus_age_only"]),
+    }
 
 
 def as_the_seed(name: str, summary: dict[str, Any]) -> dict[str, object]:

@@ -97,6 +97,8 @@ def group_summary(scores: pd.DataFrame, held_out: pd.DataFrame, *, folds: int, s
 def days_summary(held_out: pd.DataFrame, *, seed: int) -> dict[str, Any]:
     """Return `DAYS_SCORES` of a model of time and of age alone, the mean over repetitions, with intervals.
 
+    `minus_age_only` is the difference of the two, its interval over the same drawn patients.
+
     Args:
         held_out: As `out_of_fold` makes it for a model of time.
         seed: Of the bootstrap.
@@ -120,15 +122,23 @@ def days_summary(held_out: pd.DataFrame, *, seed: int) -> dict[str, Any]:
 
     everyone = np.arange(count)
     drawings = np.random.default_rng(seed).integers(0, count, (RESAMPLES // 5, count))
-    drawn = [scored(rows, "") for rows in drawings if dead[0][rows].any()]
     age, own = scored(everyone, "age_only_"), scored(everyone, "")
+    drawn = [(scored(rows, ""), scored(rows, "age_only_")) for rows in drawings if dead[0][rows].any()]
+
+    def interval_of(values: list[float]) -> dict[str, float]:
+        low, high = np.nanquantile(values, [0.025, 0.975])
+        return {"low": float(low), "high": float(high)}
+
     return {
         name: {
             "mean": own[name],
-            "low": float(np.nanquantile([scores[name] for scores in drawn], 0.025)),
-            "high": float(np.nanquantile([scores[name] for scores in drawn], 0.975)),
+            **interval_of([mine[name] for mine, _ in drawn]),
             "method": "percentile bootstrap over patients",
             "age_only": age[name],
+            "minus_age_only": {
+                "mean": own[name] - age[name],
+                **interval_of([mine[name] - other[name] for mine, other in drawn]),
+            },
         }
         for name in DAYS_SCORES
     }

@@ -86,7 +86,13 @@ def test_an_estimator_stands_beside_its_baselines_and_the_published_figure() -> 
 
 def test_a_model_of_time_stands_beside_cox_on_age() -> None:
     days = {
-        name: {"mean": 0.61, "low": 0.5, "high": 0.7, "age_only": 0.63}
+        name: {
+            "mean": 0.61,
+            "low": 0.5,
+            "high": 0.7,
+            "age_only": 0.63,
+            "minus_age_only": {"mean": -0.02, "low": -0.06, "high": 0.03},
+        }
         for name in ("mean_squared_error", "median_squared_error", "spearman", "concordance")
     }
     timed = replace(ESTIMATOR, name="cox", details={**ESTIMATOR.details, "days": days})
@@ -95,6 +101,7 @@ def test_a_model_of_time_stands_beside_cox_on_age() -> None:
 
     assert "Cox on age alone" in html
     assert "<td>0.630</td>" in html
+    assert '<td>-0.020 <span class="quiet">(-0.060 to 0.030)</span></td>' in html
     assert "Cox on age alone" not in page(estimators=[ESTIMATOR])
 
 

@@ -160,6 +160,11 @@ def test_days_are_scored_beside_age_alone() -> None:
     assert found["concordance"]["mean"] > 0.75
     assert found["spearman"]["low"] < found["spearman"]["mean"] < found["spearman"]["high"]
     assert found["mean_squared_error"]["age_only"] > 0
+    gain = found["concordance"]["minus_age_only"]
+    assert gain["mean"] == found["concordance"]["mean"] - found["concordance"]["age_only"]
+    assert gain["low"] <= gain["mean"] <= gain["high"]
+    # Drawn in pairs, the two vary together.
+    assert gain["high"] - gain["low"] < found["concordance"]["high"] - found["concordance"]["low"]
 
 
 def test_a_group_with_too_few_patients_is_named_with_its_count() -> None:

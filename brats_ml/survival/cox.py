@@ -8,8 +8,9 @@ from scipy.optimize import minimize
 
 from brats_ml.survival.time_models import TimeModel, Values
 
-# At which the search for the maximum ends: the norm of the mean log likelihood's gradient.
-GRADIENT = 1e-8
+# Norm of the gradient of the mean log likelihood at which the search for its maximum ends, and the most that is let pass
+# where rounding ended it before.
+GRADIENT, LARGEST_GRADIENT = 1e-6, 1e-4
 
 
 class Cox(TimeModel):
@@ -94,6 +95,6 @@ def _coefficients(rows: Values, dying: Values, at_risk: NDArray[np.intp], *, pen
 
     start = np.zeros(rows.shape[1])
     found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": GRADIENT})
-    if not found.success:
+    if np.linalg.norm(found.jac) > LARGEST_GRADIENT:
         raise ValueError(f"the likelihood of Cox's model has no maximum that was found: {found.message}")
     return np.asarray(found.x)

@@ -8,8 +8,8 @@ from scipy.optimize import minimize
 
 from brats_ml.survival.time_models import TimeModel, Values
 
-# Norm of the gradient of the mean log likelihood at which the search for its maximum ends, and the most that is let pass
-# where rounding ended it before.
+# Norm of the gradient of the mean log likelihood at which the search for its maximum ends, and the most that is let
+# pass where rounding ended it before.
 GRADIENT, LARGEST_GRADIENT = 1e-6, 1e-4
 
 

@@ -3,7 +3,6 @@
 import copy
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from brats_ml.config import Params, parse
 from brats_ml.stages import acquire, source
 from brats_ml.workspace import Workspace
 from tests import s3_server
-from tests.environments import python_with
+from tests.environments import python_or_skip
 
 ROOT = Path(__file__).parents[1]
 # How long an example takes depends on what else the machine does; pytest-timeout ends what hangs.
@@ -81,10 +80,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an S3 server on loopback."""
-    try:
-        python_with("moto")
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"the environment of moto's server cannot be made: {error.stderr.strip().splitlines()[-1]}")
+    python_or_skip("moto")
     with s3_server.moto_server(tmp_path_factory.mktemp("moto") / "log") as address:
         yield address
 

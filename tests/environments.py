@@ -6,6 +6,7 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
@@ -35,3 +36,11 @@ def python_with(name: str) -> Path:
                 subprocess.run(command, check=True, capture_output=True, text=True, timeout=500)
             complete.touch()
     return python
+
+
+def python_or_skip(name: str) -> Path:
+    """Return what `python_with` does; without a network the tests that need it are skipped with the reason."""
+    try:
+        return python_with(name)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"the environment of {name} cannot be made: {error.stderr.strip().splitlines()[-1]}")

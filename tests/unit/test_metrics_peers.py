@@ -18,7 +18,7 @@ from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.imaging.geometry import crop, label_box
 from brats_ml.imaging.metrics import case_metrics
-from tests.environments import python_with
+from tests.environments import python_or_skip
 
 MARGIN = 2
 Values = dict[str, dict[str, dict[str, float]]]  # by pair, region and measure
@@ -55,10 +55,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Values]:
 @pytest.fixture(scope="module")
 def peers_environment() -> Path:
     """The Python that has MedPy and surface-distance."""
-    try:
-        return python_with("metrics")
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"the environment of MedPy cannot be made: {error.stderr.strip().splitlines()[-1]}")
+    return python_or_skip("metrics")
 
 
 def read_references(folder: Path, case_ids: list[str]) -> dict[str, LabelMap]:

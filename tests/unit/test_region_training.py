@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.environments import python_with
+from tests.environments import python_or_skip
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,10 +30,7 @@ def trained(*options: str, backend: str = "tensorflow", python: Path = Path(sys.
 
 @pytest.fixture(scope="module")
 def jax_python() -> Path:
-    try:
-        return python_with("jax")
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"the environment of JAX cannot be made: {error.stderr.strip().splitlines()[-1]}")
+    return python_or_skip("jax")
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ Called with the folder of a model, the folder of cases, the case, where to write
 folder of graphs.
 """
 
-import json
 import sys
-import time
 from pathlib import Path
+
+from _spent import now, tell
 
 from brats_ml.adapters import nifti
 from brats_ml.adapters.files import walk
@@ -21,21 +21,12 @@ from brats_ml.stages.segmentation_model import SegmentationModel
 def main(*arguments: str) -> None:
     model, cases, name, out, preset, runtime, precision, graphs = arguments
     segment = SegmentationModel(Path(model), preset=preset, runtime=runtime, precision=precision, graphs=Path(graphs))
-    loaded = time.perf_counter(), time.process_time()
+    loaded = now()
     (case,) = (case for case in find_cases(walk(Path(cases))) if case.case_id == name)
     prepared, grid = preprocess_case(Path(cases), case)
     labels, _ = segment(uncrop(prepared.image, prepared.start, prepared.full_shape))
     nifti.write_volume(Path(out), grid.to_stored(SCHEMES[case.scheme].from_canonical(labels)), grid)
-    ended = time.perf_counter(), time.process_time()
-    with Path("/proc/self/status").open() as status:
-        peak = next(line for line in status if line.startswith("VmHWM"))
-    found = {
-        "case_s": ended[0] - loaded[0],
-        "case_cpu_s": ended[1] - loaded[1],
-        "process_cpu_s": ended[1],
-        "peak_mib": int(peak.split()[1]) / 1024,
-    }
-    print(json.dumps(found))
+    tell(loaded)
 
 
 main(*sys.argv[1:])

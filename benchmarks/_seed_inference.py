@@ -3,22 +3,20 @@
 Called with a model, the files of FLAIR and T1ce, and where to write; needs keras, tensorflow, nibabel and opencv alone.
 """
 
-import json
 import sys
-import time
-from pathlib import Path
 
 import cv2
 import keras
 import nibabel as nib
 import numpy as np
+from _spent import now, tell
 
 SIZE, FIRST, COUNT = 128, 22, 100
 
 
 def main(model_file: str, flair_file: str, t1ce_file: str, out: str) -> None:
     model = keras.models.load_model(model_file)
-    loaded = time.perf_counter(), time.process_time()
+    loaded = now()
     image = nib.load(flair_file)
     flair, t1ce = image.get_fdata(), nib.load(t1ce_file).get_fdata()
     batch = np.empty((COUNT, SIZE, SIZE, 2))
@@ -32,16 +30,7 @@ def main(model_file: str, flair_file: str, t1ce_file: str, out: str) -> None:
         labels[:, :, j + FIRST] = np.argmax(native, axis=0)
     labels[labels == 3] = 4
     nib.save(nib.Nifti1Image(labels, image.affine), out)
-    ended = time.perf_counter(), time.process_time()
-    with Path("/proc/self/status").open() as status:
-        peak = next(line for line in status if line.startswith("VmHWM"))
-    found = {
-        "case_s": ended[0] - loaded[0],
-        "case_cpu_s": ended[1] - loaded[1],
-        "process_cpu_s": ended[1],
-        "peak_mib": int(peak.split()[1]) / 1024,
-    }
-    print(json.dumps(found))
+    tell(loaded)
 
 
 main(*sys.argv[1:])

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from brats_ml.orchestration.processes import end_marked
 from tests.e2e.checkout import Checkout
+from tests.s3_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
@@ -33,12 +33,6 @@ TINY = [
     "gate.resamples=100",
 ]
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

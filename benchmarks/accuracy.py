@@ -48,6 +48,8 @@ EPOCH_STEPS = 100
 # Of an epoch of the trial, on a CPU and on a GPU.
 TRIAL_STEPS = (8, 40)
 ON_GPU = ("train.device=gpu", "train.precision=bfloat16", "train.xla=true")
+# Of a processor that multiplies matrices in bfloat16.
+ON_AMX = ("train.precision=bfloat16", "evaluate.precision=bfloat16")
 
 
 class Ticks:
@@ -71,7 +73,11 @@ def prepared(source: str | None, *, gpu: bool = False) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "params.yaml", root)
     changes = ["train.recipes=[seed,regions2d,regions3d]", "features.predicted_by=seed", "evaluate.figures=0"]
-    override(root / "params.yaml", [*changes, *(ON_GPU if gpu else ())])
+    if gpu:
+        changes += ON_GPU
+    elif "amx_bf16" in Path("/proc/cpuinfo").read_text():
+        changes += ON_AMX
+    override(root / "params.yaml", changes)
     ws = Workspace(root)
     if not (ws.preprocessed / "index.json").exists():
         if not source:

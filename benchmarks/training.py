@@ -10,6 +10,7 @@ medians of the rounds.
   in the figure.
 - `input_path_over_cached`: samples a second of a recipe's whole input path and step over the same step on one batch
   that is in memory already; the lowest of the recipes. `input_path_over_cached_NAME` is each of them.
+- `bfloat16_over_float32`: samples a second of `regions3d` by `train.precision: bfloat16` over those in float32.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -44,6 +46,7 @@ from brats_ml.segmentation.sampling import draw_patches, foreground
 from brats_ml.segmentation.step import PatchTraining
 from brats_ml.segmentation.unet import unet
 from brats_ml.stages.preprocess import preprocess_case
+from brats_ml.stages.train_regions import POLICY
 from brats_ml.stages.train_seed import read_batch
 
 SEED_SYSTEM = ["keras==3.15.1", "nibabel==5.4.2", "opencv-python-headless==4.13.0.90", "tensorflow-cpu==2.21.0"]
@@ -87,6 +90,8 @@ def main() -> None:
     figures = {"input_path_over_cached": min(over.values()), **over}
     if theirs is not None:
         figures = {"train_vs_seed": rates["seed, whole"] / rates["seed system"], **figures}
+    if {"regions3d", "regions3d_bfloat16"} <= set(ready):
+        figures["bfloat16_over_float32"] = rates["regions3d_bfloat16, whole"] / rates["regions3d, whole"]
     report(**figures, slices=chosen.slices, rounds=chosen.rounds)
 
 
@@ -196,7 +201,7 @@ def seed_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
     )
 
 
-def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
+def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, dtype: str = "float32") -> Trained:
     """The recipe `regions3d`: a step is a batch of patches, cut on the host from cases in its memory."""
     recipe = load(ROOT / "params.yaml").recipe("regions3d")
     stored = [read_case(path) for path in paths]
@@ -211,7 +216,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained
         filters=FILTERS,
         stem=recipe.stem,
         seed=0,
-        extent=PATCH,
+        dtype=dtype,
     )
     model = PatchTraining(
         network,
@@ -223,7 +228,12 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained
     )
     schedule = recipe.schedule.model_dump()
     engine.compile_regions(
-        model, steps=recipe.steps, **recipe.optimizer.model_dump(), **schedule, ema=recipe.ema, xla=False
+        model,
+        steps=recipe.epochs * recipe.epoch_steps,
+        **recipe.optimizer.model_dump(),
+        **schedule,
+        ema=recipe.ema,
+        xla=False,
     )
 
     def batch(step: int) -> Inputs:
@@ -247,6 +257,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained
 RECIPES: dict[str, Callable[[Sequence[Path], argparse.Namespace], Trained]] = {
     "seed": seed_recipe,
     "regions3d": regions_recipe,
+    "regions3d_bfloat16": partial(regions_recipe, dtype=POLICY["bfloat16"]),
 }
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ COARSEST = 4
 MOST_LEVELS = 6
 WIDEST = 320
 BASE = 32
-# Patches a step at least. Where time is short, more steps of one patch are worth more than fewer of two.
-FEWEST_PATCHES, FEWEST_PATCHES_SLIM = 2, 1
+# Patches a step at least. Where time is short, more steps of one patch are worth more than fewer of two; in bfloat16,
+# two cost what one does in float32.
+FEWEST_PATCHES, FEWEST_PATCHES_SLIM = 2, {"float32": 1, "bfloat16": 2}
 # More patches a step help little, and cost steps.
 MOST_PATCHES = {2: 64, 3: 4}
 SHRINK, SMALLEST = 8, 32
@@ -62,8 +63,8 @@ def plan(
         dimensions: 2 (axial patches) or 3.
         stem: Voxels along each axis that the first level takes together.
         memory_bytes: That a step may take.
-        most_voxels: That a step may take on a device without an accelerator, where time runs out before memory does;
-            None: as many as fit.
+        most_voxels: That a step may take in float32 on a device without an accelerator, where time runs out before
+            memory does; in bfloat16 twice as many. None: as many as fit.
         precision: `float32` or `bfloat16`.
         patch: The user's, or None.
         batch: The user's, or None.
@@ -71,13 +72,13 @@ def plan(
     """
 
     def fits(extent: Sequence[int], number: int, widths: Sequence[int]) -> bool:
-        few = most_voxels is None or number * int(np.prod(extent)) <= most_voxels
+        few = most_voxels is None or number * int(np.prod(extent)) <= most_voxels * FEWEST_PATCHES_SLIM[precision]
         return few and step_bytes(extent, number, widths, stem, precision) <= memory_bytes
 
     def deep(extent: Sequence[int]) -> tuple[int, ...]:
         return tuple(filters) if filters else _filters(extent, stem, slim=most_voxels is not None)
 
-    fewest = FEWEST_PATCHES if most_voxels is None else FEWEST_PATCHES_SLIM
+    fewest = FEWEST_PATCHES if most_voxels is None else FEWEST_PATCHES_SLIM[precision]
     number, extent = batch or fewest, tuple(patch or crop[:dimensions])
     widths = deep(extent)
     while patch is None:

@@ -1,6 +1,7 @@
 """A plan fits its memory, can be halved as often as its network does, and keeps what the user states."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,7 +51,8 @@ def test_more_memory_never_gives_a_smaller_patch() -> None:
     assert sizes[0] < sizes[-1]
 
 
-def test_a_head_of_true_size_gets_cubes_of_64_on_a_cpu() -> None:
-    made = plan((137, 171, 139), dimensions=3, stem=2, memory_bytes=12 * GIB, most_voxels=270_000, precision="float32")
+@pytest.mark.parametrize(("precision", "batch"), [("float32", 1), ("bfloat16", 2)])
+def test_a_head_of_true_size_gets_cubes_of_64_on_a_cpu_and_two_of_them_in_bfloat16(precision: str, batch: int) -> None:
+    made = plan((137, 171, 139), dimensions=3, stem=2, memory_bytes=12 * GIB, most_voxels=270_000, precision=precision)
 
-    assert (made.patch, made.batch, made.filters) == ((64, 64, 64), 1, (32, 64, 96, 128))
+    assert (made.patch, made.batch, made.filters) == ((64, 64, 64), batch, (32, 64, 96, 128))

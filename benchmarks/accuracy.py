@@ -1,8 +1,9 @@
 """Dice of the recipes on real cases that they have not seen, after equal processor time.
 
 Thirteen cases train, six are unseen, of three releases; the folder is BRATS_REAL_DATA. Each recipe gets the same
-minutes of two cores, counted as processor time, so that a busy machine takes longer and trains no less. The recipe to
-put forward is chosen beforehand, by shorter trainings on nine of the thirteen, judged on the other four.
+minutes of two cores, counted as processor time, so that a busy machine takes longer and trains no less; in bfloat16
+where the processor multiplies matrices in it. The recipe to put forward is chosen beforehand, by shorter trainings on
+nine of the thirteen, judged on the other four.
 
     python benchmarks/accuracy.py                      # all three, about two hours on two idle cores
     python benchmarks/accuracy.py --recipes regions3d  # one

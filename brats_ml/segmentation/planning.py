@@ -11,7 +11,7 @@ MOST_LEVELS = 6
 WIDEST = 320
 BASE = 32
 # Patches a step at least. Where time is short, more steps of one patch are worth more than fewer of two; in bfloat16,
-# two cost what one does in float32.
+# two cost little more than one does in float32.
 FEWEST_PATCHES, FEWEST_PATCHES_SLIM = 2, {"float32": 1, "bfloat16": 2}
 # More patches a step help little, and cost steps.
 MOST_PATCHES = {2: 64, 3: 4}

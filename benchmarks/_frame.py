@@ -14,6 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from brats_ml import environment
+
+environment.set_defaults()
 ROOT = Path(__file__).resolve().parents[1]
 
 

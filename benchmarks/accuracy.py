@@ -21,9 +21,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from _frame import ROOT, report, table
+
+# What comes before sets what TensorFlow reads as it is imported.
+# isort: split
 import keras
 import numpy as np
-from _frame import ROOT, report, table
 
 from brats_ml.adapters import files
 from brats_ml.adapters.arrays import read_case

@@ -152,7 +152,7 @@ def least(found: list[Found]) -> Found:
 
 
 def child(command: list[object]) -> Found:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     begun = time.perf_counter()
     done = subprocess.run([str(part) for part in command], env=environment, check=True, capture_output=True, text=True)
     ended = time.perf_counter()

@@ -25,9 +25,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from _frame import ROOT, peer_python, report, table
+
+# What comes before sets what TensorFlow reads as it is imported.
+# isort: split
 import keras
 import numpy as np
-from _frame import ROOT, peer_python, report, table
 
 from brats_ml.adapters.arrays import read_case, write_case
 from brats_ml.adapters.files import walk

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from brats_ml import environment
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration import outcomes
 from brats_ml.workspace import Workspace
@@ -30,19 +31,10 @@ Root = Annotated[Path, typer.Option(help="Checkout with params.yaml and dvc.yaml
 Recipe = Annotated[str, typer.Option(help="A section of `recipes` in params.yaml.")]
 HERE = Path()
 
-# Nothing is reported to anybody outside, and TensorFlow tells errors alone.
-QUIET = {
-    "DVC_NO_ANALYTICS": "1",
-    "GX_ANALYTICS_ENABLED": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
-
 
 def main() -> None:
     """Run a command; an expected error ends in its one sentence on stderr and exit status 1."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    environment.set_defaults()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if os.environ.get("BRATS_HOLDER"):
         from brats_ml.orchestration import fence

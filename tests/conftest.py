@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from ruamel.yaml import YAML
 
+from brats_ml import environment
 from brats_ml.config import Params, parse
 from brats_ml.stages import acquire, source
 from brats_ml.workspace import Workspace
@@ -22,6 +23,11 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("brats", deadline=None)
 settings.load_profile("brats")
 TINY = {"phantom.cases": 6, "phantom.shape": [32, 32, 32]}
+
+
+def pytest_configure() -> None:
+    """Set what libraries read as they are imported, as the command line does, before any test module imports them."""
+    environment.set_defaults()
 
 
 def tiny_params(overrides: dict[str, Any]) -> Params:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from brats_ml import environment
 from brats_ml.errors import ConfigError
 
 USER = "admin"
@@ -66,15 +67,12 @@ class Settings:
     def environment(self) -> dict[str, str]:
         """What the servers, and through them every task, find in their environment."""
         home = self.root / ".brats/airflow"
-        return {
+        return environment.DEFAULTS | {
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
             "PYTHONPATH": str(self.root),
             "BRATS_REPOSITORY": str(self.root),
             "BRATS_STATE": str(self.root / ".brats"),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "GX_ANALYTICS_ENABLED": "false",
-            "DVC_NO_ANALYTICS": "1",
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",

@@ -56,8 +56,8 @@ class Evaluate(Section):
     """How held-out and unseen cases are predicted, and what the evaluation shows.
 
     Attributes:
-        preset: Overlap of windows and mirrored copies; of region recipes alone.
-        window: Voxels that a network of regions sees at once; None: its patch, or more in 3D.
+        preset: Sizes of windows, their overlap and mirrored copies; of region recipes alone.
+        window: Voxels that a network of regions sees at once; None: what the preset averages over.
         runtime: What runs the network; `auto` takes OpenVINO on CPUs where it is installed, else Keras.
         precision: Of OpenVINO's inner layers; `auto` takes bfloat16 for networks that `brats precision` let pass.
         tuned_on: Training cases that the rules of postprocessing are chosen on; 0 leaves them as they are.

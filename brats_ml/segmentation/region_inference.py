@@ -23,19 +23,20 @@ def predict_regions(
     image: NDArray[Any],
     *,
     modalities: Sequence[str],
-    window: Sequence[int],
+    windows: Sequence[Sequence[int]],
     neighbours: int,
     preset: Preset,
 ) -> NDArray[np.float32]:
     """Return the probability of each region in every voxel of a case, at native resolution.
 
-    The sigmoid comes before the mean over windows and copies: probabilities are averaged, not logits.
+    The sigmoid comes before the mean over windows and copies: probabilities are averaged, not logits. Each size of
+    windows counts the same.
 
     Args:
         model: From patches to logits, trained by the recipe.
         image: Full canonical volume, shape (modality, X, Y, Z), all of `cohort.modalities.MODALITIES` in that order.
         modalities: The recipe's channels.
-        window: Voxels that the network sees at once, along two axes or three.
+        windows: Sizes of windows, each of the voxels that the network sees at once, along two axes or three.
         neighbours: Slices on each side that a 2D network sees with one.
         preset: Overlap and mirrored copies.
 
@@ -49,15 +50,19 @@ def predict_regions(
         # In float32 since the logits are; the stubs of SciPy do not tell.
         return np.asarray(expit(np.asarray(model.predict_on_batch(patches), dtype=np.float32)), dtype=np.float32)
 
-    inside = slide(
-        normalise(seen),
-        predict,
-        brain=(seen != 0).any(axis=0),
-        patch=window,
-        overlap=preset.overlap,
-        mirrors=preset.mirrors(len(window)),
-        neighbours=neighbours,
-        regions=len(REGIONS),
-        batch=PLANES if len(window) == 2 else 1,
-    )
-    return uncrop(inside, [side.start for side in box], image.shape[1:])
+    normalised, brain = normalise(seen), (seen != 0).any(axis=0)
+    mean = np.zeros((len(REGIONS), *brain.shape), dtype=np.float32)
+    for window in windows:
+        mean += slide(
+            normalised,
+            predict,
+            brain=brain,
+            patch=window,
+            overlap=preset.overlap,
+            mirrors=preset.mirrors(len(window)),
+            neighbours=neighbours,
+            regions=len(REGIONS),
+            batch=PLANES if len(window) == 2 else 1,
+        )
+    mean /= len(windows)
+    return uncrop(mean, [side.start for side in box], image.shape[1:])

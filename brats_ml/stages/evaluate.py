@@ -101,7 +101,7 @@ def _evaluate(
         table = pd.DataFrame(rows, columns=columns)
         summary = summary_of(table, trained=predict is not None)
         summary["preset"] = predict.preset if predict is not None else None
-        summary["window"] = list(predict.window) if predict is not None and predict.preset else None
+        summary["windows"] = list(map(list, predict.windows)) if predict is not None and predict.preset else None
         summary["postprocessing"] = postprocessing
         # Whoever looks for what goes wrong looks here: the locked test patients are not shown.
         if rows and figures and folder.parent.name == "validation":

@@ -66,14 +66,16 @@ def read_rules(folder: Path) -> Rules:
 
 
 def stated_inference(folder: Path) -> dict[str, Any]:
-    """Return the preset and the window that a registered model states."""
+    """Return the preset and the sizes of windows that a registered model states."""
     path = folder / INFERENCE
-    stated: dict[str, Any] = {"preset": DEFAULT_PRESET, "window": None}
+    stated: dict[str, Any] = {"preset": DEFAULT_PRESET, "windows": None}
     if path.exists():
-        stated |= files.read_json(path, made_by="brats publish")
-    if stated["preset"] not in PRESETS:
+        stated = files.read_json(path, made_by="brats publish")
+    if "windows" not in stated:
+        raise ModelError(f"{path} states no windows, as those of this version do: publish the model again")
+    if stated.get("preset") not in PRESETS:
         known = ", ".join(PRESETS)
-        raise ModelError(f"{path} states the preset {stated['preset']}, and known are {known}: publish it again")
+        raise ModelError(f"{path} states the preset {stated.get('preset')}, and known are {known}: publish it again")
     return stated
 
 

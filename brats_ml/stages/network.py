@@ -11,6 +11,7 @@ from brats_ml.adapters import files
 from brats_ml.adapters.store import code_digest
 from brats_ml.errors import ConfigError
 from brats_ml.segmentation.inference import Network
+from brats_ml.segmentation.sliding_window import Axes
 
 GPU_DRIVER = Path("/dev/nvidiactl")
 
@@ -34,13 +35,13 @@ def chosen_runtime(runtime: str) -> str:
 
 
 def load_network(
-    path: Path, *, extent: Sequence[int], runtime: str, precision: str, graphs: Path | None = None
-) -> Network:
-    """Return the network of a `.keras` file.
+    path: Path, *, extents: Sequence[Axes], runtime: str, precision: str, graphs: Path | None = None
+) -> dict[Axes, Network]:
+    """Return the network of a `.keras` file, ready for inputs of each extent.
 
     Args:
         path: The file.
-        extent: Spatial shape of its inputs.
+        extents: Spatial shapes of its inputs.
         runtime: `keras` or `openvino`.
         precision: Of OpenVINO: `float32`, `bfloat16`, or `auto`: bfloat16 if `precision_verdict` allows it.
         graphs: Folder in which exported graphs are kept; without it they are made for each process.
@@ -49,7 +50,13 @@ def load_network(
         ModelError: The file cannot be loaded in safe mode, or the network has no translation.
     """
     if runtime == "keras":
-        return _keras_network(path)
+        return dict.fromkeys(extents, _keras_network(path))
+    if precision == "auto":
+        precision = "bfloat16" if bfloat16_passes(path, graphs) else "float32"
+    return {extent: _openvino_network(path, extent, precision, graphs) for extent in extents}
+
+
+def _openvino_network(path: Path, extent: Axes, precision: str, graphs: Path | None) -> Network:
     from brats_ml.segmentation import openvino_network  # noqa: PLC0415 - an extra
 
     if graphs is None:
@@ -58,8 +65,6 @@ def load_network(
         from brats_ml.adapters.graphs import kept_graph  # noqa: PLC0415 - an extra
 
         graph = kept_graph(graphs / graph_key(path, extent), lambda: _translated(path, extent))
-    if precision == "auto":
-        precision = "bfloat16" if bfloat16_passes(path, graphs) else "float32"
     return openvino_network.OpenVinoNetwork(graph, precision=precision)
 
 

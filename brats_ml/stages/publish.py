@@ -12,6 +12,7 @@ from filelock import FileLock
 from brats_ml.adapters import files, provenance, tracking
 from brats_ml.adapters.registry import COHORT, MODELS, Registry, Version
 from brats_ml.config import Params
+from brats_ml.segmentation.presets import shown
 from brats_ml.stages import serving, survival_publishing
 from brats_ml.stages.model_folder import INFERENCE, POSTPROCESSING
 from brats_ml.stages.report import Report
@@ -55,7 +56,7 @@ def _publish(ws: Workspace, params: Params) -> Report:
 def model_key(ws: Workspace, kind: str, nominee: str) -> str:
     """Return the key of the work that made a nominee for `segmentation` or `survival`.
 
-    A network in another preset or window, or with other rules of postprocessing, is another model.
+    A network in another preset or other windows, or with other rules of postprocessing, is another model.
     """
     if kind == "survival":
         return files.digest_tree(ws.survival(nominee))[:16]
@@ -64,7 +65,8 @@ def model_key(ws: Workspace, kind: str, nominee: str) -> str:
     if stated["preset"] is None:
         return key
     rules = "-" + files.digest_value(stated["postprocessing"]["rules"])[:8] if stated["postprocessing"] else ""
-    return f"{key}-{stated['preset']}-{'x'.join(map(str, stated['window']))}{rules}"
+    windows = "-".join(map(shown, stated["windows"]))
+    return f"{key}-{stated['preset']}-{windows}{rules}"
 
 
 def _trained_key(ws: Workspace, recipe: str) -> str:
@@ -192,7 +194,7 @@ def _inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
 
 
 def _stated(ws: Workspace, recipe: str) -> dict[str, Any]:
-    """Return preset, window and postprocessing that a recipe was evaluated in, None for the seed's method."""
+    """Return preset, windows and postprocessing that a recipe was evaluated in, None for the seed's method."""
     made_by = f"brats evaluate --recipe {recipe}"
     summary = files.read_json(ws.evaluation("validation", recipe) / "summary.json", made_by=made_by)
-    return {name: summary[name] for name in ("preset", "window", "postprocessing")}
+    return {name: summary[name] for name in ("preset", "windows", "postprocessing")}

@@ -61,7 +61,7 @@ def run(
         cases: Folder with one folder a case and, optionally, a clinical table; the inbox by default.
         output: Where each case gets a folder; the workspace's predictions by default.
         only: Names of the cases to score, of which some may be gone by now; all by default.
-        preset: Overlap and mirrored copies, one of `PRESETS`; by default what the champion was registered with.
+        preset: One of `PRESETS`; by default the one that the champion was registered with.
 
     Raises:
         EmptyCohortError: No case was found, or, of a whole folder, every one was refused.

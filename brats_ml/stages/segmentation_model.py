@@ -16,8 +16,9 @@ from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
 from brats_ml.errors import ConfigError, ModelError
 from brats_ml.segmentation.inference import Network, predict_labels
 from brats_ml.segmentation.postprocessing import labels_from_regions
-from brats_ml.segmentation.presets import PRESETS, grown
+from brats_ml.segmentation.presets import PRESETS, shown
 from brats_ml.segmentation.region_inference import predict_regions
+from brats_ml.segmentation.sliding_window import Axes
 from brats_ml.stages.model_folder import check_labels, network_files, read_recipe, read_rules, stated_inference
 from brats_ml.stages.network import chosen_runtime, load_network
 from brats_ml.workspace import Workspace
@@ -30,7 +31,7 @@ class SegmentationModel:
         recipe: What it was trained by.
         rules: How probabilities of regions become labels.
         preset: Name of the preset, None for the seed's method, which has none.
-        window: Voxels that the network sees at once.
+        windows: Sizes of windows that are averaged, each of the voxels that the network sees at once.
         runtime: `keras` or `openvino`.
         passes: How often the network has run so far, in patches or slices.
         cases: How many cases it has labelled so far.
@@ -52,7 +53,8 @@ class SegmentationModel:
         Args:
             folder: Of the trained recipe.
             preset: One of `PRESETS`; by default the one that inference.json states, or else `balanced`.
-            window: Voxels that the network sees at once; by default those of inference.json, or else `grown`.
+            window: Voxels that the network sees at once; by default the windows of inference.json if that states this
+                preset, or else those of the preset.
             runtime: `auto`, `keras` or `openvino`.
             precision: Of OpenVINO: `float32`, `bfloat16` or `auto`.
             graphs: Folder in which graphs exported for OpenVINO are kept.
@@ -66,26 +68,28 @@ class SegmentationModel:
         self.rules = read_rules(folder)
         stated = stated_inference(folder)
         self.preset = (preset or stated["preset"]) if isinstance(self.recipe, RegionsRecipe) else None
-        self.window = _window(self.recipe, window or stated["window"])
+        asked = [window] if window else stated["windows"] if self.preset == stated["preset"] else None
+        self.windows = _windows(self.recipe, self.preset, asked)
         self.runtime = chosen_runtime(runtime)
         self.passes, self.cases, self.seconds = 0, 0, 0.0
         self._networks = [
-            load_network(path, extent=self.window, runtime=self.runtime, precision=precision, graphs=graphs)
+            load_network(path, extents=self.windows, runtime=self.runtime, precision=precision, graphs=graphs)
             for path in network_files(folder)
         ]
         self._asked = range(len(self._networks))
-        for network in self._networks:
-            self._check_network(folder, network)
+        for networks in self._networks:
+            self._check_network(folder, networks[self.windows[0]])
 
     @property
     def output_shape(self) -> tuple[Any, ...]:
-        """Shape of what the network gives."""
-        return self._networks[0].output_shape
+        """Shape of what the network gives for the first size of windows."""
+        return self._networks[0][self.windows[0]].output_shape
 
     def predict_on_batch(self, x: NDArray[np.float32]) -> Any:
         """Return what the network gives for a batch of inputs, or several on average, and count them."""
         self.passes += len(x) * len(self._asked)
-        given = [np.asarray(self._networks[fold].predict_on_batch(x)) for fold in self._asked]
+        extent = x.shape[1:-1]
+        given = [np.asarray(self._networks[fold][extent].predict_on_batch(x)) for fold in self._asked]
         return given[0] if len(given) == 1 else np.mean(given, axis=0)
 
     @contextmanager
@@ -137,7 +141,7 @@ class SegmentationModel:
             self,
             image,
             modalities=self.recipe.modalities,
-            window=self.window,
+            windows=self.windows,
             neighbours=self.recipe.neighbours,
             preset=PRESETS[str(self.preset)],
         )
@@ -147,20 +151,23 @@ class SegmentationModel:
         if not isinstance(self.recipe, RegionsRecipe):
             return f"{self.runtime}, one pass a slice"
         preset = PRESETS[str(self.preset)]
-        copies = len(preset.mirrors(len(self.window)))
-        shown = "x".join(map(str, self.window))
-        passes = preset.passes(self.window)
-        seconds = passes * self._seconds_a_pass()
+        copies = len(preset.mirrors(len(self.windows[0])))
+        times = "once" if copies == 1 else f"in {copies} mirrored copies"
+        passes = [preset.passes(window) for window in self.windows]
+        seconds = sum(count * self._seconds_a_pass(window) for count, window in zip(passes, self.windows, strict=True))
+        sizes = " and ".join(
+            f"{count // copies} windows of {shown(window)}" for count, window in zip(passes, self.windows, strict=True)
+        )
         return (
-            f"preset {self.preset} by {self.runtime}: {passes // copies} windows of {shown} x {copies} copies = "
-            f"{passes} passes for a typical brain, about {seconds:.1f} s"
+            f"preset {self.preset} by {self.runtime}: {sizes}, each seen {times} = "
+            f"{sum(passes)} passes for a typical brain, about {seconds:.1f} s"
         )
 
-    def _seconds_a_pass(self) -> float:
+    def _seconds_a_pass(self, window: Axes) -> float:
         """Return the seconds of one pass; the first one prepares what the others find ready, and is left out."""
         neighbours = self.recipe.neighbours if isinstance(self.recipe, RegionsRecipe) else 0
         channels = len(self.recipe.modalities) * (2 * neighbours + 1)
-        patch = np.zeros((1, *self.window, channels), dtype=np.float32)
+        patch = np.zeros((1, *window, channels), dtype=np.float32)
         seconds, counted = [], self.passes
         for _ in range(2):
             begun = time.perf_counter()
@@ -203,7 +210,7 @@ def segmentation_model(
     preset: str | None = None,
     window: Sequence[int] | None = None,
 ) -> SegmentationModel:
-    """Return a trained recipe in the runtime and precision of the parameters; preset and window are its own by default.
+    """Return a trained recipe in the runtime and precision of the parameters; preset and windows default to its own.
 
     Raises:
         ModelError: The model cannot be loaded in safe mode, or is no network of its recipe.
@@ -220,15 +227,19 @@ def segmentation_model(
     )
 
 
-def _window(recipe: SeedRecipe | RegionsRecipe, wanted: Sequence[int] | None) -> tuple[int, ...]:
+def _windows(
+    recipe: SeedRecipe | RegionsRecipe, preset: str | None, asked: Sequence[Sequence[int]] | None
+) -> list[Axes]:
     if isinstance(recipe, SeedRecipe):
-        return (recipe.size, recipe.size)
+        return [(recipe.size, recipe.size)]
     patch, step = recipe.patch or (), recipe.stride
-    window = grown(patch, step) if wanted is None else tuple(wanted)
-    if len(window) != len(patch) or any(length % step for length in window):
-        shown = "x".join(map(str, window))
-        raise ConfigError(
-            f"evaluate.window is {shown}, and this network wants {len(patch)} axes, each a multiple of {step}",
-            key="evaluate.window",
-        )
-    return window
+    if asked is None:
+        return PRESETS[str(preset)].windows(patch, step)
+    for window in asked:
+        if len(window) != len(patch) or any(length % step for length in window):
+            raise ConfigError(
+                f"evaluate.window is {shown(window)}, and this network wants {len(patch)} axes, "
+                f"each a multiple of {step}",
+                key="evaluate.window",
+            )
+    return [tuple(window) for window in asked]

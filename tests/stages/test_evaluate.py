@@ -74,7 +74,8 @@ def test_a_recipe_by_regions_has_no_scores_of_the_seed_and_states_its_preset(
     summary = json.loads((part / "summary.json").read_text())
     assert list(pd.read_csv(part / "cases.csv")) == ["case_id", "patient", *CASE_METRICS]
     assert list(summary["mean"]) == sorted(CASE_METRICS)
-    assert (summary["preset"], summary["window"], summary["cases"]) == ("balanced", [24, 24, 24], 1)
+    assert (summary["preset"], summary["cases"]) == ("balanced", 1)
+    assert summary["windows"] == [[16, 16, 16], [24, 24, 24]]
     assert summary["postprocessing"]["cases"] == learnt
     assert "preset balanced by" in str(report)
     assert [path.name for path in (part / "masks").iterdir()] == [f"{held_out[0]}.nii.gz"]

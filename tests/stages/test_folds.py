@@ -71,7 +71,7 @@ def test_the_model_is_the_mean_of_its_folds(
     ws, params = split_cohort, make_params(TINY)
     train.run(ws, params, recipe="regions3d")
     model = SegmentationModel(ws.model("regions3d"))
-    patches = np.random.default_rng(0).normal(size=(1, *model.window, 4)).astype(np.float32)
+    patches = np.random.default_rng(0).normal(size=(1, *model.windows[0], 4)).astype(np.float32)
 
     single = []
     for fold in range(2):

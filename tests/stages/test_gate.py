@@ -31,7 +31,7 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     write_csv(ws.evaluation("test", "seed_mini") / "cases.csv", cases)
     write_json(
         ws.evaluation("validation", "seed_mini") / "summary.json",
-        {"preset": None, "window": None, "postprocessing": None},
+        {"preset": None, "windows": None, "postprocessing": None},
     )
     return ws
 
@@ -62,10 +62,10 @@ def test_a_nominee_that_was_not_published_is_refused(ws: Workspace, registry: Ml
 
 
 def test_a_network_in_another_preset_is_another_model(ws: Workspace, registry: MlflowClient, params: Params) -> None:
-    register(registry, key="new-fast-96x96x96", cohort="patients", champion=True)
+    register(registry, key="new-fast-64x64x64-96x96x96", cohort="patients", champion=True)
     write_json(
         ws.evaluation("validation", "seed_mini") / "summary.json",
-        {"preset": "best", "window": [96, 96, 96], "postprocessing": None},
+        {"preset": "best", "windows": [[64, 64, 64], [96, 96, 96]], "postprocessing": None},
     )
 
     with pytest.raises(ModelError, match="is not in the registry"):
@@ -73,7 +73,7 @@ def test_a_network_in_another_preset_is_another_model(ws: Workspace, registry: M
 
     write_json(
         ws.evaluation("validation", "seed_mini") / "summary.json",
-        {"preset": "fast", "window": [96, 96, 96], "postprocessing": None},
+        {"preset": "fast", "windows": [[64, 64, 64], [96, 96, 96]], "postprocessing": None},
     )
     assert decision(ws, params)["reasons"] == [f"{NAME} v1 is champion already"]
 

@@ -15,20 +15,20 @@ def ws(tmp_path: Path) -> Workspace:
     return ws
 
 
-def evaluated(ws: Workspace, preset: str | None, window: list[int] | None) -> None:
-    stated = {"preset": preset, "window": window, "postprocessing": None, "cases": 3}
+def evaluated(ws: Workspace, preset: str | None, windows: list[list[int]] | None) -> None:
+    stated = {"preset": preset, "windows": windows, "postprocessing": None, "cases": 3}
     files.write_json(ws.evaluation("validation", "ours") / "summary.json", stated)
 
 
 def test_a_model_by_regions_is_registered_with_the_preset_it_was_evaluated_in(ws: Workspace) -> None:
-    evaluated(ws, "fast", [96, 96, 96])
+    evaluated(ws, "balanced", [[64, 64, 64], [96, 96, 96]])
 
     with publish._inference_path(ws, "segmentation", "ours") as folder:
         stated = files.read_json(folder / "inference.json", made_by="brats publish")
         assert (folder / "verdict.json").is_file()
 
-    assert stated == {"preset": "fast", "window": [96, 96, 96]}
-    assert publish.model_key(ws, "segmentation", "ours") == "k-fast-96x96x96"
+    assert stated == {"preset": "balanced", "windows": [[64, 64, 64], [96, 96, 96]]}
+    assert publish.model_key(ws, "segmentation", "ours") == "k-balanced-64x64x64-96x96x96"
     assert not (ws.model("ours") / "inference.json").exists()  # an out of DVC stays as it is
 
 

@@ -76,7 +76,7 @@ class Trained:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3, help="cases of a round; regions take ten times as many patches")
     parser.add_argument("--slices", type=int, default=100, help="of a case; the seed system takes 100")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))

@@ -44,7 +44,7 @@ down: install ## end everything that `up` or `demo` started
 	brats down
 
 test: install ## the tests that CI runs
-	pytest -n 2 --dist=loadfile -m "not slow"
+	pytest -n 2 --dist=loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: install ## every test, the slow ones too
 	pytest

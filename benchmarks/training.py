@@ -30,9 +30,9 @@ from _frame import ROOT, peer_python, report, table
 # What comes before sets what TensorFlow reads as it is imported.
 # isort: split
 import keras
-import numpy as np
 
-from brats_ml.adapters.arrays import read_case, write_case
+from brats_ml.adapters import resident_cases
+from brats_ml.adapters.arrays import write_case
 from brats_ml.adapters.files import walk
 from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.nifti import read_grid, write_volume
@@ -40,9 +40,7 @@ from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.labels import LABELS, REGIONS
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
 from brats_ml.config import load
-from brats_ml.imaging.intensity import normalise
 from brats_ml.segmentation import engine, training
-from brats_ml.segmentation.inference import select
 from brats_ml.segmentation.patches import Inputs, TrainingSet, cut
 from brats_ml.segmentation.region_unet import region_unet
 from brats_ml.segmentation.sampling import draw_patches, foreground
@@ -207,9 +205,15 @@ def seed_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
 def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, dtype: str = "float32") -> Trained:
     """The recipe `regions3d`: a step is a batch of patches, cut on the host from cases in its memory."""
     recipe = load(ROOT / "params.yaml").recipe("regions3d")
-    stored = [read_case(path) for path in paths]
-    images = [np.moveaxis(normalise(select(case.image, recipe.modalities)), 0, -1) for case in stored]
-    cases = TrainingSet([image.astype(np.float16) for image in images], [case.label for case in stored])
+    cases = TrainingSet(
+        *resident_cases.read(
+            paths[0].parent,
+            [path.stem for path in paths],
+            modalities=recipe.modalities,
+            memory_bytes=2**33,
+            folder=paths[0].parent / "mapped",
+        )
+    )
     tumours = [foreground(labels, seed=0) for labels in cases.labels]
     keras.utils.set_random_seed(0)
     network = region_unet(

@@ -116,17 +116,17 @@ def beside_seed(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
 def presets(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
     rows, figures = [], {}
     for name, plan in REGION_PLANS.items():
-        recipe = load(ROOT / "params.yaml").recipe(name).model_dump() | plan
+        recipe = load(ROOT / "params.yaml").recipe(name).model_copy(update=plan)
         network = region_unet(
-            dimensions=recipe["dimensions"],
-            channels=len(recipe["modalities"]) * (2 * recipe["neighbours"] + 1),
+            dimensions=recipe.dimensions,
+            channels=recipe.channels,
             regions=len(REGIONS),
-            filters=recipe["filters"],
-            stem=recipe["stem"],
+            filters=recipe.filters,
+            stem=recipe.stem,
             seed=0,
         )
         write_model(scratch / name / "model.keras", network)
-        files.write_json(scratch / name / "recipe.json", recipe)
+        files.write_json(scratch / name / "recipe.json", recipe.model_dump())
         out = scratch / "regions.nii.gz"
         ours(scratch, name, folder, case.case_id, out, "fast", "auto", "float32")
         for preset in PRESETS:

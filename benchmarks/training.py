@@ -210,6 +210,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, dtype: str
             paths[0].parent,
             [path.stem for path in paths],
             modalities=recipe.modalities,
+            contralateral=recipe.contralateral,
             memory_bytes=2**33,
             folder=paths[0].parent / "mapped",
         )
@@ -218,7 +219,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, dtype: str
     keras.utils.set_random_seed(0)
     network = region_unet(
         dimensions=3,
-        channels=len(recipe.modalities),
+        channels=recipe.channels,
         regions=len(REGIONS),
         filters=FILTERS,
         stem=recipe.stem,

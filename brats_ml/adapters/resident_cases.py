@@ -11,18 +11,25 @@ from brats_ml.adapters.files import replacing
 from brats_ml.cohort.labels import LabelMap
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.errors import CaseError
-from brats_ml.imaging.intensity import normalise
+from brats_ml.imaging.channels import region_channels
 
 
 def read(
-    cases: Path, case_ids: Sequence[str], *, modalities: Sequence[str], memory_bytes: int, folder: Path
+    cases: Path,
+    case_ids: Sequence[str],
+    *,
+    modalities: Sequence[str],
+    contralateral: bool,
+    memory_bytes: int,
+    folder: Path,
 ) -> tuple[list[NDArray[np.float16]], list[LabelMap]]:
-    """Return images (X, Y, Z, modality), normalised, in float16, and label maps (X, Y, Z) of cases.
+    """Return images (X, Y, Z, channel), normalised, in float16, and label maps (X, Y, Z) of cases.
 
     Args:
         cases: Folder of preprocessed cases.
         case_ids: Which of them.
         modalities: Channels, in this order.
+        contralateral: Whether each is seen on the other side of the brain, too.
         memory_bytes: That the images may take; those beyond it are mapped.
         folder: Where mapped images are written, made anew where they are not there.
 
@@ -37,7 +44,8 @@ def read(
         if case.label is None:
             raise CaseError(case_id, "has no reference label map to train on")
         chosen = case.image[[MODALITIES.index(modality) for modality in modalities]]
-        image = np.ascontiguousarray(np.moveaxis(normalise(chosen), 0, -1).astype(np.float16))
+        channels = region_channels(chosen, contralateral=contralateral)
+        image = np.ascontiguousarray(np.moveaxis(channels, 0, -1).astype(np.float16))
         left -= image.nbytes
         images.append(image if left >= 0 else _mapped(folder / f"{case_id}.npy", image))
         labels.append(case.label)

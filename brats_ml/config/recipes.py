@@ -94,6 +94,7 @@ class RegionsRecipe(Section):
     method: Literal["regions"]
     dimensions: Literal[2, 3]
     modalities: Modalities
+    contralateral: bool = False  # models that were trained before the key was there have none
     neighbours: Annotated[int, Field(ge=0, le=8)]
     patch: Annotated[list[Annotated[int, Field(ge=16)]], Field(min_length=2, max_length=3)] | None
     batch: Count | None
@@ -126,6 +127,11 @@ class RegionsRecipe(Section):
     def stride(self) -> int:
         """What each axis of a patch is a multiple of; 1 while the filters are open."""
         return 1 if self.filters is None else int(self.stem * 2 ** (len(self.filters) - 1))
+
+    @property
+    def channels(self) -> int:
+        """Of the network's input."""
+        return len(self.modalities) * (1 + self.contralateral) * (1 + 2 * self.neighbours)
 
 
 Recipe = Annotated[SeedRecipe | RegionsRecipe, Field(discriminator="method")]

@@ -83,7 +83,7 @@ def recoloured(
 
     Args:
         image: Normalised intensities, shape (batch, X, Y[, Z], channel), 0 outside the brain; channels are the
-            modalities, or these again and again for neighbouring slices.
+            modalities, or these again and again: of the other side of the brain, of neighbouring slices.
         draws: Shape (batch, DRAWS).
         modalities: Number of modalities, up to four.
         scale: Largest relative change of each modality's contrast.

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from brats_ml.cohort.labels import REGIONS
+from brats_ml.imaging.channels import region_channels
 from brats_ml.imaging.geometry import bounding_box, crop, uncrop
-from brats_ml.imaging.intensity import normalise
 from brats_ml.segmentation.inference import Network, select
 from brats_ml.segmentation.presets import Preset
 from brats_ml.segmentation.sliding_window import slide
@@ -23,6 +23,7 @@ def predict_regions(
     image: NDArray[Any],
     *,
     modalities: Sequence[str],
+    contralateral: bool,
     windows: Sequence[Sequence[int]],
     neighbours: int,
     preset: Preset,
@@ -35,7 +36,8 @@ def predict_regions(
     Args:
         model: From patches to logits, trained by the recipe.
         image: Full canonical volume, shape (modality, X, Y, Z), all of `cohort.modalities.MODALITIES` in that order.
-        modalities: The recipe's channels.
+        modalities: The recipe's.
+        contralateral: Whether the network sees each on the other side of the brain, too.
         windows: Sizes of windows, each of the voxels that the network sees at once, along two axes or three.
         neighbours: Slices on each side that a 2D network sees with one.
         preset: Overlap and mirrored copies.
@@ -50,11 +52,11 @@ def predict_regions(
         # In float32 since the logits are; the stubs of SciPy do not tell.
         return np.asarray(expit(np.asarray(model.predict_on_batch(patches), dtype=np.float32)), dtype=np.float32)
 
-    normalised, brain = normalise(seen), (seen != 0).any(axis=0)
+    channels, brain = region_channels(seen, contralateral=contralateral), (seen != 0).any(axis=0)
     mean = np.zeros((len(REGIONS), *brain.shape), dtype=np.float32)
     for window in windows:
         mean += slide(
-            normalised,
+            channels,
             predict,
             brain=brain,
             patch=window,

@@ -87,5 +87,5 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
 
 
 def as_slices(image: Any) -> Any:
-    """Return slabs (batch, X, Y, slice, modality) as slices (batch, X, Y, slice * modality), slice by slice."""
+    """Return slabs (batch, X, Y, slice, channel) as slices (batch, X, Y, slice * channel), slice by slice."""
     return ops.reshape(image, (-1, image.shape[1], image.shape[2], image.shape[3] * image.shape[4]))

@@ -141,6 +141,7 @@ class SegmentationModel:
             self,
             image,
             modalities=self.recipe.modalities,
+            contralateral=self.recipe.contralateral,
             windows=self.windows,
             neighbours=self.recipe.neighbours,
             preset=PRESETS[str(self.preset)],
@@ -165,8 +166,8 @@ class SegmentationModel:
 
     def _seconds_a_pass(self, window: Axes) -> float:
         """Return the seconds of one pass; the first one prepares what the others find ready, and is left out."""
-        neighbours = self.recipe.neighbours if isinstance(self.recipe, RegionsRecipe) else 0
-        channels = len(self.recipe.modalities) * (2 * neighbours + 1)
+        recipe = self.recipe
+        channels = recipe.channels if isinstance(recipe, RegionsRecipe) else len(recipe.modalities)
         patch = np.zeros((1, *window, channels), dtype=np.float32)
         seconds, counted = [], self.passes
         for _ in range(2):

@@ -93,7 +93,14 @@ def extent(recipe: RegionsRecipe) -> tuple[int, ...]:
 
 def _read(cases: Path, case_ids: list[str], recipe: RegionsRecipe, memory: int, mapped: Path) -> TrainingSet:
     return TrainingSet(
-        *resident_cases.read(cases, case_ids, modalities=recipe.modalities, memory_bytes=memory, folder=mapped)
+        *resident_cases.read(
+            cases,
+            case_ids,
+            modalities=recipe.modalities,
+            contralateral=recipe.contralateral,
+            memory_bytes=memory,
+            folder=mapped,
+        )
     )
 
 
@@ -105,7 +112,7 @@ def _progress(folder: Path) -> engine.Progress:
 def _network(recipe: RegionsRecipe, *, seed: int, dtype: str, sliced: bool = False) -> keras.Model:
     return region_unet(
         dimensions=recipe.dimensions,
-        channels=len(recipe.modalities) * (2 * recipe.neighbours + 1),
+        channels=recipe.channels,
         regions=len(REGIONS),
         filters=recipe.filters or (),
         stem=recipe.stem,

@@ -16,7 +16,6 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from brats_ml.cohort.labels import LABELS, REGIONS
-from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.segmentation.sampling import draw_patches, foreground
 
 CASES = 4
@@ -67,7 +66,7 @@ class Patches:
         for value in LABELS.values():
             labels[tuple(slice(size * value // 5, size * value // 5 + size // 3) for size in shape)] = value
         self._tumours = [foreground(labels, seed=0)] * CASES
-        self._images = torch.randn(CASES, *shape, len(MODALITIES), device=on, dtype=torch.float16)
+        self._images = torch.randn(CASES, *shape, net["channels"], device=on, dtype=torch.float16)
         self._labels = torch.tensor(np.stack([labels] * CASES), device=on)
 
     def batch(self, step):
@@ -98,7 +97,7 @@ def main():
     torch.backends.cudnn.benchmark = True
     dimensions = len(net["patch"])
     layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d
-    model = RegionUnet(dimensions, len(MODALITIES) * net["slices"], net["filters"], net["stem"])
+    model = RegionUnet(dimensions, net["channels"] * net["slices"], net["filters"], net["stem"])
     model = model.to(on, memory_format=layout)
     network = torch.compile(model) if net["compile"] else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2)

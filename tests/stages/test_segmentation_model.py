@@ -12,8 +12,9 @@ from brats_ml.adapters import files
 from brats_ml.adapters.keras_files import read_model, write_model
 from brats_ml.cohort.labels import label_scheme
 from brats_ml.config import Params
+from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.errors import BratsError, ConfigError, ModelError
-from brats_ml.imaging.intensity import normalise
+from brats_ml.imaging.channels import region_channels
 from brats_ml.segmentation.inference import predict_labels
 from brats_ml.segmentation.region_unet import region_unet
 from brats_ml.segmentation.unet import unet
@@ -24,10 +25,9 @@ SHAPE = (28, 24, 20)
 
 def trained(folder: Path, recipe: dict[str, Any], *, regions: int = 3) -> Path:
     """The folder of a network with random weights, as training leaves it."""
-    channels = len(recipe["modalities"]) * (2 * recipe["neighbours"] + 1)
     network = region_unet(
         dimensions=recipe["dimensions"],
-        channels=channels,
+        channels=RegionsRecipe.model_validate(recipe).channels,
         regions=regions,
         filters=recipe["filters"],
         stem=recipe["stem"],
@@ -81,20 +81,34 @@ def test_regions_come_back_at_native_resolution_and_nothing_outside_the_brain(
     assert f"preset {preset}" in segment.spent()
 
 
+@pytest.mark.parametrize("contralateral", [False, True])
 def test_one_patch_over_the_whole_brain_is_one_pass_of_the_network(
-    recipe: Callable[..., dict[str, Any]], image: np.ndarray, tmp_path: Path
+    contralateral: bool, recipe: Callable[..., dict[str, Any]], image: np.ndarray, tmp_path: Path
 ) -> None:
-    """By reference: the network itself on the normalised brain, without windows; a brain of exactly a patch."""
+    """By reference: the network itself on the channels of the brain, without windows; a brain of exactly a patch."""
     image[:, :6], image[:, 22:], image[..., 18:] = 0, 0, 0
     box = (slice(6, 22), slice(4, 20), slice(2, 18))
     image[:, :, 20:] = 0
-    folder = trained(tmp_path, recipe("regions3d"))
+    folder = trained(tmp_path, recipe("regions3d", contralateral=contralateral))
 
     _, probabilities = SegmentationModel(folder, preset="fast", window=(16, 16, 16), runtime="keras")(image)
 
-    inputs = np.moveaxis(normalise(image[(slice(None), *box)]), 0, -1)[None]
+    channels = region_channels(image[(slice(None), *box)], contralateral=contralateral)
+    inputs = np.moveaxis(channels, 0, -1)[None]
     logits = np.asarray(read_model(folder / "model.keras").predict_on_batch(inputs))[0]
     np.testing.assert_allclose(probabilities[(slice(None), *box)], np.moveaxis(expit(logits), -1, 0), atol=1e-5)
+
+
+def test_a_model_of_before_the_other_side_was_seen_still_predicts(
+    recipe: Callable[..., dict[str, Any]], image: np.ndarray, tmp_path: Path
+) -> None:
+    folder = trained(tmp_path, recipe("regions3d", contralateral=False))
+    stored = files.read_json(folder / "recipe.json", made_by="the test")
+    files.write_json(folder / "recipe.json", {key: stored[key] for key in stored if key != "contralateral"})
+
+    labels, _ = SegmentationModel(folder, preset="fast", runtime="keras")(image)
+
+    assert labels.any()
 
 
 def test_both_runtimes_give_the_same_labels(volumetric: Path, image: np.ndarray, tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ def read_rules(folder: Path) -> Rules:
         return Rules()
     stored = files.read_json(path, made_by="brats train")
     try:
-        return Rules(**stored["rules"])
+        # Rules of before pieces were held against the largest one say nothing of it.
+        return Rules(**({"minimum_share": 0.0} | stored["rules"]))
     except (KeyError, TypeError, ValueError) as error:
         raise TableError(path, f"holds no rules of postprocessing ({error}); remove it or train again") from error
 

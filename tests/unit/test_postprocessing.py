@@ -10,7 +10,7 @@ from scipy import ndimage
 from brats_ml.cohort.labels import LABELS, REGIONS, region_mask
 from brats_ml.imaging.metrics import dice
 from brats_ml.segmentation import postprocessing
-from brats_ml.segmentation.postprocessing import Grid, Rules, labels_from_regions, tune, without_small_components
+from brats_ml.segmentation.postprocessing import Grid, Rules, labels_from_regions, tune, without_small_pieces
 
 SHAPE = (6, 5, 4)
 chances = arrays(np.float32, (3, *SHAPE), elements=st.floats(0, 1, width=32))
@@ -28,14 +28,15 @@ def mean_dice(reference: np.ndarray, labels: np.ndarray) -> float:
 
 @given(label_maps)
 def test_certain_regions_give_their_labels(labels: np.ndarray) -> None:
-    np.testing.assert_array_equal(labels_from_regions(certain(labels), Rules()), labels)
+    np.testing.assert_array_equal(labels_from_regions(certain(labels), Rules(minimum_share=0)), labels)
 
 
 @given(chances, st.tuples(*[st.floats(0.05, 0.95)] * 3))
 def test_regions_are_nested_and_the_inner_one_is_what_its_threshold_says(
     probabilities: np.ndarray, values: tuple[float, float, float]
 ) -> None:
-    labels = labels_from_regions(probabilities, Rules(dict(zip(REGIONS, values, strict=True))))
+    rules = Rules(dict(zip(REGIONS, values, strict=True)), minimum_share=0)
+    labels = labels_from_regions(probabilities, rules)
 
     wt, tc, et = (probability > value for probability, value in zip(probabilities, values, strict=True))
     np.testing.assert_array_equal(region_mask(labels, "ET"), et)
@@ -47,7 +48,7 @@ def test_regions_are_nested_and_the_inner_one_is_what_its_threshold_says(
 def test_too_little_enhancing_tumour_is_taken_for_necrosis(labels: np.ndarray, minimum: int) -> None:
     enhancing = labels == LABELS["ET"]
 
-    found = labels_from_regions(certain(labels), Rules(minimum_et=minimum))
+    found = labels_from_regions(certain(labels), Rules(minimum_et=minimum, minimum_share=0))
 
     expected = labels.copy()
     if enhancing.sum() < minimum:
@@ -55,11 +56,12 @@ def test_too_little_enhancing_tumour_is_taken_for_necrosis(labels: np.ndarray, m
     np.testing.assert_array_equal(found, expected)
 
 
-@given(label_maps, st.integers(0, 40))
-def test_pieces_of_the_tumour_stay_whole_or_go_whole(labels: np.ndarray, minimum: int) -> None:
-    kept = without_small_components(labels, minimum)
+@given(arrays(np.uint8, SHAPE, elements=st.sampled_from([0, 0, 0, 0, 0, 1, 2, 3])), st.integers(0, 40), st.floats(0, 1))
+def test_pieces_of_the_tumour_stay_whole_or_go_whole(labels: np.ndarray, minimum: int, share: float) -> None:
+    kept = without_small_pieces(labels, minimum, share)
 
     pieces, count = ndimage.label(labels != 0, structure=np.ones((3, 3, 3)))
+    minimum = max([minimum, *(share * (pieces == number).sum() for number in range(1, count + 1))])
     for number in range(1, count + 1):
         piece = pieces == number
         np.testing.assert_array_equal(kept[piece], labels[piece] if piece.sum() >= minimum else 0)
@@ -74,7 +76,7 @@ def test_scores_from_counts_are_those_of_the_label_maps(probabilities: np.ndarra
 
     for wt, tc, et, minimum in itertools.product(range(2), range(2), range(2), range(2)):
         chosen = dict(zip(REGIONS, (thresholds[wt], thresholds[tc], thresholds[et]), strict=True))
-        labels = labels_from_regions(probabilities, Rules(chosen, minima[minimum]))
+        labels = labels_from_regions(probabilities, Rules(chosen, minima[minimum], minimum_share=0))
         assert scores[wt, tc, et, minimum] == pytest.approx(mean_dice(reference, labels))
 
 
@@ -92,18 +94,30 @@ def test_tuning_finds_the_threshold_below_which_a_timid_network_lies() -> None:
 
 
 def test_tuning_drops_what_is_invented() -> None:
-    """By hand: a case without ET in which two voxels are taken for it, and a far piece of three voxels."""
+    """By hand: a case without ET in which two voxels are taken for it, and a far piece of 18 of 125 voxels."""
     reference = np.zeros((12, 12, 12), dtype=np.uint8)
     reference[:5, :5, :5] = LABELS["ED"]
     reference[1:4, 1:4, 1:4] = LABELS["NCR"]
     predicted = reference.copy()
     predicted[2, 2, 2:4] = LABELS["ET"]
-    predicted[10, 10, 8:11] = LABELS["ED"]
+    predicted[9:11, 9:12, 8:11] = LABELS["ED"]
 
-    tuned = tune([(certain(predicted), reference)], grid=Grid((0.5,), (0, 2, 3, 10), (0, 3, 4, 100)))
+    tuned = tune([(certain(predicted), reference)], grid=Grid((0.5,), (0, 2, 3, 10), (0, 18, 19, 100)))
 
-    assert (tuned.rules.minimum_et, tuned.rules.minimum_component) == (3, 4)
+    assert (tuned.rules.minimum_et, tuned.rules.minimum_component) == (3, 19)
     assert tuned.after == 1
+
+
+def test_pieces_of_less_than_a_tenth_of_the_largest_go_unless_cases_have_such() -> None:
+    """By hand: 125 voxels and a far piece of twelve, of which a case has the first or both."""
+    one = np.zeros((12, 12, 12), dtype=np.uint8)
+    one[:5, :5, :5] = LABELS["ED"]
+    both = one.copy()
+    both[9:11, 9:11, 8:11] = LABELS["ED"]
+
+    assert (labels_from_regions(certain(both), Rules()) == one).all()
+    assert tune([(certain(both), one)]).rules == Rules()
+    assert tune([(certain(both), both)]).rules == Rules(minimum_share=0.0)
 
 
 def test_without_gain_the_default_stays() -> None:
@@ -118,7 +132,13 @@ def test_tuning_by_no_case_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"thresholds": {"WT": 0.5}}, {"thresholds": {"WT": 0.5, "TC": 1.5, "ET": 0.5}}, {"minimum_et": -1}]
+    "wrong",
+    [
+        {"thresholds": {"WT": 0.5}},
+        {"thresholds": {"WT": 0.5, "TC": 1.5, "ET": 0.5}},
+        {"minimum_et": -1},
+        {"minimum_share": 2},
+    ],
 )
 def test_rules_that_are_none_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must"):

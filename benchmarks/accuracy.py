@@ -1,9 +1,9 @@
 """Dice of the recipes on real cases that they have not seen, after equal processor time.
 
 Thirteen cases train, six are unseen, of three releases; the folder is BRATS_REAL_DATA. Each recipe gets the same
-minutes of two cores, counted as processor time, so that a busy machine takes longer and trains no less; in bfloat16
-where the processor multiplies matrices in it. The recipe to put forward is chosen beforehand, by shorter trainings on
-nine of the thirteen, judged on the other four.
+minutes of two cores, counted as processor time, so that a busy machine takes longer and trains no less. Training is
+in bfloat16 where the processor multiplies matrices in it, prediction where it multiplies vectors in it. The recipe to
+put forward is chosen beforehand, by shorter trainings on nine of the thirteen, judged on the other four.
 
     python benchmarks/accuracy.py                      # all three, about two hours on two idle cores
     python benchmarks/accuracy.py --recipes regions3d  # one
@@ -52,8 +52,11 @@ EPOCH_STEPS = 100
 # Of an epoch of the trial, on a CPU and on a GPU.
 TRIAL_STEPS = (8, 40)
 ON_GPU = ("train.device=gpu", "train.precision=bfloat16", "train.xla=true")
-# Of a processor that multiplies matrices in bfloat16.
-ON_AMX = ("train.precision=bfloat16", "evaluate.precision=bfloat16")
+# Of a processor that multiplies matrices in bfloat16, and of one that multiplies vectors in it.
+ON_CPUS = {
+    "amx_bf16": ("train.precision=bfloat16", "evaluate.precision=bfloat16"),
+    "avx512_bf16": ("evaluate.precision=bfloat16",),
+}
 
 
 class Ticks:
@@ -79,8 +82,9 @@ def prepared(source: str | None, *, gpu: bool = False) -> Path:
     changes = ["train.recipes=[seed,regions2d,regions3d]", "features.predicted_by=seed", "evaluate.figures=0"]
     if gpu:
         changes += ON_GPU
-    elif "amx_bf16" in Path("/proc/cpuinfo").read_text():
-        changes += ON_AMX
+    else:
+        abilities = Path("/proc/cpuinfo").read_text().split()
+        changes += next((more for ability, more in ON_CPUS.items() if ability in abilities), ())
     override(root / "params.yaml", changes)
     ws = Workspace(root)
     if not (ws.preprocessed / "index.json").exists():

@@ -71,7 +71,8 @@ def test_the_model_is_the_mean_of_its_folds(
     ws, params = split_cohort, make_params(TINY)
     train.run(ws, params, recipe="regions3d")
     model = SegmentationModel(ws.model("regions3d"))
-    patches = np.random.default_rng(0).normal(size=(1, *model.windows[0], 4)).astype(np.float32)
+    channels = params.recipe("regions3d").channels
+    patches = np.random.default_rng(0).normal(size=(1, *model.windows[0], channels)).astype(np.float32)
 
     single = []
     for fold in range(2):

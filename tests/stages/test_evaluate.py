@@ -61,7 +61,8 @@ def test_a_recipe_by_regions_has_no_scores_of_the_seed_and_states_its_preset(
         for name in sorted(files.read_json(workspace.preprocessed / "index.json", made_by="brats preprocess"))[:2]
     )
     folder = workspace.model("regions3d")
-    network = region_unet(dimensions=3, channels=8, regions=3, filters=(4, 8), stem=2, seed=0)
+    channels = params.recipe("regions3d").channels
+    network = region_unet(dimensions=3, channels=channels, regions=3, filters=(4, 8), stem=2, seed=0)
     write_model(folder / "model.keras", network)
     recipe = params.recipe("regions3d").model_dump() | {"patch": [16, 16, 16], "batch": 1, "filters": [4, 8]}
     files.write_json(folder / "recipe.json", recipe)

@@ -31,7 +31,8 @@ def ws(tmp_path: Path, params: Params) -> Workspace:
         case = PreprocessedCase(image=image, label=label, start=(2, 3, 4), full_shape=(24, 24, 24))
         write_case(ws.preprocessed / f"{name}.npz", case)
     folder = ws.model("regions3d")
-    network = region_unet(dimensions=3, channels=8, regions=3, filters=(4, 8), stem=2, seed=0)
+    channels = params.recipe("regions3d").channels
+    network = region_unet(dimensions=3, channels=channels, regions=3, filters=(4, 8), stem=2, seed=0)
     write_model(folder / "model.keras", network)
     recipe: dict[str, Any] = params.recipe("regions3d").model_dump()
     files.write_json(folder / "recipe.json", recipe | {"patch": [16, 16, 16], "batch": 1, "filters": [4, 8]})

@@ -28,11 +28,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it is removed.
 
     The temporary name keeps the suffixes, since writers choose a format by them. What a process that was killed left
-    unfinished is removed, on this host and in this container, where its id tells that it is gone.
+    unfinished is removed, on this host and in this container, where its id tells that it is gone. A folder that is
+    replaced moves away as a whole, so that a kill leaves the old one, none or the new one, and never a part of one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     here = _process_space()
     temporary = path.with_name(f".{here}-{os.getpid()}-{threading.get_ident()}.{path.name}")
+    replaced = path.with_name(f".{here}-{os.getpid()}-{threading.get_ident()}r.{path.name}")
     for unfinished in path.parent.glob(f".*-*-*.{glob.escape(path.name)}"):
         space, pid, _ = unfinished.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
         if space == here and pid.isdecimal() and not _alive(int(pid)):
@@ -40,11 +42,14 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            path.rename(replaced)
         temporary.replace(path)
     except BaseException:
         remove(temporary)
+        if replaced.exists():
+            replaced.rename(path)
         raise
+    remove(replaced)
 
 
 @cache

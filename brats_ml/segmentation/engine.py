@@ -52,7 +52,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no
 
 
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras declares no types
-    """Stops at a wish, and hands out the state when it is time."""
+    """Stops at a wish, and hands out the state when it is time.
+
+    Not after the last step of an epoch, whose row of the history is yet to come: `fit` pauses after that.
+    """
 
     def __init__(
         self, progress: Progress, *, keep: Callable[[Progress], None], seconds: float, stop: Callable[[], bool]
@@ -60,6 +63,7 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras declares 
         super().__init__()
         self.progress, self._keep, self._seconds, self._stop = progress, keep, seconds, stop
         self._kept_at = time.monotonic()
+        self.epoch_end = 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Go on with the means of an epoch that was interrupted; Keras has just reset them."""
@@ -70,17 +74,18 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras declares 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count the step; keep the state where it is time to."""
         self.progress.step += 1
+        if self.progress.step < self.epoch_end:
+            self.pause()
+
+    def pause(self, *, at_end: bool = False) -> None:
+        """Keep the state where it is time to, or at the end, unless it is spoilt; and stop if that is wished."""
         stop = self._stop()
-        if stop or time.monotonic() - self._kept_at >= self._seconds:
-            self.keep()
+        if stop or at_end or time.monotonic() - self._kept_at >= self._seconds:
+            finite(self.model, self.progress.step)
+            self._keep(Progress(self.progress.step, list(self.progress.rows), take_state(self.model)))
+            self._kept_at = time.monotonic()
         if stop:
             raise StopTraining
-
-    def keep(self) -> None:
-        """Hand out the state, unless it is spoilt."""
-        finite(self.model, self.progress.step)
-        self._keep(Progress(self.progress.step, list(self.progress.rows), take_state(self.model)))
-        self._kept_at = time.monotonic()
 
 
 class StopTraining(Exception):  # noqa: N818 - a wish that was met, not an error
@@ -173,12 +178,15 @@ def fit(
         StopTraining: `stop` said so; the state is kept.
         DivergedError: The loss is not a number.
     """
+    watch = _Watch(progress, keep=keep, seconds=keep_seconds, stop=stop)
     if progress.state is not None:
         model.optimizer.build(model.trainable_variables)
-    watch = _Watch(progress, keep=keep, seconds=keep_seconds, stop=stop)
+        put_state(model, progress.state)
+        if progress.step % epoch_steps == 0:
+            progress.state = None  # between two epochs there are no means to go on with
     while progress.step < steps:
         epoch = progress.step // epoch_steps
-        last = min((epoch + 1) * epoch_steps, steps)
+        last = watch.epoch_end = min((epoch + 1) * epoch_steps, steps)
         logs = model.fit(
             Batches(training, progress.step, last), epochs=1, shuffle=False, verbose=0, callbacks=[watch]
         ).history
@@ -190,8 +198,7 @@ def fit(
             row |= {f"val_{name}": float(value) for name, value in held_out.items()}
         progress.rows.append(row)
         after_epoch(model, progress.rows)
-    watch.set_model(model)
-    watch.keep()
+        watch.pause(at_end=last == steps)
     return progress.rows
 
 

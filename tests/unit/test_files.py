@@ -24,6 +24,22 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("table.csv", "before")]
 
 
+def test_a_folder_stays_whole_until_another_one_takes_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.mkdir()
+    for name in ("network", "verdict"):
+        (path / name).touch()
+
+    with pytest.raises(FileNotFoundError), replacing(path):
+        pass  # nothing is there that could take its place
+    assert sorted(file.name for file in path.iterdir()) == ["network", "verdict"]
+
+    with replacing(path) as unfinished:
+        unfinished.mkdir()
+    assert list(tmp_path.iterdir()) == [path]
+    assert not list(path.iterdir())
+
+
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
     with subprocess.Popen(["true"]) as child:
         pass

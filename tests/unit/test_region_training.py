@@ -51,6 +51,13 @@ def test_training_that_was_stopped_twice_in_mid_epoch_gives_the_same_weights_and
     assert trained("--stop-at", "3", "7") == left_alone
 
 
+@pytest.mark.parametrize("step", ["5", "12"])
+def test_training_that_was_stopped_after_an_epoch_or_after_the_last_step_gives_the_same(
+    left_alone: dict[str, Any], step: str
+) -> None:
+    assert trained("--stop-at", step) == left_alone
+
+
 def test_cases_on_the_device_give_the_same_weights_as_cases_on_the_host(left_alone: dict[str, Any]) -> None:
     assert trained("--resident")["weights"] == left_alone["weights"]
 
@@ -59,14 +66,14 @@ def test_two_devices_share_a_batch_and_go_on_after_a_stop() -> None:
     shared = trained("--devices", "2")
 
     assert shared["history"][-1]["loss"] < shared["history"][0]["loss"]
-    assert trained("--devices", "2", "--stop-at", "4") == shared
+    assert trained("--devices", "2", "--stop-at", "4", "12") == shared
 
 
 def test_jax_trains_and_goes_on_after_a_stop(jax_python: Path) -> None:
     alone = trained(backend="jax", python=jax_python)
 
     assert alone["history"][-1]["loss"] < alone["history"][0]["loss"]
-    assert trained("--stop-at", "3", "7", backend="jax", python=jax_python) == alone
+    assert trained("--stop-at", "3", "5", "12", backend="jax", python=jax_python) == alone
 
 
 @pytest.mark.slow

@@ -108,7 +108,7 @@ def train_and_measure(
     params = load(ws.params)
     parts = divided(ws, unseen, others)
     plan.run(ws, params, recipe=recipe)
-    planned = plan.planned_recipe(ws, recipe)
+    planned = plan.planned_recipe(ws, params, recipe)
     train = Training(planned, params.train, ws.preprocessed, time.monotonic if gpu else time.process_time)
     length = train.length_within(60 * minutes * (1 if gpu else CORES), parts, root / "trial", compiling=not gpu)
     begun, clock = time.process_time(), time.monotonic()
@@ -178,9 +178,9 @@ class Training:
         trial = 1 if self._is_seed else TRIAL_STEPS[self._clock is time.monotonic]
         _, _, ticks = self(4, trial, few, folder)
         each = (ticks[-1] - ticks[1]) / (3 * trial)
+        first = ticks[1] - ticks[0] - each * trial if compiling else 0.0
         if self._is_seed:
             each *= len(parts["train"]) / len(few["train"])
-        first = ticks[1] - ticks[0] - each * trial if compiling else 0.0
         fitting = max(1, int((seconds - first) / each))
         return (fitting, 0) if self._is_seed else (max(1, round(fitting / EPOCH_STEPS)), EPOCH_STEPS)
 

@@ -48,19 +48,21 @@ def main() -> None:
         peer(python, {**job, "do": "prepare"})
     if options.do == "prepare":
         return
-    results = {options.recipe: child(root, options.recipe, options.minutes, UNSEEN, (), gpu=options.device == "cuda")}
-    print(json.dumps({options.recipe: results[options.recipe]["cases"]}), flush=True)
+    ours = child(root, options.recipe, options.minutes, UNSEEN, (), gpu=options.device == "cuda")
+    results = {options.recipe: ours}
+    print(json.dumps({options.recipe: ours["cases"]}), flush=True)
     told = json.loads(peer(python, {**job, "do": "train"}).splitlines()[-1])
     for name, found in told.items():
         print(f"nnU-Net {name}: {json.dumps(found)}")
-        dice = np.array([dice_of(root, home / name, case) for case in UNSEEN]).T
+        # In the order of ours, case by case: the gain is paired.
+        dice = np.array([dice_of(root, home / name, case) for case in ours["cases"]["case_id"]]).T
         minutes = found["training_seconds"] / 60
         results[f"nnU-Net {name}"] = {
             "dice": dice, "seconds_a_case": found["seconds_a_case"], "core_minutes": float("nan"),
             "clock_minutes": minutes,
         }  # fmt: skip
     table(rows(results), title=f"{options.minutes:g} minutes, thirteen cases, on the six unseen")
-    ours, *theirs = results.values()
+    _, *theirs = results.values()
     best = max(theirs, key=lambda found: float(found["dice"].mean()))
     gain = (ours["dice"] - best["dice"]).mean(axis=0)
     low, high = mean_interval(gain)

@@ -92,13 +92,10 @@ class ModelError(BratsError, ValueError):
 class DivergedError(BratsError, ArithmeticError):
     """The loss of a training is not a number any more."""
 
-    def __init__(self, step: int) -> None:
-        """Keep the global `step` at which it was noticed."""
-        super().__init__(
-            f"the loss is not a number after step {step}: lower the recipe's optimizer.learning_rate or "
-            "optimizer.clip_norm, or set train.precision=float32, and train again"
-        )
-        self.step = step
+    def __init__(self, after: str, remedy: str) -> None:
+        """Keep `after` which step or epoch it was noticed; the `remedy` names the keys to lower."""
+        super().__init__(f"the loss is not a number after {after}: lower {remedy}, and train again")
+        self.after = after
 
 
 class CapacityError(BratsError, MemoryError):

@@ -1,6 +1,8 @@
 """Preprocessed cases as one array file each."""
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from brats_ml.adapters.files import replacing
 from brats_ml.cohort.labels import LabelMap
+from brats_ml.errors import CaseError
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,13 @@ def write_case(path: Path, case: PreprocessedCase) -> None:
 
 
 def read_case(path: Path) -> PreprocessedCase:
-    """Read a case back; the inverse of `write_case`."""
-    with np.load(path) as stored:
+    """Read a case back; the inverse of `write_case`.
+
+    Raises:
+        CaseError: Its file is damaged.
+        FileNotFoundError: There is none.
+    """
+    with _damage_told(path), np.load(path) as stored:
         return PreprocessedCase(
             image=stored["image"],
             label=stored.get("label"),
@@ -54,9 +62,23 @@ def read_case(path: Path) -> PreprocessedCase:
 
 
 def read_shape(path: Path) -> tuple[int, int, int]:
-    """Return the extent of a case's crop, (X, Y, Z), without reading its voxels."""
-    with zipfile.ZipFile(path) as stored, stored.open("image.npy") as member:
+    """Return the extent of a case's crop, (X, Y, Z), without reading its voxels.
+
+    Raises:
+        CaseError: Its file is damaged.
+        FileNotFoundError: There is none.
+    """
+    with _damage_told(path), zipfile.ZipFile(path) as stored, stored.open("image.npy") as member:
         version = np.lib.format.read_magic(member)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, _ = read(member)
     return int(shape[1]), int(shape[2]), int(shape[3])
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+        reason = f"{path} is damaged ({error}); remove it and run `brats preprocess` again"
+        raise CaseError(path.stem, reason) from error

@@ -1,5 +1,6 @@
 """What a training needs to go on after a kill: kept outside the stage's outputs, by the key of its work."""
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from brats_ml.adapters import files
 from brats_ml.adapters.keras_files import read_model, write_model
+from brats_ml.errors import ModelError
 
 History = list[dict[str, float]]
 
@@ -46,13 +48,21 @@ def keep(folder: Path, *, step: int, state: Mapping[str, NDArray[Any]], history:
 
 
 def resume(folder: Path) -> tuple[int, dict[str, NDArray[Any]], History] | None:
-    """Return the step, state and history that `keep` kept last, or None where it kept nothing."""
+    """Return the step, state and history that `keep` kept last, or None where it kept nothing.
+
+    Raises:
+        ModelError: The checkpoint is damaged.
+    """
     complete = _complete(folder, "step")
     if not complete:
         return None
     rows = files.read_json(complete[-1] / "history.json", made_by="brats train")
-    with np.load(complete[-1] / "state.npz") as stored:
-        state = dict(stored)
+    try:
+        with np.load(complete[-1] / "state.npz") as stored:
+            state = dict(stored)
+    except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError) as error:
+        reason = f"{complete[-1]} is damaged ({error}): remove it, and training begins anew"
+        raise ModelError(reason) from error
     return int(complete[-1].name.removeprefix("step-")), state, rows
 
 

@@ -40,6 +40,11 @@ class SeedRecipe(Section):
     plateau: Plateau
     epochs: Count
 
+    @property
+    def channels(self) -> int:
+        """Of the network's input."""
+        return len(self.modalities)
+
     @model_validator(mode="after")
     def _size_can_be_halved(self) -> Self:
         step = 2 ** (len(self.filters) - 1)

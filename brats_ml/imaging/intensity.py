@@ -16,7 +16,7 @@ def normalise(image: NDArray[Any]) -> NDArray[np.float32]:
         image: Skull-stripped modalities, shape (modality, X, Y, Z); 0 is outside the brain.
 
     Returns:
-        The same shape; all zeros where a modality is constant.
+        The same shape; all zeros where a modality is constant but for what is clipped.
     """
     scaled = np.zeros(image.shape, dtype=np.float32)
     for modality, out in zip(image, scaled, strict=True):
@@ -25,8 +25,7 @@ def normalise(image: NDArray[Any]) -> NDArray[np.float32]:
         if not values.size:
             continue
         low, high = np.percentile(values, CLIP)
-        np.clip(values, low, high, out=values)
-        spread = values.std()
-        if spread > 0:
-            out[brain] = (values - values.mean()) / spread
+        if low < high:
+            np.clip(values, low, high, out=values)
+            out[brain] = (values - values.mean()) / values.std()
     return scaled

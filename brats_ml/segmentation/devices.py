@@ -22,6 +22,11 @@ def gpus() -> list[str]:
         return []
 
 
+def are_gpus(devices: list[str]) -> bool:
+    """Return whether devices that were chosen are GPUs."""
+    return bool(devices) and "cpu" not in devices[0].lower()
+
+
 def chosen_devices(device: str, count: int | None) -> list[str]:
     """Return the names of the devices that share a batch; none where a CPU is all there is.
 
@@ -74,7 +79,7 @@ def across(devices: list[str]) -> Iterator[None]:
 
 def memory_bytes(devices: list[str]) -> int:
     """Return the memory of one GPU, or that of the machine where there is none; not what is free at the moment."""
-    if devices and "cpu" not in devices[0].lower():
+    if are_gpus(devices):
         return _gpu_bytes()
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 

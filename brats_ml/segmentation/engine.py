@@ -226,7 +226,10 @@ def finite(model: PatchTraining, step: int) -> None:
         DivergedError: The mean loss of this epoch is not a number.
     """
     if not math.isfinite(float(model.metrics[0].result())):
-        raise DivergedError(step)
+        raise DivergedError(
+            f"step {step}",
+            "the recipe's optimizer.learning_rate or optimizer.clip_norm, or set train.precision=float32",
+        )
 
 
 class _Fixed(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no types

@@ -1,11 +1,13 @@
 """Fit a recipe's network, epoch by epoch, in a way that can stop and continue anywhere."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from brats_ml.errors import DivergedError
 from brats_ml.segmentation.schedule import plateau_rate
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -111,6 +113,9 @@ def fit(
 
     Returns:
         The full history: epoch, learning_rate, loss and metrics, and the same with `val_`.
+
+    Raises:
+        DivergedError: The loss is not a number.
     """
     rows = list(history)
     steered_by = "val_loss" if validation else "loss"
@@ -129,6 +134,8 @@ def fit(
             verbose=0,
         )
         measured = {name: float(values[-1]) for name, values in logs.history.items()}
+        if not math.isfinite(measured["loss"]):
+            raise DivergedError(f"epoch {epoch + 1}", "the recipe's learning_rate")
         rows.append({"epoch": epoch + 1, "learning_rate": rate, **measured})
         after_epoch(model, rows)
     return rows

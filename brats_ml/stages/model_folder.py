@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from brats_ml.adapters import files
 from brats_ml.cohort.labels import LABELS, REGIONS, label_scheme
 from brats_ml.config.recipes import Recipe, RegionsRecipe, SeedRecipe
+from brats_ml.config.section import Count, Section
 from brats_ml.errors import ModelError, TableError
 from brats_ml.segmentation.postprocessing import Rules
 from brats_ml.segmentation.presets import PRESETS
@@ -20,13 +21,22 @@ INFERENCE = "inference.json"
 DEFAULT_PRESET = "balanced"
 
 
+class _Inference(Section):
+    """What inference.json holds."""
+
+    preset: str
+    windows: Annotated[list[Annotated[list[Count], Field(min_length=2, max_length=3)]], Field(min_length=1)] | None
+
+
 def network_files(folder: Path) -> list[Path]:
     """Return the files of a trained model's networks: one, or one a fold, in the order of the folds.
 
     Raises:
-        MissingInputError: There is none, or one between them is gone.
+        MissingInputError: There is none, or one of them is gone.
     """
-    count = len(list(folder.glob("fold-*.keras"))) or 1
+    verdict = folder / "verdict.json"
+    folds = files.read_json(verdict, made_by="brats train").get("folds", {}) if verdict.exists() else {}
+    count = max([len(list(folder.glob("fold-*.keras"))), *(fold + 1 for fold in folds.values()), 1])
     return [files.require(folder / name, made_by="brats train") for name in network_names(count)]
 
 
@@ -62,22 +72,29 @@ def read_rules(folder: Path) -> Rules:
     try:
         # Rules of before pieces were held against the largest one say nothing of it.
         return Rules(**({"minimum_share": 0.0} | stored["rules"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TableError(path, f"holds no rules of postprocessing ({error}); remove it or train again") from error
 
 
 def stated_inference(folder: Path) -> dict[str, Any]:
-    """Return the preset and the sizes of windows that a registered model states."""
+    """Return the preset and the sizes of windows that a registered model states.
+
+    Raises:
+        ModelError: inference.json is none of this version.
+    """
     path = folder / INFERENCE
-    stated: dict[str, Any] = {"preset": DEFAULT_PRESET, "windows": None}
-    if path.exists():
-        stated = files.read_json(path, made_by="brats publish")
-    if "windows" not in stated:
-        raise ModelError(f"{path} states no windows, as those of this version do: publish the model again")
-    if stated.get("preset") not in PRESETS:
+    if not path.exists():
+        return {"preset": DEFAULT_PRESET, "windows": None}
+    try:
+        stated = _Inference.model_validate(files.read_json(path, made_by="brats publish"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+        raise ModelError(f"{path} states no windows and preset of this version ({what}): publish it again") from error
+    if stated.preset not in PRESETS:
         known = ", ".join(PRESETS)
-        raise ModelError(f"{path} states the preset {stated.get('preset')}, and known are {known}: publish it again")
-    return stated
+        raise ModelError(f"{path} states the preset {stated.preset}, and known are {known}: publish it again")
+    return stated.model_dump()
 
 
 def check_labels(folder: Path) -> None:

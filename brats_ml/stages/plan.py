@@ -3,11 +3,13 @@
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from brats_ml.adapters import files
 from brats_ml.adapters.arrays import read_shape
 from brats_ml.config import Params
 from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
+from brats_ml.errors import ConfigError
 from brats_ml.segmentation import devices, planning
 from brats_ml.stages.cohort_parts import labelled_cases
 from brats_ml.stages.report import Report
@@ -23,15 +25,31 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     if isinstance(chosen, SeedRecipe):
         files.write_json(ws.plan(recipe), {"recipe": chosen.model_dump(), "derived_from": {}})
         return Report("plan", f"{recipe} leaves nothing open")
-    planned, reasons = _planned(ws, params, chosen)
+    try:
+        planned, reasons = _planned(ws, params, chosen)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        key = f"recipes.{recipe}.patch"
+        raise ConfigError(f"{key} does not fit the network that was planned for it: {reason}", key=key) from error
     files.write_json(ws.plan(recipe), {"recipe": planned.model_dump(), "derived_from": reasons})
     patch, filters = "x".join(map(str, planned.patch or ())), "-".join(map(str, planned.filters or ()))
     return Report("plan", f"{recipe}: patch {patch}, {planned.batch} a step, filters {filters}")
 
 
-def planned_recipe(ws: Workspace, recipe: str) -> SeedRecipe | RegionsRecipe:
-    """Return a recipe with nothing left open, as `brats plan` wrote it."""
+def planned_recipe(ws: Workspace, params: Params, recipe: str) -> SeedRecipe | RegionsRecipe:
+    """Return a recipe with nothing left open, as `brats plan` wrote it.
+
+    Raises:
+        MissingInputError: It is not planned yet.
+        ConfigError: The plan was made of another recipe.
+    """
     stored = files.read_json(ws.plan(recipe), made_by=f"brats plan --recipe {recipe}")["recipe"]
+    for name, value in params.recipe(recipe).model_dump().items():
+        if value is not None and stored.get(name) != value:
+            key = f"recipes.{recipe}.{name}"
+            raise ConfigError(
+                f"{key} is not what {ws.plan(recipe)} was made of: run `brats plan --recipe {recipe}` again", key=key
+            )
     return (SeedRecipe if stored["method"] == "seed" else RegionsRecipe).model_validate(stored)
 
 
@@ -40,7 +58,7 @@ def _planned(ws: Workspace, params: Params, recipe: RegionsRecipe) -> tuple[Regi
     shapes = [read_shape(ws.preprocessed / f"{case_id}.npz") for case_id in cases]
     crop = [int(size) for size in np.median(shapes, axis=0)] if shapes else [64, 64, 64]
     found = devices.chosen_devices(params.train.device, params.train.devices)
-    on_gpu = bool(found) and "cpu" not in found[0].lower()
+    on_gpu = devices.are_gpus(found)
     memory = int(devices.memory_bytes(found) * params.plan.memory_share)
     made = planning.plan(
         crop,

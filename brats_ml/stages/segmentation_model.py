@@ -166,9 +166,7 @@ class SegmentationModel:
 
     def _seconds_a_pass(self, window: Axes) -> float:
         """Return the seconds of one pass; the first one prepares what the others find ready, and is left out."""
-        recipe = self.recipe
-        channels = recipe.channels if isinstance(recipe, RegionsRecipe) else len(recipe.modalities)
-        patch = np.zeros((1, *window, channels), dtype=np.float32)
+        patch = np.zeros((1, *window, self.recipe.channels), dtype=np.float32)
         seconds, counted = [], self.passes
         for _ in range(2):
             begun = time.perf_counter()
@@ -193,6 +191,11 @@ class SegmentationModel:
             raise ModelError(
                 f"{folder} has a network that gives {given} values a voxel, and {what} are {wanted}: "
                 "it was trained for another label scheme; train it again"
+            )
+        if network.input_shape[-1] != self.recipe.channels:
+            raise ModelError(
+                f"{folder} has a network of {network.input_shape[-1]} input channels, and its recipe.json asks for "
+                f"{self.recipe.channels}: they are not of one training; train it again"
             )
 
     def _check_image(self, image: NDArray[Any]) -> None:

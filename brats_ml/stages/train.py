@@ -36,7 +36,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
             files.write_json(folder / "verdict.json", {"verdict": f"not trained: {reason}"})
         return Report("train", f"{recipe} not trained, since {reason}")
 
-    chosen = planned_recipe(ws, recipe)
+    chosen = planned_recipe(ws, params, recipe)
     key = provenance.work_key(ws.root, f"train@{recipe}")
     folder = ws.checkpoints(key)
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.config.segmentation import Train
 from brats_ml.segmentation import engine
 from brats_ml.segmentation.capacity import out_of_memory_explained
-from brats_ml.segmentation.devices import RESIDENT_SHARE, across, chosen_devices, memory_bytes
+from brats_ml.segmentation.devices import RESIDENT_SHARE, across, are_gpus, chosen_devices, memory_bytes
 from brats_ml.segmentation.patches import Inputs, ResidentSet, TrainingSet, cut
 from brats_ml.segmentation.region_unet import region_unet
 from brats_ml.segmentation.sampling import draw_patches, foreground
@@ -52,7 +52,7 @@ def fit(
     """
     prepare(seed=settings.seed, deterministic=settings.deterministic)
     devices = chosen_devices(settings.device, settings.devices)
-    on_gpu = bool(devices) and "cpu" not in devices[0].lower()
+    on_gpu = are_gpus(devices)
     host_share = int(memory_bytes([]) * RESIDENT_SHARE)
     in_memory = 0 if settings.residence == "mapped" else host_share
     training = _read(cases, parts["train"], recipe, in_memory, folder / "mapped")

@@ -13,6 +13,7 @@ from brats_ml.config.recipes import SeedRecipe
 from brats_ml.config.segmentation import Train
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.segmentation import training
+from brats_ml.segmentation.devices import across, chosen_devices
 from brats_ml.segmentation.inference import select
 from brats_ml.segmentation.slices import slice_inputs, slice_targets
 from brats_ml.segmentation.unet import unet
@@ -43,34 +44,39 @@ def fit(
 
     Returns:
         The network without its optimiser, and the history.
+
+    Raises:
+        ConfigError: A GPU is asked for and absent.
+        DivergedError: The loss is not a number.
     """
     training.prepare(seed=settings.seed, deterministic=settings.deterministic)
-    model, history = checkpoints.restore(folder) or (_fresh(recipe, settings.seed), [])
-    tracked.log_metrics(history, step="epoch")
+    # One device, as in the seed system.
+    with across(chosen_devices(settings.device, settings.devices)[:1]):
+        model, history = checkpoints.restore(folder) or (_fresh(recipe, settings.seed), [])
+        tracked.log_metrics(history, step="epoch")
+        with Progress(console=Console(stderr=True)) as progress:
+            task = progress.add_task("training", total=recipe.epochs, completed=len(history))
 
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("training", total=recipe.epochs, completed=len(history))
+            def after_epoch(trained: keras.Model, rows: checkpoints.History) -> None:
+                checkpoints.save(folder, trained, rows)
+                tracked.log_metrics(rows[-1:], step="epoch")
+                # A log that is no terminal shows a progress bar only at its end.
+                progress.console.print(_epoch_line(rows[-1], recipe.epochs), highlight=False)
+                progress.update(task, completed=len(rows))
 
-        def after_epoch(trained: keras.Model, rows: checkpoints.History) -> None:
-            checkpoints.save(folder, trained, rows)
-            tracked.log_metrics(rows[-1:], step="epoch")
-            # A log that is no terminal shows a progress bar only at its end.
-            progress.console.print(_epoch_line(rows[-1], recipe.epochs), highlight=False)
-            progress.update(task, completed=len(rows))
-
-        history = training.fit(
-            model,
-            training=parts["train"],
-            validation=parts["validation"],
-            read=lambda case_id: read_batch(cases / f"{case_id}.npz", recipe),
-            epochs=recipe.epochs,
-            seed=settings.seed,
-            learning_rate=recipe.learning_rate,
-            plateau=recipe.plateau.model_dump(),
-            history=history,
-            after_epoch=after_epoch,
-        )
-    return training.inference_model(model), history
+            history = training.fit(
+                model,
+                training=parts["train"],
+                validation=parts["validation"],
+                read=lambda case_id: read_batch(cases / f"{case_id}.npz", recipe),
+                epochs=recipe.epochs,
+                seed=settings.seed,
+                learning_rate=recipe.learning_rate,
+                plateau=recipe.plateau.model_dump(),
+                history=history,
+                after_epoch=after_epoch,
+            )
+        return training.inference_model(model), history
 
 
 def _epoch_line(row: training.EpochRow, epochs: int) -> str:
@@ -81,7 +87,7 @@ def _epoch_line(row: training.EpochRow, epochs: int) -> str:
 def _fresh(recipe: SeedRecipe, seed: int) -> keras.Model:
     model = unet(
         size=recipe.size,
-        channels=len(recipe.modalities),
+        channels=recipe.channels,
         classes=1 + len(LABELS),
         filters=recipe.filters,
         dropout=recipe.dropout,

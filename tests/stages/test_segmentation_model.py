@@ -209,7 +209,30 @@ def spoil(path: Path) -> None:
         (lambda folder: (folder / "recipe.json").write_text("{"), "not valid JSON"),
         (lambda folder: (folder / "postprocessing.json").write_text('{"rules": {"size": 3}}'), "no rules"),
         (lambda folder: (folder / "postprocessing.json").write_text("[]"), "no rules"),
+        (
+            lambda folder: (folder / "postprocessing.json").write_text('{"rules": {"thresholds": [1]}}'),
+            "no rules",
+        ),
         (lambda folder: (folder / "inference.json").write_text('{"preset": "slow", "windows": null}'), "preset slow"),
+        (lambda folder: (folder / "inference.json").write_text("3"), "states no windows"),
+        (lambda folder: (folder / "inference.json").write_text('{"preset": [], "windows": null}'), "preset: Input"),
+        (lambda folder: (folder / "inference.json").write_text('{"preset": "fast", "windows": 5}'), "windows: Input"),
+        (lambda folder: (folder / "inference.json").write_text('{"preset": "fast", "windows": []}'), "windows: List"),
+        (
+            lambda folder: (folder / "inference.json").write_text('{"preset": "fast", "windows": [[0, 16, 16]]}'),
+            "greater than or equal to 1",
+        ),
+        (
+            lambda folder: (folder / "verdict.json").write_text('{"folds": {"one": 0, "other": 1}}'),
+            "fold-0.keras does not exist",
+        ),
+        (
+            lambda folder: files.write_json(
+                folder / "recipe.json",
+                files.read_json(folder / "recipe.json", made_by="the test") | {"contralateral": False},
+            ),
+            "a network of 8 input channels, and its recipe.json asks for 4",
+        ),
         (lambda folder: (folder / "inference.json").write_text('{"preset": "fast"}'), "states no windows"),
         (
             lambda folder: files.write_json(

@@ -101,7 +101,7 @@ class Workspace:
         return self.root / f"plans/{recipe}.json"
 
     def model(self, recipe: str) -> Path:
-        """Folder of a recipe's model.keras, recipe.json, history.csv, verdict.json and, maybe, postprocessing.json."""
+        """Folder of a recipe's model.keras or fold-N.keras, recipe.json, labels.json, history.csv and verdict.json."""
         return self.root / "models/segmentation" / recipe
 
     def evaluation(self, part: str, recipe: str) -> Path:

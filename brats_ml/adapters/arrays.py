@@ -52,7 +52,7 @@ def read_case(path: Path) -> PreprocessedCase:
         CaseError: Its file is damaged.
         FileNotFoundError: There is none.
     """
-    with _damage_told(path), np.load(path) as stored:
+    with _damage_told(path), path.open("rb") as file, np.load(file) as stored:
         return PreprocessedCase(
             image=stored["image"],
             label=stored.get("label"),

@@ -58,7 +58,7 @@ def resume(folder: Path) -> tuple[int, dict[str, NDArray[Any]], History] | None:
         return None
     rows = files.read_json(complete[-1] / "history.json", made_by="brats train")
     try:
-        with np.load(complete[-1] / "state.npz") as stored:
+        with (complete[-1] / "state.npz").open("rb") as file, np.load(file) as stored:
             state = dict(stored)
     except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError) as error:
         reason = f"{complete[-1]} is damaged ({error}): remove it, and training begins anew"

@@ -31,7 +31,7 @@ def read(
         modalities: Channels, in this order.
         contralateral: Whether each is seen on the other side of the brain, too.
         memory_bytes: That the images may take; those beyond it are mapped.
-        folder: Where mapped images are written, made anew where they are not there.
+        folder: Where mapped images are written, for these cases and channels alone; what lies there is not made anew.
 
     Raises:
         CaseError: A case has no reference label map.
@@ -53,8 +53,8 @@ def read(
 
 
 def _mapped(path: Path, image: NDArray[np.float16]) -> NDArray[np.float16]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, image)
+    if not path.exists():
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, image)
     mapped: NDArray[np.float16] = np.load(path, mmap_mode="r")
     return mapped

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 LabelMap = NDArray[np.uint8]  # (X, Y, Z), values of LABELS and 0
 
 LABELS = {"NCR": 1, "ED": 2, "ET": 3}
+# Background and the labels.
+CLASSES = 1 + len(LABELS)
 REGIONS = {"WT": ("NCR", "ED", "ET"), "TC": ("NCR", "ET"), "ET": ("ET",)}
 
 

@@ -40,6 +40,7 @@ class Validate(Section):
     oblique_degrees: Annotated[float, Field(ge=0, lt=45)]
     largest_intensity: Annotated[float, Field(gt=0)]
     minimum_brain_share: Annotated[float, Field(ge=0, lt=1)]
+    maximum_brain_share: Annotated[float, Field(gt=0, le=1)]
     minimum_levels: Count
     negative_share: Annotated[float, Field(ge=0, le=1)]
     mask_agreement: Annotated[float, Field(ge=0, le=1)]

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap
+from brats_ml.cohort.labels import CLASSES, LABELS, REGIONS, LabelMap
 from brats_ml.imaging.geometry import crop, label_box
 from brats_ml.imaging.overlap import Confusion, Overlap, check_shapes, confusion, dice, overlap
 from brats_ml.imaging.surface_distance import Hausdorff95, checked_spacing, hausdorff95_by_bit
@@ -184,7 +184,7 @@ def _distances(
         else:
             bits.setdefault(labels, len(bits))  # two structures may be one set of labels
     if bits:
-        table = np.zeros(1 + len(LABELS), dtype=np.uint8)
+        table = np.zeros(CLASSES, dtype=np.uint8)
         for labels, bit in bits.items():
             table[[LABELS[label] for label in labels]] |= 1 << bit
         masks = [np.take(table, volume, mode="clip") for volume in (reference, predicted)]  # both hold labels alone

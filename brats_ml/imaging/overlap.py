@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.cohort.labels import CLASSES, LABELS, LabelMap
 
 BoolVolume = NDArray[np.bool_]  # (X, Y, Z)
 Confusion = NDArray[np.intp]  # (reference label, predicted label), background first
-
-CLASSES = 1 + len(LABELS)
 
 
 @dataclass(frozen=True)

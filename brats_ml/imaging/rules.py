@@ -51,6 +51,7 @@ def rules(
     oblique_degrees: float,
     largest_intensity: float,
     minimum_brain_share: float,
+    maximum_brain_share: float,
     minimum_levels: int,
     negative_share: float,
     mask_agreement: float,
@@ -68,6 +69,7 @@ def rules(
         oblique_degrees: How far an axis may turn from the scanner's.
         largest_intensity: How far from 0 a value may be.
         minimum_brain_share: Least share of voxels of an image that are not 0.
+        maximum_brain_share: Largest share of them; with more, what surrounds the brain is not 0.
         minimum_levels: Fewest different values other than 0 of an image.
         negative_share: Largest share of voxels of an image that are below 0.
         mask_agreement: Least Dice of an image's voxels other than 0 with those of at least half of the images.
@@ -103,8 +105,9 @@ def rules(
         Rule("maximum", (None, largest_intensity), "{name} holds values up to {maximum:.3g}: export it again"),
         Rule(
             "brain_share",
-            (minimum_brain_share, None),
-            "{name} is zero in all but {brain_share:.2%} of it: export it again",
+            (minimum_brain_share, maximum_brain_share),
+            "{name} is other than zero in {brain_share:.2%} of it, not {low:.0%} to {high:.0%}: export it again, with "
+            "zero outside the brain",
         ),
         Rule("levels", (minimum_levels, None), "{name} is no image, with {levels} value(s) other than zero"),
         Rule(

@@ -12,11 +12,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS
+from brats_ml.cohort.labels import CLASSES, LABELS
 
 ClassMaps = NDArray[np.float32]  # (slice, size, size, class)
 
-CLASSES = 1 + len(LABELS)
 SMOOTH = 1.0
 DICE_EPSILON = 1e-6
 KERAS_EPSILON = 1e-7

@@ -18,10 +18,6 @@ class Network(Protocol):
     """What inference asks of a trained network: a Keras model, or its graph in another runtime."""
 
     @property
-    def input_shape(self) -> tuple[Any, ...]:
-        """Shape of its inputs, the batch first."""
-
-    @property
     def output_shape(self) -> tuple[Any, ...]:
         """Shape of what it gives, the batch first."""
 

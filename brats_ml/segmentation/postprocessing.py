@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap, region_mask
+from brats_ml.cohort.labels import CLASSES, LABELS, REGIONS, LabelMap, region_mask
 from brats_ml.imaging.geometry import bounding_box
 from brats_ml.imaging.metrics import dice
 
@@ -171,9 +171,9 @@ def _counts(probabilities: Probabilities, reference: LabelMap, thresholds: Seque
     code = np.zeros(reference.shape, dtype=np.int32)
     for probability in probabilities:
         code = code * levels + np.searchsorted(steps, probability, side="left").astype(np.int32)
-    code = code * (1 + len(LABELS)) + reference
-    counted = np.bincount(code.ravel(), minlength=levels**3 * (1 + len(LABELS)))
-    return counted.reshape(levels, levels, levels, 1 + len(LABELS))
+    code = code * CLASSES + reference
+    counted = np.bincount(code.ravel(), minlength=levels**3 * CLASSES)
+    return counted.reshape(levels, levels, levels, CLASSES)
 
 
 def _scores(table: NDArray[np.int64], minima: Sequence[int]) -> NDArray[np.float64]:

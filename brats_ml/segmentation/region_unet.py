@@ -40,7 +40,7 @@ def region_unet(
         stem: Voxels along each axis that the first level takes together.
         seed: Of the initial weights.
         dtype: Keras' dtype policy, `float32` or `mixed_bfloat16`; logits are float32 either way.
-        extent: Spatial shape of the input, each a multiple of `stride(filters, stem)`; None: any such shape.
+        extent: Spatial shape of the input, each a multiple of `RegionsRecipe.stride`; None: any such shape.
         sliced: Compute 3D convolutions as 2D ones, for XLA on GPUs; needs the extent. The weights are the same.
 
     Returns:
@@ -76,8 +76,3 @@ def region_unet(
         x = unit(x, filters[level], 3, 1, f"up{level}_second")
     outputs = convolution(TRANSPOSED, regions, stem, stem, "logits", dtype="float32")(x)
     return keras.Model(inputs, outputs, name=f"region_unet{dimensions}d")
-
-
-def stride(filters: Sequence[int], stem: int) -> int:
-    """Return what every axis of an input must be a multiple of."""
-    return int(stem * 2 ** (len(filters) - 1))

@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.cohort.labels import CLASSES, LABELS, LabelMap
 from brats_ml.imaging.resize import resize_slices
-
-CLASSES = 1 + len(LABELS)
 
 
 def slice_range(depth: int, *, first: int, count: int | None) -> slice:
@@ -28,7 +26,7 @@ def slice_inputs(image: NDArray[Any], *, size: int, first: int, count: int | Non
         count: Number of slices used, or None for all that follow.
 
     Returns:
-        Shape (slice, size, size, channel), at most 1; all zeros where the volume is.
+        Shape (slice, size, size, channel), at most 1; as it is where the volume has no positive value.
     """
     used = image[..., slice_range(image.shape[-1], first=first, count=count)]
     batch = np.stack([np.moveaxis(resize_slices(volume, (size, size)), -1, 0) for volume in used], axis=-1)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Protocol
 
 from brats_ml.adapters import files
 from brats_ml.adapters.store import code_digest
@@ -14,6 +15,14 @@ from brats_ml.segmentation.inference import Network
 from brats_ml.segmentation.sliding_window import Axes
 
 GPU_DRIVER = Path("/dev/nvidiactl")
+
+
+class LoadedNetwork(Network, Protocol):
+    """A network that was read from a file."""
+
+    @property
+    def input_shape(self) -> tuple[Any, ...]:
+        """Shape of what it takes, the batch first."""
 
 
 def chosen_runtime(runtime: str) -> str:
@@ -36,7 +45,7 @@ def chosen_runtime(runtime: str) -> str:
 
 def load_network(
     path: Path, *, extents: Sequence[Axes], runtime: str, precision: str, graphs: Path | None = None
-) -> dict[Axes, Network]:
+) -> dict[Axes, LoadedNetwork]:
     """Return the network of a `.keras` file, ready for inputs of each extent.
 
     Args:
@@ -56,7 +65,7 @@ def load_network(
     return {extent: _openvino_network(path, extent, precision, graphs) for extent in extents}
 
 
-def _openvino_network(path: Path, extent: Axes, precision: str, graphs: Path | None) -> Network:
+def _openvino_network(path: Path, extent: Axes, precision: str, graphs: Path | None) -> LoadedNetwork:
     from brats_ml.segmentation import openvino_network  # noqa: PLC0415 - an extra
 
     if graphs is None:
@@ -89,10 +98,10 @@ def bfloat16_passes(path: Path, graphs: Path | None) -> bool:
     return bool(files.read_json(precision_verdict(path, graphs), made_by="brats precision")["passes"])
 
 
-def _keras_network(path: Path) -> Network:
+def _keras_network(path: Path) -> LoadedNetwork:
     from brats_ml.adapters.keras_files import read_model  # noqa: PLC0415 - TensorFlow takes seconds
 
-    network: Network = read_model(path)
+    network: LoadedNetwork = read_model(path)
     return network
 
 

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap
+from brats_ml.cohort.labels import CLASSES, LABELS, REGIONS, LabelMap
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
 from brats_ml.errors import ConfigError, ModelError
-from brats_ml.segmentation.inference import Network, predict_labels
+from brats_ml.segmentation.inference import predict_labels
 from brats_ml.segmentation.postprocessing import labels_from_regions
 from brats_ml.segmentation.presets import PRESETS, shown
 from brats_ml.segmentation.region_inference import predict_regions
 from brats_ml.segmentation.sliding_window import Axes
 from brats_ml.stages.model_folder import check_labels, network_files, read_recipe, read_rules, stated_inference
-from brats_ml.stages.network import chosen_runtime, load_network
+from brats_ml.stages.network import LoadedNetwork, chosen_runtime, load_network
 from brats_ml.workspace import Workspace
 
 
@@ -182,9 +182,9 @@ class SegmentationModel:
             return how
         return f"{how}, {self.passes / self.cases:.0f} passes and {self.seconds / self.cases:.1f} s a case"
 
-    def _check_network(self, folder: Path, network: Network) -> None:
+    def _check_network(self, folder: Path, network: LoadedNetwork) -> None:
         regions = isinstance(self.recipe, RegionsRecipe)
-        wanted = len(REGIONS) if regions else 1 + len(LABELS)
+        wanted = len(REGIONS) if regions else CLASSES
         given = network.output_shape[-1]
         if given != wanted:
             what = f"regions {', '.join(REGIONS)}" if regions else f"background, {', '.join(LABELS)}"

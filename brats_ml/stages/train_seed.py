@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from brats_ml.adapters import checkpoints, tracking
 from brats_ml.adapters.arrays import read_case
-from brats_ml.cohort.labels import LABELS
+from brats_ml.cohort.labels import CLASSES
 from brats_ml.config.recipes import SeedRecipe
 from brats_ml.config.segmentation import Train
 from brats_ml.imaging.geometry import uncrop
@@ -88,7 +88,7 @@ def _fresh(recipe: SeedRecipe, seed: int) -> keras.Model:
     model = unet(
         size=recipe.size,
         channels=recipe.channels,
-        classes=1 + len(LABELS),
+        classes=CLASSES,
         filters=recipe.filters,
         dropout=recipe.dropout,
         seed=seed,

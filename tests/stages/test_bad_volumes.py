@@ -115,7 +115,11 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "a header at odds with itself": (header("t2", srow_x=[1, 0, 0, 0]), "{t2} has a header whose qform, sform"),
     "NaN": (array("t1ce", holed), "{t1ce} holds values that are not finite"),
     "infinity": (array("t1ce", endless), "{t1ce} holds values that are not finite"),
-    "all zero": (array("flair", np.zeros_like), "{flair} is zero in all but 0.00% of it"),
+    "all zero": (array("flair", np.zeros_like), "{flair} is other than zero in 0.00% of it"),
+    "air that is not zero": (
+        every(lambda old: np.where(old, old, np.random.default_rng(2).integers(1, 20, old.shape)).astype(old.dtype)),
+        "{flair} is other than zero in 100.00% of it, not 1% to 80%",
+    ),
     "constant": (array("flair", np.ones_like), "{flair} is no image, with 1 value(s)"),
     "a mask in place of an image": (array("t2", lambda old: (old > 0).astype(np.int16)), "{t2} is no image, with 1"),
     "values beyond all scanners": (

@@ -10,7 +10,7 @@ import pytest
 from dvc.repo import Repo
 
 from brats_ml.config import Params
-from brats_ml.errors import CohortError
+from brats_ml.errors import CohortError, ConfigError
 from brats_ml.stages import evaluate, plan, preprocess, split, train, validate
 from brats_ml.stages.segmentation_model import SegmentationModel
 from brats_ml.workspace import Workspace
@@ -82,6 +82,40 @@ def test_the_model_is_the_mean_of_its_folds(
     assert not np.allclose(single[0], single[1])
     assert model.predict_on_batch(patches) == pytest.approx(np.mean(single, axis=0), abs=1e-6)
     assert model.passes == 4
+
+
+def test_a_training_that_is_done_is_read_back_whole(
+    split_cohort: Workspace, make_params: Callable[[dict[str, Any]], Params]
+) -> None:
+    """As after a kill in the last fold, or before the model's folder was written."""
+    ws, params = split_cohort, make_params(TINY)
+    train.run(ws, params, recipe="regions3d")
+    names = ("fold-0.keras", "fold-1.keras", "history.csv")
+    before = [(ws.model("regions3d") / name).read_bytes() for name in names]
+
+    train.run(ws, params, recipe="regions3d")
+
+    assert [(ws.model("regions3d") / name).read_bytes() for name in names] == before
+
+
+def test_a_plan_of_another_recipe_is_refused(
+    split_cohort: Workspace, make_params: Callable[[dict[str, Any]], Params]
+) -> None:
+    changed = make_params(TINY | {"recipes.regions3d.epochs": 3})
+
+    with pytest.raises(
+        ConfigError, match=r"recipes.regions3d.epochs is not what .* run `brats plan --recipe regions3d"
+    ):
+        train.run(split_cohort, changed, recipe="regions3d")
+
+
+def test_a_patch_that_does_not_fit_the_network_planned_for_it_is_refused(
+    split_cohort: Workspace, make_params: Callable[[dict[str, Any]], Params]
+) -> None:
+    params = make_params(TINY | {"recipes.regions3d.patch": [36, 36, 36], "recipes.regions3d.filters": None})
+
+    with pytest.raises(ConfigError, match=r"recipes.regions3d.patch does not fit .* must have multiples of"):
+        plan.run(split_cohort, params, recipe="regions3d")
 
 
 def test_more_folds_than_training_patients_are_refused(

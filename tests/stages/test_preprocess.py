@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from brats_ml import config
-from brats_ml.adapters.arrays import read_case
+from brats_ml.adapters.arrays import PreprocessedCase, read_case, read_shape, write_case
 from brats_ml.adapters.files import digest_file, digest_tree, write_json
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.modalities import MODALITIES
@@ -312,3 +312,19 @@ def test_a_real_case_keeps_every_voxel_that_the_dataset_documents(real_data: Pat
     label = uncrop(prepared.label, prepared.start, prepared.full_shape)
     assert np.count_nonzero(image[MODALITIES.index("t1"), :, :, 22:122]) == 1264556
     assert np.bincount(label[..., 73].ravel())[1:].tolist() == [287, 3843, 631]
+
+
+def test_a_damaged_case_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "BraTS20_Training_001.npz"
+    image = np.ones((4, 3, 3, 3), dtype=np.int16)
+    write_case(path, PreprocessedCase(image=image, label=None, start=(0, 0, 0), full_shape=(3, 3, 3)))
+    assert read_shape(path) == (3, 3, 3)
+    whole = path.read_bytes()
+
+    for kept in (0, 60, len(whole) // 2, len(whole) - 5):
+        path.write_bytes(whole[:kept])
+        for read in (read_case, read_shape):
+            with pytest.raises(
+                CaseError, match=r"case BraTS20_Training_001: .* is damaged .* run `brats preprocess` again"
+            ):
+                read(path)

@@ -18,6 +18,7 @@ RULES = rules(
     oblique_degrees=1.0,
     largest_intensity=5.0,
     minimum_brain_share=0.01,
+    maximum_brain_share=0.8,
     minimum_levels=3,
     negative_share=0.01,
     mask_agreement=0.8,

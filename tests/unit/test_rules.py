@@ -16,6 +16,7 @@ LIMITS = {
     "oblique_degrees": 1.0,
     "largest_intensity": 100.0,
     "minimum_brain_share": 0.01,
+    "maximum_brain_share": 0.8,
     "minimum_levels": 3,
     "negative_share": 0.01,
     "mask_agreement": 0.8,
@@ -52,7 +53,14 @@ def test_a_sound_volume_breaks_no_rule() -> None:
             "a_t1.nii lies on another grid than the other volumes of the case: resample it onto theirs",
         ),
         ({"finite": False}, "a_t1.nii holds values that are not finite: export it again"),
-        ({"brain_share": 0.0}, "a_t1.nii is zero in all but 0.00% of it: export it again"),
+        *(
+            (
+                {"brain_share": share},
+                f"a_t1.nii is other than zero in {share:.2%} of it, not 1% to 80%: export it again, with zero outside "
+                "the brain",
+            )
+            for share in (0.0, 1.0)
+        ),
         ({"minimum": -3e38}, "a_t1.nii holds values down to -3e+38: export it again"),
         ({"maximum": 1e30}, "a_t1.nii holds values up to 1e+30: export it again"),
         (

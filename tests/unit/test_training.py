@@ -8,7 +8,7 @@ import pytest
 
 from brats_ml.adapters import checkpoints
 from brats_ml.adapters.keras_files import read_model, write_model
-from brats_ml.errors import ModelError
+from brats_ml.errors import DivergedError, ModelError
 from brats_ml.segmentation import training
 from brats_ml.segmentation.unet import unet
 
@@ -93,6 +93,24 @@ def test_an_unfinished_checkpoint_is_not_restored(tmp_path: Path) -> None:
     (tmp_path / ".17.epoch-00001").mkdir()
 
     assert checkpoints.restore(tmp_path) is None
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    checkpoints.keep(tmp_path, step=3, state={"weights": np.ones(9)}, history=[])
+    state = tmp_path / "step-000000003/state.npz"
+    state.write_bytes(state.read_bytes()[:100])
+
+    with pytest.raises(ModelError, match=r"step-000000003 is damaged .* remove it, and training begins anew"):
+        checkpoints.resume(tmp_path)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_seeds_training() -> None:
+    def spoilt(case_id: str) -> training.Batch:
+        inputs, targets = read(case_id)
+        return inputs, targets * np.nan
+
+    with pytest.raises(DivergedError, match="after epoch 1: lower the recipe's learning_rate, and train again"):
+        training.fit(compiled(), read=spoilt, epochs=2, history=[], after_epoch=ignore, **RULES)
 
 
 def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """A training that cannot go on says what to change, and spoils no checkpoint."""
 
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+from brats_ml.config import Params
+from brats_ml.config.recipes import SeedRecipe
 from brats_ml.errors import CapacityError, ConfigError, DivergedError
 from brats_ml.segmentation import engine
 from brats_ml.segmentation.capacity import out_of_memory_explained
@@ -13,8 +17,19 @@ from brats_ml.segmentation.devices import CPU, across, chosen_devices, gpus
 from brats_ml.segmentation.region_unet import region_unet
 from brats_ml.segmentation.sampling import DRAWS
 from brats_ml.segmentation.step import PatchTraining
+from brats_ml.stages import train_seed
 
 STILL = {"flip": [], "rotate_degrees": 0, "zoom": 0, "spatial_share": 0, "scale": 0, "shift": 0, "gamma": 0, "noise": 0}
+
+
+class Untracked:
+    """Curves that nobody draws."""
+
+    def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
+        """Forget them."""
+
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Forget it."""
 
 
 def spoilt(step: int) -> dict[str, np.ndarray[Any, Any]]:
@@ -59,6 +74,21 @@ def test_other_errors_stay_what_they_are() -> None:
 def test_a_gpu_that_is_absent_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"train.device is gpu, but tensorflow sees none here"):
         chosen_devices("gpu", None)
+
+
+@pytest.mark.skipif(bool(gpus()), reason="a GPU is at hand")
+def test_the_seeds_method_refuses_a_gpu_that_is_absent(
+    make_params: Callable[[dict[str, Any]], Params], tmp_path: Path
+) -> None:
+    params = make_params({"train.device": "gpu"})
+    recipe = params.recipe("seed_mini")
+    assert isinstance(recipe, SeedRecipe)
+
+    with pytest.raises(ConfigError, match=r"train.device is gpu, but tensorflow sees none here"):
+        train_seed.fit(
+            recipe, params.train, cases=tmp_path, parts={"train": ["a"], "validation": []}, folder=tmp_path,
+            tracked=Untracked(),
+        )  # fmt: skip
 
 
 def test_more_devices_than_there_are_are_refused() -> None:

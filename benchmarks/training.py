@@ -37,7 +37,7 @@ from brats_ml.adapters.files import walk
 from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.nifti import read_grid, write_volume
 from brats_ml.cohort.cases import Case, find_cases
-from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.cohort.labels import CLASSES, REGIONS
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
 from brats_ml.config import load
 from brats_ml.segmentation import engine, training
@@ -47,12 +47,17 @@ from brats_ml.segmentation.sampling import draw_patches, foreground
 from brats_ml.segmentation.step import PatchTraining
 from brats_ml.segmentation.unet import unet
 from brats_ml.stages.preprocess import preprocess_case
-from brats_ml.stages.train_regions import POLICY
+from brats_ml.stages.train_regions import POLICY, extent
 from brats_ml.stages.train_seed import read_batch
 
 SEED_SYSTEM = ["keras==3.15.1", "nibabel==5.4.2", "opencv-python-headless==4.13.0.90", "tensorflow-cpu==2.21.0"]
 SEED_SHAPE, SEED_SCHEME, CASES = (240, 240, 155), "brats2017-2021", 4
-PATCH, BATCH, FILTERS = (64, 64, 64), 2, (32, 64, 96, 128)
+# As `brats plan` derives them on CPUs; two patches a step of `regions3d`, as in bfloat16.
+PLANNED = {
+    "regions2d": {"patch": [160, 192], "batch": 8, "filters": [32, 64, 96, 128, 160, 192]},
+    "regions3d": {"patch": [64, 64, 64], "batch": 2, "filters": [32, 64, 96, 128]},
+}
+PATCHES_A_STEP_OF_SEED = 20
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Trained:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=3, help="cases of a round; regions take ten times as many patches")
+    parser.add_argument("--steps", type=int, default=3, help="cases of a round; regions take 20 patches for each")
     parser.add_argument("--slices", type=int, default=100, help="of a case; the seed system takes 100")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     chosen = parser.parse_args()
@@ -182,7 +187,7 @@ def seed_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
     model = unet(
         size=recipe.size,
         channels=len(recipe.modalities),
-        classes=1 + len(LABELS),
+        classes=CLASSES,
         filters=recipe.filters,
         dropout=recipe.dropout,
         seed=0,
@@ -202,9 +207,10 @@ def seed_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
     )
 
 
-def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, dtype: str = "float32") -> Trained:
-    """The recipe `regions3d`: a step is a batch of patches, cut on the host from cases in its memory."""
-    recipe = load(ROOT / "params.yaml").recipe("regions3d")
+def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str, precision: str = "float32") -> Trained:
+    """A recipe by regions: a step is a batch of patches, cut on the host from cases in its memory."""
+    recipe = load(ROOT / "params.yaml").recipe(name).model_copy(update=PLANNED[name])
+    patch = extent(recipe)
     cases = TrainingSet(
         *resident_cases.read(
             paths[0].parent,
@@ -218,17 +224,17 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, dtype: str
     tumours = [foreground(labels, seed=0) for labels in cases.labels]
     keras.utils.set_random_seed(0)
     network = region_unet(
-        dimensions=3,
+        dimensions=recipe.dimensions,
         channels=recipe.channels,
         regions=len(REGIONS),
-        filters=FILTERS,
+        filters=recipe.filters,
         stem=recipe.stem,
         seed=0,
-        dtype=dtype,
+        dtype=POLICY[precision],
     )
     model = PatchTraining(
         network,
-        dimensions=3,
+        dimensions=recipe.dimensions,
         modalities=len(recipe.modalities),
         augmentation=recipe.augmentation.model_dump(),
         batch_dice=recipe.batch_dice,
@@ -245,8 +251,8 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, dtype: str
     )
 
     def batch(step: int) -> Inputs:
-        drawn = draw_patches(tumours, patch=PATCH, batch=BATCH, share=recipe.foreground, seed=0, step=step)
-        return cut(cases, drawn, patch=PATCH)
+        drawn = draw_patches(tumours, patch=patch, batch=recipe.batch, share=recipe.foreground, seed=0, step=step)
+        return cut(cases, drawn, patch=patch)
 
     cached = batch(0)
 
@@ -254,8 +260,8 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, dtype: str
         return model.fit(engine.Batches(make, 0, steps), shuffle=False, verbose=0)
 
     return Trained(
-        samples=BATCH,
-        steps=10 * chosen.steps,
+        samples=recipe.batch,
+        steps=max(1, PATCHES_A_STEP_OF_SEED * chosen.steps // recipe.batch),
         full=lambda steps: train(steps, batch),
         cached=lambda steps: train(steps, lambda _step: cached),
     )
@@ -264,8 +270,9 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, dtype: str
 # A recipe is measured by one function: what trains it by its whole input path, and what on one batch.
 RECIPES: dict[str, Callable[[Sequence[Path], argparse.Namespace], Trained]] = {
     "seed": seed_recipe,
-    "regions3d": regions_recipe,
-    "regions3d_bfloat16": partial(regions_recipe, dtype=POLICY["bfloat16"]),
+    "regions2d": partial(regions_recipe, name="regions2d"),
+    "regions3d": partial(regions_recipe, name="regions3d"),
+    "regions3d_bfloat16": partial(regions_recipe, name="regions3d", precision="bfloat16"),
 }
 
 if __name__ == "__main__":

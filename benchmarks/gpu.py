@@ -38,7 +38,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.cohort.labels import CLASSES, LABELS, REGIONS
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.imaging.intensity import normalise
 from brats_ml.segmentation import engine
@@ -211,7 +211,7 @@ class SeedTraining(keras.Model):
         self.network, self._net = network, net
         rng = np.random.default_rng(0)
         count, size = 2 * net.batch, net.patch[0]
-        classes = np.eye(1 + len(LABELS), dtype=np.float32)
+        classes = np.eye(CLASSES, dtype=np.float32)
         self._inputs = self._kept("inputs", rng.random((count, size, size, 2), dtype=np.float32))
         self._targets = self._kept("targets", classes[rng.integers(len(classes), size=(count, size, size))])
 
@@ -239,7 +239,7 @@ def seed_training(net: Network) -> tuple[Callable[[int], object], keras.Model]:
     """Return what trains the seed's network for so many steps, and the network."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
-    network = unet(size=net.patch[0], channels=2, classes=1 + len(LABELS), filters=net.filters, dropout=0.2, seed=0)
+    network = unet(size=net.patch[0], channels=2, classes=CLASSES, filters=net.filters, dropout=0.2, seed=0)
     keras.config.set_dtype_policy(before)
     model = SeedTraining(network, net)
     model.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=True)

@@ -33,7 +33,7 @@ from brats_ml.adapters.grid import Grid
 from brats_ml.adapters.keras_files import write_model
 from brats_ml.adapters.nifti import write_volume
 from brats_ml.cohort.cases import Case, find_cases
-from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.cohort.labels import CLASSES, REGIONS
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
 from brats_ml.config import load
 from brats_ml.segmentation.presets import PRESETS
@@ -77,7 +77,7 @@ def beside_seed(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
     filters, dropout = recipe["filters"], recipe["dropout"]
     write_model(
         model / "model.keras",
-        unet(size=128, channels=2, classes=1 + len(LABELS), filters=filters, dropout=dropout, seed=0),
+        unet(size=128, channels=2, classes=CLASSES, filters=filters, dropout=dropout, seed=0),
     )
     files.write_json(model / "recipe.json", recipe)
     peer = peer_python("seed_inference", SEED)

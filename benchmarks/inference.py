@@ -26,6 +26,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from _frame import ROOT, peer_python, report, table
+from _plans import PLANNED
 
 from brats_ml.adapters import files
 from brats_ml.adapters.files import walk
@@ -42,10 +43,6 @@ from brats_ml.segmentation.unet import unet
 
 SEED = ["keras==3.15.1", "nibabel==5.4.2", "numpy==2.4.6", "opencv-python-headless==5.0.0.93", "tensorflow-cpu==2.21.0"]
 CASE, TRUE_SHAPE, ROUNDS = "BraTS20_Training_001", (240, 240, 155), 3
-REGION_PLANS = {
-    "regions3d": {"patch": [64, 64, 64], "filters": [32, 64, 96, 128], "batch": 1},
-    "regions2d": {"patch": [160, 128], "filters": [16, 32, 64, 96], "batch": 8},
-}
 Found = dict[str, float]
 
 
@@ -115,7 +112,7 @@ def beside_seed(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
 
 def presets(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
     rows, figures = [], {}
-    for name, plan in REGION_PLANS.items():
+    for name, plan in PLANNED.items():
         recipe = load(ROOT / "params.yaml").recipe(name).model_copy(update=plan)
         network = region_unet(
             dimensions=recipe.dimensions,

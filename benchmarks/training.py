@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 
 from _frame import ROOT, peer_python, report, table
+from _plans import PLANNED
 
 # What comes before sets what TensorFlow reads as it is imported.
 # isort: split
@@ -52,11 +53,6 @@ from brats_ml.stages.train_seed import read_batch
 
 SEED_SYSTEM = ["keras==3.15.1", "nibabel==5.4.2", "opencv-python-headless==4.13.0.90", "tensorflow-cpu==2.21.0"]
 SEED_SHAPE, SEED_SCHEME, CASES = (240, 240, 155), "brats2017-2021", 4
-# As `brats plan` derives them on CPUs; two patches a step of `regions3d`, as in bfloat16.
-PLANNED = {
-    "regions2d": {"patch": [160, 192], "batch": 8, "filters": [32, 64, 96, 128, 160, 192]},
-    "regions3d": {"patch": [64, 64, 64], "batch": 2, "filters": [32, 64, 96, 128]},
-}
 PATCHES_A_STEP_OF_SEED = 20
 
 

@@ -75,8 +75,8 @@ class Trained:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=1, help="cases of a round; regions take 20 patches for each")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=2, help="cases of a round; regions take 20 patches for each")
     parser.add_argument("--slices", type=int, default=100, help="of a case; the seed system takes 100")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     chosen = parser.parse_args()

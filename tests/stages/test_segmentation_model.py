@@ -199,31 +199,36 @@ def spoil(path: Path) -> None:
             rewritten.writestr(name, content)
 
 
+def holding(name: str, text: str) -> Callable[[Path], object]:
+    """Return what puts a text into a file of the model's folder."""
+    return lambda folder: (folder / name).write_text(text)
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
         (lambda folder: (folder / "model.keras").write_bytes(b"no zip"), "cannot be loaded"),
         (lambda folder: spoil(folder / "model.keras"), "cannot be loaded"),
         (lambda folder: (folder / "model.keras").unlink(), "does not exist"),
-        (lambda folder: (folder / "recipe.json").write_text('{"method": "regions"}'), "train the model again"),
-        (lambda folder: (folder / "recipe.json").write_text("{"), "not valid JSON"),
-        (lambda folder: (folder / "postprocessing.json").write_text('{"rules": {"size": 3}}'), "no rules"),
-        (lambda folder: (folder / "postprocessing.json").write_text("[]"), "no rules"),
+        (holding("recipe.json", '{"method": "regions"}'), "train the model again"),
+        (holding("recipe.json", "{"), "not valid JSON"),
+        (holding("postprocessing.json", '{"rules": {"size": 3}}'), "no rules"),
+        (holding("postprocessing.json", "[]"), "no rules"),
         (
-            lambda folder: (folder / "postprocessing.json").write_text('{"rules": {"thresholds": [1]}}'),
+            holding("postprocessing.json", '{"rules": {"thresholds": [1]}}'),
             "no rules",
         ),
-        (lambda folder: (folder / "inference.json").write_text('{"preset": "slow", "windows": null}'), "preset slow"),
-        (lambda folder: (folder / "inference.json").write_text("3"), "states no windows"),
-        (lambda folder: (folder / "inference.json").write_text('{"preset": [], "windows": null}'), "preset: Input"),
-        (lambda folder: (folder / "inference.json").write_text('{"preset": "fast", "windows": 5}'), "windows: Input"),
-        (lambda folder: (folder / "inference.json").write_text('{"preset": "fast", "windows": []}'), "windows: List"),
+        (holding("inference.json", '{"preset": "slow", "windows": null}'), "preset slow"),
+        (holding("inference.json", "3"), "states no windows"),
+        (holding("inference.json", '{"preset": [], "windows": null}'), "preset: Input"),
+        (holding("inference.json", '{"preset": "fast", "windows": 5}'), "windows: Input"),
+        (holding("inference.json", '{"preset": "fast", "windows": []}'), "windows: List"),
         (
-            lambda folder: (folder / "inference.json").write_text('{"preset": "fast", "windows": [[0, 16, 16]]}'),
+            holding("inference.json", '{"preset": "fast", "windows": [[0, 16, 16]]}'),
             "greater than or equal to 1",
         ),
         (
-            lambda folder: (folder / "verdict.json").write_text('{"folds": {"one": 0, "other": 1}}'),
+            holding("verdict.json", '{"folds": {"one": 0, "other": 1}}'),
             "fold-0.keras does not exist",
         ),
         (
@@ -233,7 +238,7 @@ def spoil(path: Path) -> None:
             ),
             "a network of 8 input channels, and its recipe.json asks for 4",
         ),
-        (lambda folder: (folder / "inference.json").write_text('{"preset": "fast"}'), "states no windows"),
+        (holding("inference.json", '{"preset": "fast"}'), "states no windows"),
         (
             lambda folder: files.write_json(
                 folder / "labels.json", label_scheme() | {"labels": {"NCR": 1, "ED": 2, "ET": 4}}

@@ -51,31 +51,31 @@ def fit(
     """
     training.prepare(seed=settings.seed, deterministic=settings.deterministic)
     # One device, as in the seed system.
-    with across(chosen_devices(settings.device, settings.devices)[:1]):
+    devices = chosen_devices(settings.device, settings.devices)[:1]
+    with across(devices), Progress(console=Console(stderr=True)) as progress:
         model, history = checkpoints.restore(folder) or (_fresh(recipe, settings.seed), [])
         tracked.log_metrics(history, step="epoch")
-        with Progress(console=Console(stderr=True)) as progress:
-            task = progress.add_task("training", total=recipe.epochs, completed=len(history))
+        task = progress.add_task("training", total=recipe.epochs, completed=len(history))
 
-            def after_epoch(trained: keras.Model, rows: checkpoints.History) -> None:
-                checkpoints.save(folder, trained, rows)
-                tracked.log_metrics(rows[-1:], step="epoch")
-                # A log that is no terminal shows a progress bar only at its end.
-                progress.console.print(_epoch_line(rows[-1], recipe.epochs), highlight=False)
-                progress.update(task, completed=len(rows))
+        def after_epoch(trained: keras.Model, rows: checkpoints.History) -> None:
+            checkpoints.save(folder, trained, rows)
+            tracked.log_metrics(rows[-1:], step="epoch")
+            # A log that is no terminal shows a progress bar only at its end.
+            progress.console.print(_epoch_line(rows[-1], recipe.epochs), highlight=False)
+            progress.update(task, completed=len(rows))
 
-            history = training.fit(
-                model,
-                training=parts["train"],
-                validation=parts["validation"],
-                read=lambda case_id: read_batch(cases / f"{case_id}.npz", recipe),
-                epochs=recipe.epochs,
-                seed=settings.seed,
-                learning_rate=recipe.learning_rate,
-                plateau=recipe.plateau.model_dump(),
-                history=history,
-                after_epoch=after_epoch,
-            )
+        history = training.fit(
+            model,
+            training=parts["train"],
+            validation=parts["validation"],
+            read=lambda case_id: read_batch(cases / f"{case_id}.npz", recipe),
+            epochs=recipe.epochs,
+            seed=settings.seed,
+            learning_rate=recipe.learning_rate,
+            plateau=recipe.plateau.model_dump(),
+            history=history,
+            after_epoch=after_epoch,
+        )
         return training.inference_model(model), history
 
 

@@ -214,23 +214,14 @@ def holding(name: str, text: str) -> Callable[[Path], object]:
         (holding("recipe.json", "{"), "not valid JSON"),
         (holding("postprocessing.json", '{"rules": {"size": 3}}'), "no rules"),
         (holding("postprocessing.json", "[]"), "no rules"),
-        (
-            holding("postprocessing.json", '{"rules": {"thresholds": [1]}}'),
-            "no rules",
-        ),
+        (holding("postprocessing.json", '{"rules": {"thresholds": [1]}}'), "no rules"),
         (holding("inference.json", '{"preset": "slow", "windows": null}'), "preset slow"),
         (holding("inference.json", "3"), "states no windows"),
         (holding("inference.json", '{"preset": [], "windows": null}'), "preset: Input"),
         (holding("inference.json", '{"preset": "fast", "windows": 5}'), "windows: Input"),
         (holding("inference.json", '{"preset": "fast", "windows": []}'), "windows: List"),
-        (
-            holding("inference.json", '{"preset": "fast", "windows": [[0, 16, 16]]}'),
-            "greater than or equal to 1",
-        ),
-        (
-            holding("verdict.json", '{"folds": {"one": 0, "other": 1}}'),
-            "fold-0.keras does not exist",
-        ),
+        (holding("inference.json", '{"preset": "fast", "windows": [[0, 16, 16]]}'), "greater than or equal to 1"),
+        (holding("verdict.json", '{"folds": {"one": 0, "other": 1}}'), "fold-0.keras does not exist"),
         (
             lambda folder: files.write_json(
                 folder / "recipe.json",

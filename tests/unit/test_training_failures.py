@@ -21,6 +21,9 @@ from brats_ml.stages import train_seed
 
 STILL = {"flip": [], "rotate_degrees": 0, "zoom": 0, "spatial_share": 0, "scale": 0, "shift": 0, "gamma": 0, "noise": 0}
 
+# What they ask for in vain would be there.
+without_gpu = pytest.mark.skipif(bool(gpus()), reason="a GPU is at hand")
+
 
 class Untracked:
     """Curves that nobody draws."""
@@ -70,13 +73,13 @@ def test_other_errors_stay_what_they_are() -> None:
         raise RuntimeError("shapes differ")
 
 
-@pytest.mark.skipif(bool(gpus()), reason="a GPU is at hand")
+@without_gpu
 def test_a_gpu_that_is_absent_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"train.device is gpu, but tensorflow sees none here"):
         chosen_devices("gpu", None)
 
 
-@pytest.mark.skipif(bool(gpus()), reason="a GPU is at hand")
+@without_gpu
 def test_the_seeds_method_refuses_a_gpu_that_is_absent(
     make_params: Callable[[dict[str, Any]], Params], tmp_path: Path
 ) -> None:

@@ -1,6 +1,27 @@
-"""What `brats plan` derives for the recipes by regions on CPUs, in float32, of heads of the true size."""
+"""The recipes by regions as `brats plan` fills them in on CPUs, in float32, for heads of the true size."""
 
-PLANNED = {
-    "regions2d": {"patch": [160, 192], "batch": 8, "filters": [32, 64, 96, 128, 160, 192]},
-    "regions3d": {"patch": [64, 64, 64], "batch": 1, "filters": [32, 64, 96, 128]},
-}
+from _frame import ROOT
+
+from brats_ml.config import load
+from brats_ml.config.recipes import RegionsRecipe
+from brats_ml.segmentation import planning
+from brats_ml.segmentation.presets import TYPICAL_BRAIN
+
+MEMORY = 2**33
+
+
+def planned(name: str) -> RegionsRecipe:
+    """Return a recipe of params.yaml with nothing left open."""
+    params = load(ROOT / "params.yaml")
+    recipe = params.recipe(name)
+    if not isinstance(recipe, RegionsRecipe):
+        raise TypeError(f"{name} is no recipe by regions")
+    made = planning.plan(
+        TYPICAL_BRAIN,
+        dimensions=recipe.dimensions,
+        stem=recipe.stem,
+        memory_bytes=MEMORY,
+        most_voxels=params.plan.cpu_voxels,
+        precision="float32",
+    )
+    return recipe.model_copy(update={"patch": list(made.patch), "batch": made.batch, "filters": list(made.filters)})

@@ -26,7 +26,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from _frame import ROOT, peer_python, report, table
-from _plans import PLANNED
+from _plans import planned
 
 from brats_ml.adapters import files
 from brats_ml.adapters.files import walk
@@ -112,8 +112,8 @@ def beside_seed(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
 
 def presets(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
     rows, figures = [], {}
-    for name, plan in PLANNED.items():
-        recipe = load(ROOT / "params.yaml").recipe(name).model_copy(update=plan)
+    for name in ("regions3d", "regions2d"):
+        recipe = planned(name)
         network = region_unet(
             dimensions=recipe.dimensions,
             channels=recipe.channels,

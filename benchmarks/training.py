@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 
 from _frame import ROOT, peer_python, report, table
-from _plans import PLANNED
+from _plans import planned
 
 # What comes before sets what TensorFlow reads as it is imported.
 # isort: split
@@ -211,7 +211,7 @@ def seed_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
 
 def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str, precision: str = "float32") -> Trained:
     """A recipe by regions: a step is a batch of patches, cut on the host from cases in its memory."""
-    recipe = load(ROOT / "params.yaml").recipe(name).model_copy(update=PLANNED[name])
+    recipe = planned(name)
     patch = extent(recipe)
     cases = TrainingSet(
         *resident_cases.read(

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from _spent import now, tell
 
-from brats_ml.adapters import nifti
-from brats_ml.adapters.files import walk
+from brats_ml.adapters.folder_walk import walk
+from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.labels import SCHEMES
+from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.stages.preprocess import preprocess_case
-from brats_ml.stages.segmentation_model import SegmentationModel
+from brats_ml.models.segmentation import SegmentationModel
 
 
 def main(*arguments: str) -> None:
@@ -25,7 +25,7 @@ def main(*arguments: str) -> None:
     (case,) = (case for case in find_cases(walk(Path(cases))) if case.case_id == name)
     prepared, grid = preprocess_case(Path(cases), case)
     labels, _ = segment(uncrop(prepared.image, prepared.start, prepared.full_shape))
-    nifti.write_volume(Path(out), grid.to_stored(SCHEMES[case.scheme].from_canonical(labels)), grid)
+    write_volume(Path(out), grid.to_stored(SCHEMES[case.scheme].from_canonical(labels)), grid)
     tell(loaded)
 
 

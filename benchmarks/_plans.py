@@ -4,8 +4,8 @@ from _frame import ROOT
 
 from brats_ml.config import load
 from brats_ml.config.recipes import RegionsRecipe
-from brats_ml.segmentation import planning
-from brats_ml.segmentation.presets import TYPICAL_BRAIN
+from brats_ml.segmentation.inference.presets import TYPICAL_BRAIN
+from brats_ml.segmentation.training import planning
 
 MEMORY = 2**33
 

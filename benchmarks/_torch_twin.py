@@ -16,7 +16,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from brats_ml.cohort.labels import LABELS, REGIONS
-from brats_ml.segmentation.sampling import draw_patches, foreground
+from brats_ml.segmentation.training.sampling import draw_patches, foreground
 
 CASES = 4
 

@@ -28,16 +28,18 @@ from _frame import ROOT, report, table
 import keras
 import numpy as np
 
-from brats_ml.adapters import files
-from brats_ml.adapters.arrays import read_case
+from brats_ml import files
+from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.tables import frames
 from brats_ml.config import Params, load
-from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
-from brats_ml.config_edit import override
+from brats_ml.config.edit import override
+from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
+from brats_ml.dataset import planned_recipe
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.imaging.summary import mean_interval
-from brats_ml.stages import evaluate, plan, train_regions, train_seed
-from brats_ml.stages.model_writer import write_model_folder
-from brats_ml.stages.segmentation_model import segmentation_model
+from brats_ml.imaging.metrics.summary import mean_interval
+from brats_ml.models.folder_writer import write_model_folder
+from brats_ml.models.segmentation import segmentation_model
+from brats_ml.stages import evaluate, plan, train_baseline, train_regions
 from brats_ml.workspace import Workspace
 
 CORES = 2
@@ -59,7 +61,7 @@ ON_CPUS = {
 }
 
 
-class Ticks:
+class EpochTimes:
     """Stands where a run of MLflow would: of all that is logged it keeps the times at which epochs ended."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -108,7 +110,7 @@ def train_and_measure(
     params = load(ws.params)
     parts = divided(ws, unseen, others)
     plan.run(ws, params, recipe=recipe)
-    planned = plan.planned_recipe(ws, params, recipe)
+    planned = planned_recipe.planned_recipe(ws, params, recipe)
     train = Training(planned, params.train, ws.preprocessed, time.monotonic if gpu else time.process_time)
     length = train.length_within(60 * minutes * (1 if gpu else CORES), parts, root / "trial", compiling=not gpu)
     begun, clock = time.process_time(), time.monotonic()
@@ -118,7 +120,7 @@ def train_and_measure(
         ws.model(recipe), [network], history, planned, {"verdict": "trained", "key": "benchmark", "cases": parts}
     )
     evaluate.run(ws, params, recipe=recipe)
-    cases = files.read_csv(ws.evaluation("test", recipe) / "cases.csv", made_by="brats evaluate")
+    cases = frames.read_csv(ws.evaluation("test", recipe) / "cases.csv", made_by="brats evaluate")
     found = {
         "epochs_and_steps": length,
         "core_minutes": spent / 60,
@@ -143,10 +145,10 @@ class Training:
     """One recipe, to be trained for any length on any cases."""
 
     def __init__(
-        self, recipe: SeedRecipe | RegionsRecipe, settings: Any, cases: Path, clock: Callable[[], float]
+        self, recipe: BaselineRecipe | RegionsRecipe, settings: Any, cases: Path, clock: Callable[[], float]
     ) -> None:
         self._recipe, self._settings, self._cases, self._clock = recipe, settings, cases, clock
-        self._is_seed = isinstance(recipe, SeedRecipe)
+        self._is_baseline = isinstance(recipe, BaselineRecipe)
 
     def __call__(
         self, epochs: int, steps: int, parts: dict[str, list[str]], folder: Path
@@ -154,9 +156,9 @@ class Training:
         """Return network, history, and the seconds of the clock at the start and after each epoch."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        length = {"epochs": epochs} if self._is_seed else {"epochs": epochs, "epoch_steps": steps}
-        ticks = Ticks(self._clock)
-        fit = train_seed.fit if self._is_seed else train_regions.fit
+        length = {"epochs": epochs} if self._is_baseline else {"epochs": epochs, "epoch_steps": steps}
+        ticks = EpochTimes(self._clock)
+        fit = train_baseline.fit if self._is_baseline else train_regions.fit
         network, history = fit(
             self._recipe.model_copy(update=length), self._settings, cases=self._cases, parts=parts, folder=folder,
             tracked=ticks,
@@ -175,14 +177,14 @@ class Training:
             compiling: Whether what the first step takes beyond the others counts.
         """
         few = {**parts, "train": parts["train"][:2]}
-        trial = 1 if self._is_seed else TRIAL_STEPS[self._clock is time.monotonic]
+        trial = 1 if self._is_baseline else TRIAL_STEPS[self._clock is time.monotonic]
         _, _, ticks = self(4, trial, few, folder)
         each = (ticks[-1] - ticks[1]) / (3 * trial)
         first = ticks[1] - ticks[0] - each * trial if compiling else 0.0
-        if self._is_seed:
+        if self._is_baseline:
             each *= len(parts["train"]) / len(few["train"])
         fitting = max(1, int((seconds - first) / each))
-        return (fitting, 0) if self._is_seed else (max(1, round(fitting / EPOCH_STEPS)), EPOCH_STEPS)
+        return (fitting, 0) if self._is_baseline else (max(1, round(fitting / EPOCH_STEPS)), EPOCH_STEPS)
 
 
 def seconds_a_case(ws: Workspace, params: Params, recipe: str, cases: Sequence[str]) -> float:
@@ -227,7 +229,7 @@ def rows(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, object]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipes", nargs="+", default=["seed", "regions2d", "regions3d"])
+    parser.add_argument("--recipes", nargs="+", default=["baseline", "regions2d", "regions3d"])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--choosing-minutes", type=float, default=10.0)
     parser.add_argument("--gpu", action="store_true", help="train there; minutes are of its clock, compilation apart")
@@ -252,10 +254,14 @@ def main() -> None:
     where = "a GPU" if options.gpu else f"{CORES} cores"
     table(rows(results), title=f"{options.minutes:g} minutes of {where}, thirteen cases, on the six unseen")
     figures = {f"{name}_region_dice": float(found["dice"].mean()) for name, found in results.items()}
-    if "seed" in results and chosen != "seed":
-        gain = (results[chosen]["dice"] - results["seed"]["dice"]).mean(axis=0)
+    if "baseline" in results and chosen != "baseline":
+        gain = (results[chosen]["dice"] - results["baseline"]["dice"]).mean(axis=0)
         low, high = mean_interval(gain)
-        figures |= {"best_minus_seed": float(gain.mean()), "gain_low": float(low or 0), "gain_high": float(high or 0)}
+        figures |= {
+            "best_minus_baseline": float(gain.mean()),
+            "gain_low": float(low or 0),
+            "gain_high": float(high or 0),
+        }
     best = results[chosen]
     report(
         best=chosen, best_region_dice=float(best["dice"].mean()), best_seconds_a_case=best["seconds_a_case"], **figures

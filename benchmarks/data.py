@@ -32,17 +32,17 @@ import numpy as np
 from _frame import ROOT, peer_python, report, table
 from isal import igzip
 
-from brats_ml.adapters.files import walk
-from brats_ml.adapters.grid import Grid
-from brats_ml.adapters.nifti import read_volume, write_volume
+from brats_ml.adapters.folder_walk import walk
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import read_volume, write_volume
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.labels import SCHEMES
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
 from brats_ml.config import load
-from brats_ml.config_edit import override
+from brats_ml.config.edit import override
+from brats_ml.dataset.examination import examine_all
 from brats_ml.stages import acquire, preprocess, source, validate
-from brats_ml.stages.examine import examine_all
 from brats_ml.workspace import Workspace
 
 NNUNET = ["nnunetv2==2.8.1"]
@@ -85,7 +85,7 @@ def chosen_cases(scratch: Path) -> tuple[Path, list[Case]]:
 
 
 def draw(folder: Path, numbers: Iterable[int], shape: tuple[int, int, int]) -> None:
-    grid = Grid(shape, phantom_affine(shape))
+    grid = VoxelGrid(shape, phantom_affine(shape))
     for number in numbers:
         patient = phantom_patient(number, shape=shape, seed=1)
         for role, volume in {**patient.images, "seg": patient.label}.items():

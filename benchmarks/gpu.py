@@ -13,7 +13,7 @@ multiplication and addition of every convolution, three times that for a trainin
 and to weights), everything else left out; `of_matrix_rate`, their share of what a large bfloat16 matrix product
 reaches in the same process; and `vs_torch`, samples a second over those of the same network in PyTorch (bfloat16 by
 autocast, channels last, random cases on the device, the same loss and AdamW, but no augmentation; `--compile-torch`
-compiles it). The network `seed` has no twin in PyTorch. 3D convolutions are computed as 2D ones, as in training on
+compiles it). The network `baseline` has no twin in PyTorch. 3D convolutions are computed as 2D ones, as in training on
 GPUs; `--plain` leaves them to Keras.
 """
 
@@ -41,12 +41,12 @@ from keras import ops
 from brats_ml.cohort.labels import CLASSES, LABELS, REGIONS
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.imaging.intensity import normalise
-from brats_ml.segmentation import engine
-from brats_ml.segmentation.patches import ResidentSet, TrainingSet
-from brats_ml.segmentation.region_unet import region_unet
-from brats_ml.segmentation.sampling import draw_patches, foreground
-from brats_ml.segmentation.step import PatchTraining
-from brats_ml.segmentation.unet import unet
+from brats_ml.segmentation.networks.baseline_unet import unet
+from brats_ml.segmentation.networks.region_unet import region_unet
+from brats_ml.segmentation.training import regions
+from brats_ml.segmentation.training.patches import ResidentSet, TrainingSet
+from brats_ml.segmentation.training.sampling import draw_patches, foreground
+from brats_ml.segmentation.training.step import PatchTraining
 
 TRAINING_PASSES = 3
 AUGMENTATION = {"rotate_degrees": 0.0, "zoom": 0.0, "spatial_share": 0.0, "scale": 0.25, "shift": 0.25, "gamma": 0.35}
@@ -59,7 +59,7 @@ CHANNELS = 2 * len(MODALITIES)
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained: `slices` of a 2D patch are its channels; the seed's patch is a slice and its batch a case."""
+    """What is trained: `slices` of a 2D patch are its channels; the baseline's patch is a slice, its batch a case."""
 
     name: str
     patch: tuple[int, ...]
@@ -85,7 +85,7 @@ NETWORKS = {
         Network("regions3d", (128, 128, 128), 2, DEEP),
         Network("regions3d_cpu_preset", (64, 64, 64), 2, (32, 64, 96, 128), stem=2),
         Network("regions2d", (192, 160), 64, DEEP, slices=3),
-        Network("seed", (128, 128), 100, (32, 64, 128, 256, 512)),
+        Network("baseline", (128, 128), 100, (32, 64, 128, 256, 512)),
     )
 }
 
@@ -97,14 +97,14 @@ def main() -> None:
         options.tiny = True
     chosen = [tiny(NETWORKS[name]) if options.tiny else NETWORKS[name] for name in options.networks]
     has_torch = importlib.util.find_spec("torch") is not None
-    twins = {net.name: torch_twin(net, options) for net in chosen if has_torch and net.name != "seed"}
+    twins = {net.name: torch_twin(net, options) for net in chosen if has_torch and net.name != "baseline"}
     cases = read_cases(options.cases) if options.cases else random_cases(tiny=options.tiny)
     matrix = matrix_rate(256 if options.tiny else 8192)
     rows = []
     for net in chosen:
         keras.utils.clear_session()
         train, network = (
-            seed_training(net) if net.name == "seed" else region_training(net, cases, sliced=not options.plain)
+            baseline_training(net) if net.name == "baseline" else region_training(net, cases, sliced=not options.plain)
         )
         flops = TRAINING_PASSES * forward_flops(network)
         rate = samples_per_second(train, net.batch, options.seconds)
@@ -182,7 +182,7 @@ def region_training(net: Network, cases: TrainingSet, *, sliced: bool) -> tuple[
         seed=0,
         resident=ResidentSet(cases, net.slab),
     )
-    engine.compile_regions(
+    regions.compile_regions(
         model,
         steps=100_000,
         learning_rate=1e-3,
@@ -200,11 +200,11 @@ def region_training(net: Network, cases: TrainingSet, *, sliced: bool) -> tuple[
         drawn = draw_patches(tumours, patch=net.slab, batch=net.batch, share=0.5, seed=0, step=step)
         return {"case": drawn.case, "corner": drawn.corner, "draws": drawn.draws}
 
-    return lambda steps: model.fit(engine.Batches(place, 0, steps), shuffle=False, verbose=0), network
+    return lambda steps: model.fit(regions.Batches(place, 0, steps), shuffle=False, verbose=0), network
 
 
-class SeedTraining(keras.Model):
-    """The seed's U-Net on a batch of consecutive slices that lie on the device; its input is the first of them."""
+class BaselineTraining(keras.Model):
+    """The baseline's U-Net on a batch of consecutive slices that lie on the device; its input is the first of them."""
 
     def __init__(self, network: keras.Model, net: Network) -> None:
         super().__init__()
@@ -235,19 +235,19 @@ class SeedTraining(keras.Model):
         return ops.mean(ops.categorical_crossentropy(y_pred["targets"], predicted))
 
 
-def seed_training(net: Network) -> tuple[Callable[[int], object], keras.Model]:
-    """Return what trains the seed's network for so many steps, and the network."""
+def baseline_training(net: Network) -> tuple[Callable[[int], object], keras.Model]:
+    """Return what trains the baseline's network for so many steps, and the network."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     network = unet(size=net.patch[0], channels=2, classes=CLASSES, filters=net.filters, dropout=0.2, seed=0)
     keras.config.set_dtype_policy(before)
-    model = SeedTraining(network, net)
+    model = BaselineTraining(network, net)
     model.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=True)
 
     def first(step: int) -> np.ndarray:
         return np.array([[step % net.batch]], dtype=np.int32)
 
-    return lambda steps: model.fit(engine.Batches(first, 0, steps), shuffle=False, verbose=0), network
+    return lambda steps: model.fit(regions.Batches(first, 0, steps), shuffle=False, verbose=0), network
 
 
 def forward_flops(network: keras.Model) -> float:

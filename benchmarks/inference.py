@@ -1,15 +1,15 @@
-"""One case, files in and label file out: the seed's way beside ours with the same network, and ours by preset.
+"""One case, files in and label file out: the baseline's way beside ours with the same network, and ours by preset.
 
 The case is BRATS_CASE of BRATS_REAL_DATA, BraTS20_Training_001 by default, or a phantom of the true size. The network
-is the seed's 2D U-Net of 32 to 512 filters with random weights, which cost what trained ones cost. Each way runs in a
-process of its own, in turns, and the fastest of its rounds counts; our exported graph is made before, once.
+is the baseline's 2D U-Net of 32 to 512 filters with random weights, which cost what trained ones cost. Each way runs in
+a process of its own, in turns, and the fastest of its rounds counts; our exported graph is made before, once.
 
-- `inference_vs_seed`: seconds of the seed's way over ours by the clock, from the start of the process to its end.
-- `inference_cpu_vs_seed`: the same in seconds of the processor.
-- `inference_case_vs_seed`: the same, from when the model is loaded. The network is nearly all of it then, and its
-  convolutions are the same library's in float32; `inference_case_bfloat16_vs_seed` is ours in bfloat16, in which only
-  trained networks that pass `brats precision` run.
-- `peak_memory_vs_seed`: our peak of resident memory over the seed's; less is better.
+- `inference_vs_baseline`: seconds of the baseline's way over ours by the clock, from start to end of the process.
+- `inference_cpu_vs_baseline`: the same in seconds of the processor.
+- `inference_case_vs_baseline`: the same, from when the model is loaded. The network is nearly all of it then, and its
+  convolutions are the same library's in float32; `inference_case_bfloat16_vs_baseline` is ours in bfloat16, in which
+  only trained networks that pass `brats precision` run.
+- `peak_memory_vs_baseline`: our peak of resident memory over the baseline's; less is better.
 - `label_agreement`: share of voxels on which both label files agree.
 - `runtime_vs_keras`: seconds of the processor of a case by Keras over those by OpenVINO, 3D network, in float32.
 - `seconds_a_case_<recipe>_<preset>`: by the clock, with a model that is loaded.
@@ -28,18 +28,18 @@ import numpy as np
 from _frame import ROOT, peer_python, report, table
 from _plans import planned
 
-from brats_ml.adapters import files
-from brats_ml.adapters.files import walk
-from brats_ml.adapters.grid import Grid
-from brats_ml.adapters.keras_files import write_model
-from brats_ml.adapters.nifti import write_volume
+from brats_ml import files
+from brats_ml.adapters.folder_walk import walk
+from brats_ml.adapters.model_files.keras_file import write_model
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.labels import CLASSES, REGIONS
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
 from brats_ml.config import load
-from brats_ml.segmentation.presets import PRESETS
-from brats_ml.segmentation.region_unet import region_unet
-from brats_ml.segmentation.unet import unet
+from brats_ml.segmentation.inference.presets import PRESETS
+from brats_ml.segmentation.networks.baseline_unet import unet
+from brats_ml.segmentation.networks.region_unet import region_unet
 
 SEED = ["keras==3.15.1", "nibabel==5.4.2", "numpy==2.4.6", "opencv-python-headless==5.0.0.93", "tensorflow-cpu==2.21.0"]
 CASE, TRUE_SHAPE, ROUNDS = "BraTS20_Training_001", (240, 240, 155), 3
@@ -50,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as name:
         scratch = Path(name)
         folder, case = chosen_case(scratch)
-        figures = beside_seed(scratch, folder, case) | presets(scratch, folder, case)
+        figures = beside_baseline(scratch, folder, case) | presets(scratch, folder, case)
     report(**figures)
 
 
@@ -63,49 +63,49 @@ def chosen_case(scratch: Path) -> tuple[Path, Case]:
     patient = phantom_patient(1, shape=TRUE_SHAPE, seed=1)
     for role, volume in {**patient.images, "seg": patient.label}.items():
         place = scratch / f"phantoms/{patient.patient}/{patient.patient}_{role}.nii.gz"
-        write_volume(place, volume, Grid(TRUE_SHAPE, phantom_affine(TRUE_SHAPE)))
+        write_volume(place, volume, VoxelGrid(TRUE_SHAPE, phantom_affine(TRUE_SHAPE)))
     (case,) = find_cases(walk(scratch / "phantoms"))
     return scratch / "phantoms", case
 
 
-def beside_seed(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
-    model = scratch / "seed"
-    recipe = load(ROOT / "params.yaml").recipe("seed").model_dump()
+def beside_baseline(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
+    model = scratch / "baseline"
+    recipe = load(ROOT / "params.yaml").recipe("baseline").model_dump()
     filters, dropout = recipe["filters"], recipe["dropout"]
     write_model(
         model / "model.keras",
         unet(size=128, channels=2, classes=CLASSES, filters=filters, dropout=dropout, seed=0),
     )
     files.write_json(model / "recipe.json", recipe)
-    peer = peer_python("seed_inference", SEED)
+    peer = peer_python("baseline_inference", SEED)
     theirs_out, ours_out = scratch / "theirs.nii.gz", scratch / "ours.nii.gz"
     inputs = [str(folder / case.images[role]) for role in ("flair", "t1ce")]
-    own = ["seed", folder, case.case_id, ours_out, "fast", "auto", "float32"]
+    own = ["baseline", folder, case.case_id, ours_out, "fast", "auto", "float32"]
     ours(scratch, *own)  # exports the graph
     theirs_found, ours_found, keras_found, rounded_found = [], [], [], []
     for _ in range(ROUNDS):
         theirs_found.append(
-            child([peer, ROOT / "benchmarks/_seed_inference.py", model / "model.keras", *inputs, theirs_out])
+            child([peer, ROOT / "benchmarks/_baseline_inference.py", model / "model.keras", *inputs, theirs_out])
         )
         ours_found.append(ours(scratch, *own))
         rounded_found.append(ours(scratch, *own[:3], scratch / "rounded.nii.gz", "fast", "auto", "bfloat16"))
         keras_found.append(ours(scratch, *own[:3], scratch / "keras.nii.gz", "fast", "keras", "float32"))
     ways = {
-        "the seed's way": theirs_found,
+        "the baseline's way": theirs_found,
         "brats_ml": ours_found,
         "brats_ml by Keras": keras_found,
         "brats_ml in bfloat16": rounded_found,
     }
     best = {way: least(found) for way, found in ways.items()}
-    table([{"way": way, **found} for way, found in best.items()], title=f"{case.case_id}, the seed's network")
-    theirs, mine = best["the seed's way"], best["brats_ml"]
+    table([{"way": way, **found} for way, found in best.items()], title=f"{case.case_id}, the baseline's network")
+    theirs, mine = best["the baseline's way"], best["brats_ml"]
     agreement = np.mean(np.asanyarray(nib.load(theirs_out).dataobj) == np.asanyarray(nib.load(ours_out).dataobj))
     return {
-        "inference_vs_seed": theirs["process_s"] / mine["process_s"],
-        "inference_cpu_vs_seed": theirs["process_cpu_s"] / mine["process_cpu_s"],
-        "inference_case_vs_seed": theirs["case_cpu_s"] / mine["case_cpu_s"],
-        "inference_case_bfloat16_vs_seed": theirs["case_cpu_s"] / best["brats_ml in bfloat16"]["case_cpu_s"],
-        "peak_memory_vs_seed": mine["peak_mib"] / theirs["peak_mib"],
+        "inference_vs_baseline": theirs["process_s"] / mine["process_s"],
+        "inference_cpu_vs_baseline": theirs["process_cpu_s"] / mine["process_cpu_s"],
+        "inference_case_vs_baseline": theirs["case_cpu_s"] / mine["case_cpu_s"],
+        "inference_case_bfloat16_vs_baseline": theirs["case_cpu_s"] / best["brats_ml in bfloat16"]["case_cpu_s"],
+        "peak_memory_vs_baseline": mine["peak_mib"] / theirs["peak_mib"],
         "label_agreement": float(agreement),
     }
 

@@ -28,12 +28,12 @@ from _frame import peer_python, report, table
 from _masks import likely_prediction
 from _metric_peers import REQUIREMENTS
 
-from brats_ml.adapters.files import walk
-from brats_ml.adapters.nifti import read_volume
+from brats_ml.adapters.folder_walk import walk
+from brats_ml.adapters.nifti.volume import read_volume
 from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.cohort.phantom import phantom_patient
-from brats_ml.imaging.metrics import case_hd95, case_metrics
+from brats_ml.imaging.metrics.case import case_hd95, case_metrics
 
 RUNS = [("medpy", 1), ("surface-distance", 1), ("monai", 1), ("monai", 0)]
 DEFINITIONS = {"medpy": "hd95_pooled", "surface-distance": "hd95", "monai": "hd95"}

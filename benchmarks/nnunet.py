@@ -20,9 +20,9 @@ import numpy as np
 from _frame import ROOT, peer_python, report, table
 from accuracy import REGIONS, UNSEEN, child, divided, prepared, rows
 
-from brats_ml.adapters.arrays import read_case
-from brats_ml.imaging.metrics import case_metrics
-from brats_ml.imaging.summary import mean_interval
+from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.imaging.metrics.case import case_metrics
+from brats_ml.imaging.metrics.summary import mean_interval
 from brats_ml.segmentation.devices import gpus
 from brats_ml.workspace import Workspace
 

@@ -26,10 +26,10 @@ from typing import Any
 
 from _frame import ROOT, report, table
 
-from brats_ml.orchestration import servers
-from brats_ml.orchestration.airflow_api import AirflowClient, TaskState
-from brats_ml.orchestration.graph import read_graph
-from brats_ml.orchestration.settings import USER
+from brats_ml.orchestration.dag.graph import read_graph
+from brats_ml.orchestration.local import servers
+from brats_ml.orchestration.local.airflow_api import AirflowClient, TaskState
+from brats_ml.orchestration.local.settings import USER
 
 DAG = "brats_train"
 CLOCK = """

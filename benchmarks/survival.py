@@ -1,11 +1,11 @@
-"""The seed's three grids in full, by plain GridSearchCV as the seed runs them and by the shared sweep.
+"""The baseline's three grids in full, by plain GridSearchCV as the baseline runs them and by the shared sweep.
 
-94 patients with the seed's four features (a training part as long as its own), a 5-fold search, no threads, both sides
-in one process after each other. The patients are synthetic, unless `BRATS_REAL_DATA` names a folder with
+94 patients with the baseline's four features (a training part as long as its own), a 5-fold search, no threads, both
+sides in one process after each other. The patients are synthetic, unless `BRATS_REAL_DATA` names a folder with
 tables/brats2020_survival_features_derived.csv. Winners are compared without parameters that do not matter to them (the
 degree of an RBF kernel), scores bit for bit: every combination on every fold.
 
-- `search_vs_seed_loops`: seconds of the shared sweep by seconds of the plain loops, all three grids together
+- `search_vs_baseline_loops`: seconds of the shared sweep by seconds of the plain loops, all three grids together
 - `same_winners`: whether all three winners are the same and all scores equal
 """
 
@@ -25,10 +25,10 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from brats_ml.cohort.clinical import features_from_table
+from brats_ml.survival.baseline_protocol import FOLDS, GRIDS, LIMITS_DAYS, SEED
 from brats_ml.survival.estimators import KERNEL_PARAMETERS, grid_points
+from brats_ml.survival.grid_search import group_scores, winner
 from brats_ml.survival.patients import known_patients, row_states
-from brats_ml.survival.search import group_scores, winner
-from brats_ml.survival.seed_protocol import FOLDS, GRIDS, LIMITS_DAYS, SEED
 
 PATIENTS = 94
 PLAIN = {
@@ -68,7 +68,7 @@ def main() -> None:
     table(rows, title=f"{len(groups)} patients, {FOLDS} folds")
     shared, plain_total = (sum(row[key] for row in rows) for key in ("shared_s", "plain_s"))
     report(
-        search_vs_seed_loops=round(shared / plain_total, 4),
+        search_vs_baseline_loops=round(shared / plain_total, 4),
         same_winners=bool(same),
         **{f"{row['grid']}_ratio": round(row["shared_s"] / row["plain_s"], 4) for row in rows},
         patients=len(groups),

@@ -1,4 +1,4 @@
-"""The survival figures of docs/results.md: real patients, both cohorts, every estimator, and the seed's protocol.
+"""The survival figures of docs/results.md: real patients, both cohorts, every estimator, and the baseline's protocol.
 
 `BRATS_REAL_DATA` names a folder with tables/brats2020_survival_features_derived.csv: 369 patients, 235 of them known to
 have died. Without it there is nothing to measure. Parameters are those of params.yaml with 10 repetitions; a fifth of
@@ -23,9 +23,9 @@ from typing import Any
 from _frame import ROOT, report, table
 from ruamel.yaml import YAML
 
-from brats_ml.adapters.files import write_json
 from brats_ml.cohort.release_files import READY_FEATURES
 from brats_ml.config import parse
+from brats_ml.files import write_json
 from brats_ml.stages import features, split, survival
 from brats_ml.workspace import Workspace
 
@@ -47,8 +47,8 @@ def main() -> None:
         for name in [name for name, summary in summaries.items() if "days" in summary]:
             scores = summaries[name]["days"]
             table([days(name, scores[score], score) for score in scores], title=f"cohort {cohort}, days")
-    seed = measure(Path(folder) / TABLE, CLASSIFIERS, protocol="seed")
-    table([as_the_seed(name, summary) for name, summary in seed.items()], title="the seed's protocol")
+    reproduced = measure(Path(folder) / TABLE, CLASSIFIERS, protocol="baseline")
+    table([as_the_baseline(name, summary) for name, summary in reproduced.items()], title="the baseline's protocol")
     every = [summary for summaries in found.values() for summary in summaries.values()]
     report(
         **{f"best_accuracy_{cohort}": round(highest(some.values()), 4) for cohort, some in found.items()},
@@ -112,7 +112,7 @@ def days(name: str, found: dict[str, Any], score: str) -> dict[str, object]:
     }
 
 
-def as_the_seed(name: str, summary: dict[str, Any]) -> dict[str, object]:
+def as_the_baseline(name: str, summary: dict[str, Any]) -> dict[str, object]:
     orders = summary["other_orders"]
     return {
         "estimator": name,

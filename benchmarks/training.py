@@ -1,11 +1,11 @@
 """How fast training goes beside the system that this project grew from, and what its input path costs.
 
-Cases are up to four real ones of BRATS_REAL_DATA in the seed system's format (240 x 240 voxels a slice, labels 0, 1, 2
+Cases are up to four real ones of BRATS_REAL_DATA in the baseline's format (240 x 240 voxels a slice, labels 0, 1, 2
 and 4), or four phantoms of the true size. Everything is trained in turn in one run, on all cores. Rounds are many and
 short, and a ratio is the median of those of the rounds, so that a processor which others share slows both of its parts.
 
-- `train_vs_seed`: slices a second of the recipe `seed`, from preprocessed files through the step, over those of the
-  seed system's own generator and step, from `.nii.gz` through the same network with the metrics that it is compiled
+- `train_vs_baseline`: slices a second of the recipe `baseline`, from preprocessed files through the step, over those of
+  the baseline's own generator and step, from `.nii.gz` through the same network with the metrics that it is compiled
   with, which take it about as long as the rest of the step. What ours spends once, on preprocessing, is printed and not
   in the figure.
 - `input_path_over_cached`: samples a second of a recipe's whole input path and step over the same step on one batch
@@ -32,28 +32,28 @@ from _plans import planned
 # isort: split
 import keras
 
-from brats_ml.adapters import resident_cases
-from brats_ml.adapters.arrays import write_case
-from brats_ml.adapters.files import walk
-from brats_ml.adapters.grid import Grid
-from brats_ml.adapters.nifti import read_grid, write_volume
+from brats_ml.adapters.case_files import training_set
+from brats_ml.adapters.case_files.array_file import write_case
+from brats_ml.adapters.folder_walk import walk
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import read_grid, write_volume
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.labels import CLASSES, REGIONS
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
 from brats_ml.config import load
-from brats_ml.segmentation import engine, training
-from brats_ml.segmentation.patches import Inputs, TrainingSet, cut
-from brats_ml.segmentation.region_unet import region_unet
-from brats_ml.segmentation.sampling import draw_patches, foreground
-from brats_ml.segmentation.step import PatchTraining
-from brats_ml.segmentation.unet import unet
-from brats_ml.stages.preprocess import preprocess_case
+from brats_ml.dataset.preprocessing import preprocess_case
+from brats_ml.segmentation.networks.baseline_unet import unet
+from brats_ml.segmentation.networks.region_unet import region_unet
+from brats_ml.segmentation.training import baseline, regions
+from brats_ml.segmentation.training.patches import Inputs, TrainingSet, cut
+from brats_ml.segmentation.training.sampling import draw_patches, foreground
+from brats_ml.segmentation.training.step import PatchTraining
+from brats_ml.stages.train_baseline import read_batch
 from brats_ml.stages.train_regions import POLICY, extent
-from brats_ml.stages.train_seed import read_batch
 
-SEED_SYSTEM = ["keras==3.15.1", "nibabel==5.4.2", "opencv-python-headless==4.13.0.90", "tensorflow-cpu==2.21.0"]
-SEED_SHAPE, SEED_SCHEME, CASES = (240, 240, 155), "brats2017-2021", 4
-PATCHES_A_STEP_OF_SEED = 20
+BASELINE_SYSTEM = ["keras==3.15.1", "nibabel==5.4.2", "opencv-python-headless==4.13.0.90", "tensorflow-cpu==2.21.0"]
+BASELINE_SHAPE, BASELINE_SCHEME, CASES = (240, 240, 155), "brats2017-2021", 4
+PATCHES_A_STEP_OF_BASELINE = 20
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--steps", type=int, default=2, help="cases of a round; regions take 20 patches for each")
-    parser.add_argument("--slices", type=int, default=100, help="of a case; the seed system takes 100")
+    parser.add_argument("--slices", type=int, default=100, help="of a case; the baseline takes 100")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as name:
         folder, cases = chosen_cases(Path(name))
         paths = preprocessed(Path(name), folder, cases)
-        theirs = SeedSystem(Path(name), folder, cases, chosen.slices) if "seed" in chosen.recipes else None
+        theirs = BaselineSystem(Path(name), folder, cases, chosen.slices) if "baseline" in chosen.recipes else None
         ready = {recipe: RECIPES[recipe](paths, chosen) for recipe in chosen.recipes}
         rates = measured(ready, theirs, chosen)
     rows = [{"what": what, "samples a second": statistics.median(rate)} for what, rate in rates.items()]
@@ -95,7 +95,7 @@ def main() -> None:
     over = {f"input_path_over_cached_{name}": ratio(f"{name}, whole", f"{name}, cached") for name in ready}
     figures = {"input_path_over_cached": min(over.values()), **over}
     if theirs is not None:
-        figures = {"train_vs_seed": ratio("seed, whole", "seed system"), **figures}
+        figures = {"train_vs_baseline": ratio("seed, whole", "baseline"), **figures}
     if {"regions3d", "regions3d_bfloat16"} <= set(ready):
         figures["bfloat16_over_float32"] = ratio("regions3d_bfloat16, whole", "regions3d, whole")
     report(**figures, slices=chosen.slices, rounds=chosen.rounds)
@@ -106,13 +106,13 @@ def chosen_cases(scratch: Path) -> tuple[Path, list[Case]]:
     real = os.environ.get("BRATS_REAL_DATA")
     folder = Path(real) if real else scratch / "phantoms"
     if not real:
-        grid = Grid(SEED_SHAPE, phantom_affine(SEED_SHAPE))
+        grid = VoxelGrid(BASELINE_SHAPE, phantom_affine(BASELINE_SHAPE))
         for number in range(CASES):
-            patient = phantom_patient(number, shape=SEED_SHAPE, seed=1)
+            patient = phantom_patient(number, shape=BASELINE_SHAPE, seed=1)
             for role, volume in {**patient.images, "seg": patient.label}.items():
                 write_volume(folder / patient.patient / f"{patient.patient}_{role}.nii.gz", volume, grid)
-    fit = [case for case in find_cases(walk(folder)) if case.label is not None and case.scheme == SEED_SCHEME]
-    return folder, [case for case in fit if read_grid(folder / str(case.label)).shape == SEED_SHAPE][:CASES]
+    fit = [case for case in find_cases(walk(folder)) if case.label is not None and case.scheme == BASELINE_SCHEME]
+    return folder, [case for case in fit if read_grid(folder / str(case.label)).shape == BASELINE_SHAPE][:CASES]
 
 
 def preprocessed(scratch: Path, folder: Path, cases: Sequence[Case]) -> list[Path]:
@@ -125,14 +125,14 @@ def preprocessed(scratch: Path, folder: Path, cases: Sequence[Case]) -> list[Pat
     return paths
 
 
-class SeedSystem:
-    """The seed system in a process and an environment of its own, which waits while others train."""
+class BaselineSystem:
+    """The baseline in a process and an environment of its own, which waits while others train."""
 
     def __init__(self, scratch: Path, folder: Path, cases: Sequence[Case], slices: int) -> None:
         roles = ("flair", "t1ce", "seg")
         listing = scratch / "cases.json"
         listing.write_text(json.dumps([{role: str(folder / case.files[role]) for role in roles} for case in cases]))
-        command = [peer_python("seed-system", SEED_SYSTEM), Path(__file__).with_name("_seed_system.py")]
+        command = [peer_python("baseline", BASELINE_SYSTEM), Path(__file__).with_name("_baseline_system.py")]
         self._process = subprocess.Popen(
             [*map(str, command), str(listing), str(slices)],
             env=os.environ | {"KERAS_BACKEND": "tensorflow"},
@@ -145,7 +145,7 @@ class SeedSystem:
     def train(self, steps: int) -> float:
         """Return the seconds of so many cases."""
         if self._process.stdin is None or self._process.stdout is None:
-            raise ValueError("the seed system has no pipes")
+            raise ValueError("the baseline has no pipes")
         print(steps, file=self._process.stdin, flush=True)
         return float(self._process.stdout.readline())
 
@@ -155,13 +155,13 @@ class SeedSystem:
 
 
 def measured(
-    ready: dict[str, Trained], theirs: SeedSystem | None, chosen: argparse.Namespace
+    ready: dict[str, Trained], theirs: BaselineSystem | None, chosen: argparse.Namespace
 ) -> dict[str, list[float]]:
     """Return samples a second of everything in each round; the first step, which compiles, is not counted."""
     work: dict[str, tuple[int, Callable[[], float]]] = {}
     if theirs is not None:
         theirs.train(1)
-        work["seed system"] = (chosen.steps * theirs.slices, lambda: theirs.train(chosen.steps))
+        work["baseline"] = (chosen.steps * theirs.slices, lambda: theirs.train(chosen.steps))
     for name, recipe in ready.items():
         for kind, train in (("whole", recipe.full), ("cached", recipe.cached)):
             train(1)
@@ -182,9 +182,9 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def seed_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
-    """The recipe `seed`: a step is a case of resized slices, read from its file."""
-    stored = load(ROOT / "params.yaml").recipe("seed")
+def baseline_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
+    """The recipe `baseline`: a step is a case of resized slices, read from its file."""
+    stored = load(ROOT / "params.yaml").recipe("baseline")
     recipe = stored.model_copy(update={"slices": stored.slices.model_copy(update={"count": chosen.slices})})
     model = unet(
         size=recipe.size,
@@ -194,12 +194,12 @@ def seed_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
         dropout=recipe.dropout,
         seed=0,
     )
-    training.compile_seed(model, learning_rate=recipe.learning_rate)
+    baseline.compile_baseline(model, learning_rate=recipe.learning_rate)
     cached = read_batch(paths[0], recipe)
 
-    def train(steps: int, read: Callable[[str], training.Batch]) -> object:
+    def train(steps: int, read: Callable[[str], baseline.Batch]) -> object:
         order = [str(paths[step % len(paths)]) for step in range(steps)]
-        return model.fit(training.CaseBatches(order, read), shuffle=False, verbose=0)
+        return model.fit(baseline.CaseBatches(order, read), shuffle=False, verbose=0)
 
     return Trained(
         samples=chosen.slices,
@@ -214,7 +214,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
     recipe = planned(name)
     patch = extent(recipe)
     cases = TrainingSet(
-        *resident_cases.read(
+        *training_set.read(
             paths[0].parent,
             [path.stem for path in paths],
             modalities=recipe.modalities,
@@ -243,7 +243,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
         seed=0,
     )
     schedule = recipe.schedule.model_dump()
-    engine.compile_regions(
+    regions.compile_regions(
         model,
         steps=recipe.epochs * recipe.epoch_steps,
         **recipe.optimizer.model_dump(),
@@ -259,11 +259,11 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
     cached = batch(0)
 
     def train(steps: int, make: Callable[[int], Inputs]) -> object:
-        return model.fit(engine.Batches(make, 0, steps), shuffle=False, verbose=0)
+        return model.fit(regions.Batches(make, 0, steps), shuffle=False, verbose=0)
 
     return Trained(
         samples=recipe.batch,
-        steps=max(1, PATCHES_A_STEP_OF_SEED * chosen.steps // recipe.batch),
+        steps=max(1, PATCHES_A_STEP_OF_BASELINE * chosen.steps // recipe.batch),
         full=lambda steps: train(steps, batch),
         cached=lambda steps: train(steps, lambda _step: cached),
     )
@@ -271,7 +271,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
 
 # A recipe is measured by one function: what trains it by its whole input path, and what on one batch.
 RECIPES: dict[str, Callable[[Sequence[Path], argparse.Namespace], Trained]] = {
-    "seed": seed_recipe,
+    "baseline": baseline_recipe,
     "regions2d": partial(regions_recipe, name="regions2d"),
     "regions3d": partial(regions_recipe, name="regions3d"),
     "regions3d_bfloat16": partial(regions_recipe, name="regions3d", precision="bfloat16"),

@@ -11,7 +11,7 @@ import typer
 
 from brats_ml import environment
 from brats_ml.errors import ConfigError
-from brats_ml.orchestration import outcomes
+from brats_ml.orchestration.runs import outcomes
 from brats_ml.workspace import Workspace
 
 app = typer.Typer(
@@ -37,13 +37,13 @@ def main() -> None:
     environment.set_defaults()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if os.environ.get("BRATS_HOLDER"):
-        from brats_ml.orchestration import fence
+        from brats_ml.orchestration.runs import watchdog
 
-        fence.watch()
+        watchdog.watch()
     try:
         app()
     except Exception as error:
-        outcomes.tell(outcomes.failure(error))
+        outcomes.write(outcomes.failure(error))
         known = outcomes.expected(error)
         if known is None:
             raise
@@ -51,13 +51,13 @@ def main() -> None:
         sys.exit(1)
 
 
-def _run(stage: str, root: Path, **options: Any) -> None:
+def _run(module_name: str, root: Path, **options: Any) -> None:
     from brats_ml.config import load
 
     workspace = _workspace(root)
-    module = importlib.import_module(f"brats_ml.stages.{stage}")
+    module = importlib.import_module(f"brats_ml.{module_name}")
     report = module.run(workspace, load(workspace.params), **options)
-    outcomes.tell(outcomes.Outcome(str(report), links=report.links, details=report.details))
+    outcomes.write(outcomes.Outcome(str(report), links=report.links, details=report.details))
     print(report)
 
 
@@ -83,49 +83,49 @@ def _workspace(root: Path) -> Workspace:
 @app.command(rich_help_panel=STAGES)
 def source(root: Root = HERE) -> None:
     """Look at the source of the cohort and list what it holds."""
-    _run("source", root)
+    _run("stages.source", root)
 
 
 @app.command(rich_help_panel=STAGES)
 def acquire(root: Root = HERE) -> None:
     """Bring the listed cohort in, unchanged."""
-    _run("acquire", root)
+    _run("stages.acquire", root)
 
 
 @app.command(rich_help_panel=STAGES)
 def validate(root: Root = HERE) -> None:
     """Check every volume; quarantine the cases that cannot be trusted."""
-    _run("validate", root)
+    _run("stages.validate", root)
 
 
 @app.command(rich_help_panel=STAGES)
 def preprocess(root: Root = HERE) -> None:
     """Crop each valid case to its brain, in one canonical orientation."""
-    _run("preprocess", root)
+    _run("stages.preprocess", root)
 
 
 @app.command(rich_help_panel=STAGES)
 def split(root: Root = HERE) -> None:
     """Assign each new patient to train, validation or the locked test set."""
-    _run("split", root)
+    _run("stages.split", root)
 
 
 @app.command(rich_help_panel=STAGES)
 def plan(recipe: Recipe, root: Root = HERE) -> None:
     """Derive patch, batch and depth of one recipe from the cohort and the memory at hand."""
-    _run("plan", root, recipe=recipe)
+    _run("stages.plan", root, recipe=recipe)
 
 
 @app.command(rich_help_panel=STAGES)
 def train(recipe: Recipe, root: Root = HERE) -> None:
     """Fit one recipe; the same command resumes after a kill."""
-    _run("train", root, recipe=recipe)
+    _run("stages.train", root, recipe=recipe)
 
 
 @app.command(rich_help_panel=STAGES)
 def evaluate(recipe: Recipe, root: Root = HERE) -> None:
     """Predict the held-out cases and measure them at native resolution."""
-    _run("evaluate", root, recipe=recipe)
+    _run("stages.evaluate", root, recipe=recipe)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -134,7 +134,7 @@ def features(
     root: Root = HERE,
 ) -> None:
     """Measure the tumours for the survival classifiers."""
-    _run("features", root, masks=masks)
+    _run("stages.features", root, masks=masks)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -143,31 +143,31 @@ def survival(
     root: Root = HERE,
 ) -> None:
     """Search one estimator's grid and judge it by nested cross-validation."""
-    _run("survival", root, estimator=estimator)
+    _run("stages.survival", root, estimator=estimator)
 
 
 @app.command(rich_help_panel=STAGES)
 def compare(root: Root = HERE) -> None:
     """Rank what was trained, nominate the best, write the report."""
-    _run("compare", root)
+    _run("stages.compare", root)
 
 
 @app.command(rich_help_panel=ACTIONS)
 def publish(root: Root = HERE) -> None:
     """Log everything to MLflow and register the nominees; a second call changes nothing."""
-    _run("publish", root)
+    _run("actions.publish", root)
 
 
 @app.command(rich_help_panel=ACTIONS)
 def gate(root: Root = HERE) -> None:
     """Judge the published nominees against thresholds and champions on the locked test set."""
-    _run("gate", root)
+    _run("actions.gate", root)
 
 
 @app.command(rich_help_panel=ACTIONS)
 def promote(root: Root = HERE) -> None:
     """Make the models that the gate let through champion."""
-    _run("promote", root)
+    _run("actions.promote", root)
 
 
 @app.command(rich_help_panel=ACTIONS)
@@ -181,13 +181,13 @@ def score(
     ] = None,
 ) -> None:
     """Predict label maps and survival of unseen cases with the champions."""
-    _run("score", root, cases=cases, output=output, only=case or (), preset=preset)
+    _run("actions.score", root, cases=cases, output=output, only=case or (), preset=preset)
 
 
 @app.command(rich_help_panel=ACTIONS)
 def precision(recipe: Recipe, root: Root = HERE) -> None:
     """Measure what a recipe's network loses in bfloat16, for `evaluate.precision=auto` to go by."""
-    _run("precision", root, recipe=recipe)
+    _run("actions.bfloat16_check", root, recipe=recipe)
 
 
 @app.command(rich_help_panel=ACTIONS)
@@ -197,7 +197,7 @@ def pending(
     output: Annotated[Path | None, typer.Option(help="Where predictions go.", show_default="predictions/")] = None,
 ) -> None:
     """Count the unseen cases that have no prediction by the present champions."""
-    _run("pending", root, cases=cases, output=output)
+    _run("actions.unscored", root, cases=cases, output=output)
 
 
 @app.command(rich_help_panel=ACTIONS)
@@ -206,7 +206,7 @@ def inbox(
     cases: Annotated[int, typer.Option(min=1, help="How many synthetic patients.")] = 4,
 ) -> None:
     """Put synthetic patients whom no model has seen into inbox/, to try scoring with."""
-    _run("inbox", root, cases=cases)
+    _run("actions.sample_inbox", root, cases=cases)
 
 
 @app.command("set", rich_help_panel=ACTIONS)
@@ -215,7 +215,7 @@ def set_(
     root: Root = HERE,
 ) -> None:
     """Change values of params.yaml, checked as a whole before anything is written."""
-    from brats_ml.config_edit import override
+    from brats_ml.config.edit import override
 
     override(_workspace(root).params, assignments)
     print(f"params.yaml: {len(assignments)} value(s) set")
@@ -227,7 +227,7 @@ def fetch(
     root: Root = HERE,
 ) -> None:
     """Bring the results of an Airflow run into this checkout, by links from DVC's cache."""
-    from brats_ml.orchestration import retention
+    from brats_ml.orchestration.runs import retention
 
     found = retention.fetch(root.resolve(), run)
     print(f"the results of {found.run_id} are here; its parameters are {found.record / 'params.yaml'}")
@@ -240,7 +240,7 @@ def prune(
 ) -> None:
     """Remove what old Airflow runs left, and cached data that no kept run needs."""
     from brats_ml.config import load
-    from brats_ml.orchestration import retention
+    from brats_ml.orchestration.runs import retention
 
     workspace = _workspace(root)
     keep_days = load(workspace.params).orchestration.keep_days
@@ -251,7 +251,7 @@ def prune(
 @app.command(rich_help_panel=SERVERS)
 def up(root: Root = HERE) -> None:
     """Start Airflow and MLflow on loopback; a second call changes nothing."""
-    from brats_ml.orchestration import servers
+    from brats_ml.orchestration.local import servers
 
     servers.up(root.resolve())
 
@@ -259,7 +259,7 @@ def up(root: Root = HERE) -> None:
 @app.command(rich_help_panel=SERVERS)
 def down(root: Root = HERE) -> None:
     """End everything that `up` or `demo` started; a second call changes nothing."""
-    from brats_ml.orchestration import servers
+    from brats_ml.orchestration.local import servers
 
     servers.down(root.resolve())
 
@@ -267,6 +267,6 @@ def down(root: Root = HERE) -> None:
 @app.command(rich_help_panel=SERVERS)
 def demo(root: Root = HERE) -> None:
     """Run both DAGs under the local scheduler on params.yaml as it stands, then show what came out."""
-    from brats_ml.orchestration import demo
+    from brats_ml.orchestration.local import demo
 
     demo.run(root.resolve())

@@ -6,9 +6,9 @@ from airflow.sdk import DAG
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from brats_ml.config import load
-from brats_ml.orchestration.events import AnnounceOperator
-from brats_ml.orchestration.fields import revision_field, source_field
-from brats_ml.orchestration.rendering import Pipeline
+from brats_ml.orchestration.dag.assets import AnnounceOperator
+from brats_ml.orchestration.dag.form_fields import revision_field, source_field
+from brats_ml.orchestration.dag.rendering import DvcPipeline
 
 DOC = """
 # Is there a new cohort?
@@ -20,7 +20,7 @@ params.yaml says when to look.
 
 checkout = Path(__file__).resolve().parents[1]
 watch = load(checkout / "params.yaml").orchestration.watch
-pipeline = Pipeline(checkout, stages=["validate"])
+pipeline = DvcPipeline(checkout, stages=["validate"])
 
 with DAG(
     dag_id="brats_cohort",

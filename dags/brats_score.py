@@ -7,10 +7,10 @@ from airflow.timetables.assets import AssetOrTimeSchedule
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from brats_ml.config import load
-from brats_ml.orchestration.events import CHAMPIONS, INBOX, PendingOperator
-from brats_ml.orchestration.fields import revision_field
-from brats_ml.orchestration.rendering import ACTION_TIMEOUT, GO_ON, RETRY, Pipeline
-from brats_ml.orchestration.tasks import CommandOperator
+from brats_ml.orchestration.dag.assets import CHAMPIONS, INBOX, PendingOperator
+from brats_ml.orchestration.dag.form_fields import revision_field
+from brats_ml.orchestration.dag.operators import CommandOperator
+from brats_ml.orchestration.dag.rendering import ACTION_TIMEOUT, RETRY, RUN_UNLESS_FAILED, DvcPipeline
 
 DOC = """
 # Unseen cases through the champions
@@ -24,7 +24,7 @@ SCORE_DOC = "Scores the cases of one shard; a case that is refused never stops t
 
 checkout = Path(__file__).resolve().parents[1]
 cron = load(checkout / "params.yaml").orchestration.score
-pipeline = Pipeline(checkout)
+pipeline = DvcPipeline(checkout)
 
 with DAG(
     dag_id="brats_score",
@@ -69,6 +69,6 @@ with DAG(
         pool="gpu",
         execution_timeout=ACTION_TIMEOUT,
         **RETRY,
-        **GO_ON,
+        **RUN_UNLESS_FAILED,
     ).expand(command=pending.output)
     pipeline.open() >> pending >> score >> pipeline.close()

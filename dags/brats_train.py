@@ -6,11 +6,11 @@ from pathlib import Path
 from airflow.sdk import DAG, Param
 
 from brats_ml.config import load
-from brats_ml.orchestration.approval import GateApproval, PromotionOperator
-from brats_ml.orchestration.events import CHAMPIONS, COHORT
-from brats_ml.orchestration.fields import revision_field, source_field
-from brats_ml.orchestration.rendering import GO_ON, RETRY, Pipeline
-from brats_ml.orchestration.tasks import DVC
+from brats_ml.orchestration.dag.approval import GateApproval, PromotionOperator
+from brats_ml.orchestration.dag.assets import CHAMPIONS, COHORT
+from brats_ml.orchestration.dag.form_fields import revision_field, source_field
+from brats_ml.orchestration.dag.operators import DVC
+from brats_ml.orchestration.dag.rendering import RETRY, RUN_UNLESS_FAILED, DvcPipeline
 
 DOC = """
 # From a cohort to champions
@@ -32,7 +32,7 @@ PROMOTE_DOC = "Moves the alias `champion` to what the gate let through."
 checkout = Path(__file__).resolve().parents[1]
 params = load(checkout / "params.yaml")
 recipes = params.train.recipes
-pipeline = Pipeline(checkout)
+pipeline = DvcPipeline(checkout)
 
 with DAG(
     dag_id="brats_train",
@@ -84,7 +84,7 @@ with DAG(
             type=["null", "array"],
             items={"type": "string", "pattern": r"^[A-Za-z][\w.]*=.*$"},
             title="Other parameters",
-            description="`KEY=VALUE` each, as in `recipes.seed_mini.learning_rate=0.01`; keys are those of "
+            description="`KEY=VALUE` each, as in `recipes.baseline_mini.learning_rate=0.01`; keys are those of "
             "params.yaml.",
         ),
     },
@@ -100,7 +100,7 @@ with DAG(
         doc_md=APPROVE_DOC,
         response_timeout=timedelta(hours=params.orchestration.approval_hours),
         **RETRY,
-        **GO_ON,
+        **RUN_UNLESS_FAILED,
     )
     push = pipeline.command("push", [*DVC, "push"], operator=PromotionOperator, doc_md=PUSH_DOC)
     promote = pipeline.action(

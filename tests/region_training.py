@@ -41,13 +41,13 @@ def main() -> None:
     import keras
     import numpy as np
 
-    from brats_ml.segmentation import engine
     from brats_ml.segmentation.devices import across, chosen_devices
-    from brats_ml.segmentation.patches import ResidentSet, TrainingSet, cut
-    from brats_ml.segmentation.region_unet import region_unet
-    from brats_ml.segmentation.sampling import draw_patches, foreground
-    from brats_ml.segmentation.step import PatchTraining
-    from brats_ml.segmentation.training import prepare
+    from brats_ml.segmentation.networks.region_unet import region_unet
+    from brats_ml.segmentation.training import regions
+    from brats_ml.segmentation.training.baseline import prepare
+    from brats_ml.segmentation.training.patches import ResidentSet, TrainingSet, cut
+    from brats_ml.segmentation.training.sampling import draw_patches, foreground
+    from brats_ml.segmentation.training.step import PatchTraining
 
     rng = np.random.default_rng(0)
     labels = [np.zeros((20, 18, 16), dtype=np.uint8) for _ in range(2)]
@@ -61,8 +61,8 @@ def main() -> None:
         patches = draw_patches(found, patch=(16, 16, 16), batch=2, share=0.5, seed=5, step=step)
         return vars(patches) if options.resident else cut(cases, patches, patch=(16, 16, 16))
 
-    def train(progress: engine.Progress, stop_at: int | None) -> engine.Progress | tuple[str, list[engine.Row]]:
-        kept: list[engine.Progress] = []
+    def train(progress: regions.Progress, stop_at: int | None) -> regions.Progress | tuple[str, list[regions.Row]]:
+        kept: list[regions.Progress] = []
         prepare(seed=0, deterministic=True)
         with across(chosen_devices("cpu" if options.devices == 1 else "auto", options.devices)):
             network = region_unet(dimensions=3, channels=2, regions=3, filters=[4, 8], stem=1, seed=0)
@@ -76,28 +76,28 @@ def main() -> None:
                 seed=1,
                 resident=resident,
             )
-            engine.compile_regions(
+            regions.compile_regions(
                 model, steps=12, learning_rate=5e-3, weight_decay=1e-2, clip_norm=1.0, shape="polynomial", power=0.9,
                 warm_up_steps=2, ema=0.5, xla=False,
             )  # fmt: skip
             try:
-                rows = engine.fit(
+                rows = regions.fit(
                     model, training=batch, validation=[batch(1000)] if not options.resident else [], steps=12,
                     epoch_steps=5, progress=progress, keep=kept.append, keep_seconds=3600,
                     after_epoch=lambda model, rows: None,
                     stop=lambda: stop_at is not None and progress.step >= stop_at,
                 )  # fmt: skip
-            except engine.StopTraining:
+            except regions.StopTraining:
                 return kept[-1]
             last = [np.array(weight) for weight in model.network.get_weights()]
-            weights = engine.averaged(model).get_weights()
+            weights = regions.averaged(model).get_weights()
             assert any((one != other).any() for one, other in zip(last, weights, strict=True))
         return sha256(b"".join(np.ascontiguousarray(weight).tobytes() for weight in weights)).hexdigest(), rows
 
-    progress = engine.Progress()
+    progress = regions.Progress()
     for stop_at in options.stop_at:
         progress = train(progress, stop_at)
-        assert isinstance(progress, engine.Progress)
+        assert isinstance(progress, regions.Progress)
         assert progress.step == stop_at
         keras.backend.clear_session()
     weights, rows = train(progress, None)

@@ -8,13 +8,13 @@ import numpy as np
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.metrics import concordance_index_censored
 
-from brats_ml.adapters.estimators_file import load_estimator, write_estimator
+from brats_ml.adapters.model_files.skops_file import load_estimator, write_estimator
 from brats_ml.survival.concordance import concordance
 from brats_ml.survival.cox import Cox
+from brats_ml.survival.grid_search import search
 from brats_ml.survival.patients import Patients
-from brats_ml.survival.search import search
+from brats_ml.survival.prediction import predict
 from brats_ml.survival.time_models import outcomes
-from brats_ml.survival.told import tell
 
 random = np.random.default_rng(0)
 features = random.uniform(size=(90, 3))
@@ -24,7 +24,7 @@ groups = np.where(dead, np.array(["short", "mid", "long"])[np.digitize(days, [30
 patients = Patients([str(row) for row in range(90)], features, groups, days)
 grid = {"n_estimators": [20], "min_samples_leaf": [5, 15]}
 found = search("random_survival_forest", grid, patients, limits_days=[300, 450], folds=3, seed=0)
-told = tell(found.model, features)
+told = predict(found.model, features)
 stored = Path(sys.argv[1]) / "estimator.skops"
 write_estimator(stored, found.model)
 peer = CoxPHSurvivalAnalysis(ties="breslow").fit(features, outcomes(days, dead))
@@ -36,7 +36,7 @@ print(
             "falling": bool((np.diff(told.curves, axis=1) <= 1e-12).all()),
             "concordance": [concordance(days, dead, told.risk), concordance_index_censored(dead, days, told.risk)[0]],
             "cox": [Cox(penalty=0.0).fit(features, outcomes(days, dead)).coefficients_.tolist(), peer.coef_.tolist()],
-            "same": bool((tell(load_estimator(stored), features).probabilities == told.probabilities).all()),
+            "same": bool((predict(load_estimator(stored), features).probabilities == told.probabilities).all()),
         }
     )
 )

@@ -12,9 +12,9 @@ from great_expectations.expectations.expectation import Expectation
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaPageView
 
-from brats_ml.adapters.files import replacing
-from brats_ml.imaging.profile import KEYS
-from brats_ml.imaging.rules import Rule
+from brats_ml.files import replacing
+from brats_ml.imaging.quality.profile import KEYS
+from brats_ml.imaging.quality.rules import Rule
 
 RESULT_FORMAT = {"result_format": "COMPLETE", "unexpected_index_column_names": list(KEYS)}
 

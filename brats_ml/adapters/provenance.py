@@ -10,8 +10,8 @@ from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from brats_ml.adapters.files import digest_value
 from brats_ml.errors import MissingInputError
+from brats_ml.files import digest_value
 
 # Names the DAG run that a stage works for; set by its task, unset for people.
 RUN = "BRATS_RUN"
@@ -25,7 +25,7 @@ def work_key(root: Path, stage: str) -> str:
 
     Args:
         root: The DVC repository.
-        stage: A name of `dvc stage list`, such as `train@seed`.
+        stage: A name of `dvc stage list`, such as `train@baseline`.
 
     Raises:
         MissingInputError: `root` is no DVC repository, it has no such stage, or an input is not there yet.

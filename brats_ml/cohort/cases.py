@@ -14,10 +14,10 @@ from brats_ml.cohort.releases import (
     DECATHLON,
     DECATHLON_CHANNELS,
     SERIES_READ,
-    Sighting,
+    FileMatch,
     foreign_series,
+    parse_filename,
     patient_of,
-    sight,
 )
 
 # What stands in for the name of a case where there is none; results are filed under it.
@@ -74,17 +74,17 @@ def find_cases(files: Iterable[str]) -> list[Case]:
         files: Paths relative to the cohort's folder, `/`-separated; all but visible `.nii` and `.nii.gz` are ignored.
             A file's own name tells its case; where some lie in a folder of that name, those elsewhere are not read.
     """
-    seen: dict[str, list[Sighting]] = {}
-    strays: dict[str, list[str]] = {}
+    seen: dict[str, list[FileMatch]] = {}
+    unmatched: dict[str, list[str]] = {}
     for file in sorted(filter(is_volume, files)):
-        sighting = sight(file) if is_writable(file) else None
-        if sighting is None:
-            strays.setdefault(str(PurePosixPath(file).parent), []).append(file)
+        match = parse_filename(file) if is_writable(file) else None
+        if match is None:
+            unmatched.setdefault(str(PurePosixPath(file).parent), []).append(file)
         else:
-            seen.setdefault(sighting.case_id, []).append(sighting)
-    tenants = Counter(home for found in seen.values() for home in {sighting.home for sighting in found})
-    cases = [_case(case_id, found, strays, tenants) for case_id, found in seen.items()]
-    refused = [_stray(folder, names) for folder, names in strays.items() if tenants[folder] != 1]
+            seen.setdefault(match.case_id, []).append(match)
+    owners = Counter(home for found in seen.values() for home in {match.home for match in found})
+    cases = [_case(case_id, found, unmatched, owners) for case_id, found in seen.items()]
+    refused = [_stray(folder, names) for folder, names in unmatched.items() if owners[folder] != 1]
     return sorted([*cases, *refused], key=lambda case: case.case_id)
 
 
@@ -94,15 +94,15 @@ def is_writable(name: str) -> bool:
 
 
 def _case(
-    case_id: str, sightings: Sequence[Sighting], strays: Mapping[str, list[str]], tenants: Mapping[str, int]
+    case_id: str, matches: Sequence[FileMatch], unmatched: Mapping[str, list[str]], owners: Mapping[str, int]
 ) -> Case:
-    found = [sighting for sighting in sightings if sighting.is_at_home] or sightings
-    homes = list(dict.fromkeys(sighting.home for sighting in found))
+    found = [match for match in matches if match.is_at_home] or matches
+    homes = list(dict.fromkeys(match.home for match in found))
     roles, scheme = _roles(found), found[0].scheme
     fault = _fault(case_id, homes, roles)
     if fault is not None:
         return _refused(case_id, scheme, fault)
-    nameless = [file for home in homes if tenants[home] == 1 for file in strays.get(home, [])]
+    nameless = [file for home in homes if owners[home] == 1 for file in unmatched.get(home, [])]
     faults = {role: _two(role, files) for role, files in roles.items() if len(files) > 1}
     if nameless:
         example = PurePosixPath(nameless[0]).name
@@ -116,7 +116,7 @@ def _case(
         scheme=scheme,
         channels=dict(DECATHLON_CHANNELS) if scheme == DECATHLON else {},
         faults=faults,
-        unread=sorted({sighting.file for sighting in sightings if sighting not in found} | set(nameless)),
+        unread=sorted({match.file for match in matches if match not in found} | set(nameless)),
     )
 
 
@@ -133,12 +133,12 @@ def _fault(case_id: str, homes: Sequence[str], roles: Mapping[str, list[str]]) -
     return None
 
 
-def _roles(found: Iterable[Sighting]) -> dict[str, list[str]]:
+def _roles(found: Iterable[FileMatch]) -> dict[str, list[str]]:
     """Return role to files; a file of all modalities stands under each of them."""
     roles: dict[str, list[str]] = {}
-    for sighting in found:
-        for role in MODALITIES if sighting.role == "images" else (sighting.role,):
-            roles.setdefault(role, []).append(sighting.file)
+    for match in found:
+        for role in MODALITIES if match.role == "images" else (match.role,):
+            roles.setdefault(role, []).append(match.file)
     return roles
 
 

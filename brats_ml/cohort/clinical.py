@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from brats_ml.cohort.names import headers_shown, name_fault, shown
+from brats_ml.cohort.names import headers_shown, name_fault, quote_cell
 from brats_ml.errors import TableError
 
 Group = Literal["short", "mid", "long"]
@@ -58,7 +58,7 @@ def parse_survival(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
     patients = _patients(table, name)
     twice = patients[patients.duplicated()]
     if len(twice):
-        patient = shown(twice.iloc[0])
+        patient = quote_cell(twice.iloc[0])
         raise TableError(name, f"row of {patient}: {patients.name} {patient} comes twice; remove one")
     column = table[_column(table, AGE, name)]
     ages = _numbers(patients, column, name, decimal_comma=True)
@@ -159,13 +159,11 @@ def _patients(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
         if is_unknown(cell):
             raise TableError(name, f"{where} has no {column}; name its patient, or remove it")
         if fault := name_fault(patient):
-            raise TableError(name, f"{where}: {column} {shown(patient)} {fault}; write the patient's name alone")
+            raise TableError(name, f"{where}: {column} {quote_cell(patient)} {fault}; write the patient's name alone")
         # Such is a line of totals or of the source, below the patients.
         if not digits and numbered.any():
-            reason = (
-                f"{where}: {column} {shown(patient)} has no digit, as other rows have; remove it, or name its patient"
-            )
-            raise TableError(name, reason)
+            cell = f"{column} {quote_cell(patient)}"
+            raise TableError(name, f"{where}: {cell} has no digit, as other rows have; remove it, or name its patient")
     return patients
 
 
@@ -216,5 +214,5 @@ def _decimal_point(cell: object) -> object:
 
 def _refuse(patients: "pd.Series[Any]", name: str, offending: "pd.Series[Any]", why: str) -> None:
     if len(offending):
-        row, cell = offending.index[0], shown(offending.iloc[0])
-        raise TableError(name, f"row of {shown(patients.loc[row])}: {offending.name} {cell} {why}; {REMEDY}")
+        row, cell = offending.index[0], quote_cell(offending.iloc[0])
+        raise TableError(name, f"row of {quote_cell(patients.loc[row])}: {offending.name} {cell} {why}; {REMEDY}")

@@ -15,12 +15,12 @@ def folds(patients: Iterable[str], *, count: int, seed: int) -> dict[str, int]:
     Raises:
         ValueError: There are fewer patients than folds.
     """
-    drawn = sorted(set(patients), key=lambda patient: lot(seed, patient))
+    drawn = sorted(set(patients), key=lambda patient: hash_order(seed, patient))
     if len(drawn) < count:
         raise ValueError(f"{len(drawn)} patients cannot fill {count} folds")
     return {patient: place % count for place, patient in enumerate(drawn)}
 
 
-def lot(seed: int, patient: str) -> str:
+def hash_order(seed: int, patient: str) -> str:
     """Return what orders patients by chance: the same for a seed and a patient, wherever it is drawn."""
     return hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest()

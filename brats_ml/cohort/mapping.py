@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from brats_ml.cohort.names import headers_shown, is_placeholder, is_release, name_fault, name_key, shown
+from brats_ml.cohort.names import headers_shown, is_placeholder, is_release, name_fault, name_key, quote_cell
 from brats_ml.errors import TableError
 
 NAME_COLUMN = re.compile(r"(?i:brats|tcga|tcia)|(?:^|[\W_]|[a-z])ID$|(?i:(?:^|[\W_]|patient|subject|case)id$)")
@@ -58,7 +58,7 @@ def mapping_rows(table: pd.DataFrame, *, name: str) -> list[list[str]]:
     for header, cells in zip(headers, columns, strict=True):
         for number, cell in enumerate(cells, start=1):
             if fault := name_fault(cell):
-                where = f"row {number} below the header: {header} {shown(cell)}"
+                where = f"row {number} below the header: {header} {quote_cell(cell)}"
                 raise TableError(name, f"{where} {fault}; write the patient's name alone")
     return [[cell for cell in row if cell] for row in zip(*columns, strict=True)]
 

@@ -64,7 +64,7 @@ def name_fault(cell: str) -> str | None:
     return "is the name of a file" if ".nii" in cell.lower() else None
 
 
-def shown(cell: object) -> str:
+def quote_cell(cell: object) -> str:
     """Return a cell as an error quotes it: in one line, and cut where it is long."""
     text = " ".join(str(cell).split())
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
@@ -72,7 +72,7 @@ def shown(cell: object) -> str:
 
 def headers_shown(headers: Iterable[object]) -> str:
     """Return the headers of a table as an error lists them, the first few of many."""
-    every = [shown(header) for header in headers]
+    every = [quote_cell(header) for header in headers]
     return ", ".join(every[:HEADERS_SHOWN]) + (f" and {len(every) - HEADERS_SHOWN} more" * (len(every) > HEADERS_SHOWN))
 
 

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from brats_ml.cohort.mapping import mapping_rows
-from brats_ml.cohort.names import bare_name, name_key, release_year, shown
+from brats_ml.cohort.names import bare_name, name_key, quote_cell, release_year
 from brats_ml.errors import TableError
 
 # One release rarely knows a patient twice; that tables say so of more names is a mistake in a cell.
@@ -99,7 +99,7 @@ def _refuse_crowds(rows: list[tuple[str, list[str]]]) -> None:
                 (table, key), count = found.most_common(1)[0]
                 raise TableError(
                     table,
-                    f"{shown(names[key])} stands in {count} rows and makes one patient of {len(called)} names of "
+                    f"{quote_cell(names[key])} stands in {count} rows and makes one patient of {len(called)} names of "
                     f"{year}, such as {called[0]} and {called[1]}; correct these rows, or remove the column that "
                     "holds no names of patients",
                 )

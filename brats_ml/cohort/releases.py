@@ -59,7 +59,7 @@ EXTENSION = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Sighting:
+class FileMatch:
     """What the name of one file says: whose it is, what it holds, and where its case lies.
 
     Attributes:
@@ -82,7 +82,7 @@ class Sighting:
         return self.scheme == DECATHLON or _plain(PurePosixPath(self.home).name) == _plain(self.case_id)
 
 
-def sight(file: str) -> Sighting | None:
+def parse_filename(file: str) -> FileMatch | None:
     """Return what the name of a volume says, None where it is in no naming.
 
     Args:
@@ -92,14 +92,14 @@ def sight(file: str) -> Sighting | None:
     stem = EXTENSION.sub("", path.name)
     parent = path.parent
     if parent.name in DECATHLON_FOLDERS and DECATHLON_CASE.fullmatch(stem):
-        return Sighting(stem, DECATHLON_FOLDERS[parent.name], str(parent.parent), DECATHLON, file)
+        return FileMatch(stem, DECATHLON_FOLDERS[parent.name], str(parent.parent), DECATHLON, file)
     misnamed = MISNAMED_LABEL_MAPS.get(stem.lower())
     if misnamed is not None:
-        return Sighting(misnamed, "seg", str(parent), naming_of(misnamed).scheme, file)
+        return FileMatch(misnamed, "seg", str(parent), naming_of(misnamed).scheme, file)
     for naming in NAMINGS:
         found = naming.read(stem)
         if found is not None:
-            return Sighting(*found, str(parent), naming.scheme, file)
+            return FileMatch(*found, str(parent), naming.scheme, file)
     return None
 
 

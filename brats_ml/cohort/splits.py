@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from brats_ml.cohort.folds import lot
+from brats_ml.cohort.folds import hash_order
 from brats_ml.cohort.patients import Identities
 
 PARTS = ("train", "validation", "test")
@@ -65,7 +65,7 @@ def extend(
 
 def _waiting(previous: Mapping[str, str], strata: Mapping[str, str], seed: int) -> dict[str, list[str]]:
     """Return the new patients of each stratum, strata in alphabetical order, patients in the order of the lot."""
-    new = sorted(strata.keys() - previous.keys(), key=lambda patient: lot(seed, patient))
+    new = sorted(strata.keys() - previous.keys(), key=lambda patient: hash_order(seed, patient))
     return {
         stratum: [patient for patient in new if strata[patient] == stratum] for stratum in sorted(set(strata.values()))
     }

@@ -27,10 +27,10 @@ class Plateau(Section):
     minimum: Annotated[float, Field(ge=0)]
 
 
-class SeedRecipe(Section):
-    """The seed system's way: resized axial slices, softmax over labels, a case a step."""
+class BaselineRecipe(Section):
+    """The baseline's way: resized axial slices, softmax over labels, a case a step."""
 
-    method: Literal["seed"]
+    method: Literal["baseline"]
     modalities: Modalities
     size: Annotated[int, Field(ge=16)]
     slices: Slices
@@ -139,4 +139,4 @@ class RegionsRecipe(Section):
         return len(self.modalities) * (1 + self.contralateral) * (1 + 2 * self.neighbours)
 
 
-Recipe = Annotated[SeedRecipe | RegionsRecipe, Field(discriminator="method")]
+Recipe = Annotated[BaselineRecipe | RegionsRecipe, Field(discriminator="method")]

@@ -32,7 +32,7 @@ class Span(Section):
 class Survival(Section):
     """The survival models and how they are judged."""
 
-    protocol: Literal["nested", "seed"]
+    protocol: Literal["nested", "baseline"]
     features_from: str | None
     masks: Literal["reference", "predicted"]
     features: list[Literal["shape", "location"]]
@@ -54,8 +54,8 @@ class Survival(Section):
         missing = [name for name in self.estimators if name not in self.grids]
         if missing:
             raise ValueError(f"grids has no entry for {', '.join(missing)}")
-        if self.protocol == "seed" and self.masks != "reference":
-            raise ValueError("protocol seed takes reference masks: set masks to reference, or protocol to nested")
+        if self.protocol == "baseline" and self.masks != "reference":
+            raise ValueError("protocol baseline takes reference masks: set masks to reference, or protocol to nested")
         if self.jobs == 0:
             raise ValueError("jobs is a number of processes, or -1 for one a core, and cannot be 0")
         if self.features and self.features_from is not None:

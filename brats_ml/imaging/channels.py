@@ -1,11 +1,13 @@
 """What a region network sees of a scan: normalised modalities, and each of them on the other side of the brain."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.imaging.intensity import normalise
 
 # Standard deviation in voxels of 1 mm: hemispheres are alike in the large, never voxel by voxel.
@@ -34,3 +36,8 @@ def region_channels(image: NDArray[Any], *, contralateral: bool) -> NDArray[np.f
     brain = (image != 0).any(axis=0)
     other_side = [gaussian_filter(modality[::-1], SMOOTHING) * brain for modality in normalised]
     return np.concatenate([normalised, np.stack(other_side)])
+
+
+def select(image: NDArray[Any], modalities: Sequence[str]) -> NDArray[Any]:
+    """Return the modalities a recipe uses, in its order, from an image (modality, X, Y, Z) that has all of them."""
+    return image[[MODALITIES.index(modality) for modality in modalities]]

@@ -10,7 +10,7 @@ from scipy import sparse
 def resize_slices(volume: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
     """Resize every axial slice bilinearly, with half-pixel centres, edges held and no smoothing before shrinking.
 
-    These are the conventions of OpenCV's INTER_LINEAR and of `tf.image.resize`, which the seed system uses.
+    These are the conventions of OpenCV's INTER_LINEAR and of `tf.image.resize`, which the baseline uses.
 
     Args:
         volume: Shape (X, Y, Z), finite.

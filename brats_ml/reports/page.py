@@ -9,20 +9,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from brats_ml.cohort.labels import LABELS, REGIONS
-from brats_ml.reports.survival_section import DRAWINGS, SEED_SURVIVAL, MaskLoss
+from brats_ml.reports.survival_section import BASELINE_SURVIVAL, DRAWINGS, MaskLoss
 
-# What the seed system publishes in the README of rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION.
-SEED_SEGMENTATION = {
-    "seed_mean_iou": 0.8442,
-    "seed_dice_coef": 0.6253,
-    "seed_dice_necrotic": 0.6001,
-    "seed_dice_edema": 0.7287,
-    "seed_dice_enhancing": 0.6366,
+# What the baseline publishes in the README of rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION.
+BASELINE_SEGMENTATION = {
+    "baseline_mean_iou": 0.8442,
+    "baseline_dice_coef": 0.6253,
+    "baseline_dice_necrotic": 0.6001,
+    "baseline_dice_edema": 0.7287,
+    "baseline_dice_enhancing": 0.6366,
 }
 
 
 @dataclass(frozen=True)
-class Standing:
+class LeaderboardEntry:
     """One line of a leaderboard.
 
     Attributes:
@@ -71,8 +71,8 @@ class Picture:
 
 def comparison_page(
     *,
-    recipes: Sequence[Standing],
-    estimators: Sequence[Standing],
+    recipes: Sequence[LeaderboardEntry],
+    estimators: Sequence[LeaderboardEntry],
     nominees: Mapping[str, Mapping[str, str | None]],
     differences: Sequence[FeatureDifference],
     cases_in_both: int,
@@ -120,8 +120,8 @@ def comparison_page(
         mask_loss=mask_loss,
         regions=REGIONS,
         labels=LABELS,
-        seed_segmentation=SEED_SEGMENTATION,
-        seed_survival=SEED_SURVIVAL,
+        baseline_segmentation=BASELINE_SEGMENTATION,
+        baseline_survival=BASELINE_SURVIVAL,
         captions=DRAWINGS,
     )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 # Accuracy on 24 patients, as published in the notebook of rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION, with Wilson's
 # 95 % interval of 11, 12 and 13 right, and what the notebook calls the train score.
-SEED_SURVIVAL = {
+BASELINE_SURVIVAL = {
     "random_forest": {"accuracy": 0.4583, "low": 0.279, "high": 0.649, "search": 0.4234},
     "svm": {"accuracy": 0.5, "low": 0.314, "high": 0.686, "search": 0.5216},
     "knn": {"accuracy": 0.5417, "low": 0.351, "high": 0.721, "search": 0.4994},

@@ -17,7 +17,7 @@ def slice_range(depth: int, *, first: int, count: int | None) -> slice:
 def slice_inputs(image: NDArray[Any], *, size: int, first: int, count: int | None) -> NDArray[np.float32]:
     """Return a volume as network input: resized slices over the volume's one maximum.
 
-    The seed system divides by the largest intensity over both of its modalities and all slices used.
+    The baseline divides by the largest intensity over both of its modalities and all slices used.
 
     Args:
         image: Full canonical volume, shape (channel, X, Y, Z), channels in the recipe's order.
@@ -35,7 +35,7 @@ def slice_inputs(image: NDArray[Any], *, size: int, first: int, count: int | Non
 
 
 def slice_targets(labels: LabelMap, *, size: int, first: int, count: int | None) -> NDArray[np.float32]:
-    """Return a label map as the network's target: one-hot, then resized, so soft at borders, as the seed does.
+    """Return a label map as the network's target: one-hot, then resized, so soft at borders, as the baseline does.
 
     Args:
         labels: Full canonical label map, shape (X, Y, Z).

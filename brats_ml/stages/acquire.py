@@ -9,17 +9,18 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from brats_ml.adapters import files
-from brats_ml.adapters.grid import Grid
-from brats_ml.adapters.nifti import write_volume
+from brats_ml import files
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import write_volume
+from brats_ml.adapters.sources.base import Entry
+from brats_ml.adapters.sources.factory import open_source
 from brats_ml.adapters.sources.folder import copy_entry
-from brats_ml.adapters.sources.opening import open_source
-from brats_ml.adapters.sources.port import Entry
+from brats_ml.adapters.tables import frames
 from brats_ml.cohort.phantom import PhantomPatient, phantom_affine, phantom_patient
 from brats_ml.cohort.release_files import READY_FEATURES
 from brats_ml.cohort.releases import naming_of
 from brats_ml.config import Params
-from brats_ml.stages.report import Report
+from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 
 
@@ -63,18 +64,18 @@ def _fetch(ws: Workspace, listing: dict[str, Any], raw: Path, tables: Path) -> N
 
 def _draw(phantom: dict[str, Any], raw: Path, tables: Path) -> None:
     """Draw the patients and write them one at a time, in the layout of BraTS 2020."""
-    grid = Grid(tuple(phantom["shape"]), phantom_affine(phantom["shape"]))
+    grid = VoxelGrid(tuple(phantom["shape"]), phantom_affine(phantom["shape"]))
     names, survival = [], []
     for index in track(range(phantom["cases"]), "drawing patients", console=Console(stderr=True)):
         patient = phantom_patient(index, shape=phantom["shape"], seed=phantom["seed"])
         _write_patient(raw / patient.patient, patient, grid)
         names.append(patient.name_mapping)
         survival.append(patient.survival_info)
-    files.write_csv(tables / "name_mapping.csv", pd.DataFrame(names))
-    files.write_csv(tables / "survival_info.csv", pd.DataFrame([row for row in survival if row is not None]))
+    frames.write_csv(tables / "name_mapping.csv", pd.DataFrame(names))
+    frames.write_csv(tables / "survival_info.csv", pd.DataFrame([row for row in survival if row is not None]))
 
 
-def _write_patient(folder: Path, patient: PhantomPatient, grid: Grid) -> None:
+def _write_patient(folder: Path, patient: PhantomPatient, grid: VoxelGrid) -> None:
     suffixes = naming_of(patient.patient).suffixes
     volumes: dict[str, NDArray[Any]] = {**patient.images, "seg": patient.label}
     for role, volume in volumes.items():

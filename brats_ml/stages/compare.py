@@ -5,16 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from brats_ml.adapters import files
+from brats_ml import files
+from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
-from brats_ml.imaging.summary import mean_interval
+from brats_ml.imaging.metrics.summary import mean_interval
+from brats_ml.report import Report
 from brats_ml.reports.curves import learning_curve
 from brats_ml.reports.leaderboard import Estimate, leaderboard_figure
-from brats_ml.reports.page import FeatureDifference, Picture, Standing, comparison_page
+from brats_ml.reports.page import FeatureDifference, LeaderboardEntry, Picture, comparison_page
 from brats_ml.reports.panels import figure_png
-from brats_ml.stages import survival_standing
-from brats_ml.stages.report import Report
+from brats_ml.stages import compare_survival
 from brats_ml.workspace import Workspace
 
 PANELS = 3
@@ -23,17 +24,17 @@ PANELS = 3
 def run(ws: Workspace, params: Params) -> Report:
     """Write leaderboard.csv, nominees.json and index.html; where nothing was trained or fitted they say why."""
     recipes = ranked([_recipe(ws, name) for name in params.train.recipes])
-    estimators = ranked([survival_standing.standing(ws, name) for name in params.survival.estimators])
+    estimators = ranked([compare_survival.leaderboard_entry(ws, name) for name in params.survival.estimators])
     recipe, recipe_reason = nominee(recipes, measure="mean Dice of WT, TC and ET", among="validation cases")
     estimator, estimator_reason = nominee(estimators, measure="nested accuracy", among="patients")
-    if refused := survival_standing.why_none(params):
+    if refused := compare_survival.why_none(params):
         estimator, estimator_reason = None, refused
     nominees = {
         "segmentation": {"recipe": recipe, "reason": recipe_reason},
         "survival": {"estimator": estimator, "reason": estimator_reason},
     }
-    reference = files.read_csv(ws.features("reference"), made_by="brats features --masks reference")
-    predicted = files.read_csv(ws.features("predicted"), made_by="brats features --masks predicted")
+    reference = frames.read_csv(ws.features("reference"), made_by="brats features --masks reference")
+    predicted = frames.read_csv(ws.features("predicted"), made_by="brats features --masks predicted")
     parts = files.read_json(ws.splits, made_by="brats split")["patients"]
     seen = reference[reference["patient"].map(parts) != "test"]
     differences, cases_in_both = feature_differences(seen, predicted)
@@ -47,25 +48,25 @@ def run(ws: Workspace, params: Params) -> Report:
         planes=_planes(ws, recipe),
         panels=_panels(ws, recipe),
         curves=_curves(ws, recipes),
-        drawings=survival_standing.pictures(ws, estimators),
-        mask_loss=survival_standing.mask_loss(ws, params, estimator, reference, predicted),
+        drawings=compare_survival.pictures(ws, estimators),
+        mask_loss=compare_survival.mask_loss(ws, params, estimator, reference, predicted),
     )
     with files.replacing(ws.reports) as folder:
-        files.write_csv(
+        frames.write_csv(
             folder / "leaderboard.csv",
-            leaderboard(recipes, estimators, survival_standing.MEASURE[params.survival.protocol]),
+            leaderboard(recipes, estimators, compare_survival.MEASURE[params.survival.protocol]),
         )
         files.write_json(folder / "nominees.json", nominees)
         (folder / "index.html").write_text(page, encoding="utf-8")
     return Report("compare", f"nominated {recipe or 'no recipe'} and {estimator or 'no estimator'}")
 
 
-def ranked(standings: Sequence[Standing]) -> list[Standing]:
+def ranked(standings: Sequence[LeaderboardEntry]) -> list[LeaderboardEntry]:
     """Return the standings best first, equal ones in the order given, those without a score last."""
     return sorted(standings, key=lambda standing: -np.inf if standing.score is None else standing.score, reverse=True)
 
 
-def nominee(standings: Sequence[Standing], *, measure: str, among: str) -> tuple[str | None, str]:
+def nominee(standings: Sequence[LeaderboardEntry], *, measure: str, among: str) -> tuple[str | None, str]:
     """Return the name of the best standing and why it is the best; or None and why there is none.
 
     Args:
@@ -79,7 +80,9 @@ def nominee(standings: Sequence[Standing], *, measure: str, among: str) -> tuple
     return best.name, f"highest {measure}, {best.score:.3f} on {best.count} {among}"
 
 
-def leaderboard(recipes: Sequence[Standing], estimators: Sequence[Standing], measured: str) -> pd.DataFrame:
+def leaderboard(
+    recipes: Sequence[LeaderboardEntry], estimators: Sequence[LeaderboardEntry], measured: str
+) -> pd.DataFrame:
     """Return one row a recipe and estimator: kind, name, score with its 95 % interval, count, verdict.
 
     `measured` is what the estimators' score is.
@@ -121,19 +124,21 @@ def feature_differences(reference: pd.DataFrame, predicted: pd.DataFrame) -> tup
     return differences, len(both)
 
 
-def _recipe(ws: Workspace, name: str) -> Standing:
+def _recipe(ws: Workspace, name: str) -> LeaderboardEntry:
     folder, made_by = ws.evaluation("validation", name), f"brats evaluate --recipe {name}"
     summary = files.read_json(folder / "summary.json", made_by=made_by)
     if not summary["cases"]:
         return _unmeasured(name, summary["verdict"])
-    cases = files.read_csv(folder / "cases.csv", made_by=made_by)
+    cases = frames.read_csv(folder / "cases.csv", made_by=made_by)
     scores = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64).mean(axis=1)
     low, high = mean_interval(scores)
-    return Standing(name, summary["verdict"], summary["cases"], float(scores.mean()), low, high, summary["mean"])
+    return LeaderboardEntry(
+        name, summary["verdict"], summary["cases"], float(scores.mean()), low, high, summary["mean"]
+    )
 
 
-def _unmeasured(name: str, verdict: str) -> Standing:
-    return Standing(name, verdict, 0, None, None, None, {})
+def _unmeasured(name: str, verdict: str) -> LeaderboardEntry:
+    return LeaderboardEntry(name, verdict, 0, None, None, None, {})
 
 
 def _panels(ws: Workspace, recipe: str | None) -> list[Picture]:
@@ -157,13 +162,15 @@ def _plane_caption(stem: str, recipe: str) -> str:
     return f"{standing} validation case of {recipe}: {case_id}"
 
 
-def _standings(ws: Workspace, recipes: Sequence[Standing]) -> list[Picture]:
+def _standings(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:
     """Return the leaderboard as a picture, or none where nothing was measured."""
     measured = [recipe.name for recipe in recipes if recipe.score is not None]
     if not measured:
         return []
     tables = {
-        name: files.read_csv(ws.evaluation("validation", name) / "cases.csv", made_by=f"brats evaluate --recipe {name}")
+        name: frames.read_csv(
+            ws.evaluation("validation", name) / "cases.csv", made_by=f"brats evaluate --recipe {name}"
+        )
         for name in measured
     }
     estimates = {name: _estimates(table) for name, table in tables.items()}
@@ -177,10 +184,10 @@ def _estimates(cases: pd.DataFrame) -> list[Estimate]:
     return [Estimate(float(scores.mean()), *mean_interval(scores)) for scores in columns]
 
 
-def _curves(ws: Workspace, recipes: Sequence[Standing]) -> list[Picture]:
+def _curves(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:
     paths = {recipe.name: ws.model(recipe.name) / "history.csv" for recipe in recipes}
     return [
-        Picture(name, figure_png(learning_curve(files.read_csv(path, made_by=f"brats train --recipe {name}"))))
+        Picture(name, figure_png(learning_curve(frames.read_csv(path, made_by=f"brats train --recipe {name}"))))
         for name, path in paths.items()
         if path.exists()
     ]

@@ -10,27 +10,29 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from brats_ml.adapters import files, nifti
-from brats_ml.adapters.arrays import read_case
-from brats_ml.adapters.grid import Grid
+from brats_ml import files
+from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import write_volume
+from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import REGIONS, SCHEMES
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.imaging.metrics import CASE_METRICS, case_metrics, reference_volume_column
-from brats_ml.imaging.seed_metrics import SEED_SCORES, seed_scores
-from brats_ml.imaging.summary import summarise
+from brats_ml.imaging.metrics.baseline import BASELINE_SCORES, baseline_scores
+from brats_ml.imaging.metrics.case import CASE_METRICS, case_metrics, reference_volume_column
+from brats_ml.imaging.metrics.summary import summarise
+from brats_ml.models.segmentation import SegmentationModel, segmentation_model
+from brats_ml.models.tuning import tune_postprocessing
+from brats_ml.report import Report
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.segmentation.slices import slice_targets
-from brats_ml.stages.evaluation_figures import draw_notable
-from brats_ml.stages.region_tuning import tune_postprocessing
-from brats_ml.stages.report import Report
-from brats_ml.stages.segmentation_model import SegmentationModel, segmentation_model
+from brats_ml.stages.evaluate_figures import draw_notable
 from brats_ml.workspace import Workspace
 
-# Of a recipe by regions the seed's own scores are not there: they are of its four classes on its resized slices.
-COLUMNS = ("case_id", "patient", *CASE_METRICS, *SEED_SCORES)
+# Of a recipe by regions the baseline's own scores are not there: they are of its four classes on its resized slices.
+COLUMNS = ("case_id", "patient", *CASE_METRICS, *BASELINE_SCORES)
 # Training patients are evaluated where folds were trained, each by the network that did not see them.
 EVALUATED = ("validation", "test", "out_of_fold")
 FIGURES = ("mean", "median", "low", "high", "empty_reference", "mean_without_empty")
@@ -97,7 +99,7 @@ def _evaluate(
                 for index, record in enumerate(steps)
             ]
         by_regions = predict is not None and predict.preset is not None
-        columns = [name for name in COLUMNS if not (by_regions and name in SEED_SCORES)]
+        columns = [name for name in COLUMNS if not (by_regions and name in BASELINE_SCORES)]
         table = pd.DataFrame(rows, columns=columns)
         summary = summary_of(table, trained=predict is not None)
         summary["preset"] = predict.preset if predict is not None else None
@@ -106,7 +108,7 @@ def _evaluate(
         # Whoever looks for what goes wrong looks here: the locked test patients are not shown.
         if rows and figures and folder.parent.name == "validation":
             draw_notable(ws, unfinished, table, records)
-        files.write_csv(unfinished / "cases.csv", table)
+        frames.write_csv(unfinished / "cases.csv", table)
         files.write_json(unfinished / "summary.json", summary)
     return summary
 
@@ -122,9 +124,9 @@ def _evaluate_case(
     reference = uncrop(case.label, case.start, case.full_shape)
     with predict.only(fold):
         predicted, probabilities = predict(image)
-    grid = Grid.from_dict(record["grid"])
+    grid = VoxelGrid.from_dict(record["grid"])
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(predicted))
-    nifti.write_volume(folder / f"masks/{case_id}.nii.gz", stored, grid)
+    write_volume(folder / f"masks/{case_id}.nii.gz", stored, grid)
     if figure:
         panels = six_panels(image[MODALITIES.index("flair")], reference, predicted, title=case_id)
         write_figure(folder / f"figures/{case_id}.png", panels)
@@ -132,20 +134,20 @@ def _evaluate_case(
         "case_id": case_id,
         "patient": record["patient"],
         **case_metrics(reference, predicted, spacing_mm=grid.canonical_spacing_mm),
-        **({} if predict.preset else seed_scores(slice_targets(reference, **predict.view), probabilities)),
+        **({} if predict.preset else baseline_scores(slice_targets(reference, **predict.view), probabilities)),
     }
 
 
 def summary_of(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
     """Return verdict, number of cases, and each of `FIGURES` by metric, of a table with `COLUMNS`; maybe no row.
 
-    The seed's scores are left out where the table has none.
+    The baseline's scores are left out where the table has none.
     """
     if table.empty:
         reason = "no labelled case in this part" if trained else "no model was trained"
         return {"verdict": f"not evaluated: {reason}", "cases": 0, **{figure: {} for figure in FIGURES}}
     found = {}
-    for name in (*CASE_METRICS, *(score for score in SEED_SCORES if score in table)):
+    for name in (*CASE_METRICS, *(score for score in BASELINE_SCORES if score in table)):
         volumes = reference_volume_column(name)
         empty = None if volumes is None else table[volumes].to_numpy() == 0
         found[name] = asdict(summarise(table[name].to_numpy(dtype=np.float64), empty=empty))

@@ -8,18 +8,20 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from brats_ml.adapters import files, nifti
-from brats_ml.adapters.arrays import PreprocessedCase, read_case
-from brats_ml.adapters.tables import clinical_table, read_table
+from brats_ml import files
+from brats_ml.adapters.case_files.array_file import PreprocessedCase, read_case
+from brats_ml.adapters.nifti.volume import read_volume
+from brats_ml.adapters.tables import frames
+from brats_ml.adapters.tables.clinical import clinical_table, read_table
 from brats_ml.cohort.clinical import features_from_table
 from brats_ml.cohort.labels import SCHEMES, LabelMap
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.release_files import READY_FEATURES
 from brats_ml.config import Params
+from brats_ml.dataset.identities import present_identities
 from brats_ml.errors import CaseError, ConfigError
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.stages.identity import present_identities
-from brats_ml.stages.report import Report
+from brats_ml.report import Report
 from brats_ml.survival.features import AGE, case_features, columns
 from brats_ml.workspace import Workspace
 
@@ -58,7 +60,7 @@ def run(ws: Workspace, params: Params, *, masks: str) -> Report:
         table = found.merge(clinical_table(ws.tables, present), on="patient", how="left")
     kept = ["patient", "case_id", "masks", *names, "resection", "survival_days", "event"]
     ordered = table[kept].sort_values("case_id", ignore_index=True).astype({"event": "Int64"})
-    files.write_csv(ws.features(masks), ordered)
+    frames.write_csv(ws.features(masks), ordered)
     return Report("features", f"{len(ordered)} rows from {masks} label maps, {ordered['event'].count()} with survival")
 
 
@@ -95,7 +97,7 @@ def _preprocessed(ws: Workspace, case_id: str) -> PreprocessedCase:
 
 
 def _read_labels(path: Path, scheme: str) -> LabelMap:
-    stored = nifti.read_volume(path)
+    stored = read_volume(path)
     return SCHEMES[scheme].to_canonical(stored.grid.to_canonical(stored.array))
 
 

@@ -5,24 +5,25 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from brats_ml.adapters import files
-from brats_ml.adapters.arrays import read_shape
+from brats_ml import files
+from brats_ml.adapters.case_files.array_file import read_shape
 from brats_ml.config import Params
-from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
+from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
+from brats_ml.dataset.partition import labelled_cases
 from brats_ml.errors import ConfigError
-from brats_ml.segmentation import devices, planning
-from brats_ml.stages.cohort_parts import labelled_cases
-from brats_ml.stages.report import Report
+from brats_ml.report import Report
+from brats_ml.segmentation import devices
+from brats_ml.segmentation.training import planning
 from brats_ml.workspace import Workspace
 
 
 def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     """Write the plan of `recipe`: what it will be trained with, and what that was derived from.
 
-    Whatever the recipe states itself is kept. The seed method leaves nothing open.
+    Whatever the recipe states itself is kept. The baseline method leaves nothing open.
     """
     chosen = params.recipe(recipe)
-    if isinstance(chosen, SeedRecipe):
+    if isinstance(chosen, BaselineRecipe):
         files.write_json(ws.plan(recipe), {"recipe": chosen.model_dump(), "derived_from": {}})
         return Report("plan", f"{recipe} leaves nothing open")
     try:
@@ -34,23 +35,6 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     files.write_json(ws.plan(recipe), {"recipe": planned.model_dump(), "derived_from": reasons})
     patch, filters = "x".join(map(str, planned.patch or ())), "-".join(map(str, planned.filters or ()))
     return Report("plan", f"{recipe}: patch {patch}, {planned.batch} a step, filters {filters}")
-
-
-def planned_recipe(ws: Workspace, params: Params, recipe: str) -> SeedRecipe | RegionsRecipe:
-    """Return a recipe with nothing left open, as `brats plan` wrote it.
-
-    Raises:
-        MissingInputError: It is not planned yet.
-        ConfigError: The plan was made of another recipe.
-    """
-    stored = files.read_json(ws.plan(recipe), made_by=f"brats plan --recipe {recipe}")["recipe"]
-    for name, value in params.recipe(recipe).model_dump().items():
-        if value is not None and stored.get(name) != value:
-            key = f"recipes.{recipe}.{name}"
-            raise ConfigError(
-                f"{key} is not what {ws.plan(recipe)} was made of: run `brats plan --recipe {recipe}` again", key=key
-            )
-    return (SeedRecipe if stored["method"] == "seed" else RegionsRecipe).model_validate(stored)
 
 
 def _planned(ws: Workspace, params: Params, recipe: RegionsRecipe) -> tuple[RegionsRecipe, dict[str, Any]]:

@@ -4,15 +4,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from brats_ml.adapters import files
+from brats_ml import files
+from brats_ml.adapters.sources.factory import open_source
 from brats_ml.adapters.sources.folder import file_entry
-from brats_ml.adapters.sources.opening import open_source
 from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.release_files import READY_FEATURES, TABLES, VOLUMES, is_table, is_volume
 from brats_ml.cohort.source_address import PHANTOM, LocalAddress, parse_address
 from brats_ml.config import Params
 from brats_ml.errors import EmptyCohortError, MissingInputError, SourceError
-from brats_ml.stages.report import Report
+from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 
 

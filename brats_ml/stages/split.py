@@ -5,15 +5,16 @@ from collections.abc import Iterable
 
 from filelock import FileLock
 
-from brats_ml.adapters import files, provenance
-from brats_ml.adapters.tables import clinical_table
+from brats_ml import files
+from brats_ml.adapters import provenance
+from brats_ml.adapters.tables.clinical import clinical_table
 from brats_ml.cohort.clinical import survival_group
 from brats_ml.cohort.patients import Identities
 from brats_ml.cohort.splits import PARTS, carry, extend
 from brats_ml.config import Params
+from brats_ml.dataset.identities import Split, lasting_identities, present_identities
 from brats_ml.errors import EmptyCohortError, MissingInputError, TableError
-from brats_ml.stages.identity import Split, lasting_identities, present_identities
-from brats_ml.stages.report import Report
+from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 
 UNLABELLED = "unlabelled"

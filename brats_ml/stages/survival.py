@@ -9,18 +9,20 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from brats_ml.adapters import files
-from brats_ml.adapters.estimators_file import write_estimator
+from brats_ml import files
+from brats_ml.adapters.model_files.skops_file import write_estimator
+from brats_ml.adapters.tables import frames
 from brats_ml.config import Params
 from brats_ml.config.survival import Survival as Settings
 from brats_ml.errors import ConfigError, TableError
-from brats_ml.stages.report import Report
-from brats_ml.stages.survival_pictures import draw
-from brats_ml.stages.survival_seed import reproduce_seed
+from brats_ml.report import Report
+from brats_ml.stages.survival_baseline import reproduce_baseline
+from brats_ml.stages.survival_figures import draw
 from brats_ml.survival.features import AGE, columns
+from brats_ml.survival.grid_search import search
 from brats_ml.survival.intervals import wilson
 from brats_ml.survival.patients import LEFT_OUT, Patients, known_patients, row_states
-from brats_ml.survival.search import search
+from brats_ml.survival.prediction import predict, time_model
 from brats_ml.survival.summary import (
     FOLD_COLUMNS,
     days_summary,
@@ -30,8 +32,7 @@ from brats_ml.survival.summary import (
     out_of_fold,
     predictions,
 )
-from brats_ml.survival.told import tell, time_model
-from brats_ml.survival.validation import commonest, nested_folds, too_small
+from brats_ml.survival.validation import majority_group, nested_folds, too_small
 from brats_ml.workspace import Workspace
 
 
@@ -39,7 +40,7 @@ def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
     """Write the folder of `estimator`; where too few patients are labelled it holds the verdict "not fitted".
 
     Raises:
-        ConfigError: `estimator` is not one of `survival.estimators`, the seed's protocol does not know it, its grid
+        ConfigError: `estimator` is not one of `survival.estimators`, the baseline's protocol does not know it, its grid
             holds what it does not take, or the limits leave a group empty.
         TableError: A labelled patient has no part in the split, or a feature has no column.
     """
@@ -50,8 +51,8 @@ def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
         raise ConfigError(message, key="survival.estimators")
     table = _table(ws, settings)
     with files.replacing(ws.survival(estimator)) as folder:
-        if settings.protocol == "seed":
-            summary = reproduce_seed(folder, estimator, table, minimum_patients=settings.minimum_patients)
+        if settings.protocol == "baseline":
+            summary = reproduce_baseline(folder, estimator, table, minimum_patients=settings.minimum_patients)
         else:
             summary = _nested(ws, params, folder, estimator, table)
         files.write_json(folder / "summary.json", summary)
@@ -60,7 +61,7 @@ def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
 
 def _table(ws: Workspace, settings: Settings) -> pd.DataFrame:
     path = ws.features(settings.masks)
-    table = files.read_csv(path, made_by=f"brats features --masks {settings.masks}")
+    table = frames.read_csv(path, made_by=f"brats features --masks {settings.masks}")
     wanted = ("patient", "case_id", *columns(settings.features), "resection", "survival_days", "event", "masks")
     missing = [name for name in wanted if name not in table]
     if missing:
@@ -88,8 +89,8 @@ def _nested(ws: Workspace, params: Params, folder: Path, name: str, table: pd.Da
     reason = _obstacle(labelled, test, settings)
     if reason is None:
         return summary | {"verdict": "fitted", **_fit(folder, name, settings, training, test)}
-    files.write_csv(folder / "folds.csv", pd.DataFrame(columns=list(FOLD_COLUMNS)))
-    files.write_csv(folder / "test.csv", predictions(None, test.take(np.array([], dtype=np.intp))))
+    frames.write_csv(folder / "folds.csv", pd.DataFrame(columns=list(FOLD_COLUMNS)))
+    frames.write_csv(folder / "test.csv", predictions(None, test.take(np.array([], dtype=np.intp))))
     return summary | {"verdict": f"not fitted: {reason}"}
 
 
@@ -147,13 +148,13 @@ def _fit(folder: Path, name: str, settings: Settings, training: Patients, test: 
     final = find(training)
     scores, held_out = fold_scores(folds, training), out_of_fold(folds, training)
     importance = mean_importance(folds, features)
-    tested = predictions(tell(final.model, test.features) if test.names else None, test)
-    files.write_csv(folder / "folds.csv", scores)
-    files.write_csv(folder / "out_of_fold.csv", held_out)
-    files.write_csv(folder / "test.csv", tested)
+    tested = predictions(predict(final.model, test.features) if test.names else None, test)
+    frames.write_csv(folder / "folds.csv", scores)
+    frames.write_csv(folder / "out_of_fold.csv", held_out)
+    frames.write_csv(folder / "test.csv", tested)
     write_estimator(folder / "estimator.skops", final.model)
     draw(folder, name, held_out=held_out, patients=training, features=features, importance=importance)
-    majority = commonest(training.labelled.groups)
+    majority = majority_group(training.labelled.groups)
     timed = {"days": days_summary(held_out, seed=settings.seed)} if time_model(final.model) is not None else {}
     return {
         "best": final.best,

@@ -7,17 +7,20 @@ from typing import Any
 import keras
 from filelock import FileLock
 
-from brats_ml.adapters import checkpoints, files, provenance, tracking
+from brats_ml import files
+from brats_ml.adapters import provenance
+from brats_ml.adapters.model_files import checkpoints
+from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
 from brats_ml.cohort.folds import folds
 from brats_ml.config import Params
-from brats_ml.config.recipes import RegionsRecipe, SeedRecipe
+from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
 from brats_ml.config.segmentation import Train
+from brats_ml.dataset.partition import labelled_cases
+from brats_ml.dataset.planned_recipe import planned_recipe
 from brats_ml.errors import CohortError, ConfigError
-from brats_ml.stages import train_regions, train_seed
-from brats_ml.stages.cohort_parts import labelled_cases
-from brats_ml.stages.model_writer import write_model_folder
-from brats_ml.stages.plan import planned_recipe
-from brats_ml.stages.report import Report
+from brats_ml.models.folder_writer import write_model_folder
+from brats_ml.report import Report
+from brats_ml.stages import train_baseline, train_regions
 from brats_ml.workspace import Workspace
 
 
@@ -40,11 +43,11 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     key = provenance.work_key(ws.root, f"train@{recipe}")
     folder = ws.checkpoints(key)
     folder.mkdir(parents=True, exist_ok=True)
-    tracker = tracking.MlflowTracker(tracking.address(ws.state))
+    tracker = MlflowTracker(tracking_uri(ws.state))
     tags = {"brats.stage": f"train@{recipe}", "brats.recipe": recipe, **provenance.origin(ws.root)}
     with FileLock(folder / ".lock"), tracker.run(key, name=f"train {recipe}", tags=tags) as tracked:
         settings = params.train.model_dump(exclude={"recipes"})
-        tracked.log_params({"recipe": recipe, **settings, **tracking.flat(chosen.model_dump())})
+        tracked.log_params({"recipe": recipe, **settings, **flatten(chosen.model_dump())})
         digest = provenance.data_digest(ws.root)
         if digest is not None:
             tracked.log_dataset(name="data/raw", digest=digest, context="training")
@@ -66,10 +69,12 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     return Report("train", done, links={"MLflow": page} if page else {})
 
 
-def fit(recipe: SeedRecipe | RegionsRecipe, settings: Train, **where: Any) -> tuple[keras.Model, checkpoints.History]:
-    """Train one network by the method of its recipe; see `train_seed.fit` and `train_regions.fit`."""
-    if isinstance(recipe, SeedRecipe):
-        return train_seed.fit(recipe, settings, **where)
+def fit(
+    recipe: BaselineRecipe | RegionsRecipe, settings: Train, **where: Any
+) -> tuple[keras.Model, checkpoints.History]:
+    """Train one network by the method of its recipe; see `train_baseline.fit` and `train_regions.fit`."""
+    if isinstance(recipe, BaselineRecipe):
+        return train_baseline.fit(recipe, settings, **where)
     return train_regions.fit(recipe, settings, **where)
 
 
@@ -91,12 +96,12 @@ def training_folds(ws: Workspace, params: Params, case_ids: Sequence[str]) -> di
 def _fit_folds(
     ws: Workspace,
     params: Params,
-    recipe: SeedRecipe | RegionsRecipe,
+    recipe: BaselineRecipe | RegionsRecipe,
     *,
     parts: dict[str, list[str]],
     fold_of: dict[str, int],
     folder: Path,
-    tracked: tracking.MlflowRun,
+    tracked: MlflowRun,
 ) -> tuple[list[keras.Model], checkpoints.History]:
     """Train a network a fold, each with checkpoints of its own; finished ones are read back from theirs."""
     networks, history = [], []

@@ -8,19 +8,21 @@ from types import FrameType
 
 import keras
 
-from brats_ml.adapters import checkpoints, resident_cases, tracking
+from brats_ml.adapters.case_files import training_set
+from brats_ml.adapters.model_files import checkpoints
+from brats_ml.adapters.tracking.runs import Curves
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.config.segmentation import Train
-from brats_ml.segmentation import engine
-from brats_ml.segmentation.capacity import out_of_memory_explained
 from brats_ml.segmentation.devices import RESIDENT_SHARE, across, are_gpus, chosen_devices, memory_bytes
-from brats_ml.segmentation.patches import Inputs, ResidentSet, TrainingSet, cut
-from brats_ml.segmentation.region_unet import region_unet
-from brats_ml.segmentation.sampling import draw_patches, foreground
-from brats_ml.segmentation.step import PatchTraining
-from brats_ml.segmentation.training import prepare
-from brats_ml.stages.training_log import TrainingLog
+from brats_ml.segmentation.networks.region_unet import region_unet
+from brats_ml.segmentation.training import regions
+from brats_ml.segmentation.training.baseline import prepare
+from brats_ml.segmentation.training.out_of_memory import out_of_memory_explained
+from brats_ml.segmentation.training.patches import Inputs, ResidentSet, TrainingSet, cut
+from brats_ml.segmentation.training.sampling import draw_patches, foreground
+from brats_ml.segmentation.training.step import PatchTraining
+from brats_ml.stages.train_log import TrainingLog
 
 VALIDATION_BATCHES = 8
 # Patches of the validation cases are the same in every training.
@@ -35,7 +37,7 @@ def fit(
     cases: Path,
     parts: dict[str, list[str]],
     folder: Path,
-    tracked: tracking.Curves,
+    tracked: Curves,
 ) -> tuple[keras.Model, checkpoints.History]:
     """Train on the cases of a preprocessed folder, with checkpoints in `folder`.
 
@@ -67,7 +69,7 @@ def fit(
         validation = _read(cases, parts["validation"], recipe, host_share, folder / "held_out")
         held_out = _validation(validation, recipe)
         with _asked_to_stop() as stop:
-            rows = engine.fit(
+            rows = regions.fit(
                 model,
                 training=_batches(training, recipe, settings.seed, on_device=on_device),
                 validation=held_out,
@@ -79,7 +81,7 @@ def fit(
                 after_epoch=TrainingLog(recipe, tracked, held_out),
                 stop=stop,
             )
-        trained = engine.averaged(model)
+        trained = regions.averaged(model)
     plain = _network(recipe, seed=settings.seed, dtype="float32")
     plain.set_weights(trained.get_weights())
     return plain, rows
@@ -93,7 +95,7 @@ def extent(recipe: RegionsRecipe) -> tuple[int, ...]:
 
 def _read(cases: Path, case_ids: list[str], recipe: RegionsRecipe, memory: int, mapped: Path) -> TrainingSet:
     return TrainingSet(
-        *resident_cases.read(
+        *training_set.read(
             cases,
             case_ids,
             modalities=recipe.modalities,
@@ -104,9 +106,9 @@ def _read(cases: Path, case_ids: list[str], recipe: RegionsRecipe, memory: int, 
     )
 
 
-def _progress(folder: Path) -> engine.Progress:
+def _progress(folder: Path) -> regions.Progress:
     kept = checkpoints.resume(folder)
-    return engine.Progress() if kept is None else engine.Progress(kept[0], kept[2], kept[1])
+    return regions.Progress() if kept is None else regions.Progress(kept[0], kept[2], kept[1])
 
 
 def _network(recipe: RegionsRecipe, *, seed: int, dtype: str, sliced: bool = False) -> keras.Model:
@@ -134,7 +136,7 @@ def _model(recipe: RegionsRecipe, settings: Train, on_device: TrainingSet | None
         seed=settings.seed,
         resident=ResidentSet(on_device, extent(recipe)) if on_device is not None else None,
     )
-    engine.compile_regions(
+    regions.compile_regions(
         model,
         steps=recipe.epochs * recipe.epoch_steps,
         **recipe.optimizer.model_dump(),
@@ -175,7 +177,7 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
     previous = signal.signal(signal.SIGTERM, note)
     try:
         yield lambda: bool(came)
-    except engine.StopTraining:
+    except regions.StopTraining:
         raise SystemExit(128 + signal.SIGTERM) from None
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -9,20 +9,22 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from brats_ml.adapters import files
-from brats_ml.adapters.nifti import Volume
-from brats_ml.adapters.tables import identities, read_tables
-from brats_ml.adapters.volumes import read_case_volumes
+from brats_ml import files
+from brats_ml.adapters import folder_walk
+from brats_ml.adapters.nifti.case import read_case_volumes
+from brats_ml.adapters.nifti.volume import Volume
+from brats_ml.adapters.tables import frames
+from brats_ml.adapters.tables.clinical import identities, read_tables
 from brats_ml.cohort.cases import WHOLE, Case, find_cases
 from brats_ml.cohort.clinical_report import report_clinical
 from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
+from brats_ml.dataset.examination import Examination, examine_all, rules_of
 from brats_ml.errors import CohortError, EmptyCohortError
-from brats_ml.imaging.copies import mark_among, mark_within
-from brats_ml.imaging.profile import COLUMNS, Row
-from brats_ml.imaging.rules import Rule, findings
-from brats_ml.stages.examine import Examination, examine_all, rules_of
-from brats_ml.stages.report import Report
+from brats_ml.imaging.quality.duplicates import mark_among, mark_within
+from brats_ml.imaging.quality.profile import COLUMNS, Row
+from brats_ml.imaging.quality.rules import Rule, findings
+from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 
 Examined = list[tuple[Case, Examination]]
@@ -40,7 +42,7 @@ def run(ws: Workspace, params: Params) -> Report:
     from brats_ml.adapters.expectations import judge  # noqa: PLC0415
 
     raw = files.require(ws.raw, made_by="brats acquire")
-    cases = find_cases(files.walk(raw))
+    cases = find_cases(folder_walk.walk(raw))
     found = examine_all(raw, cases, grid_tolerance_mm=params.validate_.grid_tolerance_mm, store=ws.examinations)
     steps = track(found, "checking", total=len(cases), console=Console(stderr=True))
     examined: Examined = list(zip(cases, steps, strict=True))
@@ -56,7 +58,7 @@ def run(ws: Workspace, params: Params) -> Report:
         records = [_record(*one, people) for one in examined if one[0].case_id not in quarantine]
         verdict = _verdict(rows, checks, offences, cases=len(cases), valid=len(records), params=params)
         imaged = {record["patient"] for record in records}
-        files.write_csv(folder / ws.headers.name, headers)
+        frames.write_csv(folder / ws.headers.name, headers)
         files.write_json(folder / ws.quarantine.name, _entries(quarantine))
         files.write_json(folder / ws.verdict.name, verdict)
         # Without a manifest nothing goes on from here, called by hand or not.

@@ -20,7 +20,7 @@ from brats_ml.survival.survival_forest import SurvivalForest
 
 Features = NDArray[np.float64]  # (patient, feature), columns in the order of the chosen features
 Groups = NDArray[np.str_]  # (patient,)
-Grid = Mapping[str, Sequence[float | int | str]]
+ParamGrid = Mapping[str, Sequence[float | int | str]]
 Point = dict[str, float | int | str]
 
 # Brute force is as fast on some hundred patients, and the fitted model then holds plain arrays only.
@@ -72,7 +72,7 @@ def fewer_folds(groups: Groups, folds: int) -> int:
     return min(folds, int(np.unique(groups, return_counts=True)[1].min()))
 
 
-def grid_points(name: str, grid: Grid, *, rows: int) -> list[Point]:
+def grid_points(name: str, grid: ParamGrid, *, rows: int) -> list[Point]:
     """Return the distinct combinations of a grid in scikit-learn's order, so that ties fall as in the full grid.
 
     An SVM's degree matters to the polynomial kernel alone and its gamma not to the linear one, so combinations that

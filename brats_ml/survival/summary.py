@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from brats_ml.cohort.clinical import GROUPS
 from brats_ml.survival.intervals import corrected_t, interval, over_patients
 from brats_ml.survival.patients import Patients
+from brats_ml.survival.prediction import Prediction
 from brats_ml.survival.scores import DAYS_SCORES, GROUP_SCORES, calibration_error, days_scores, group_scores
-from brats_ml.survival.told import Told
 from brats_ml.survival.validation import Fold
 
 ROWS = ("majority", "age_only")  # what every estimator stands beside
@@ -63,7 +63,7 @@ def out_of_fold(folds: Sequence[Fold], patients: Patients) -> pd.DataFrame:
     return pd.concat(parts).sort_values(["patient", "repeat"], ignore_index=True)
 
 
-def predictions(told: Told | None, patients: Patients) -> pd.DataFrame:
+def predictions(told: Prediction | None, patients: Patients) -> pd.DataFrame:
     """Return patient, group, predicted and the probabilities; where there is nobody, no row."""
     table = pd.DataFrame({"patient": patients.names, "group": patients.groups})
     if told is None:

@@ -20,10 +20,10 @@ from sklearn.preprocessing import MinMaxScaler
 from brats_ml.cohort.clinical import GROUPS
 from brats_ml.survival.cox import Cox
 from brats_ml.survival.estimators import Groups, Point
+from brats_ml.survival.grid_search import Searched
 from brats_ml.survival.patients import Patients
-from brats_ml.survival.search import Searched
+from brats_ml.survival.prediction import Prediction, predict
 from brats_ml.survival.time_models import outcomes
-from brats_ml.survival.told import Told, tell
 
 Search = Callable[[Patients], Searched]
 SHUFFLES = 10  # of each feature, to measure its importance
@@ -49,10 +49,10 @@ class Fold:
     repeat: int
     fold: int
     rows: NDArray[np.intp]
-    told: Told
-    majority: Told
-    age_only: Told
-    age_days: Told | None
+    told: Prediction
+    majority: Prediction
+    age_only: Prediction
+    age_days: Prediction | None
     best: Point
     importance: NDArray[np.float64] | None
 
@@ -105,7 +105,7 @@ def age_alone(patients: Patients, age_column: int) -> Pipeline:
     )
 
 
-def commonest(groups: Groups) -> str:
+def majority_group(groups: Groups) -> str:
     """Return the group with most patients; of equals the first in the alphabet."""
     names, counts = np.unique(groups, return_counts=True)
     return str(names[counts.argmax()])
@@ -125,7 +125,7 @@ def _judge(
     training = patients.take(np.setdiff1d(np.arange(len(patients.names)), rows))
     held_out = patients.take(rows)
     searched = search(training)
-    told = tell(searched.model, held_out.features)
+    told = predict(searched.model, held_out.features)
     age = held_out.features[:, [age_column]]
     return Fold(
         repeat=place[0],
@@ -133,16 +133,16 @@ def _judge(
         rows=rows,
         told=told,
         majority=_majority(training.labelled.groups, len(rows)),
-        age_only=tell(age_alone(training, age_column), age),
-        age_days=None if told.risk is None else tell(_age_days(training, age_column), age),
+        age_only=predict(age_alone(training, age_column), age),
+        age_days=None if told.risk is None else predict(_age_days(training, age_column), age),
         best=searched.best,
         importance=None if place[0] else _importance(searched.model, held_out.labelled, seed),
     )
 
 
-def _majority(groups: Groups, count: int) -> Told:
+def _majority(groups: Groups, count: int) -> Prediction:
     shares = np.array([(groups == group).mean() for group in GROUPS])
-    return Told(np.full(count, commonest(groups)), np.tile(shares, (count, 1)))
+    return Prediction(np.full(count, majority_group(groups)), np.tile(shares, (count, 1)))
 
 
 def _age_days(patients: Patients, age_column: int) -> Pipeline:

@@ -16,12 +16,12 @@ EXEMPT = (
     "brats_ml.errors",
     "brats_ml.workspace",
     "brats_ml.reports",
-    "brats_ml.stages.report",
-    "brats_ml.adapters.checkpoints",
-    "brats_ml.adapters.files",
-    "brats_ml.adapters.keras_files",
+    "brats_ml.report",
+    "brats_ml.adapters.model_files.checkpoints",
+    "brats_ml.files",
+    "brats_ml.adapters.model_files.keras_file",
     "brats_ml.adapters.provenance",
-    "brats_ml.adapters.estimators_file",
+    "brats_ml.adapters.model_files.skops_file",
     "brats_ml.adapters.tracking",
 )
 

@@ -16,9 +16,9 @@ NAMES = sorted(path.name for path in PIPELINES.iterdir())
 DAG_FILE = """
 from pathlib import Path
 from airflow.sdk import DAG
-from brats_ml.orchestration.rendering import Pipeline
+from brats_ml.orchestration.dag.rendering import DvcPipeline
 with DAG("pipeline") as dag:
-    Pipeline(Path(__file__).parent).draw()
+    DvcPipeline(Path(__file__).parent).render()
 """
 AROUND = {"open", "close"}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import psutil
 
-from brats_ml.orchestration.airflow_api import AirflowClient, TaskState
-from brats_ml.orchestration.settings import USER, recall
+from brats_ml.orchestration.local.airflow_api import AirflowClient, TaskState
+from brats_ml.orchestration.local.settings import USER, recall
 from tests.e2e.checkout import Checkout
 
 TASK = "BRATS_TASK"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from brats_ml.orchestration.processes import end_marked
+from brats_ml.orchestration.runs.processes import end_marked
 from tests.e2e.checkout import Checkout
 from tests.s3_server import free_port
 
@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = [
     "phantom.cases=24",
     "phantom.shape=[32, 32, 32]",
-    "recipes.seed_mini.size=16",
-    "recipes.seed_mini.filters=[4, 8]",
-    "recipes.seed_mini.epochs=1",
+    "recipes.baseline_mini.size=16",
+    "recipes.baseline_mini.filters=[4, 8]",
+    "recipes.baseline_mini.epochs=1",
     "survival.folds=2",
     "survival.repeats=1",
     "survival.minimum_patients=6",
@@ -43,8 +43,8 @@ def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     def make(*assignments: str) -> Checkout:
         root = tmp_path_factory.mktemp("checkout").resolve()
         made.append(root)
-        # The files as they stand, committed or not.
-        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        # What a demo or a `dvc repro` leaves here, such as dvc.lock, is not tracked and stays out.
+        listing = ["git", "ls-files", "-z"]
         listed = subprocess.run(listing, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         for name in filter(None, listed.stdout.split("\0")):
             if (ROOT / name).exists():

@@ -14,8 +14,9 @@ from tests.e2e.checkout import Checkout
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 BY_HAND = [
     ["source"], ["acquire"], ["validate"], ["preprocess"], ["split"],
-    ["plan", "--recipe", "seed_mini"], ["train", "--recipe", "seed_mini"],
-    ["evaluate", "--recipe", "seed_mini"], ["features", "--masks", "reference"], ["features", "--masks", "predicted"],
+    ["plan", "--recipe", "baseline_mini"], ["train", "--recipe", "baseline_mini"],
+    ["evaluate", "--recipe", "baseline_mini"],
+    ["features", "--masks", "reference"], ["features", "--masks", "predicted"],
     *(["survival", "--estimator", name] for name in ("random_forest", "svm", "knn", "cox")), ["compare"],
 ]  # fmt: skip
 
@@ -38,7 +39,7 @@ def servers(checkout: Checkout) -> Iterator[Airflow]:
 
 @pytest.fixture(scope="module")
 def by_hand(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
-    checkout = make_checkout("recipes.seed_mini.epochs=2")
+    checkout = make_checkout("recipes.baseline_mini.epochs=2")
     for command in BY_HAND:
         checkout.brats(*command)
     # Nothing runs: DVC records what lies there.
@@ -48,7 +49,7 @@ def by_hand(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def by_dvc(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
-    checkout = make_checkout("recipes.seed_mini.epochs=2")
+    checkout = make_checkout("recipes.baseline_mini.epochs=2")
     checkout.dvc("repro")
     return digests(checkout.root / "dvc.lock")
 
@@ -56,7 +57,7 @@ def by_dvc(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def by_airflow(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
     """Let a new cohort start its training, by the source of its own form; the same cohort once more starts nothing."""
-    checkout = make_checkout("recipes.seed_mini.epochs=2", "orchestration.score=null", "acquire.source=nowhere")
+    checkout = make_checkout("recipes.baseline_mini.epochs=2", "orchestration.score=null", "acquire.source=nowhere")
     cohort = {"source": "phantom"}
     with servers(checkout) as airflow:
         airflow.finish("brats_cohort", airflow.trigger("brats_cohort", cohort))

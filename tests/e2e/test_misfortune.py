@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from brats_ml.orchestration.processes import marked
+from brats_ml.orchestration.runs.processes import marked
 from tests.e2e.airflow import Airflow
 from tests.e2e.checkout import Checkout
 from tests.e2e.conftest import GIT

@@ -17,7 +17,7 @@ def checkout(make_checkout: Callable[..., Checkout], real_data: Path) -> Checkou
     source = real_data / "MICCAI_BraTS2020_TrainingData"
     return make_checkout(
         f"acquire.source={source}",
-        "recipes.seed_mini.size=48",
+        "recipes.baseline_mini.size=48",
         "survival.minimum_patients=30",
         "survival.folds=3",
         "orchestration.score=null",
@@ -74,4 +74,4 @@ def test_a_table_of_real_features_fits_survival_and_trains_no_network_again(
 
     assert summary["verdict"] == "fitted"
     assert len(summary["training_patients"]) > 150
-    assert "Running stage 'train@seed_mini'" not in story["repro with a table"]
+    assert "Running stage 'train@baseline_mini'" not in story["repro with a table"]

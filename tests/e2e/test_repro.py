@@ -15,18 +15,18 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from brats_ml.adapters.files import digest_tree
-from brats_ml.adapters.tracking import embedded_store
+from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.files import digest_tree
 from brats_ml.survival.features import FEATURES
 from tests.e2e.checkout import Checkout
 
 EPOCHS = 8
-MODEL = "models/segmentation/seed_mini"
+MODEL = "models/segmentation/baseline_mini"
 
 
 @pytest.fixture(scope="module")
 def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
-    return make_checkout(f"recipes.seed_mini.epochs={EPOCHS}")
+    return make_checkout(f"recipes.baseline_mini.epochs={EPOCHS}")
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +104,10 @@ def test_a_killed_training_leaves_one_run_with_each_point_once(story: dict[str, 
     runs = client.search_runs([experiment.experiment_id])
 
     names = Counter(run.info.run_name for run in runs)
-    trained = next(run for run in runs if run.info.run_name == "train seed_mini")
+    trained = next(run for run in runs if run.info.run_name == "train baseline_mini")
     steps = [point.step for point in client.get_metric_history(trained.info.run_id, "loss")]
 
-    assert names["train seed_mini"] == 1
+    assert names["train baseline_mini"] == 1
     assert trained.info.status == "FINISHED"
     assert sorted(steps) == list(range(1, EPOCHS + 1))
 
@@ -115,7 +115,7 @@ def test_a_killed_training_leaves_one_run_with_each_point_once(story: dict[str, 
 def test_a_killed_training_gives_the_bytes_of_one_left_alone(story: dict[str, str], checkout: Checkout) -> None:
     resumed = digest_tree(checkout.root / MODEL)
     shutil.rmtree(checkout.root / ".brats/checkpoints")
-    checkout.brats("train", "--recipe", "seed_mini")
+    checkout.brats("train", "--recipe", "baseline_mini")
 
     assert digest_tree(checkout.root / MODEL) == resumed
 
@@ -222,7 +222,7 @@ def test_a_new_case_in_the_source_folder_is_noticed(story: dict[str, str], check
 def test_another_model_is_judged_beside_the_champion_on_the_locked_patients(
     story: dict[str, str], checkout: Checkout
 ) -> None:
-    checkout.brats("set", "acquire.source=phantom", f"recipes.seed_mini.epochs={EPOCHS + 1}", "survival.seed=1")
+    checkout.brats("set", "acquire.source=phantom", f"recipes.baseline_mini.epochs={EPOCHS + 1}", "survival.seed=1")
     checkout.brats("set", "gate.minimum_paired=2")
     checkout.dvc("repro")
     checkout.brats("publish")

@@ -12,17 +12,17 @@ import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
-from brats_ml.adapters.tracking import embedded_store
-from brats_ml.orchestration.processes import marked
+from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.orchestration.runs.processes import marked
 from tests.e2e.airflow import Airflow, at_work, kill
 from tests.e2e.checkout import Checkout
 
 EPOCHS = 8
 TRAIN, SCORE = "brats_train", "brats_score"
 STAGES = {
-    "acquire", "validate", "preprocess", "train.seed_mini", "evaluate.seed_mini", "features.reference",
-    "features.predicted", "plan.seed_mini", "survival.random_forest", "survival.svm", "survival.knn", "survival.cox",
-    "compare",
+    "acquire", "validate", "preprocess", "train.baseline_mini", "evaluate.baseline_mini", "features.reference",
+    "features.predicted", "plan.baseline_mini", "survival.random_forest", "survival.svm", "survival.knn",
+    "survival.cox", "compare",
 }  # fmt: skip
 # Look at the world, or at the permanent split, in every run.
 ALWAYS = {"open", "source", "split", "publish", "gate", "close"}
@@ -39,7 +39,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
-    return make_checkout(f"recipes.seed_mini.epochs={EPOCHS}", "orchestration.score=null")
+    return make_checkout(f"recipes.baseline_mini.epochs={EPOCHS}", "orchestration.score=null")
 
 
 def servers(checkout: Checkout) -> dict[str, int]:
@@ -73,8 +73,8 @@ def live(story: Story, checkout: Checkout, airflow: Airflow) -> None:
     seen["demo"] = checkout.brats("demo")
     story.again = airflow.runs(TRAIN)[-1]
     seen["again states"] = airflow.states(TRAIN, story.again)
-    seen["again log"] = airflow.told(TRAIN, story.again, "train.seed_mini")
-    seen["again link"] = airflow.link(TRAIN, story.again, "train.seed_mini", "MLflow")
+    seen["again log"] = airflow.told(TRAIN, story.again, "train.baseline_mini")
+    seen["again link"] = airflow.link(TRAIN, story.again, "train.baseline_mini", "MLflow")
     seen["disk"] = disk_bytes(checkout)
     refuse_bad_forms(airflow, seen)
     airflow.clear(TRAIN, story.first, "features.predicted")
@@ -97,18 +97,20 @@ def killed_run(checkout: Checkout, airflow: Airflow, seen: dict[str, Any]) -> st
     run_id = airflow.trigger(TRAIN, {"approval": True})
     kill(checkout, "task", "validate")
     wait_for_epoch(checkout, 2)
-    kill(checkout, "stage", "train.seed_mini")
+    kill(checkout, "stage", "train.baseline_mini")
     wait_for_epoch(checkout, 4)
-    kill(checkout, "scheduler", "train.seed_mini")
+    kill(checkout, "scheduler", "train.baseline_mini")
     checkout.brats("up")
-    kill(checkout, "dvc", "evaluate.seed_mini")
+    kill(checkout, "dvc", "evaluate.baseline_mini")
     airflow.wait(TRAIN, run_id, until=lambda states: states.get("approve") == "awaiting_input")
     seen["question"] = airflow.question(TRAIN, run_id, "approve")
     seen["promoted before approval"] = (checkout.root / ".brats/ledger.jsonl").exists()
     airflow.answer(TRAIN, run_id, "approve", "Approve")
     airflow.finish(TRAIN, run_id)
     seen["tries"] = {task.task_id: task.tries for task in airflow.tasks(TRAIN, run_id)}
-    seen["left at work"] = [process for task in ("validate", "train.seed_mini") for process in at_work(checkout, task)]
+    seen["left at work"] = [
+        process for task in ("validate", "train.baseline_mini") for process in at_work(checkout, task)
+    ]
     return run_id
 
 
@@ -121,7 +123,7 @@ def refuse_bad_forms(airflow: Airflow, seen: dict[str, Any]) -> None:
     source = airflow.checkout.root / "brats_ml/cohort/phantom.py"
     forms: dict[str, dict[str, Any]] = {
         "revision": {"revision": "no-such-branch"},
-        "parameter": {"set": ["recipes.seed_mini.dropout=7"]},
+        "parameter": {"set": ["recipes.baseline_mini.dropout=7"]},
         "graph": {"set": ["survival.estimators=[svm]"]},
     }
     runs = {name: airflow.trigger(TRAIN, form) for name, form in forms.items()}
@@ -177,8 +179,8 @@ def test_a_run_whose_parts_were_killed_ends_well(story: Story) -> None:
     assert states.keys() == STAGES | ALWAYS | {"approve", "push", "promote"}
     assert set(states.values()) == {"success"}
     assert story.seen["tries"]["validate"] == 2
-    assert story.seen["tries"]["train.seed_mini"] >= 2
-    assert story.seen["tries"]["evaluate.seed_mini"] >= 2
+    assert story.seen["tries"]["train.baseline_mini"] >= 2
+    assert story.seen["tries"]["evaluate.baseline_mini"] >= 2
 
 
 def test_nothing_that_was_killed_works_on_beside_its_retry(story: Story) -> None:
@@ -191,7 +193,7 @@ def test_a_killed_run_leaves_one_mlflow_run_a_piece_of_work_and_one_version_a_mo
     client, runs = mlflow_runs(checkout)
     models = ("brats-segmentation", "brats-survival")
     versions = {name: len(client.search_model_versions(f"name = '{name}'")) for name in models}
-    work = ("train seed_mini", "survival random_forest", "survival svm", "survival knn", "survival cox", "pipeline")
+    work = ("train baseline_mini", "survival random_forest", "survival svm", "survival knn", "survival cox", "pipeline")
 
     assert Counter(run.info.run_name for run in runs) == dict.fromkeys(work, 1)
     assert versions == dict.fromkeys(models, 1)
@@ -200,7 +202,7 @@ def test_a_killed_run_leaves_one_mlflow_run_a_piece_of_work_and_one_version_a_mo
 
 def test_a_training_killed_twice_has_each_epoch_once(story: Story, checkout: Checkout) -> None:
     client, runs = mlflow_runs(checkout)
-    (trained,) = [run for run in runs if run.info.run_name == "train seed_mini"]
+    (trained,) = [run for run in runs if run.info.run_name == "train baseline_mini"]
     steps = [point.step for point in client.get_metric_history(trained.info.run_id, "loss")]
 
     assert sorted(steps) == list(range(1, EPOCHS + 1))
@@ -246,7 +248,7 @@ def test_a_run_on_unchanged_input_skips_every_stage_and_the_rest_goes_on(story: 
 
     assert {name for name, state in states.items() if state == "skipped"} == STAGES | {"approve", "push", "promote"}
     assert {name for name, state in states.items() if state == "success"} == ALWAYS
-    assert "train@seed_mini is unchanged" in story.seen["again log"]
+    assert "train@baseline_mini is unchanged" in story.seen["again log"]
 
 
 def test_a_skipped_training_still_leads_to_its_run(story: Story) -> None:
@@ -267,7 +269,7 @@ def test_two_runs_over_one_cohort_share_its_bytes(story: Story) -> None:
     ("case", "sentence"),
     [
         ("revision", "has no revision no-such-branch"),
-        ("parameter", "params.yaml, key recipes.seed_mini.dropout"),
+        ("parameter", "params.yaml, key recipes.baseline_mini.dropout"),
         ("graph", "it has no stage survival@"),
         ("dirty", "brats_ml/cohort/phantom.py"),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from brats_ml.adapters.tracking import embedded_store
+from brats_ml.adapters.tracking.runs import embedded_store
 from tests.e2e.airflow import Airflow, at_work, kill
 from tests.e2e.checkout import Checkout
 
@@ -22,7 +22,7 @@ TRIALS = 30
 KINDS = ("stage", "dvc", "task", "scheduler")
 # What computes in every run of another seed, and for how many seconds a kill may wait in it.
 TARGETS = {
-    "train.seed_mini": 14.0, "evaluate.seed_mini": 8.0, "survival.random_forest": 4.0, "survival.svm": 4.0,
+    "train.baseline_mini": 14.0, "evaluate.baseline_mini": 8.0, "survival.random_forest": 4.0, "survival.svm": 4.0,
     "survival.knn": 4.0, "survival.cox": 4.0, "compare": 3.0,
 }  # fmt: skip
 
@@ -39,7 +39,7 @@ class Trials:
 @pytest.fixture(scope="module")
 def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
     return make_checkout(
-        f"recipes.seed_mini.epochs={EPOCHS}", "train.recipes=[seed_mini, seed]", "orchestration.score=null"
+        f"recipes.baseline_mini.epochs={EPOCHS}", "train.recipes=[baseline_mini, baseline]", "orchestration.score=null"
     )
 
 
@@ -52,7 +52,7 @@ def trials(checkout: Checkout) -> Trials:
             seed = len(trials.states)
             assert seed < TRIALS, f"only {len(trials.killed)} kills hit"
             run_id = airflow.trigger(
-                DAG, {"recipes": ["seed_mini"], "set": [f"train.seed={seed}", f"survival.seed={seed}"]}
+                DAG, {"recipes": ["baseline_mini"], "set": [f"train.seed={seed}", f"survival.seed={seed}"]}
             )
             attack(checkout, trials, chance)
             trials.states[run_id] = airflow.finish(DAG, run_id, limit_s=900)
@@ -104,7 +104,7 @@ def test_every_piece_of_work_has_one_run_with_each_epoch_once(trials: Trials, ch
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     keys = Counter(run.data.tags["brats.key"] for run in runs)
-    trained = [run for run in runs if run.info.run_name == "train seed_mini"]
+    trained = [run for run in runs if run.info.run_name == "train baseline_mini"]
 
     assert set(keys.values()) == {1}
     assert len(trained) == len(trials.states)

@@ -8,12 +8,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brats_ml.adapters.files import digest_tree
 from brats_ml.cohort.cases import find_cases
 from brats_ml.config import Params
 from brats_ml.errors import MissingInputError, SourceError
+from brats_ml.files import digest_tree
+from brats_ml.report import Report
 from brats_ml.stages import acquire, source
-from brats_ml.stages.report import Report
 from brats_ml.workspace import Workspace
 
 MakeParams = Callable[[dict[str, Any]], Params]

@@ -13,12 +13,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brats_ml.adapters.files import walk
+from brats_ml.adapters.folder_walk import walk
 from brats_ml.cohort.cases import find_cases
 from brats_ml.config import Params
+from brats_ml.dataset.examination import case_problems
 from brats_ml.errors import EmptyCohortError
 from brats_ml.stages import validate
-from brats_ml.stages.examine import case_problems
 from brats_ml.workspace import Workspace
 
 SOUND = "BraTS20_Training_501"
@@ -236,7 +236,7 @@ def test_a_file_that_may_not_be_read_is_named(workspace: Workspace) -> None:
     path = file(workspace.raw / BAD, "t1")
     path.chmod(0)
     program = (
-        "import os, sys; from pathlib import Path; from brats_ml.adapters.nifti import read_volume\n"
+        "import os, sys; from pathlib import Path; from brats_ml.adapters.nifti.volume import read_volume\n"
         "os.chdir(sys.argv[1])\n"
         "if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)\n"
         "read_volume(Path(sys.argv[2]))\n"

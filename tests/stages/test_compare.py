@@ -9,19 +9,20 @@ import pandas as pd
 import pytest
 
 from brats_ml import config
-from brats_ml.adapters.files import write_csv, write_json
+from brats_ml.adapters.tables.frames import write_csv
 from brats_ml.errors import MissingInputError
-from brats_ml.imaging.metrics import CASE_DICE
-from brats_ml.imaging.seed_metrics import SEED_SCORES
+from brats_ml.files import write_json
+from brats_ml.imaging.metrics.baseline import BASELINE_SCORES
+from brats_ml.imaging.metrics.case import CASE_DICE
 from brats_ml.reports.confusion import confusion_figure
 from brats_ml.reports.panels import six_panels, write_figure
-from brats_ml.stages import compare, survival, survival_standing
+from brats_ml.stages import compare, compare_survival, survival
 from brats_ml.survival.features import FEATURES
 from brats_ml.survival.summary import GROUP_SCORES
 from brats_ml.workspace import Workspace
 
 PARAMS = config.load(Path(__file__).parents[2] / "params.yaml")
-COLUMNS = [*CASE_DICE, *SEED_SCORES]
+COLUMNS = [*CASE_DICE, *BASELINE_SCORES]
 
 
 def params(*, recipes: list[str], estimators: list[str]) -> config.Params:
@@ -99,11 +100,11 @@ def ws(tmp_path: Path) -> Workspace:
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     ws = Workspace(tmp_path_factory.mktemp("compared"))
     add_features(ws)
-    add_recipe(ws, "seed", dice=[0.5, 0.6])
-    add_recipe(ws, "seed_mini", dice=[0.6, 0.9])
+    add_recipe(ws, "baseline", dice=[0.5, 0.6])
+    add_recipe(ws, "baseline_mini", dice=[0.6, 0.9])
     add_estimator(ws, "svm", accuracy=0.5)
     add_estimator(ws, "knn", accuracy=0.45)
-    compare.run(ws, params(recipes=["seed", "seed_mini"], estimators=["knn", "svm"]))
+    compare.run(ws, params(recipes=["baseline", "baseline_mini"], estimators=["knn", "svm"]))
     return ws
 
 
@@ -114,7 +115,7 @@ def nominees(ws: Workspace) -> Any:
 def test_the_best_recipe_and_the_best_estimator_are_nominated_with_the_reason(compared: Workspace) -> None:
     assert nominees(compared) == {
         "segmentation": {
-            "recipe": "seed_mini",
+            "recipe": "baseline_mini",
             "reason": "highest mean Dice of WT, TC and ET, 0.750 on 2 validation cases",
         },
         "survival": {"estimator": "svm", "reason": "highest nested accuracy, 0.500 on 40 patients"},
@@ -124,17 +125,17 @@ def test_the_best_recipe_and_the_best_estimator_are_nominated_with_the_reason(co
 def test_the_leaderboard_lists_both_kinds_best_first(compared: Workspace) -> None:
     table = pd.read_csv(compared.reports / "leaderboard.csv")
 
-    assert table["name"].tolist() == ["seed_mini", "seed", "svm", "knn"]
+    assert table["name"].tolist() == ["baseline_mini", "baseline", "svm", "knn"]
     assert table["score"].tolist() == [0.75, 0.55, 0.5, 0.45]
     assert ((table["low"] <= table["score"]) & (table["score"] <= table["high"])).all()
 
 
 def test_where_nothing_was_trained_or_fitted_the_reasons_are_handed_on(ws: Workspace) -> None:
-    add_untrained_recipe(ws, "seed_mini")
+    add_untrained_recipe(ws, "baseline_mini")
     write_json(ws.survival("svm") / "summary.json", {"verdict": "not fitted: 1 labelled patient"})
     write_json(ws.survival("knn") / "summary.json", {"verdict": "not fitted: 1 labelled patient"})
 
-    compare.run(ws, params(recipes=["seed_mini"], estimators=["svm", "knn"]))
+    compare.run(ws, params(recipes=["baseline_mini"], estimators=["svm", "knn"]))
 
     assert nominees(ws) == {
         "segmentation": {"recipe": None, "reason": "not evaluated: no model was trained"},
@@ -145,21 +146,21 @@ def test_where_nothing_was_trained_or_fitted_the_reasons_are_handed_on(ws: Works
 
 
 def test_a_recipe_that_was_not_trained_stands_below_one_that_was(ws: Workspace) -> None:
-    add_untrained_recipe(ws, "seed")
-    add_recipe(ws, "seed_mini", dice=[0.0])
+    add_untrained_recipe(ws, "baseline")
+    add_recipe(ws, "baseline_mini", dice=[0.0])
     add_estimator(ws, "svm", accuracy=0.5)
 
-    compare.run(ws, params(recipes=["seed", "seed_mini"], estimators=["svm"]))
+    compare.run(ws, params(recipes=["baseline", "baseline_mini"], estimators=["svm"]))
 
-    assert nominees(ws)["segmentation"]["recipe"] == "seed_mini"
+    assert nominees(ws)["segmentation"]["recipe"] == "baseline_mini"
 
 
 def test_the_page_shows_the_nominees_best_and_worst_case_and_no_other_recipes(compared: Workspace) -> None:
     page = (compared.reports / "index.html").read_text()
 
     captions = re.findall("<figcaption>(.*) validation case of (.*): (.*)</figcaption>", page)
-    assert captions == [("best", "seed_mini", "seed_mini-c_0"), ("worst", "seed_mini", "seed_mini-c_0")]
-    assert b64encode(b"best of seed_mini").decode() in page
+    assert captions == [("best", "baseline_mini", "baseline_mini-c_0"), ("worst", "baseline_mini", "baseline_mini-c_0")]
+    assert b64encode(b"best of baseline_mini").decode() in page
 
 
 def test_the_page_needs_no_other_file(compared: Workspace) -> None:
@@ -183,7 +184,7 @@ def test_results_on_the_locked_test_set_stay_off_the_page(compared: Workspace) -
 def test_equal_results_give_an_equal_report(compared: Workspace) -> None:
     before = {path.name: path.read_bytes() for path in compared.reports.iterdir()}
 
-    compare.run(compared, params(recipes=["seed", "seed_mini"], estimators=["knn", "svm"]))
+    compare.run(compared, params(recipes=["baseline", "baseline_mini"], estimators=["knn", "svm"]))
 
     assert {path.name: path.read_bytes() for path in compared.reports.iterdir()} == before
     assert set(before) == {"index.html", "leaderboard.csv", "nominees.json"}
@@ -203,11 +204,11 @@ def test_features_are_compared_over_the_cases_that_have_both(ws: Workspace) -> N
 
 
 def test_label_maps_of_locked_patients_are_not_measured(ws: Workspace) -> None:
-    add_untrained_recipe(ws, "seed_mini")
+    add_untrained_recipe(ws, "baseline_mini")
     write_json(ws.survival("svm") / "summary.json", {"verdict": "not fitted"})
     write_json(ws.splits, {"patients": {"a": "train", "b": "validation", "c": "test"}})
 
-    compare.run(ws, params(recipes=["seed_mini"], estimators=["svm"]))
+    compare.run(ws, params(recipes=["baseline_mini"], estimators=["svm"]))
 
     assert "Over the 1 case\nthat has both" in (ws.reports / "index.html").read_text()
 
@@ -221,8 +222,8 @@ def test_equal_cases_have_an_interval_of_no_width() -> None:
 
 
 def test_a_missing_evaluation_is_named_with_its_command(ws: Workspace) -> None:
-    with pytest.raises(MissingInputError, match="brats evaluate --recipe seed_mini"):
-        compare.run(ws, params(recipes=["seed_mini"], estimators=["svm"]))
+    with pytest.raises(MissingInputError, match="brats evaluate --recipe baseline_mini"):
+        compare.run(ws, params(recipes=["baseline_mini"], estimators=["svm"]))
 
 
 def labelled_cohort(count: int = 50) -> pd.DataFrame:
@@ -243,7 +244,7 @@ def with_survival(ws: Workspace, predicted: pd.DataFrame) -> config.Params:
     parts = {name: "test" if index % 5 == 0 else "train" for index, name in enumerate(table["patient"])}
     write_json(ws.splits, {"patients": parts})
     write_json(ws.listing, {"phantom": {"cases": 50}, "features": None})
-    document = params(recipes=["seed_mini"], estimators=["svm"]).model_dump(by_alias=True)
+    document = params(recipes=["baseline_mini"], estimators=["svm"]).model_dump(by_alias=True)
     document["survival"] |= {"folds": 3, "repeats": 1, "grids": {"svm": {"C": [1], "kernel": ["linear"]}}}
     quick = config.parse(document)
     survival.run(ws, quick, estimator="svm")
@@ -252,9 +253,9 @@ def with_survival(ws: Workspace, predicted: pd.DataFrame) -> config.Params:
 
 def test_predicted_masks_that_are_the_reference_cost_nothing(ws: Workspace) -> None:
     table = labelled_cohort()
-    quick = with_survival(ws, table.assign(masks="seed_mini"))
+    quick = with_survival(ws, table.assign(masks="baseline_mini"))
 
-    loss = survival_standing.mask_loss(ws, quick, "svm", table, table.iloc[:21])
+    loss = compare_survival.mask_loss(ws, quick, "svm", table, table.iloc[:21])
 
     assert loss is not None
     assert loss.patients == 16  # of the first 21 five are locked
@@ -265,9 +266,9 @@ def test_predicted_masks_that_are_the_reference_cost_nothing(ws: Workspace) -> N
 def test_the_loss_is_told_where_everyone_has_predicted_masks(ws: Workspace) -> None:
     """As after a training in folds."""
     table = labelled_cohort()
-    quick = with_survival(ws, table.assign(masks="seed_mini"))
+    quick = with_survival(ws, table.assign(masks="baseline_mini"))
 
-    loss = survival_standing.mask_loss(ws, quick, "svm", table, table)
+    loss = compare_survival.mask_loss(ws, quick, "svm", table, table)
 
     assert loss is not None
     assert loss.patients == 40
@@ -279,7 +280,7 @@ def test_predicted_masks_that_tell_nothing_cost_accuracy(ws: Workspace) -> None:
     quick = with_survival(ws, table)
     wrong = table.assign(age_years=table["age_years"].max() + table["age_years"].min() - table["age_years"])
 
-    loss = survival_standing.mask_loss(ws, quick, "svm", table, wrong.iloc[:21])
+    loss = compare_survival.mask_loss(ws, quick, "svm", table, wrong.iloc[:21])
 
     assert loss is not None
     assert loss.predicted < loss.reference
@@ -290,23 +291,23 @@ def test_nobody_with_both_kinds_of_masks_tells_no_loss(ws: Workspace) -> None:
     table = labelled_cohort()
     quick = with_survival(ws, table.iloc[:0])
 
-    assert survival_standing.mask_loss(ws, quick, "svm", table, table.iloc[:0]) is None
-    assert survival_standing.mask_loss(ws, quick, "svm", table, table.iloc[[0]]) is None  # who is locked
-    assert survival_standing.mask_loss(ws, quick, None, table, table) is None
+    assert compare_survival.mask_loss(ws, quick, "svm", table, table.iloc[:0]) is None
+    assert compare_survival.mask_loss(ws, quick, "svm", table, table.iloc[[0]]) is None  # who is locked
+    assert compare_survival.mask_loss(ws, quick, None, table, table) is None
 
 
-def test_models_of_the_seeds_protocol_are_shown_and_never_nominated(ws: Workspace) -> None:
+def test_models_of_the_baselines_protocol_are_shown_and_never_nominated(ws: Workspace) -> None:
     table = labelled_cohort(100)
     with_survival(ws, table.iloc[:0])
     write_csv(ws.features("reference"), table)
-    add_untrained_recipe(ws, "seed_mini")
-    document = params(recipes=["seed_mini"], estimators=["knn"]).model_dump(by_alias=True)
-    document["survival"]["protocol"] = "seed"
-    of_seed = config.parse(document)
-    survival.run(ws, of_seed, estimator="knn")
+    add_untrained_recipe(ws, "baseline_mini")
+    document = params(recipes=["baseline_mini"], estimators=["knn"]).model_dump(by_alias=True)
+    document["survival"]["protocol"] = "baseline"
+    of_baseline = config.parse(document)
+    survival.run(ws, of_baseline, estimator="knn")
 
-    compare.run(ws, of_seed)
+    compare.run(ws, of_baseline)
 
     assert nominees(ws)["survival"]["estimator"] is None
     assert "for comparison alone" in nominees(ws)["survival"]["reason"]
-    assert pd.read_csv(ws.reports / "leaderboard.csv")["measure"].tolist()[-1] == "accuracy, the seed's protocol"
+    assert pd.read_csv(ws.reports / "leaderboard.csv")["measure"].tolist()[-1] == "accuracy, the baseline's protocol"

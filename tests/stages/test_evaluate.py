@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brats_ml.adapters import files
-from brats_ml.adapters.keras_files import write_model
+from brats_ml import files
+from brats_ml.adapters.model_files.keras_file import write_model
 from brats_ml.config import Params
-from brats_ml.imaging.metrics import CASE_METRICS, case_metrics
-from brats_ml.imaging.seed_metrics import SEED_SCORES
-from brats_ml.segmentation.region_unet import region_unet
+from brats_ml.imaging.metrics.baseline import BASELINE_SCORES
+from brats_ml.imaging.metrics.case import CASE_METRICS, case_metrics
+from brats_ml.segmentation.networks.region_unet import region_unet
 from brats_ml.stages import evaluate, preprocess, validate
 from brats_ml.stages.evaluate import COLUMNS, FIGURES, summary_of
 from brats_ml.workspace import Workspace
@@ -19,7 +19,7 @@ def table_of(*pairs: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
     rows = [
         {"case_id": f"c{number}", "patient": f"p{number}"}
         | case_metrics(*pair, spacing_mm=(1, 1, 1))
-        | dict.fromkeys(SEED_SCORES, 0.5)
+        | dict.fromkeys(BASELINE_SCORES, 0.5)
         for number, pair in enumerate(pairs)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -35,7 +35,7 @@ def test_every_metric_has_every_figure_and_a_missed_structure_stays_in_the_mean(
     assert (found["verdict"], found["cases"]) == ("evaluated", 4)
     assert set(found) == {"verdict", "cases", *FIGURES}
     for figure in FIGURES:
-        assert list(found[figure]) == [*CASE_METRICS, *SEED_SCORES]
+        assert list(found[figure]) == [*CASE_METRICS, *BASELINE_SCORES]
     assert (found["mean"]["dice_ET"], found["median"]["dice_ET"]) == (0.5, 0.5)
     assert 0 <= found["low"]["dice_ET"] < 0.5 < found["high"]["dice_ET"] <= 1
     assert found["mean"]["hd95_ET"] == pytest.approx(373.12866 / 2)
@@ -51,7 +51,7 @@ def test_without_cases_the_summary_says_why() -> None:
     assert summary_of(empty, trained=True)["mean"] == {}
 
 
-def test_a_recipe_by_regions_has_no_scores_of_the_seed_and_states_its_preset(
+def test_a_recipe_by_regions_has_no_scores_of_the_baseline_and_states_its_preset(
     workspace: Workspace, params: Params
 ) -> None:
     validate.run(workspace, params)

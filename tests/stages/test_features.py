@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brats_ml.adapters import nifti
-from brats_ml.adapters.arrays import PreprocessedCase, read_case, write_case
-from brats_ml.adapters.files import digest_tree, read_csv, write_json
+from brats_ml.adapters.case_files.array_file import PreprocessedCase, read_case, write_case
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import read_grid, read_volume, write_volume
+from brats_ml.adapters.tables.frames import read_csv
 from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.labels import SCHEMES
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError, ConfigError, MissingInputError
+from brats_ml.files import digest_tree, write_json
 from brats_ml.stages import features, preprocess
 from brats_ml.survival.features import FEATURES, columns
 from brats_ml.workspace import Workspace
@@ -31,7 +33,7 @@ def validated(ws: Workspace, params: Params) -> list[dict[str, Any]]:
     records = [
         case.to_dict()
         | {
-            "grid": nifti.read_grid(ws.raw / case.images["flair"]).to_dict(),
+            "grid": read_grid(ws.raw / case.images["flair"]).to_dict(),
             "digest": digest_tree(ws.raw / case.case_id),
         }
         for case in cases
@@ -49,9 +51,9 @@ def measured(ws: Workspace, params: Params, masks: str) -> pd.DataFrame:
 def predict(ws: Workspace, params: Params, record: dict[str, Any], labels: np.ndarray) -> None:
     """Write a full canonical label map as the evaluation writes predictions."""
     folder = ws.evaluation("test", params.features.predicted_by)
-    grid = nifti.Grid.from_dict(record["grid"])
+    grid = VoxelGrid.from_dict(record["grid"])
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(labels))
-    nifti.write_volume(folder / f"masks/{record['case_id']}.nii.gz", stored, grid)
+    write_volume(folder / f"masks/{record['case_id']}.nii.gz", stored, grid)
     write_json(folder / "summary.json", {"verdict": "evaluated", "cases": 1, "mean": {}})
     for part in ("validation", "out_of_fold"):
         write_json(ws.evaluation(part, params.features.predicted_by) / "summary.json", {"cases": 0})
@@ -64,8 +66,8 @@ def test_reference_ratios_are_those_of_the_volumes_as_acquired(workspace: Worksp
 
     assert sorted(table.index) == [record["case_id"] for record in records]
     for record in records:
-        stored = nifti.read_volume(workspace.raw / record["label"]).array
-        t1 = nifti.read_volume(workspace.raw / record["images"]["t1"]).array
+        stored = read_volume(workspace.raw / record["label"]).array
+        t1 = read_volume(workspace.raw / record["images"]["t1"]).array
         expected = [(stored == value).sum() / (t1 != 0).sum() for value in (1, 2, 4)]
         np.testing.assert_allclose(
             table.loc[record["case_id"], ["ncr_ratio", "ed_ratio", "et_ratio"]].tolist(), expected
@@ -160,7 +162,7 @@ def test_cases_without_a_reference_label_map_have_no_reference_row(workspace: Wo
 
 def test_a_prediction_equal_to_the_reference_has_its_features(workspace: Workspace, params: Params) -> None:
     record = validated(workspace, params)[2]
-    stored = nifti.read_volume(workspace.raw / record["label"])
+    stored = read_volume(workspace.raw / record["label"])
     canonical = stored.grid.to_canonical(stored.array)
     predict(workspace, params, record, SCHEMES[record["scheme"]].to_canonical(canonical))
 

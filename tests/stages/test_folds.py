@@ -11,8 +11,8 @@ from dvc.repo import Repo
 
 from brats_ml.config import Params
 from brats_ml.errors import CohortError, ConfigError
+from brats_ml.models.segmentation import SegmentationModel
 from brats_ml.stages import evaluate, plan, preprocess, split, train, validate
-from brats_ml.stages.segmentation_model import SegmentationModel
 from brats_ml.workspace import Workspace
 
 TINY: dict[str, Any] = {

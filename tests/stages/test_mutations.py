@@ -15,13 +15,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brats_ml.adapters.files import walk
-from brats_ml.adapters.grid import Grid
-from brats_ml.adapters.nifti import write_volume
+from brats_ml.adapters.folder_walk import walk
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
 from brats_ml.config import Params
-from brats_ml.stages.examine import case_problems
+from brats_ml.dataset.examination import case_problems
 
 SHAPE = (32, 33, 34)  # no two alike, so that no exchange of axes goes unseen
 FEW, MANY = 60, 720
@@ -111,22 +111,22 @@ def write_case(folder: Path, layout: str) -> Case:
     patient = phantom_patient(0, shape=SHAPE, seed=1)
     flipped = np.diag([1.0, 1, 1, 1])
     if layout == "decathlon":
-        grid = Grid((*SHAPE, 4), flipped)
+        grid = VoxelGrid((*SHAPE, 4), flipped)
         image = np.stack(list(patient.images.values()), axis=-1).astype(np.float32)
         write_volume(folder / "imagesTr/BRATS_001.nii.gz", image, grid)
         labels = np.array([0, 2, 1, 0, 3], dtype=np.uint8)[patient.label]
-        write_volume(folder / "labelsTr/BRATS_001.nii.gz", labels, Grid(SHAPE, flipped))
+        write_volume(folder / "labelsTr/BRATS_001.nii.gz", labels, VoxelGrid(SHAPE, flipped))
     elif layout == "2023":
         suffixes = {"flair": "t2f", "t1": "t1n", "t1ce": "t1c", "t2": "t2w"}
         volumes = {suffixes[modality]: volume for modality, volume in patient.images.items()}
         volumes["seg"] = np.where(patient.label == 4, 3, patient.label)
         for suffix, volume in volumes.items():
             path = folder / f"BraTS-SSA-00001-000/BraTS-SSA-00001-000-{suffix}.nii.gz"
-            write_volume(path, volume[:, ::-1, ::-1].astype(np.float32), Grid(SHAPE, flipped))
+            write_volume(path, volume[:, ::-1, ::-1].astype(np.float32), VoxelGrid(SHAPE, flipped))
     else:
         for role, volume in {**patient.images, "seg": patient.label}.items():
             path = folder / f"BraTS20_Training_001/BraTS20_Training_001_{role}.nii.gz"
-            write_volume(path, volume, Grid(SHAPE, phantom_affine(SHAPE)))
+            write_volume(path, volume, VoxelGrid(SHAPE, phantom_affine(SHAPE)))
     (case,) = find_cases(walk(folder))
     return case
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from brats_ml import config
-from brats_ml.adapters.arrays import PreprocessedCase, read_case, read_shape, write_case
-from brats_ml.adapters.files import digest_file, digest_tree, write_json
+from brats_ml.adapters.case_files.array_file import PreprocessedCase, read_case, read_shape, write_case
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.dataset import preprocessing
 from brats_ml.errors import CaseError, MissingInputError
+from brats_ml.files import digest_file, digest_tree, write_json
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.stages import preprocess
 from brats_ml.workspace import Workspace
@@ -240,8 +241,8 @@ def test_a_case_of_the_decathlon_becomes_what_the_same_case_is_elsewhere(
         nib.save(nib.Nifti1Image(volume, LPS), ws.raw / folder / "BRATS_001.nii.gz")
     decathlon, elsewhere = find(ws)
 
-    one, _ = preprocess.preprocess_case(ws.raw, decathlon)
-    other, _ = preprocess.preprocess_case(ws.raw, elsewhere)
+    one, _ = preprocessing.preprocess_case(ws.raw, decathlon)
+    other, _ = preprocessing.preprocess_case(ws.raw, elsewhere)
 
     np.testing.assert_array_equal(one.image, other.image)
     np.testing.assert_array_equal(one.label, other.label)
@@ -290,7 +291,7 @@ def test_modalities_of_different_shapes_name_the_case(ws: Workspace, image: np.n
     nib.save(nib.Nifti1Image(image[0, :-1], LPS), ws.raw / "case/case_t2.nii.gz")
 
     with pytest.raises(CaseError, match="case case"):
-        preprocess.preprocess_case(ws.raw, find(ws)[0])
+        preprocessing.preprocess_case(ws.raw, find(ws)[0])
 
 
 def test_without_a_manifest_the_sentence_names_the_command(ws: Workspace) -> None:
@@ -304,7 +305,7 @@ def test_a_real_case_keeps_every_voxel_that_the_dataset_documents(real_data: Pat
     folder = cohort / "BraTS20_Training_001"
     (case,) = find_cases(path.relative_to(cohort).as_posix() for path in folder.iterdir())
 
-    prepared, grid = preprocess.preprocess_case(cohort, case)
+    prepared, grid = preprocessing.preprocess_case(cohort, case)
 
     assert grid.axes == "LPS"
     assert prepared.label is not None

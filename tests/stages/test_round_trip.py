@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
-from brats_ml.adapters.files import walk
-from brats_ml.adapters.grid import Grid
-from brats_ml.adapters.nifti import write_volume
+from brats_ml.adapters.folder_walk import walk
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.labels import SCHEMES
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
+from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.stages.preprocess import preprocess_case
 
 SHAPE = (32, 40, 36)
 
@@ -73,7 +73,7 @@ def stored(cohort: Path, layout: str, axes: str) -> Case:
     def write(name: str, volume: np.ndarray) -> None:
         turned = nib.apply_orientation(volume, turn)
         affine = phantom_affine(SHAPE) @ inv_ornt_aff(turn, SHAPE)
-        write_volume(cohort / f"{name}.nii.gz", turned, Grid(turned.shape, affine))
+        write_volume(cohort / f"{name}.nii.gz", turned, VoxelGrid(turned.shape, affine))
 
     if layout == "decathlon":
         write("imagesTr/BRATS_001", np.stack([patient.images[name] for name in ("flair", "t1", "t1ce", "t2")], axis=-1))

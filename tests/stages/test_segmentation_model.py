@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from brats_ml.adapters import files
-from brats_ml.adapters.keras_files import read_model, write_model
+from brats_ml import files
+from brats_ml.adapters.model_files.keras_file import read_model, write_model
 from brats_ml.cohort.labels import label_scheme
 from brats_ml.config import Params
 from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.errors import BratsError, ConfigError, ModelError
 from brats_ml.imaging.channels import region_channels
-from brats_ml.segmentation.inference import predict_labels
-from brats_ml.segmentation.region_unet import region_unet
-from brats_ml.segmentation.unet import unet
-from brats_ml.stages.segmentation_model import SegmentationModel
+from brats_ml.models.segmentation import SegmentationModel
+from brats_ml.segmentation.inference.baseline import predict_labels
+from brats_ml.segmentation.networks.baseline_unet import unet
+from brats_ml.segmentation.networks.region_unet import region_unet
 
 SHAPE = (28, 24, 20)
 
@@ -124,8 +124,8 @@ def test_both_runtimes_give_the_same_labels(volumetric: Path, image: np.ndarray,
     assert len(list((tmp_path / "graphs").iterdir())) == len(fast.windows) == 2
 
 
-def test_the_seeds_method_is_kept_to_the_letter(params: Params, image: np.ndarray, tmp_path: Path) -> None:
-    chosen = params.recipe("seed_mini").model_dump() | {
+def test_the_baselines_method_is_kept_to_the_letter(params: Params, image: np.ndarray, tmp_path: Path) -> None:
+    chosen = params.recipe("baseline_mini").model_dump() | {
         "size": 16,
         "filters": [4, 8],
         "slices": {"first": 1, "count": 9},

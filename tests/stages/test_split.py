@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from brats_ml.adapters.files import write_json
 from brats_ml.cohort.splits import PARTS
 from brats_ml.config import Params
 from brats_ml.errors import EmptyCohortError, MissingInputError, TableError
+from brats_ml.files import write_json
 from brats_ml.stages import split
 from brats_ml.workspace import Workspace
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brats_ml.adapters.estimators_file import load_estimator
-from brats_ml.adapters.files import digest_tree, read_csv, write_csv, write_json
+from brats_ml.adapters.model_files.skops_file import load_estimator
+from brats_ml.adapters.tables.frames import read_csv, write_csv
 from brats_ml.config import Params
 from brats_ml.errors import ConfigError, MissingInputError, TableError
+from brats_ml.files import digest_tree, write_json
 from brats_ml.stages import features, split, survival
 from brats_ml.survival.features import FEATURES
 from brats_ml.workspace import Workspace
@@ -220,16 +221,16 @@ def test_who_was_alive_is_learnt_from_by_a_model_of_time_and_tested_by_none(ws: 
     assert days["spearman"]["mean"] > 0.7
 
 
-def test_the_seeds_protocol_is_reproduced_and_named_as_such(tmp_path: Path, make_params: MakeParams) -> None:
+def test_the_baselines_protocol_is_reproduced_and_named_as_such(tmp_path: Path, make_params: MakeParams) -> None:
     ws = Workspace(tmp_path)
     lay(ws, cohort(120))
-    params = make_params(QUICK | {"survival.protocol": "seed"})
+    params = make_params(QUICK | {"survival.protocol": "baseline"})
 
     report = survival.run(ws, params, estimator="knn")
 
     summary = summary_of(ws, "knn")
-    assert str(report) == "survival: knn reproduced: the seed's protocol, for comparison alone"
-    assert summary["protocol"] == "seed"
+    assert str(report) == "survival: knn reproduced: the baseline's protocol, for comparison alone"
+    assert summary["protocol"] == "baseline"
     assert summary["limits_days"] == [250, 450]
     assert summary["patients"] == 100
     assert summary["test"]["patients"] == 20
@@ -238,26 +239,26 @@ def test_the_seeds_protocol_is_reproduced_and_named_as_such(tmp_path: Path, make
     assert {path.name for path in ws.survival("knn").iterdir()} == {"confusion.png", "summary.json", "test.csv"}
 
 
-def test_the_seeds_protocol_says_where_patients_are_too_few(ws: Workspace, make_params: MakeParams) -> None:
+def test_the_baselines_protocol_says_where_patients_are_too_few(ws: Workspace, make_params: MakeParams) -> None:
     table = cohort()
     table["survival_days"] = np.where(table.index % 2, 100, 900)
     lay(ws, table)
 
-    report = survival.run(ws, make_params(QUICK | {"survival.protocol": "seed"}), estimator="knn")
+    report = survival.run(ws, make_params(QUICK | {"survival.protocol": "baseline"}), estimator="knn")
 
     assert str(report).startswith("survival: knn not reproduced: ")
     assert " 0 mid, " in str(report)
 
 
 def test_a_model_may_learn_from_predicted_label_maps_and_says_so(ws: Workspace, make_params: MakeParams) -> None:
-    write_csv(ws.features("predicted"), cohort(60, seed=1).assign(masks="seed_mini"))
+    write_csv(ws.features("predicted"), cohort(60, seed=1).assign(masks="baseline_mini"))
     ws.features("reference").unlink()
 
     survival.run(ws, make_params(QUICK | {"survival.masks": "predicted"}), estimator="svm")
 
     summary = summary_of(ws, "svm")
     assert summary["verdict"] == "fitted"
-    assert (summary["masks"], summary["segmentation"]) == ("predicted", "seed_mini")
+    assert (summary["masks"], summary["segmentation"]) == ("predicted", "baseline_mini")
 
 
 def test_features_that_are_not_in_the_table_are_named(ws: Workspace, make_params: MakeParams) -> None:

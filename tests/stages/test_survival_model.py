@@ -11,15 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brats_ml.adapters.files import write_csv, write_json
-from brats_ml.adapters.registry import MODELS, Registry, Version
-from brats_ml.adapters.tracking import KEY, MlflowTracker, embedded_store
+from brats_ml.actions import publish_survival
+from brats_ml.actions.gate_survival import judge, on_predicted_masks, paired
+from brats_ml.adapters.tables.frames import write_csv
+from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
+from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
 from brats_ml.config import Params
+from brats_ml.files import write_json
+from brats_ml.models import pyfunc
+from brats_ml.models.compatibility import MASKS, RECIPE, RECIPE_KEY, incompatibility
+from brats_ml.models.survival import SurvivalModel
 from brats_ml.promotion import Decision
-from brats_ml.stages import serving, survival, survival_publishing
-from brats_ml.stages.pairing import MASKS, RECIPE, RECIPE_KEY, unfit
-from brats_ml.stages.survival_gate import judge, on_predicted_masks, paired
-from brats_ml.stages.survival_model import SurvivalModel
+from brats_ml.stages import survival
 from brats_ml.survival.features import FEATURES
 from brats_ml.workspace import Workspace
 
@@ -107,18 +110,18 @@ def test_the_registered_model_loads_by_mlflow_and_answers_with_its_signature(
 ) -> None:
     with MlflowTracker(store).run("key", name="survival", tags={}) as run:
         run_id = run.run_id
-    offered = survival_publishing.served(fitted, name, recipe="seed_mini", recipe_key="k1")
+    offered = publish_survival.served(fitted, name, recipe="baseline_mini", recipe_key="k1")
 
     made = Registry(store).register(
         MODELS["survival"],
         key="key",
         run_id=run_id,
         folder=fitted.survival(name),
-        loader=serving.__name__,
+        loader=pyfunc.__name__,
         **offered,
     )
 
-    assert (made.tags[MASKS], made.tags[RECIPE], made.tags[RECIPE_KEY]) == ("reference", "seed_mini", "k1")
+    assert (made.tags[MASKS], made.tags[RECIPE], made.tags[RECIPE_KEY]) == ("reference", "baseline_mini", "k1")
     mlflow.set_tracking_uri(store)
     model = mlflow.pyfunc.load_model(f"models:/{made.name}/{made.number}")
     told = model.predict(ASKED)
@@ -134,21 +137,23 @@ def version(name: str, **tags: str) -> Version:
 def test_a_model_of_reference_masks_goes_with_any_segmentation_model() -> None:
     survival_model = version("survival", **{MASKS: "reference"})
 
-    assert unfit(survival_model, version("segmentation", **{KEY: "other"})) is None
-    assert unfit(version("survival"), None) is None
+    assert incompatibility(survival_model, version("segmentation", **{KEY: "other"})) is None
+    assert incompatibility(version("survival"), None) is None
 
 
 def test_a_model_of_predicted_masks_goes_with_who_predicted_them_alone() -> None:
-    learnt = version("survival", **{MASKS: "predicted", RECIPE: "seed_mini", RECIPE_KEY: "k1"})
+    learnt = version("survival", **{MASKS: "predicted", RECIPE: "baseline_mini", RECIPE_KEY: "k1"})
 
-    assert unfit(learnt, version("segmentation", **{KEY: "k1"})) is None
-    other = unfit(learnt, version("segmentation", **{KEY: "k2"}))
-    assert other == ("brats-survival v1 learnt from label maps by seed_mini, and brats-segmentation v1 draws others")
-    assert "there is no segmentation champion" in str(unfit(learnt, None))
+    assert incompatibility(learnt, version("segmentation", **{KEY: "k1"})) is None
+    other = incompatibility(learnt, version("segmentation", **{KEY: "k2"}))
+    assert other == (
+        "brats-survival v1 learnt from label maps by baseline_mini, and brats-segmentation v1 draws others"
+    )
+    assert "there is no segmentation champion" in str(incompatibility(learnt, None))
 
 
 def test_a_pair_that_does_not_fit_is_held_whatever_its_accuracy() -> None:
-    learnt = version("survival", **{MASKS: "predicted", RECIPE: "seed_mini", RECIPE_KEY: "k1"})
+    learnt = version("survival", **{MASKS: "predicted", RECIPE: "baseline_mini", RECIPE_KEY: "k1"})
     good = Decision("PROMOTE", ["better"], {"cases": 9})
 
     held = paired(good, learnt, version("segmentation", **{KEY: "k2"}))
@@ -207,7 +212,7 @@ class Told:
         self.files.append(path.name if path.is_file() else "")
 
 
-def test_a_reproduction_of_the_seed_is_logged_with_its_own_test_patients(
+def test_a_reproduction_of_the_baseline_is_logged_with_its_own_test_patients(
     tmp_path: Path, make_params: Callable[[dict[str, Any]], Params]
 ) -> None:
     ws, random = Workspace(tmp_path), np.random.default_rng(0)
@@ -216,11 +221,11 @@ def test_a_reproduction_of_the_seed_is_logged_with_its_own_test_patients(
     table[list(FEATURES[1:])] = random.uniform(0, 0.05, (100, 3))
     days = random.uniform(50, 900, 100)
     write_csv(ws.features("reference"), table.assign(resection="GTR", survival_days=days, event=1))
-    quick = make_params({"survival.protocol": "seed"})
+    quick = make_params({"survival.protocol": "baseline"})
     survival.run(ws, quick, estimator="knn")
     summary, run = json.loads((ws.survival("knn") / "summary.json").read_text()), Told()
 
-    survival_publishing.log_estimator(ws, quick, "knn", summary, run)
+    publish_survival.log_estimator(ws, quick, "knn", summary, run)
 
     assert run.files == ["test.csv", "confusion.png"]
-    assert run.metrics["seed_test.right"] == summary["test"]["right"]
+    assert run.metrics["baseline_test.right"] == summary["test"]["right"]

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brats_ml.adapters.files import digest_tree
-from brats_ml.adapters.grid import Grid
+from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.cohort.cases import Case
 from brats_ml.config import Params
 from brats_ml.errors import MissingInputError
-from brats_ml.imaging.profile import COLUMNS
+from brats_ml.files import digest_tree
+from brats_ml.imaging.quality.profile import COLUMNS
 from brats_ml.stages import validate
 from brats_ml.workspace import Workspace
 
@@ -51,7 +51,7 @@ def test_a_record_of_the_manifest_holds_case_grid_and_digest(workspace: Workspac
     validate.run(workspace, params)
 
     record = read(workspace.manifest)["cases"][0]
-    grid, digest = Grid.from_dict(record.pop("grid")), record.pop("digest")
+    grid, digest = VoxelGrid.from_dict(record.pop("grid")), record.pop("digest")
     assert record.pop("aliases") == []
     assert Case(**record).label == "BraTS20_Training_501/BraTS20_Training_501_seg.nii.gz"
     assert (grid.shape, grid.axes) == ((32, 32, 32), "LPS")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brats_ml.adapters.files import read_csv
+from brats_ml.adapters.tables.frames import read_csv
 from brats_ml.cohort.clinical import (
     CLINICAL_COLUMNS,
     GROUPS,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brats_ml.adapters.tables import clinical_table, identities, read_tables
+from brats_ml.adapters.tables.clinical import clinical_table, identities, read_tables
 from brats_ml.cohort.clinical import CLINICAL_COLUMNS, parse_survival
 from brats_ml.cohort.clinical_merge import combine
 from brats_ml.cohort.patients import Identities, identify

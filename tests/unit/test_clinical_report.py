@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from brats_ml.adapters.files import read_csv
-from brats_ml.adapters.tables import identities, read_tables
+from brats_ml.adapters.tables.clinical import identities, read_tables
+from brats_ml.adapters.tables.frames import read_csv
 from brats_ml.cohort.clinical_report import MERGED, report_clinical
 from brats_ml.cohort.patients import identify
 from brats_ml.cohort.release_files import is_mapping

@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from brats_ml.config import Params, load, parse
-from brats_ml.config_edit import override
+from brats_ml.config.edit import override
 from brats_ml.errors import ConfigError, MissingInputError
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -44,9 +44,9 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
         ("survival.limits_days", [450, 300], "params.yaml, key survival: limits_days must ascend"),
         ("survival.grids", {}, "params.yaml, key survival: grids has no entry for random_forest, svm, knn, cox"),
         (
-            "recipes.seed.size",
+            "recipes.baseline.size",
             120,
-            "params.yaml, key recipes.seed: size must be a multiple of 16, since 5 levels halve it",
+            "params.yaml, key recipes.baseline: size must be a multiple of 16, since 5 levels halve it",
         ),
         (
             "train.recipes",
@@ -55,9 +55,9 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
         ),
         (
             "train.recipes",
-            ["seed"],
-            "params.yaml, key (top): features.predicted_by is seed_mini, which is not one of train.recipes (seed); "
-            "set both together",
+            ["baseline"],
+            "params.yaml, key (top): features.predicted_by is baseline_mini, which is not one of train.recipes "
+            "(baseline); set both together",
         ),
         ("train.recipes", ["ghost"], "params.yaml, key (top): recipe ghost is named but has no section in recipes"),
     ],

@@ -36,9 +36,9 @@ def test_several_dice_have_a_colour_each_and_the_parts_a_line_style_each() -> No
 
 
 def test_a_lone_dice_is_called_by_its_own_name() -> None:
-    dice = learning_curve(pd.DataFrame(SEED | {"seed_dice_coef": 0.5})).axes[1]
+    dice = learning_curve(pd.DataFrame(SEED | {"baseline_dice_coef": 0.5})).axes[1]
 
-    assert dice.get_ylabel() == "seed dice coef"
+    assert dice.get_ylabel() == "baseline dice coef"
 
 
 def test_rows_without_a_measurement_leave_no_gap() -> None:

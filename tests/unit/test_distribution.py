@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from brats_ml.imaging.distribution import Distribution
+from brats_ml.imaging.quality.distribution import Distribution
 
 wholes = hnp.arrays(np.int16, hnp.array_shapes(min_dims=3, max_dims=3, max_side=5), elements=st.integers(-40, 40))
 reals = hnp.arrays(

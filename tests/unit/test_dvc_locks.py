@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from brats_ml.orchestration.dvc_locks import mend
+from brats_ml.orchestration.runs.dvc_locks import mend
 
 PYTHON = sys.executable
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brats_ml.adapters.expectations import judge
-from brats_ml.imaging.profile import COLUMNS, Row
-from brats_ml.imaging.rules import rules
+from brats_ml.imaging.quality.profile import COLUMNS, Row
+from brats_ml.imaging.quality.rules import rules
 
 RULES = rules(
     spacing_mm=1.0,

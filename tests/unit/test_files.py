@@ -5,8 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from brats_ml.adapters.files import read_csv, read_json, replacing, walk, write_csv
+from brats_ml.adapters.folder_walk import walk
+from brats_ml.adapters.tables.frames import read_csv, write_csv
 from brats_ml.errors import SourceError, TableError
+from brats_ml.files import read_json, replacing
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:

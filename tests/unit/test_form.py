@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from brats_ml.errors import ConfigError
-from brats_ml.orchestration import form
+from brats_ml.orchestration.dag import form
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks/gpu.py"
 # Multiplications of the tiny networks by hand, from the stem to the logits: kernel x channels in x out x places.
 BY_HAND = {
-    "seed": 3**2 * (2 * 4 + 4 * 4) * 16**2
+    "baseline": 3**2 * (2 * 4 + 4 * 4) * 16**2
     + 3**2 * (4 * 8 + 8 * 8) * 8**2
     + 2**2 * 8 * 4 * 16**2
     + 3**2 * (8 * 4 + 4 * 4) * 16**2
@@ -29,7 +29,7 @@ def measure(name: str, cases: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=os.environ | threads, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", ["seed", pytest.param("regions2d", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["baseline", pytest.param("regions2d", marks=pytest.mark.slow)])
 def test_preprocessed_cases_are_trained_on_and_the_operations_counted(tmp_path: Path, name: str) -> None:
     rng = np.random.default_rng(0)
     image, label = rng.integers(0, 99, (4, 13, 20, 18)), rng.integers(0, 4, (13, 20, 18))
@@ -48,7 +48,7 @@ def test_preprocessed_cases_are_trained_on_and_the_operations_counted(tmp_path: 
 
 
 def test_a_folder_without_cases_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    done = measure("seed", tmp_path)
+    done = measure("baseline", tmp_path)
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("give the folder that `brats preprocess` writes")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from brats_ml.errors import ConfigError
-from brats_ml.orchestration.graph import Graph, Node, Policy, difference, read_graph, without
+from brats_ml.orchestration.dag.graph import Graph, Node, Policy, difference, read_graph, without
 
 
 def repository(folder: Path, pipeline: str) -> Path:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
-from brats_ml.adapters.nifti import read_volume
+from brats_ml.adapters.nifti.volume import read_volume
 from brats_ml.cohort.labels import SCHEMES, LabelMap, region_mask
 
 canonical_maps = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=3, max_dims=3, max_side=5), elements=st.integers(0, 3))

@@ -7,14 +7,14 @@ def test_every_recipe_has_its_point_and_interval_in_each_column() -> None:
     figure = leaderboard_figure(
         {
             "regions3d": [Estimate(0.8, 0.7, 0.9), Estimate(0.6, 0.5, 0.7)],
-            "seed": [Estimate(0.1, 0.0, 0.2), Estimate(0.2, 0.1, 0.3)],
+            "baseline": [Estimate(0.1, 0.0, 0.2), Estimate(0.2, 0.1, 0.3)],
         },
         ["WT", "ET"],
     )
 
     whole, enhancing = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["WT", "ET"]
-    assert [text.get_text() for text in whole.get_yticklabels()] == ["regions3d", "seed"]
+    assert [text.get_text() for text in whole.get_yticklabels()] == ["regions3d", "baseline"]
     drawn = [np.asarray(line.get_xdata()).tolist() for line in enhancing.lines]
     assert drawn == [[0.5, 0.7], [0.6], [0.1, 0.3], [0.2]]
     assert [text.get_text() for text in enhancing.texts] == ["0.600", "0.200"]
@@ -27,6 +27,6 @@ def test_the_best_recipe_is_at_the_top() -> None:
 
 
 def test_a_mean_without_an_interval_is_a_point_alone() -> None:
-    (axes,) = leaderboard_figure({"seed": [Estimate(0.8, None, None)]}, ["WT"]).axes
+    (axes,) = leaderboard_figure({"baseline": [Estimate(0.8, None, None)]}, ["WT"]).axes
 
     assert [np.asarray(line.get_xdata()).tolist() for line in axes.lines] == [[0.8]]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from brats_ml.imaging.metrics import case_dice
-from brats_ml.segmentation.augmentation import mirrored, recoloured, turned
-from brats_ml.segmentation.losses import dice_and_cross_entropy, region_targets, soft_dice
-from brats_ml.segmentation.sampling import DRAWS
+from brats_ml.imaging.metrics.case import case_dice
+from brats_ml.segmentation.training.augmentation import jitter_intensity, mirrored, rotate_and_zoom
+from brats_ml.segmentation.training.losses import dice_and_cross_entropy, region_targets, soft_dice
+from brats_ml.segmentation.training.sampling import DRAWS
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, (2, 8, 8, 8)).astype(np.uint8)
@@ -63,8 +63,8 @@ def test_mirroring_moves_image_and_labels_together_and_twice_brings_them_back() 
 
 
 def test_turning_by_nothing_changes_nothing_and_invents_no_label() -> None:
-    same, same_labels = turned(IMAGE, LABELS, DRAWN, degrees=0.0, zoom=0.0, share=1.0)
-    _, moved_labels = turned(IMAGE, LABELS, DRAWN, degrees=40.0, zoom=0.2, share=1.0)
+    same, same_labels = rotate_and_zoom(IMAGE, LABELS, DRAWN, degrees=0.0, zoom=0.0, share=1.0)
+    _, moved_labels = rotate_and_zoom(IMAGE, LABELS, DRAWN, degrees=40.0, zoom=0.2, share=1.0)
 
     assert np.asarray(same) == pytest.approx(IMAGE, abs=1e-5)
     assert (np.asarray(same_labels) == LABELS).all()
@@ -76,7 +76,7 @@ def test_a_quarter_turn_is_the_one_of_numpy() -> None:
     draws = np.zeros((2, DRAWS), dtype=np.float32)
     draws[:, 4] = 1.0  # the whole angle
 
-    image, labels = turned(IMAGE, LABELS, draws, degrees=90.0, zoom=0.0, share=1.0)
+    image, labels = rotate_and_zoom(IMAGE, LABELS, draws, degrees=90.0, zoom=0.0, share=1.0)
 
     turns = [times for times in (1, 3) if np.allclose(np.rot90(IMAGE, times, (1, 2)), np.asarray(image), atol=1e-4)]
     assert len(turns) == 1
@@ -85,7 +85,7 @@ def test_a_quarter_turn_is_the_one_of_numpy() -> None:
 
 def test_recolouring_leaves_the_outside_empty_and_gamma_alone_keeps_order() -> None:
     changed = np.asarray(
-        recoloured(IMAGE, DRAWN, modalities=4, scale=0.3, shift=0.3, gamma=0.3, noise=0.0, generator=None)
+        jitter_intensity(IMAGE, DRAWN, modalities=4, scale=0.3, shift=0.3, gamma=0.3, noise=0.0, generator=None)
     )
 
     assert not changed[LABELS == 0].any()

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.spatial import distance
 
 from brats_ml.cohort.labels import LABELS, region_mask
-from brats_ml.imaging.metrics import (
+from brats_ml.imaging.metrics.case import (
     CASE_DICE,
     CASE_METRICS,
     METRICS,
@@ -20,7 +20,7 @@ from brats_ml.imaging.metrics import (
     column,
     reference_volume_column,
 )
-from brats_ml.imaging.overlap import dice
+from brats_ml.imaging.metrics.overlap import dice
 
 SHAPE = (4, 3, 5)
 MM = (1.0, 1.0, 1.0)
@@ -217,7 +217,7 @@ def test_a_spacing_other_than_three_positive_numbers_is_refused(spacing: tuple[f
 
 def test_the_reference_volume_of_a_column_is_that_of_its_structure() -> None:
     assert reference_volume_column("hd95_pooled_label_NCR") == "reference_volume_mm3_label_NCR"
-    assert reference_volume_column("seed_accuracy") is None
+    assert reference_volume_column("baseline_accuracy") is None
 
 
 def test_the_page_of_metrics_has_every_row_of_the_table() -> None:

@@ -12,12 +12,12 @@ import pytest
 from benchmarks import _metric_peers
 from benchmarks._frame import peer_python
 from benchmarks._masks import dilated, likely_prediction, shifted, speckled
-from brats_ml.adapters.files import walk
-from brats_ml.adapters.nifti import read_volume
+from brats_ml.adapters.folder_walk import walk
+from brats_ml.adapters.nifti.volume import read_volume
 from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.imaging.geometry import crop, label_box
-from brats_ml.imaging.metrics import case_metrics
+from brats_ml.imaging.metrics.case import case_metrics
 from tests.environments import python_or_skip
 
 MARGIN = 2

@@ -8,21 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from brats_ml.adapters.grid import Grid
-from brats_ml.adapters.nifti import read_grid, read_volume, write_volume
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import read_grid, read_volume, write_volume
 
 SHAPE = (3, 4, 5)
-LPS = Grid(SHAPE, np.array([[-1.0, 0, 0, 0], [0, -1, 0, 3], [0, 0, 1, 0], [0, 0, 0, 1]]))
+LPS = VoxelGrid(SHAPE, np.array([[-1.0, 0, 0, 0], [0, -1, 0, 3], [0, 0, 1, 0], [0, 0, 0, 1]]))
 
 orientations = st.permutations(["LR", "PA", "SI"]).flatmap(lambda pairs: st.tuples(*map(st.sampled_from, pairs)))
 
 
-def grid_of(axes: tuple[str, str, str]) -> Grid:
+def grid_of(axes: tuple[str, str, str]) -> VoxelGrid:
     affine = np.diag([0.0, 0, 0, 1])
     for column, code in enumerate(axes):
         row = next(row for row, pair in enumerate(("LR", "PA", "SI")) if code in pair)
         affine[row, column] = 1 if code in "RAS" else -1
-    return Grid(SHAPE, affine)
+    return VoxelGrid(SHAPE, affine)
 
 
 def volume() -> np.ndarray:
@@ -77,7 +77,7 @@ def test_equal_volumes_give_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_a_grid_reads_back_from_its_record() -> None:
-    again = Grid.from_dict(LPS.to_dict())
+    again = VoxelGrid.from_dict(LPS.to_dict())
 
     assert again.shape == LPS.shape
     assert_array_equal(again.affine, LPS.affine)
@@ -210,26 +210,26 @@ def test_an_axis_turned_against_the_scanners_is_oblique(
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     turn[:2, :2] = [[cosine, -sine], [sine, cosine]]
 
-    grid = Grid(SHAPE, turn @ grid_of(axes).affine @ np.diag([spacing_mm] * 3 + [1]))
+    grid = VoxelGrid(SHAPE, turn @ grid_of(axes).affine @ np.diag([spacing_mm] * 3 + [1]))
 
     assert grid.oblique_degrees == pytest.approx(degrees, abs=1e-5)
 
 
 def test_grids_are_as_far_apart_as_their_corners() -> None:
-    moved = Grid(SHAPE, LPS.affine + np.array([[0, 0, 0, 3.0], [0, 0, 0, 4], [0, 0, 0, 0], [0, 0, 0, 0]]))
-    stretched = Grid(SHAPE, LPS.affine @ np.diag([1, 1, 1.1, 1]))
+    moved = VoxelGrid(SHAPE, LPS.affine + np.array([[0, 0, 0, 3.0], [0, 0, 0, 4], [0, 0, 0, 0], [0, 0, 0, 0]]))
+    stretched = VoxelGrid(SHAPE, LPS.affine @ np.diag([1, 1, 1.1, 1]))
 
     assert LPS.distance_mm(LPS) == 0
     assert LPS.distance_mm(moved) == 5
     assert LPS.distance_mm(stretched) == pytest.approx(0.4)
-    assert LPS.distance_mm(Grid((3, 4, 6), LPS.affine)) == np.inf
+    assert LPS.distance_mm(VoxelGrid((3, 4, 6), LPS.affine)) == np.inf
 
 
 @pytest.mark.parametrize("axes", [("L", "P", "S"), ("S", "L", "A"), ("P", "I", "R")])
 def test_canonical_spacing_follows_the_axes(axes: tuple[str, str, str]) -> None:
     along = {"L": 0.5, "R": 0.5, "P": 1.5, "A": 1.5, "S": 4.0, "I": 4.0}
     sizes = [along[code] for code in axes]
-    grid = Grid(SHAPE, grid_of(axes).affine @ np.diag([*sizes, 1]))
+    grid = VoxelGrid(SHAPE, grid_of(axes).affine @ np.diag([*sizes, 1]))
 
     assert grid.spacing_mm == pytest.approx(sizes)
     assert grid.canonical_spacing_mm == pytest.approx((0.5, 1.5, 4.0))

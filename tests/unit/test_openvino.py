@@ -6,12 +6,12 @@ import pytest
 keras = pytest.importorskip("keras")
 pytest.importorskip("openvino", reason="the extra `infer` is not installed")
 
-from brats_ml.adapters.graphs import kept_graph  # noqa: E402 - after the check
+from brats_ml.adapters.model_files.openvino_file import cached_graph  # noqa: E402 - after the check
 from brats_ml.errors import ModelError  # noqa: E402
-from brats_ml.segmentation.openvino_graph import openvino_graph  # noqa: E402
-from brats_ml.segmentation.openvino_network import OpenVinoNetwork  # noqa: E402
-from brats_ml.segmentation.region_unet import region_unet  # noqa: E402
-from brats_ml.segmentation.unet import unet  # noqa: E402
+from brats_ml.segmentation.inference.openvino_graph import openvino_graph  # noqa: E402
+from brats_ml.segmentation.inference.openvino_network import OpenVinoNetwork  # noqa: E402
+from brats_ml.segmentation.networks.baseline_unet import unet  # noqa: E402
+from brats_ml.segmentation.networks.region_unet import region_unet  # noqa: E402
 
 
 def stirred(model: "keras.Model") -> "keras.Model":
@@ -38,7 +38,7 @@ def test_a_region_network_gives_what_keras_gives(dimensions: int, stem: int) -> 
     assert np.mean((ours > 0) == (theirs > 0)) >= 0.9999
 
 
-def test_the_seeds_network_gives_what_keras_gives() -> None:
+def test_the_baselines_network_gives_what_keras_gives() -> None:
     model = stirred(unet(size=32, channels=2, classes=4, filters=(8, 16, 32), dropout=0.2, seed=0))
     inputs = np.random.default_rng(1).random((3, 32, 32, 2)).astype(np.float32)
 
@@ -83,11 +83,11 @@ def test_a_graph_is_made_once_and_made_again_where_it_is_damaged(tmp_path: Path)
         made.append(1)
         return openvino_graph(model, (16, 16))
 
-    first = OpenVinoNetwork(kept_graph(tmp_path / "key", make), precision="float32").predict_on_batch(inputs)
-    again = OpenVinoNetwork(kept_graph(tmp_path / "key", make), precision="float32").predict_on_batch(inputs)
+    first = OpenVinoNetwork(cached_graph(tmp_path / "key", make), precision="float32").predict_on_batch(inputs)
+    again = OpenVinoNetwork(cached_graph(tmp_path / "key", make), precision="float32").predict_on_batch(inputs)
     assert len(made) == 1
     np.testing.assert_array_equal(first, again)
 
     (tmp_path / "key/graph.bin").unlink()
-    kept_graph(tmp_path / "key", make)
+    cached_graph(tmp_path / "key", make)
     assert len(made) == 2

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from brats_ml.errors import CaseError, ServiceError
-from brats_ml.orchestration import fence, outcomes
-from brats_ml.orchestration.processes import Child, end_marked
+from brats_ml.orchestration.runs import outcomes, watchdog
+from brats_ml.orchestration.runs.processes import Child, end_marked
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
@@ -41,17 +41,17 @@ def test_what_was_told_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv(outcomes.VARIABLE, str(tmp_path / "outcome.json"))
     told = outcomes.Outcome("done", links={"MLflow": "http://127.0.0.1"}, details={"shards": [["a"]]})
 
-    outcomes.tell(told)
+    outcomes.write(told)
 
-    assert outcomes.heard(tmp_path / "outcome.json") == told
+    assert outcomes.read(tmp_path / "outcome.json") == told
 
 
 def test_without_a_task_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(outcomes.VARIABLE, raising=False)
 
-    outcomes.tell(outcomes.Outcome("done"))
+    outcomes.write(outcomes.Outcome("done"))
 
-    assert outcomes.heard(tmp_path / "outcome.json") is None
+    assert outcomes.read(tmp_path / "outcome.json") is None
 
 
 def test_a_command_leaves_its_failure_where_its_task_looks(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_command_leaves_its_failure_where_its_task_looks(tmp_path: Path) -> No
         [PYTHON, "-m", "brats_ml", "split", "--root", str(tmp_path)],
         cwd=ROOT, env=environment, check=False, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    told = outcomes.heard(tmp_path / "outcome.json")
+    told = outcomes.read(tmp_path / "outcome.json")
 
     assert done.returncode == 1
     assert told is not None
@@ -89,12 +89,14 @@ def started(pid: int) -> str:
 def test_a_stage_ends_soon_after_its_task_or_the_supervisor_of_it_is_gone(gone: str) -> None:
     own = f"{os.getpid()}:{started(os.getpid())}"
     with subprocess.Popen([PYTHON, "-c", "import time; time.sleep(60)"]) as task:
-        watching = "import time; from brats_ml.orchestration import fence; fence.watch(); print('on', flush=True)"
+        watching = (
+            "import time; from brats_ml.orchestration.runs import watchdog; watchdog.watch(); print('on', flush=True)"
+        )
         victim = f"{task.pid}:{started(task.pid)}"
         value = f"{victim} {own}" if gone == "task" else f"{own} {victim}"
         with subprocess.Popen(
             [PYTHON, "-c", f"{watching}; time.sleep(60)"],
-            cwd=ROOT, env={**os.environ, fence.VARIABLE: value}, stdout=subprocess.PIPE,
+            cwd=ROOT, env={**os.environ, watchdog.VARIABLE: value}, stdout=subprocess.PIPE,
         ) as stage:  # fmt: skip
             assert stage.stdout is not None
             assert stage.stdout.readline() == b"on\n"

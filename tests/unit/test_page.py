@@ -4,14 +4,14 @@ from typing import Any
 import pytest
 
 from brats_ml.cohort.labels import LABELS, REGIONS
-from brats_ml.reports.page import SEED_SEGMENTATION, FeatureDifference, Picture, Standing, comparison_page
+from brats_ml.reports.page import BASELINE_SEGMENTATION, FeatureDifference, LeaderboardEntry, Picture, comparison_page
 from brats_ml.reports.survival_section import MaskLoss
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier")
-DICE = [*(f"dice_{region}" for region in REGIONS), *(f"dice_label_{label}" for label in LABELS), *SEED_SEGMENTATION]
-RECIPE = Standing("seed", "evaluated", 3, 0.7, 0.6, 0.8, dict.fromkeys(DICE, 0.7))
-UNTRAINED = Standing("seed_mini", "not evaluated: no model was trained", 0, None, None, None, {})
-ESTIMATOR = Standing(
+DICE = [*(f"dice_{region}" for region in REGIONS), *(f"dice_label_{label}" for label in LABELS), *BASELINE_SEGMENTATION]
+RECIPE = LeaderboardEntry("baseline", "evaluated", 3, 0.7, 0.6, 0.8, dict.fromkeys(DICE, 0.7))
+UNTRAINED = LeaderboardEntry("baseline_mini", "not evaluated: no model was trained", 0, None, None, None, {})
+ESTIMATOR = LeaderboardEntry(
     "svm",
     "fitted",
     40,
@@ -68,7 +68,7 @@ def test_what_was_not_measured_shows_its_verdict_in_place_of_figures() -> None:
 
 
 def test_a_single_case_shows_its_score_without_an_interval() -> None:
-    single = Standing("seed", "evaluated", 1, 0.7, None, None, RECIPE.details)
+    single = LeaderboardEntry("baseline", "evaluated", 1, 0.7, None, None, RECIPE.details)
 
     html = page(recipes=[single])
 
@@ -105,16 +105,16 @@ def test_a_model_of_time_stands_beside_cox_on_age() -> None:
     assert "Cox on age alone" not in page(estimators=[ESTIMATOR])
 
 
-def test_the_seeds_protocol_stands_beside_what_the_seed_publishes() -> None:
+def test_the_baselines_protocol_stands_beside_what_the_baseline_publishes() -> None:
     details = {
-        "protocol": "seed",
+        "protocol": "baseline",
         "best": {"criterion": "gini", "n_estimators": 1},
         "search_accuracy": 0.3959,
         "other_orders": {"least": 0.21, "greatest": 0.42},
         "importance": {"age_years": 0.25},
     }
 
-    html = page(estimators=[Standing("random_forest", "reproduced", 24, 0.5, 0.314, 0.686, details)])
+    html = page(estimators=[LeaderboardEntry("random_forest", "reproduced", 24, 0.5, 0.314, 0.686, details)])
 
     for figure in ("0.3959", "0.5000", "0.314 to 0.686", "0.21 to 0.42", "0.4234", "0.4583", "0.279 to 0.649"):
         assert f"<td>{figure}</td>" in html
@@ -124,10 +124,11 @@ def test_the_seeds_protocol_stands_beside_what_the_seed_publishes() -> None:
 
 @pytest.mark.parametrize("synthetic", [True, False])
 def test_what_predicted_masks_cost_is_labelled_where_patients_are_synthetic(synthetic: bool) -> None:
-    html = " ".join(page(mask_loss=MaskLoss("svm", "seed_mini", 8, 0.625, 0.5, -0.1, 0.4, synthetic)).split())
+    html = " ".join(page(mask_loss=MaskLoss("svm", "baseline_mini", 8, 0.625, 0.5, -0.1, 0.4, synthetic)).split())
 
     assert (
-        "accuracy 0.625 from reference label maps, 0.500 from those of seed_mini; lost 0.125 (-0.100 to 0.400" in html
+        "accuracy 0.625 from reference label maps, 0.500 from those of baseline_mini; lost 0.125 (-0.100 to 0.400"
+        in html
     )
     assert ("These patients are synthetic" in html) is synthetic
 
@@ -139,7 +140,7 @@ def test_pictures_of_estimators_stand_below_what_they_show() -> None:
     assert 'alt="svm"' in html
 
 
-def test_the_seeds_published_row_is_shown_as_published() -> None:
+def test_the_baselines_published_row_is_shown_as_published() -> None:
     html = page(recipes=[RECIPE])
 
     for published in ("0.8442", "0.6253", "0.6001", "0.7287", "0.6366"):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brats_ml.adapters.files import read_csv
-from brats_ml.adapters.tables import identities
+from brats_ml.adapters.tables.clinical import identities
+from brats_ml.adapters.tables.frames import read_csv
 from brats_ml.cohort.mapping import mapping_rows, nameless_cells, repeating_columns
 from brats_ml.cohort.names import bare_name, name_key, release_year
 from brats_ml.cohort.patients import Identities, identify

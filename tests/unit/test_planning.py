@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brats_ml.segmentation.planning import plan
+from brats_ml.segmentation.training.planning import plan
 
 GIB = 2**30
 

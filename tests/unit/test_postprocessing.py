@@ -8,9 +8,15 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from brats_ml.cohort.labels import LABELS, REGIONS, region_mask
-from brats_ml.imaging.metrics import dice
-from brats_ml.segmentation import postprocessing
-from brats_ml.segmentation.postprocessing import Grid, Rules, labels_from_regions, tune, without_small_pieces
+from brats_ml.imaging.metrics.case import dice
+from brats_ml.segmentation.inference import postprocessing
+from brats_ml.segmentation.inference.postprocessing import (
+    Rules,
+    TuningGrid,
+    labels_from_regions,
+    tune,
+    without_small_pieces,
+)
 
 SHAPE = (6, 5, 4)
 chances = arrays(np.float32, (3, *SHAPE), elements=st.floats(0, 1, width=32))
@@ -85,7 +91,7 @@ def test_tuning_finds_the_threshold_below_which_a_timid_network_lies() -> None:
     references = [generator.integers(0, 4, SHAPE).astype(np.uint8) for _ in range(3)]
     cases = [(certain(labels, sure=0.45), labels) for labels in references]
 
-    tuned = tune(cases, grid=Grid((0.3, 0.4), (0, 10), (0,)))
+    tuned = tune(cases, grid=TuningGrid((0.3, 0.4), (0, 10), (0,)))
 
     assert tuned.rules.thresholds == {"WT": 0.4, "TC": 0.4, "ET": 0.4}
     assert (tuned.cases, tuned.after) == (3, 1.0)
@@ -102,7 +108,7 @@ def test_tuning_drops_what_is_invented() -> None:
     predicted[2, 2, 2:4] = LABELS["ET"]
     predicted[9:11, 9:12, 8:11] = LABELS["ED"]
 
-    tuned = tune([(certain(predicted), reference)], grid=Grid((0.5,), (0, 2, 3, 10), (0, 18, 19, 100)))
+    tuned = tune([(certain(predicted), reference)], grid=TuningGrid((0.5,), (0, 2, 3, 10), (0, 18, 19, 100)))
 
     assert (tuned.rules.minimum_et, tuned.rules.minimum_component) == (3, 19)
     assert tuned.after == 1

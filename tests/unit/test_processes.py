@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from brats_ml.orchestration.processes import Child, end_marked, marked, start_marked
+from brats_ml.orchestration.runs.processes import Child, end_marked, marked, start_marked
 
 PYTHON = sys.executable
 SLEEP = "import time; time.sleep(60)"
@@ -108,7 +108,7 @@ def test_servers_of_another_checkout_are_left_alone(tmp_path: Path, server: subp
 
 
 def test_whoever_ends_the_servers_survives_it_though_a_task_started_it(tmp_path: Path) -> None:
-    imports = "from pathlib import Path; from brats_ml.orchestration.processes import end_marked"
+    imports = "from pathlib import Path; from brats_ml.orchestration.runs.processes import end_marked"
     script = f"{imports}; print(end_marked(Path({str(tmp_path)!r})))"
     environment = {**os.environ, "BRATS_SERVERS": str(tmp_path)}
 

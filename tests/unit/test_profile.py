@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from brats_ml.cohort.labels import SCHEMES
-from brats_ml.imaging.profile import (
+from brats_ml.imaging.quality.profile import (
     COLUMNS,
     agreement,
     brain_of,

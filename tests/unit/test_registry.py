@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from brats_ml.adapters.registry import PREVIOUS, Registry, Version
-from brats_ml.adapters.tracking import embedded_store
+from brats_ml.adapters.tracking.registry import PREVIOUS, Registry, Version
+from brats_ml.adapters.tracking.runs import embedded_store
 
 NAME = "brats-segmentation"
 

@@ -4,8 +4,8 @@ from typing import get_args
 import pytest
 
 from brats_ml.cohort.severity import Check
-from brats_ml.imaging.profile import COLUMNS, Row
-from brats_ml.imaging.rules import broken, findings, rules
+from brats_ml.imaging.quality.profile import COLUMNS, Row
+from brats_ml.imaging.quality.rules import broken, findings, rules
 
 LIMITS = {
     "spacing_mm": 1.0,

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from brats_ml.errors import ConfigError, MissingInputError, ServiceError
-from brats_ml.orchestration import form, retention
-from brats_ml.orchestration.graph import read_graph
-from brats_ml.orchestration.places import Places
-from brats_ml.orchestration.runs import Run, slug, uncommitted, untracked
+from brats_ml.orchestration.dag import form
+from brats_ml.orchestration.dag.graph import read_graph
+from brats_ml.orchestration.runs import retention
+from brats_ml.orchestration.runs.locations import Locations
+from brats_ml.orchestration.runs.run import Run, slug, uncommitted, untracked
 
 PIPELINE = """
 stages:
@@ -49,16 +50,16 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def places(repository: Path, tmp_path: Path) -> Places:
-    return Places(repository=str(repository), state=tmp_path / "state")
+def locations(repository: Path, tmp_path: Path) -> Locations:
+    return Locations(repository=str(repository), state=tmp_path / "state")
 
 
 def nothing_skipped(_: Path) -> tuple[str, ...]:
     return ()
 
 
-def test_a_run_stays_at_the_revision_it_was_pinned_to(places: Places, repository: Path) -> None:
-    run = Run(places, "dag", "one")
+def test_a_run_stays_at_the_revision_it_was_pinned_to(locations: Locations, repository: Path) -> None:
+    run = Run(locations, "dag", "one")
     first = git(repository, "rev-parse", "HEAD")
     run.pin("main", nothing_skipped)
     git(repository, "commit", "-q", "--allow-empty", "-m", "second")
@@ -71,16 +72,16 @@ def test_a_run_stays_at_the_revision_it_was_pinned_to(places: Places, repository
 
 
 @pytest.mark.parametrize("asked", ["HEAD", "main", "other"])
-def test_branches_and_commits_are_revisions(places: Places, repository: Path, asked: str) -> None:
+def test_branches_and_commits_are_revisions(locations: Locations, repository: Path, asked: str) -> None:
     commit = git(repository, "rev-parse", "HEAD")
 
-    assert Run(places, "dag", "by name").pin(asked, nothing_skipped).revision == commit
-    assert Run(places, "dag", "by hash").pin(commit, nothing_skipped).revision == commit
+    assert Run(locations, "dag", "by name").pin(asked, nothing_skipped).revision == commit
+    assert Run(locations, "dag", "by hash").pin(commit, nothing_skipped).revision == commit
 
 
 @pytest.mark.parametrize("asked", ["nowhere", "--upload-pack=x", "0" * 40])
-def test_a_revision_that_does_not_exist_leaves_nothing_behind(places: Places, asked: str) -> None:
-    run = Run(places, "dag", "one")
+def test_a_revision_that_does_not_exist_leaves_nothing_behind(locations: Locations, asked: str) -> None:
+    run = Run(locations, "dag", "one")
 
     with pytest.raises(ConfigError, match=f"has no revision {asked}: give a branch, a tag or a commit"):
         run.pin(asked, nothing_skipped)
@@ -88,8 +89,8 @@ def test_a_revision_that_does_not_exist_leaves_nothing_behind(places: Places, as
     assert list(run.workspace.parent.iterdir()) == []
 
 
-def test_a_run_that_was_refused_can_be_pinned_again(places: Places) -> None:
-    run = Run(places, "dag", "one")
+def test_a_run_that_was_refused_can_be_pinned_again(locations: Locations) -> None:
+    run = Run(locations, "dag", "one")
 
     def refuse(_: Path) -> tuple[str, ...]:
         raise ConfigError("no", key="key")
@@ -101,19 +102,19 @@ def test_a_run_that_was_refused_can_be_pinned_again(places: Places) -> None:
 
 
 def test_a_repository_that_is_not_there_is_named_with_its_variable(tmp_path: Path) -> None:
-    run = Run(Places(str(tmp_path / "gone"), tmp_path / "state"), "dag", "one")
+    run = Run(Locations(str(tmp_path / "gone"), tmp_path / "state"), "dag", "one")
 
     with pytest.raises(MissingInputError, match=r"gone does not exist: correct BRATS_REPOSITORY"):
         run.pin("HEAD", nothing_skipped)
 
 
-def test_a_task_of_a_run_that_was_never_pinned_says_what_to_clear(places: Places) -> None:
+def test_a_task_of_a_run_that_was_never_pinned_says_what_to_clear(locations: Locations) -> None:
     with pytest.raises(MissingInputError, match="clear the first task"):
-        Run(places, "dag", "one").open()
+        Run(locations, "dag", "one").open()
 
 
-def test_results_come_back_after_the_workspace_was_removed(places: Places, repository: Path) -> None:
-    run = Run(places, "dag", "one")
+def test_results_come_back_after_the_workspace_was_removed(locations: Locations, repository: Path) -> None:
+    run = Run(locations, "dag", "one")
     run.pin("HEAD", nothing_skipped)
     dvc(run.open(), "repro", "-q", "--all-pipelines")
     run.close()
@@ -122,10 +123,10 @@ def test_results_come_back_after_the_workspace_was_removed(places: Places, repos
     assert (run.open() / "out").read_text() == "one\n"
 
 
-def test_workspaces_share_one_cache_by_links(places: Places, repository: Path) -> None:
+def test_workspaces_share_one_cache_by_links(locations: Locations, repository: Path) -> None:
     outs = []
     for name in ("one", "two", "three"):
-        run = Run(places, "dag", name)
+        run = Run(locations, "dag", name)
         run.pin("HEAD", nothing_skipped)
         dvc(run.open(), "repro", "-q", "--all-pipelines")
         outs.append(run.workspace / "out")
@@ -134,8 +135,8 @@ def test_workspaces_share_one_cache_by_links(places: Places, repository: Path) -
     assert len([path for path in (repository / ".dvc/cache/files").rglob("*") if path.is_file()]) == 1
 
 
-def test_a_run_pushes_to_the_remote_of_the_repository(places: Places, repository: Path) -> None:
-    run = Run(places, "dag", "one")
+def test_a_run_pushes_to_the_remote_of_the_repository(locations: Locations, repository: Path) -> None:
+    run = Run(locations, "dag", "one")
     run.pin("HEAD", nothing_skipped)
     dvc(run.open(), "repro", "-q", "--all-pipelines")
     dvc(run.open(), "push", "-q")
@@ -159,22 +160,24 @@ def test_uncommitted_files_are_those_that_git_knows(repository: Path) -> None:
     assert uncommitted(repository) == ["in"]
 
 
-def test_parameters_that_were_not_committed_go_along_and_code_is_refused(places: Places, repository: Path) -> None:
-    run = Run(places, "dag", "one")
+def test_parameters_that_were_not_committed_go_along_and_code_is_refused(
+    locations: Locations, repository: Path
+) -> None:
+    run = Run(locations, "dag", "one")
     (repository / "params.yaml").write_text("value: 2\n")
-    run.pin("HEAD", lambda clone: (str(form.take_along(repository, clone)),))
+    run.pin("HEAD", lambda clone: (str(form.copy_uncommitted_params(repository, clone)),))
 
     assert (run.open() / "params.yaml").read_text() == "value: 2\n"
     (repository / "dvc.yaml").write_text(PIPELINE + "\n")
     with pytest.raises(ConfigError, match=r"uncommitted changes that a run would not see \(dvc\.yaml\)"):
-        form.take_along(repository, run.workspace)
+        form.copy_uncommitted_params(repository, run.workspace)
 
 
-def test_a_revision_of_another_pipeline_is_refused(places: Places, repository: Path) -> None:
+def test_a_revision_of_another_pipeline_is_refused(locations: Locations, repository: Path) -> None:
     drawn = read_graph(repository)
     (repository / "dvc.yaml").write_text(PIPELINE + "  more: {cmd: cp out more, deps: [out], outs: [more]}\n")
     git(repository, "commit", "-qam", "more")
-    run = Run(places, "dag", "one")
+    run = Run(locations, "dag", "one")
 
     def check(clone: Path) -> tuple[str, ...]:
         form.check_graph(clone, drawn)
@@ -185,14 +188,14 @@ def test_a_revision_of_another_pipeline_is_refused(places: Places, repository: P
 
 
 @pytest.fixture
-def closed(places: Places, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Run]:
+def closed(locations: Locations, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Run]:
     """Return what runs the pipeline on a content to a closed run."""
-    monkeypatch.setenv("BRATS_STATE", str(places.state))
+    monkeypatch.setenv("BRATS_STATE", str(locations.state))
 
     def close(run_id: str, content: str, *, promoted: bool = False) -> Run:
         (repository / "in").write_text(content)
         git(repository, "commit", "-qam", content)
-        run = Run(places, "brats_train", run_id)
+        run = Run(locations, "brats_train", run_id)
         run.pin("HEAD", nothing_skipped)
         dvc(run.open(), "repro", "-q", "--all-pipelines")
         run.close(promoted=promoted)
@@ -237,16 +240,16 @@ def test_prune_keeps_promoted_and_last_runs_and_frees_what_no_kept_lock_names(
 
 
 def test_prune_frees_downloads_that_are_old_and_linked_to_nothing(
-    repository: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+    repository: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BRATS_STATE", str(places.state))
-    folder, old = places.state / "downloads/ab", (0, 0)
+    monkeypatch.setenv("BRATS_STATE", str(locations.state))
+    folder, old = locations.state / "downloads/ab", (0, 0)
     folder.mkdir(parents=True)
     for name in ("unused", "used", "new", "half.part"):
         (folder / name).write_text("1234")
     for name in ("unused", "used", "half.part"):
         os.utime(folder / name, old)
-    (places.state / "link").hardlink_to(folder / "used")
+    (locations.state / "link").hardlink_to(folder / "used")
     (folder / "nowhere").symlink_to("gone")
 
     said = retention.prune(repository, keep_days=1, dry=True)
@@ -258,11 +261,11 @@ def test_prune_frees_downloads_that_are_old_and_linked_to_nothing(
 
 
 def test_nothing_is_pruned_while_a_task_is_at_work(
-    closed: Callable[..., Run], repository: Path, places: Places
+    closed: Callable[..., Run], repository: Path, locations: Locations
 ) -> None:
     closed("one", "one")
 
-    with places.at_work(), pytest.raises(ServiceError, match="at work"):
+    with locations.at_work(), pytest.raises(ServiceError, match="at work"):
         retention.prune(repository, keep_days=0)
     retention.prune(repository, keep_days=0)
 
@@ -311,7 +314,7 @@ def test_places_do_not_depend_on_the_folder_of_whoever_asks(tmp_path: Path, monk
     monkeypatch.setenv("BRATS_STATE", "state")
     monkeypatch.setenv("BRATS_REPOSITORY", ".")
 
-    assert Places.of(tmp_path) == Places(str(tmp_path), tmp_path / "state")
+    assert Locations.from_environment(tmp_path) == Locations(str(tmp_path), tmp_path / "state")
 
 
 def test_files_that_git_does_not_track_are_told(repository: Path) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brats_ml.segmentation.patches import TrainingSet, cut
-from brats_ml.segmentation.sampling import DRAWS, draw_patches, foreground
+from brats_ml.segmentation.training.patches import TrainingSet, cut
+from brats_ml.segmentation.training.sampling import DRAWS, draw_patches, foreground
 
 LABELS = np.zeros((40, 30, 20), dtype=np.uint8)
 LABELS[30:34, 20:24, 10:14] = 2

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brats_ml.segmentation.schedule import plateau_rate
+from brats_ml.segmentation.training.schedule import plateau_rate
 
 RULE = {"factor": 0.2, "patience": 2, "minimum": 1e-6}
 losses = st.lists(st.floats(min_value=0.0, max_value=3.0), max_size=15)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from brats_ml.errors import ConfigError
-from brats_ml.orchestration import settings
+from brats_ml.orchestration.local import settings
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brats_ml.segmentation.region_unet import region_unet
-from brats_ml.segmentation.sliced_convolution import BlockwiseConv3DTranspose, SlicedConv3D
+from brats_ml.segmentation.networks.region_unet import region_unet
+from brats_ml.segmentation.networks.sliced_convolution import BlockwiseConv3DTranspose, SlicedConv3D
 
 
 @settings(max_examples=20, deadline=None)

@@ -38,7 +38,7 @@ def test_targets_sum_to_one_at_any_size(labels: np.ndarray) -> None:
     np.testing.assert_allclose(targets.sum(axis=-1), 1.0, rtol=1e-5)
 
 
-def test_inputs_share_one_maximum_over_modalities_as_the_seed_divides() -> None:
+def test_inputs_share_one_maximum_over_modalities_as_the_baseline_divides() -> None:
     image = np.zeros((2, *SHAPE), dtype=np.int16)
     image[0], image[1] = 100, 400
 
@@ -52,7 +52,7 @@ def test_an_empty_volume_stays_zero() -> None:
     assert not slice_inputs(np.zeros((2, *SHAPE), dtype=np.int16), size=16, first=0, count=None).any()
 
 
-def test_the_seed_looks_at_slices_22_to_121() -> None:
+def test_the_baseline_looks_at_slices_22_to_121() -> None:
     used = slice_range(155, first=22, count=100)
 
     assert (used.start, used.stop) == (22, 122)

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brats_ml.segmentation.presets import PRESETS
-from brats_ml.segmentation.sliding_window import axis_weights, mirrored_axes, slide, window_starts, windows
+from brats_ml.segmentation.inference.presets import PRESETS
+from brats_ml.segmentation.inference.sliding_window import (
+    axis_weights,
+    mirrored_axes,
+    sliding_window_inference,
+    window_starts,
+    windows,
+)
 
 overlaps = st.floats(0, 0.9)
 Volume = np.ndarray
@@ -58,7 +64,7 @@ def test_a_pointwise_network_does_not_notice_the_windows(
 ) -> None:
     image, brain = volume(shape, seed)
 
-    mean = slide(
+    mean = sliding_window_inference(
         image,
         pointwise,
         brain=brain,
@@ -83,7 +89,7 @@ def test_planes_are_seen_with_their_neighbours_slice_by_slice() -> None:
         seen.append(patches)
         return patches[..., :1]
 
-    slide(image, spy, brain=brain, patch=(6, 5), overlap=0.5, neighbours=1, regions=1)
+    sliding_window_inference(image, spy, brain=brain, patch=(6, 5), overlap=0.5, neighbours=1, regions=1)
 
     nothing = np.zeros((6, 5))
     assert len(seen) == 4
@@ -106,7 +112,7 @@ def test_windows_without_brain_are_not_predicted() -> None:
         count += len(patches)
         return np.ones_like(patches[..., :1])
 
-    mean = slide(image, counting, brain=brain, patch=(8, 8, 8), overlap=0, regions=1, batch=4)
+    mean = sliding_window_inference(image, counting, brain=brain, patch=(8, 8, 8), overlap=0, regions=1, batch=4)
 
     assert count == len(windows(brain, (8, 8, 8), 0)) == 1
     np.testing.assert_array_equal(mean[0], brain)
@@ -118,8 +124,10 @@ def test_copies_are_mirrored_before_the_network_and_back_after_it() -> None:
     brain[...] = True
     place = np.arange(5, dtype=np.float32)[None, :, None, None, None]
 
-    once = slide(image, lambda x: x[..., :1] + place, brain=brain, patch=(5, 4, 3), overlap=0, regions=1)
-    twice = slide(
+    once = sliding_window_inference(
+        image, lambda x: x[..., :1] + place, brain=brain, patch=(5, 4, 3), overlap=0, regions=1
+    )
+    twice = sliding_window_inference(
         image,
         lambda x: x[..., :1] + place,
         brain=brain,
@@ -145,7 +153,7 @@ def test_no_copy_at_all_is_refused() -> None:
     image, brain = volume((4, 4, 4), seed=0)
 
     with pytest.raises(ValueError, match="mirrors"):
-        slide(image, pointwise, brain=brain, patch=(4, 4, 4), overlap=0, mirrors=[], regions=2)
+        sliding_window_inference(image, pointwise, brain=brain, patch=(4, 4, 4), overlap=0, mirrors=[], regions=2)
 
 
 def test_presets_cost_more_from_fast_to_best() -> None:
@@ -185,7 +193,7 @@ def test_the_passes_that_are_told_are_those_of_a_full_brain(name: str) -> None:
         count += len(patches)
         return patches[..., :1]
 
-    slide(
+    sliding_window_inference(
         np.ones((1, 20, 17, 9), dtype=np.float32),
         counting,
         brain=np.ones((20, 17, 9), dtype=bool),
@@ -207,7 +215,7 @@ def test_many_cases_take_no_more_memory_than_a_few() -> None:
 
     def some(count: int) -> int:
         for _ in range(count):
-            slide(image, pointwise, brain=brain, patch=(32, 32, 32), overlap=0.5, regions=2)
+            sliding_window_inference(image, pointwise, brain=brain, patch=(32, 32, 32), overlap=0.5, regions=2)
         return resident_kib()
 
     few = some(3)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from brats_ml.adapters.sources.archive import TARS, archive_source
-from brats_ml.adapters.sources.opening import open_source
-from brats_ml.adapters.sources.port import Entry
+from brats_ml.adapters.sources.base import Entry
+from brats_ml.adapters.sources.factory import open_source
 from brats_ml.errors import MissingInputError, SourceError
 
 SUFFIXES = [".zip", *TARS]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from brats_ml.adapters.sources.base import Entry, checked, require_space
 from brats_ml.adapters.sources.downloads import Downloads, is_whole
 from brats_ml.adapters.sources.folder import FolderSource
-from brats_ml.adapters.sources.port import Entry, checked, require_space
 from brats_ml.errors import SourceError, StorageError
 
 ROOT = Path(__file__).parents[2]

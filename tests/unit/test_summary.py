@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import bootstrap
 
-from brats_ml.imaging.summary import mean_interval, summarise
+from brats_ml.imaging.metrics.summary import mean_interval, summarise
 
 scores = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1))
 

@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from scipy.spatial import distance
 
-from brats_ml.imaging.surface_distance import hausdorff95, hausdorff95_by_bit
+from brats_ml.imaging.metrics.surface_distance import hausdorff95, hausdorff95_by_bit
 
 MM = (1.0, 1.0, 1.0)
 shapes = st.tuples(*[st.integers(1, 7)] * 3)

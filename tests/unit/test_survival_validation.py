@@ -3,10 +3,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from brats_ml.survival.grid_search import Searched, search
 from brats_ml.survival.patients import Patients
-from brats_ml.survival.search import Searched, search
 from brats_ml.survival.summary import days_summary, fold_scores, group_summary, mean_importance, out_of_fold
-from brats_ml.survival.validation import Fold, commonest, nested_folds, too_small
+from brats_ml.survival.validation import Fold, majority_group, nested_folds, too_small
 
 GRIDS = {"knn": {"n_neighbors": [1, 9]}, "cox": {"penalty": [0.01]}, "svm": {"C": [1]}}
 DAYS = {"short": 150.0, "mid": 375.0, "long": 700.0, "": 400.0}
@@ -100,7 +100,7 @@ def test_the_majority_row_is_the_commonest_group_of_the_training_part() -> None:
 
 
 def test_of_equally_common_groups_the_first_in_the_alphabet_is_the_majority() -> None:
-    assert commonest(np.array(["short", "mid", "long", "short", "mid"])) == "mid"
+    assert majority_group(np.array(["short", "mid", "long", "short", "mid"])) == "mid"
 
 
 def test_the_same_seed_gives_the_same_folds_and_another_seed_others() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brats_ml.adapters.outside_csv import parse_csv
-from brats_ml.adapters.tables import clinical_table, identities, read_table, read_tables
+from brats_ml.adapters.tables.clinical import clinical_table, identities, read_table, read_tables
+from brats_ml.adapters.tables.csv_dialects import parse_csv
 from brats_ml.cohort.clinical_merge import combine
 from brats_ml.cohort.patients import Identities
 from brats_ml.cohort.release_files import is_table

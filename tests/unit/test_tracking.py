@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from brats_ml.adapters.tracking import MlflowTracker, embedded_store
+from brats_ml.adapters.tracking.runs import MlflowTracker, embedded_store
 
 
 @pytest.fixture(scope="module")

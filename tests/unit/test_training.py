@@ -1,4 +1,4 @@
-"""Training is repeatable, resumable, and the network is the seed's."""
+"""Training is repeatable, resumable, and the network is the baseline's."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from brats_ml.adapters import checkpoints
-from brats_ml.adapters.keras_files import read_model, write_model
+from brats_ml.adapters.model_files import checkpoints
+from brats_ml.adapters.model_files.keras_file import read_model, write_model
 from brats_ml.errors import DivergedError, ModelError
-from brats_ml.segmentation import training
-from brats_ml.segmentation.unet import unet
+from brats_ml.segmentation.networks.baseline_unet import unet
+from brats_ml.segmentation.training import baseline
 
 TINY = {"size": 16, "channels": 2, "classes": 4, "filters": [4, 8], "dropout": 0.2, "seed": 1}
 RULES = {
@@ -22,23 +22,23 @@ RULES = {
 }
 
 
-def read(case_id: str) -> training.Batch:
+def read(case_id: str) -> baseline.Batch:
     inputs = np.random.default_rng(int(case_id)).random((3, 16, 16, 2), dtype=np.float32)
     return inputs, np.eye(4, dtype=np.float32)[(inputs[..., 0] * 4).astype(int)]
 
 
 def compiled() -> keras.Model:
-    training.prepare(seed=0, deterministic=True)
+    baseline.prepare(seed=0, deterministic=True)
     model = unet(**TINY)
-    training.compile_seed(model, learning_rate=1e-3)
+    baseline.compile_baseline(model, learning_rate=1e-3)
     return model
 
 
-def ignore(model: keras.Model, rows: list[training.EpochRow]) -> None:
+def ignore(model: keras.Model, rows: list[baseline.EpochRow]) -> None:
     """Neither save nor log."""
 
 
-def test_network_has_the_parameters_of_the_seed_system() -> None:
+def test_network_has_the_parameters_of_the_baseline_system() -> None:
     """7,760,388 = the sum over the convolutions of the published notebook's layers, (kernel area x in + 1) x out."""
     widths, parameters, below = [32, 64, 128, 256, 512], 0, 2
     for width in widths:
@@ -63,8 +63,8 @@ def test_probabilities_sum_to_one() -> None:
 
 def test_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = compiled()
-    rows = training.fit(whole, read=read, epochs=4, history=[], after_epoch=ignore, **RULES)
-    training.fit(
+    rows = baseline.fit(whole, read=read, epochs=4, history=[], after_epoch=ignore, **RULES)
+    baseline.fit(
         compiled(),
         read=read,
         epochs=2,
@@ -77,7 +77,7 @@ def test_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_
 
     assert restored is not None
     resumed, history = restored
-    assert training.fit(resumed, read=read, epochs=4, history=history, after_epoch=ignore, **RULES) == rows
+    assert baseline.fit(resumed, read=read, epochs=4, history=history, after_epoch=ignore, **RULES) == rows
     for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -104,13 +104,13 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         checkpoints.resume(tmp_path)
 
 
-def test_a_loss_that_is_not_a_number_stops_the_seeds_training() -> None:
-    def spoilt(case_id: str) -> training.Batch:
+def test_a_loss_that_is_not_a_number_stops_the_baselines_training() -> None:
+    def spoilt(case_id: str) -> baseline.Batch:
         inputs, targets = read(case_id)
         return inputs, targets * np.nan
 
     with pytest.raises(DivergedError, match="after epoch 1: lower the recipe's learning_rate, and train again"):
-        training.fit(compiled(), read=spoilt, epochs=2, history=[], after_epoch=ignore, **RULES)
+        baseline.fit(compiled(), read=spoilt, epochs=2, history=[], after_epoch=ignore, **RULES)
 
 
 def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
 
 def test_a_saved_model_predicts_the_same(tmp_path: Path) -> None:
     model = compiled()
-    write_model(tmp_path / "m.keras", training.inference_model(model))
+    write_model(tmp_path / "m.keras", baseline.inference_model(model))
 
     again = read_model(tmp_path / "m.keras")
 
@@ -140,6 +140,6 @@ def test_a_model_with_code_of_its_own_is_refused(tmp_path: Path) -> None:
 def test_order_of_cases_is_a_function_of_seed_and_epoch() -> None:
     cases = [str(case) for case in range(20)]
 
-    assert training.epoch_order(cases, seed=1, epoch=2) == training.epoch_order(cases, seed=1, epoch=2)
-    assert training.epoch_order(cases, seed=1, epoch=2) != training.epoch_order(cases, seed=1, epoch=3)
-    assert sorted(training.epoch_order(cases, seed=1, epoch=2)) == sorted(cases)
+    assert baseline.epoch_order(cases, seed=1, epoch=2) == baseline.epoch_order(cases, seed=1, epoch=2)
+    assert baseline.epoch_order(cases, seed=1, epoch=2) != baseline.epoch_order(cases, seed=1, epoch=3)
+    assert sorted(baseline.epoch_order(cases, seed=1, epoch=2)) == sorted(cases)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from brats_ml.config import Params
-from brats_ml.config.recipes import SeedRecipe
+from brats_ml.config.recipes import BaselineRecipe
 from brats_ml.errors import CapacityError, ConfigError, DivergedError
-from brats_ml.segmentation import engine
-from brats_ml.segmentation.capacity import out_of_memory_explained
 from brats_ml.segmentation.devices import CPU, across, chosen_devices, gpus
-from brats_ml.segmentation.region_unet import region_unet
-from brats_ml.segmentation.sampling import DRAWS
-from brats_ml.segmentation.step import PatchTraining
-from brats_ml.stages import train_seed
+from brats_ml.segmentation.networks.region_unet import region_unet
+from brats_ml.segmentation.training import regions
+from brats_ml.segmentation.training.out_of_memory import out_of_memory_explained
+from brats_ml.segmentation.training.sampling import DRAWS
+from brats_ml.segmentation.training.step import PatchTraining
+from brats_ml.stages import train_baseline
 
 STILL = {"flip": [], "rotate_degrees": 0, "zoom": 0, "spatial_share": 0, "scale": 0, "shift": 0, "gamma": 0, "noise": 0}
 
@@ -44,15 +44,15 @@ def spoilt(step: int) -> dict[str, np.ndarray[Any, Any]]:
 def test_a_loss_that_is_not_a_number_stops_training_and_keeps_the_last_sound_state() -> None:
     network = region_unet(dimensions=3, channels=1, regions=3, filters=[2, 4], stem=1, seed=0)
     model = PatchTraining(network, dimensions=3, modalities=1, augmentation=STILL, batch_dice=True, seed=0)
-    engine.compile_regions(
+    regions.compile_regions(
         model, steps=6, learning_rate=1e-3, weight_decay=0.0, clip_norm=1.0, shape="cosine", power=1.0,
         warm_up_steps=1, ema=None, xla=False,
     )  # fmt: skip
-    kept: list[engine.Progress] = []
+    kept: list[regions.Progress] = []
 
     with pytest.raises(DivergedError, match=r"lower the recipe's optimizer\.learning_rate"):
-        engine.fit(
-            model, training=spoilt, validation=[], steps=6, epoch_steps=6, progress=engine.Progress(),
+        regions.fit(
+            model, training=spoilt, validation=[], steps=6, epoch_steps=6, progress=regions.Progress(),
             keep=kept.append, keep_seconds=0, after_epoch=lambda model, rows: None,
         )  # fmt: skip
 
@@ -80,15 +80,15 @@ def test_a_gpu_that_is_absent_is_refused() -> None:
 
 
 @without_gpu
-def test_the_seeds_method_refuses_a_gpu_that_is_absent(
+def test_the_baselines_method_refuses_a_gpu_that_is_absent(
     make_params: Callable[[dict[str, Any]], Params], tmp_path: Path
 ) -> None:
     params = make_params({"train.device": "gpu"})
-    recipe = params.recipe("seed_mini")
-    assert isinstance(recipe, SeedRecipe)
+    recipe = params.recipe("baseline_mini")
+    assert isinstance(recipe, BaselineRecipe)
 
     with pytest.raises(ConfigError, match=r"train.device is gpu, but tensorflow sees none here"):
-        train_seed.fit(
+        train_baseline.fit(
             recipe, params.train, cases=tmp_path, parts={"train": ["a"], "validation": []}, folder=tmp_path,
             tracked=Untracked(),
         )  # fmt: skip

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
-from brats_ml.adapters.sources.port import (
+from brats_ml.adapters.sources.base import (
     CHUNK_BYTES,
     Contents,
     Entry,

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from brats_ml.adapters.files import digest_value
-from brats_ml.adapters.sources.port import Entry, file_digest, require_space
-from brats_ml.adapters.store import READ_ONLY, link
+from brats_ml.adapters.content_cache import READ_ONLY, link
+from brats_ml.adapters.sources.base import Entry, file_digest, require_space
+from brats_ml.files import digest_value
 
 # In the name of a file that is not complete.
 UNFINISHED = ".part"

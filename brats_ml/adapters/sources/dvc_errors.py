@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from brats_ml.adapters.sources.s3_errors import saying as saying_of_s3
+from brats_ml.adapters.sources.s3_errors import translate_errors as saying_of_s3
 from brats_ml.cohort.source_address import redacted
 from brats_ml.errors import BratsError, ServiceError, SourceError
 
@@ -14,7 +14,7 @@ UNREACHABLE = ("resolve host", "name resolution", "timed out", "connection refus
 
 
 @contextmanager
-def saying(where: str, *, revision: str, what: str) -> Iterator[None]:
+def translate_errors(where: str, *, revision: str, what: str) -> Iterator[None]:
     """Turn an error of DVC inside the context into one of ours; a full disk and a defect stay what they are.
 
     Args:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brats_ml.adapters.sources.base import Contents, Entry, changed, checked, file_digest
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
-from brats_ml.adapters.sources.dvc_errors import saying
-from brats_ml.adapters.sources.port import Contents, Entry, changed, checked, file_digest
+from brats_ml.adapters.sources.dvc_errors import translate_errors
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.cohort.source_address import DvcAddress
 from brats_ml.errors import SourceError
@@ -102,7 +102,7 @@ class DvcSource:
 
     def _saying(self, path: str = "") -> AbstractContextManager[None]:
         what = path or self.address.folder or "what it names"
-        return saying(self._name, revision=self.address.revision, what=what)
+        return translate_errors(self._name, revision=self.address.revision, what=what)
 
 
 def _md5(info: dict[str, Any]) -> str | None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from brats_ml.adapters import files
-from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
-from brats_ml.adapters.sources.port import (
+from brats_ml.adapters import folder_walk
+from brats_ml.adapters.sources.base import (
     CHUNK_BYTES,
     Contents,
     Entry,
@@ -19,6 +18,7 @@ from brats_ml.adapters.sources.port import (
     write_chunks,
     written_at,
 )
+from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.errors import SourceError
 
@@ -35,7 +35,7 @@ class FolderSource:
 
     def contents(self) -> Contents:
         """Return the folder's volumes and tables by size and times."""
-        paths = [path for path in files.walk(self.folder) if is_release_file(path)]
+        paths = [path for path in folder_walk.walk(self.folder) if is_release_file(path)]
         return Contents(checked((file_entry(self.folder / path, path) for path in paths), str(self.folder)))
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:

@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from brats_ml.adapters.sources.base import CHUNK_BYTES, Contents, Entry, changed, check_path, checked
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
-from brats_ml.adapters.sources.port import CHUNK_BYTES, Contents, Entry, changed, check_path, checked
 from brats_ml.adapters.sources.s3_checks import fits
-from brats_ml.adapters.sources.s3_errors import needs_boto3, saying
+from brats_ml.adapters.sources.s3_errors import needs_boto3, translate_errors
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.cohort.source_address import S3Address
 from brats_ml.errors import ServiceError, SourceError
@@ -44,7 +44,7 @@ class S3Source:
     def contents(self) -> Contents:
         """Return the volumes and tables by size and ETag."""
         entries = []
-        with saying(self._name):
+        with translate_errors(self._name):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.address.bucket, Prefix=self._root
             )
@@ -60,7 +60,7 @@ class S3Source:
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Bring the entries that are not among the downloads yet."""
         if self.downloads.missing(self._kept_as, wanted):
-            with saying(self._name):
+            with translate_errors(self._name):
                 _ = self._client  # made before there are threads, since making it is not safe among them
         yield from in_parallel(wanted, self._bring, workers=WORKERS)
 
@@ -95,7 +95,7 @@ class S3Source:
 
     def _bring(self, entry: Entry, stop: threading.Event) -> Path:
         place = self.downloads.place(self._kept_as, entry)
-        with unfinished(place, entry) as part, saying(f"{self._name}/{entry.path}"):
+        with unfinished(place, entry) as part, translate_errors(f"{self._name}/{entry.path}"):
             if part is not None:
                 for _ in range(DOWNLOADS):
                     self._complete(entry, part, stop)

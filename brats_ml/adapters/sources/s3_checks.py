@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from brats_ml.adapters.sources.port import CHUNK_BYTES, file_digest
+from brats_ml.adapters.sources.base import CHUNK_BYTES, file_digest
 
 ENCRYPTED = ("aws:kms", "aws:kms:dsse")
 

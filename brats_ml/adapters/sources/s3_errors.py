@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from brats_ml.adapters.sources.port import changed
+from brats_ml.adapters.sources.base import changed
 from brats_ml.cohort.source_address import redacted
 from brats_ml.errors import BratsError, ServiceError, SourceError
 
@@ -21,7 +21,7 @@ PASSING = ("SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "I
 
 
 @contextmanager
-def saying(where: str) -> Iterator[None]:
+def translate_errors(where: str) -> Iterator[None]:
     """Turn an error of boto3 inside the context into one of ours.
 
     Raises:

@@ -1,0 +1,83 @@
+"""Measure what a trained network loses in bfloat16, and write down whether it may run in it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from brats_ml import files
+from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.cohort.labels import REGIONS, region_mask
+from brats_ml.config import Params
+from brats_ml.errors import CaseError, EmptyCohortError, ModelError
+from brats_ml.imaging.geometry import uncrop
+from brats_ml.imaging.metrics.case import dice
+from brats_ml.models.folder import network_files
+from brats_ml.models.runtime import chosen_runtime, precision_verdict
+from brats_ml.models.segmentation import SegmentationModel
+from brats_ml.report import Report
+from brats_ml.workspace import Workspace
+
+# Mean Dice that bfloat16 may cost any region: a tenth of a point.
+TOLERANCE = 0.001
+
+
+def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
+    """Predict the validation cases of `recipe` in float32 and bfloat16, and write the verdict that `auto` goes by.
+
+    Raises:
+        ModelError: The recipe was not trained.
+        EmptyCohortError: It has no validation case.
+        ConfigError: OpenVINO is not installed.
+    """
+    folder = ws.model(recipe)
+    verdict = files.read_json(folder / "verdict.json", made_by=f"brats train --recipe {recipe}")
+    if verdict["verdict"] != "trained":
+        raise ModelError(f"recipe {recipe} was {verdict['verdict']}, so it has no precision")
+    case_ids = verdict["cases"]["validation"]
+    if not case_ids:
+        raise EmptyCohortError(f"recipe {recipe} has no validation case to measure bfloat16 on")
+    chosen_runtime("openvino")
+    scores = {
+        precision: _scores(
+            SegmentationModel(
+                folder,
+                preset=params.evaluate.preset,
+                window=params.evaluate.window,
+                runtime="openvino",
+                precision=precision,
+                graphs=ws.graphs,
+            ),
+            ws.preprocessed,
+            case_ids,
+        )
+        for precision in ("float32", "bfloat16")
+    }
+    loss = {region: scores["float32"][region] - scores["bfloat16"][region] for region in REGIONS}
+    found: dict[str, Any] = {
+        "passes": max(loss.values()) <= TOLERANCE,
+        "cases": len(case_ids),
+        "tolerance": TOLERANCE,
+        "dice": scores,
+    }
+    for path in network_files(folder):
+        files.write_json(precision_verdict(path, ws.graphs), found)
+    word = "passes" if found["passes"] else "does not pass"
+    told = " ".join(f"{region} {100 * value:.3f}" for region, value in loss.items())
+    return Report(
+        "precision", f"{recipe} {word} in bfloat16: it costs {told} points of Dice on {len(case_ids)} case(s)"
+    )
+
+
+def _scores(segment: SegmentationModel, cases: Path, case_ids: list[str]) -> dict[str, float]:
+    rows = []
+    for case_id in track(case_ids, "predicting", console=Console(stderr=True)):
+        case = read_case(cases / f"{case_id}.npz")
+        if case.label is None:
+            raise CaseError(case_id, "has no reference label map")
+        labels, _ = segment(uncrop(case.image, case.start, case.full_shape))
+        reference = uncrop(case.label, case.start, case.full_shape)
+        rows.append([dice(region_mask(reference, name), region_mask(labels, name)) for name in REGIONS])
+    return {region: float(mean) for region, mean in zip(REGIONS, np.mean(rows, axis=0), strict=True)}

@@ -1,0 +1,131 @@
+"""Judge the published nominees on the locked test set, beside the champions on the very same cases."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from brats_ml import files, promotion
+from brats_ml.actions import gate_survival
+from brats_ml.actions.publish import model_key
+from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.tables import frames
+from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
+from brats_ml.adapters.tracking.runs import tracking_uri
+from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.releases import patient_of
+from brats_ml.config import Params
+from brats_ml.dataset.identities import lasting_identities
+from brats_ml.errors import ModelError
+from brats_ml.imaging.geometry import uncrop
+from brats_ml.imaging.metrics.case import case_dice
+from brats_ml.promotion import Decision, Scores
+from brats_ml.report import Report
+from brats_ml.reports.verdict import verdict_markdown
+from brats_ml.workspace import Workspace
+
+
+def run(ws: Workspace, params: Params) -> Report:
+    """Write one decision a model: PROMOTE, HOLD or REJECT, with its reasons."""
+    registry = Registry(tracking_uri(ws.state))
+    nominees = files.read_json(ws.nominees, made_by="brats compare")
+    decisions = {}
+    drawing: Version | None = None  # the segmentation model that will draw the label maps
+    for kind, name in MODELS.items():
+        champion = registry.champion(name)
+        candidate, decision = _decide(ws, params, registry, nominees[kind], kind=kind, champion=champion)
+        if kind == "segmentation":
+            drawing = candidate if decision.verdict == "PROMOTE" else champion
+        else:
+            decision = gate_survival.paired(decision, candidate, drawing)
+        decisions[kind] = {
+            "model": name,
+            "version": candidate.number if candidate else None,
+            "champion": champion.number if champion else None,
+            **decision.to_dict(),
+        }
+        files.write_json(ws.decision(kind), decisions[kind])
+    said = "; ".join(f"{kind} {decision['verdict']}, {decision['reasons'][0]}" for kind, decision in decisions.items())
+    promote = any(decision["verdict"] == "PROMOTE" for decision in decisions.values())
+    page = registry.page()
+    return Report(
+        "gate",
+        said,
+        links={"MLflow": page} if page else {},
+        details={"promote": promote, "markdown": verdict_markdown(decisions)},
+    )
+
+
+def _decide(
+    ws: Workspace,
+    params: Params,
+    registry: Registry,
+    nominee: dict[str, str | None],
+    *,
+    kind: str,
+    champion: Version | None,
+) -> tuple[Version | None, Decision]:
+    chosen = nominee["recipe" if kind == "segmentation" else "estimator"]
+    if chosen is None:
+        return None, Decision("HOLD", [str(nominee["reason"])])
+    candidate = registry.find(MODELS[kind], model_key(ws, kind, chosen))
+    if candidate is None:
+        raise ModelError(f"{kind} nominee {chosen} is not in the registry: run `brats publish` first")
+    if champion is not None and champion.number == candidate.number:
+        return candidate, Decision("HOLD", [f"{candidate} is champion already"])
+    if champion is not None and champion.synthetic != candidate.synthetic:
+        if candidate.synthetic:
+            return candidate, Decision("HOLD", [f"{candidate} knows synthetic patients alone, {champion} real ones"])
+        champion = None  # a model of synthetic patients is no peer of one of real patients
+    folder = registry.fetch(champion) if champion is not None else None
+    if kind == "survival":
+        return candidate, gate_survival.judge(ws, params, chosen, folder, unseen=unseen)
+    return candidate, _judge_segmentation(ws, params, chosen, folder)
+
+
+def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Path | None) -> Decision:
+    table = frames.read_csv(ws.evaluation("test", recipe) / "cases.csv", made_by=f"brats evaluate --recipe {recipe}")
+    other = None
+    if champion is not None:
+        known = files.read_json(champion / "verdict.json", made_by="brats train")["cases"]["train"]
+        table = unseen(ws, table, map(patient_of, known))
+        other = _region_scores(_rescore(ws, params, champion, table["case_id"].tolist()))
+    limits = params.gate.segmentation
+    return promotion.decide(
+        _region_scores(table),
+        other,
+        floors={str(region): floor for region, floor in limits.minimum_dice.items()},
+        non_inferiority=limits.non_inferiority,
+        minimum_cases=limits.minimum_cases,
+        minimum_paired=params.gate.minimum_paired,
+        resamples=params.gate.resamples,
+        seed=params.gate.seed,
+    )
+
+
+def unseen(ws: Workspace, table: pd.DataFrame, trained_on: Iterable[str]) -> pd.DataFrame:
+    """Return the rows of patients whom a champion was not trained on, whatever they were called then."""
+    known = lasting_identities(ws)
+    seen = set(map(known.patient, trained_on))
+    return table[~table["patient"].map(known.patient).isin(seen)]
+
+
+def _region_scores(table: pd.DataFrame) -> Scores:
+    return {region: table[f"dice_{region}"].to_numpy(dtype=np.float64) for region in REGIONS}
+
+
+def _rescore(ws: Workspace, params: Params, champion: Path, case_ids: list[str]) -> pd.DataFrame:
+    from brats_ml.models.segmentation import segmentation_model  # noqa: PLC0415 - TensorFlow takes seconds
+
+    predict = segmentation_model(ws, params, champion)
+    rows = []
+    for case_id in track(case_ids, "scoring the champion", console=Console(stderr=True)):
+        case = read_case(ws.preprocessed / f"{case_id}.npz")
+        if case.label is None:
+            raise ModelError(f"case {case_id} of the locked test set has no reference label map")
+        labels, _ = predict(uncrop(case.image, case.start, case.full_shape))
+        rows.append(case_dice(uncrop(case.label, case.start, case.full_shape), labels))
+    return pd.DataFrame(rows, columns=[f"dice_{region}" for region in REGIONS])

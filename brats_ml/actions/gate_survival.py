@@ -1,0 +1,96 @@
+"""Judge a survival nominee on the locked test patients, and hold it where it does not go with who draws its masks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brats_ml import files, promotion
+from brats_ml.adapters.tables import frames
+from brats_ml.adapters.tracking.registry import Version
+from brats_ml.config import Params
+from brats_ml.models.compatibility import incompatibility
+from brats_ml.promotion import Decision
+from brats_ml.workspace import Workspace
+
+
+def judge(ws: Workspace, params: Params, estimator: str, champion: Path | None, *, unseen: Any) -> Decision:
+    """Return the decision on a nominee.
+
+    Args:
+        ws: The checkout.
+        params: Its parameters.
+        estimator: The nominee.
+        champion: Folder of the champion, None where there is none.
+        unseen: Given the checkout, rows and patients, returns the rows of other patients.
+    """
+    made_by = f"brats survival --estimator {estimator}"
+    summary = files.read_json(ws.survival(estimator) / "summary.json", made_by=made_by)
+    table = frames.read_csv(ws.survival(estimator) / "test.csv", made_by=made_by)
+    other = None
+    if champion is not None:
+        from brats_ml.models.survival import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
+
+        standing = files.read_json(champion / "summary.json", made_by=made_by)
+        if standing["limits_days"] != summary["limits_days"]:
+            own, its = (" and ".join(map(str, limits["limits_days"])) for limits in (summary, standing))
+            return Decision(
+                "HOLD", [f"its groups end at {own} days and the champion's at {its}, so the two cannot be compared"]
+            )
+        table = unseen(ws, table, standing["training_patients"])
+        model = SurvivalModel(champion)
+        features = _features(ws, params.survival.masks, model.features)
+        missing = [name for name in model.features if name not in features]
+        if missing:
+            return Decision("HOLD", [f"the champion reads {missing[0]}, which the features do not hold"])
+        told = model(features.loc[table["patient"]])["group"].to_numpy()
+        other = {"accuracy": np.equal(told, table["group"].to_numpy()).astype(np.float64)}
+    correct = (table["group"] == table["predicted"]).to_numpy().astype(np.float64)
+    limits = params.gate.survival
+    majority = float((table["group"] == summary["majority"]).mean()) if len(table) else 0.0
+    decision = promotion.decide(
+        {"accuracy": correct},
+        other,
+        floors={"accuracy": majority + limits.minimum_gain},
+        non_inferiority=1.0,
+        minimum_cases=limits.minimum_cases,
+        minimum_paired=params.gate.minimum_paired,
+        resamples=params.gate.resamples,
+        seed=params.gate.seed,
+    )
+    decision.measured["masks"] = summary.get("masks", "reference")
+    decision.measured["on_predicted_masks"] = on_predicted_masks(ws, ws.survival(estimator), table)
+    return decision
+
+
+def paired(decision: Decision, candidate: Version | None, segmentation: Version | None) -> Decision:
+    """Return the decision, held where the candidate does not go with the segmentation model that will serve."""
+    reason = None if candidate is None else incompatibility(candidate, segmentation)
+    if reason is None or decision.verdict != "PROMOTE":
+        return decision
+    return Decision("HOLD", [reason], decision.measured)
+
+
+def on_predicted_masks(ws: Workspace, folder: Path, table: pd.DataFrame) -> dict[str, Any] | None:
+    """Return how many locked patients have predicted label maps, and the accuracy on features measured on these."""
+    from brats_ml.models.survival import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
+
+    if not ws.features("predicted").exists():
+        return None
+    model = SurvivalModel(folder)
+    features = _features(ws, "predicted", model.features)
+    known = table[table["patient"].isin(features.index)]
+    if known.empty:
+        return None
+    told = model(features.loc[known["patient"]])["group"].to_numpy()
+    return {"patients": len(known), "accuracy": float(np.equal(told, known["group"].to_numpy()).mean())}
+
+
+def _features(ws: Workspace, masks: str, wanted: Sequence[str]) -> pd.DataFrame:
+    """Return the features of each patient's first complete examination, by patient; of others the first one."""
+    table = frames.read_csv(ws.features(masks), made_by=f"brats features --masks {masks}")
+    gaps = table[[name for name in wanted if name in table]].isna().any(axis=1)
+    table = table.assign(gaps=gaps).sort_values(["gaps", "case_id"]).drop(columns="gaps")
+    return table.drop_duplicates("patient").set_index("patient")

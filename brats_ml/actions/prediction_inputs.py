@@ -1,0 +1,138 @@
+"""What the prediction of an unseen case is made from: models, code, rules, the patient's age, and the case's files."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import brats_ml
+from brats_ml import files
+from brats_ml.adapters import provenance
+from brats_ml.adapters.tables.clinical import clinical_table, identities
+from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
+from brats_ml.cohort.cases import Case
+from brats_ml.cohort.patients import Identities
+from brats_ml.config import Params
+from brats_ml.config.data import Validate
+from brats_ml.errors import ModelError
+from brats_ml.models.compatibility import incompatibility
+from brats_ml.workspace import Workspace
+
+PACKAGE = Path(brats_ml.__file__).parent
+# Beside the predictions, one file a case: what it was scored from, or refused for.
+FINGERPRINTS = ".scored"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What every case of one scoring run shares; the aliases of the models are resolved once."""
+
+    source: Path
+    rules: Validate
+    clinical: pd.DataFrame
+    code: dict[str, str]
+    segmentation: Version
+    survival: Version | None
+    known: Identities = field(default_factory=Identities)
+    inference: dict[str, str | None] = field(default_factory=dict)
+    incompatibility: str | None = None  # why the survival champion is not used
+
+    def of(self, case: Case) -> dict[str, Any]:
+        """Return the origin of a case's prediction, with the digest of each of its files."""
+        return self._shared(case) | {"data": {role: _digest(self.source / name) for role, name in case.images.items()}}
+
+    def fingerprint(self, case: Case) -> str:
+        """Return a digest that changes with the origin, told by sizes and times of the files instead of their bytes."""
+        states = {name: _state(self.source / name) for name in [*case.files.values(), *case.unread]}
+        return files.digest_value(without_revision(self._shared(case)) | {"files": states, "case": case.to_dict()})
+
+    def age_years(self, case: Case) -> float | None:
+        """Return the age of the case's patient, by whatever name the tables know them, None where they lack it."""
+        rows = self.clinical[self.clinical["patient"] == self.known.patient(case.patient)]
+        age = rows["age_years"].iloc[0] if len(rows) else None
+        return None if pd.isna(age) else float(age)
+
+    def _shared(self, case: Case) -> dict[str, Any]:
+        models = {
+            kind: None
+            if version is None
+            else {"name": version.name, "version": version.number, "run_id": version.run_id}
+            for kind, version in (("segmentation", self.segmentation), ("survival", self.survival))
+        }
+        age = self.age_years(case)
+        return {
+            **models,
+            "code": self.code,
+            "rules": self.rules.model_dump(),
+            "age_years": age,
+            "inference": self.inference,
+        }
+
+
+def without_revision(origin: dict[str, Any]) -> dict[str, Any]:
+    """Return an origin whose code is told by its digest alone: a commit that changes none makes no prediction old."""
+    return {**origin, "code": origin["code"]["digest"]}
+
+
+def present_origin(
+    ws: Workspace, params: Params, source: Path, registry: Registry, *, preset: str | None = None
+) -> Origin:
+    """Return the origin of predictions made now, in a preset where one was asked for.
+
+    Raises:
+        ModelError: There is no segmentation champion.
+    """
+    segmentation = registry.champion(MODELS["segmentation"])
+    if segmentation is None:
+        raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
+    survival = registry.champion(MODELS["survival"])
+    reason = None if survival is None else incompatibility(survival, segmentation)
+    if survival is not None and survival.synthetic != segmentation.synthetic:
+        learnt, drawn = (("synthetic" if of.synthetic else "real") for of in (survival, segmentation))
+        reason = f"{survival} learnt from {learnt} patients, and {segmentation} from {drawn} ones"
+    if reason is not None:
+        survival = None
+    code = {**provenance.revision(ws.root), "digest": files.digest_tree(PACKAGE, "*.py")}
+    known = identities(source)
+    inference = {"preset": preset, "precision": params.evaluate.precision}
+    clinical = clinical_table(source, known)
+    return Origin(
+        source,
+        params.validate_,
+        clinical,
+        code,
+        segmentation,
+        survival,
+        known,
+        inference=inference,
+        incompatibility=reason,
+    )
+
+
+def was_scored(target: Path, case: Case, fingerprint: str) -> bool:
+    """Return whether a case was dealt with as it looks now, be it scored or refused."""
+    path = target / FINGERPRINTS / case.case_id
+    return path.is_file() and path.read_text() == fingerprint and (target / case.case_id / "prediction.json").is_file()
+
+
+def mark_scored(target: Path, case: Case, fingerprint: str) -> None:
+    """Remember how a case looked when it was dealt with."""
+    with files.replacing(target / FINGERPRINTS / case.case_id) as temporary:
+        temporary.write_text(fingerprint)
+
+
+def _digest(path: Path) -> str | None:
+    """Return the digest of a file, or None where it cannot be read, for which its case will be refused."""
+    try:
+        return files.digest_file(path)
+    except OSError:
+        return None
+
+
+def _state(path: Path) -> list[int] | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return [state.st_size, state.st_mtime_ns]

@@ -1,0 +1,202 @@
+"""Log everything to MLflow and register the nominees; what is there already is left as it is."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from brats_ml import files
+from brats_ml.actions import publish_survival
+from brats_ml.adapters import provenance
+from brats_ml.adapters.tables import frames
+from brats_ml.adapters.tracking.registry import COHORT, MODELS, Registry, Version
+from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
+from brats_ml.config import Params
+from brats_ml.models import pyfunc
+from brats_ml.models.folder import INFERENCE, POSTPROCESSING
+from brats_ml.report import Report
+from brats_ml.segmentation.inference.presets import format_window
+from brats_ml.workspace import Workspace
+
+
+def run(ws: Workspace, params: Params) -> Report:
+    """Publish the checkout's results: a run a model, one parent run that links them, a version a nominee."""
+    ws.state.mkdir(parents=True, exist_ok=True)
+    # Two runs with the same results would each find nothing and register everything twice.
+    with FileLock(ws.state / "publish.lock"):
+        return _publish(ws, params)
+
+
+def _publish(ws: Workspace, params: Params) -> Report:
+    nominees = files.read_json(ws.nominees, made_by="brats compare")
+    tracker = MlflowTracker(tracking_uri(ws.state))
+    with tracker.run(_pipeline_key(ws), name="pipeline", tags=_tags(ws, "pipeline")) as parent:
+        for path in (ws.params, ws.root / "dvc.lock", ws.quarantine):
+            if path.exists():
+                parent.log_file(path)
+        parent.log_file(ws.reports, "reports")
+        _log_data(ws, parent)
+        recipes = {recipe: _segmentation_run(ws, tracker, recipe, parent.run_id) for recipe in params.train.recipes}
+        estimators = {
+            str(estimator): _survival_run(ws, tracker, params, estimator, parent.run_id)
+            for estimator in params.survival.estimators
+        }
+    registry = Registry(tracker.uri)
+    made = [
+        _register(ws, params, registry, "segmentation", nominee=nominees["segmentation"]["recipe"], runs=recipes),
+        _register(ws, params, registry, "survival", nominee=nominees["survival"]["estimator"], runs=estimators),
+    ]
+    registered = ", ".join(str(found) for found in made if found is not None) or "no model"
+    page = tracker.page(parent.run_id)
+    report = tracker.page(parent.run_id, artifact="reports/index.html")
+    links = {"MLflow": page, "Report": report} if page and report else {}
+    return Report("publish", f"{registered} registered, runs logged to {tracker.uri}", links=links)
+
+
+def model_key(ws: Workspace, kind: str, nominee: str) -> str:
+    """Return the key of the work that made a nominee for `segmentation` or `survival`.
+
+    A network in another preset or other windows, or with other rules of postprocessing, is another model.
+    """
+    if kind == "survival":
+        return files.digest_tree(ws.survival(nominee))[:16]
+    key = str(files.read_json(ws.model(nominee) / "verdict.json", made_by=f"brats train --recipe {nominee}")["key"])
+    stated = _stated(ws, nominee)
+    if stated["preset"] is None:
+        return key
+    rules = "-" + files.digest_value(stated["postprocessing"]["rules"])[:8] if stated["postprocessing"] else ""
+    windows = "-".join(map(format_window, stated["windows"]))
+    return f"{key}-{stated['preset']}-{windows}{rules}"
+
+
+def _trained_key(ws: Workspace, recipe: str) -> str:
+    """Return the key of a recipe's model, empty where there is none."""
+    verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
+    return model_key(ws, "segmentation", recipe) if verdict["verdict"] == "trained" else ""
+
+
+def _tags(ws: Workspace, stage: str) -> dict[str, str]:
+    return {"brats.stage": stage, **provenance.origin(ws.root)}
+
+
+def _pipeline_key(ws: Workspace) -> str:
+    return "pipeline-" + (provenance.lock_digest(ws.root) or files.digest_tree(ws.reports))[:16]
+
+
+def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent: str) -> str | None:
+    verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
+    if verdict["verdict"] != "trained":
+        return None
+    with tracker.run(verdict["key"], name=f"train {recipe}", tags=_tags(ws, f"train@{recipe}")) as tracked:
+        tracked.tag({"mlflow.parentRunId": parent})
+        made = files.read_json(ws.model(recipe) / "recipe.json", made_by="brats train")
+        tracked.log_params({"recipe": recipe, **flatten(made)})
+        history = frames.read_csv(ws.model(recipe) / "history.csv", made_by="brats train")
+        if "fold" in history:
+            for fold, rows in history.groupby("fold"):
+                curves = tracked.prefixed(f"fold{fold}.")
+                curves.log_metrics(rows.drop(columns="fold").to_dict("records"), step="epoch")
+        else:
+            tracked.log_metrics(history.to_dict("records"), step="epoch")
+        # What the locked test patients say is the gate's to tell, of nominees alone.
+        folder = ws.evaluation("validation", recipe)
+        summary = files.read_json(folder / "summary.json", made_by=f"brats evaluate --recipe {recipe}")
+        tracked.log_metrics([{f"validation.{name}": value for name, value in summary["mean"].items()}])
+        tracked.log_file(folder / "cases.csv", "evaluation/validation")
+        if (folder / "figures").exists():
+            tracked.log_file(folder / "figures", "evaluation/validation/figures")
+        _log_data(ws, tracked)
+        return tracked.run_id
+
+
+def _survival_run(ws: Workspace, tracker: MlflowTracker, params: Params, estimator: str, parent: str) -> str | None:
+    folder = ws.survival(estimator)
+    summary = files.read_json(folder / "summary.json", made_by=f"brats survival --estimator {estimator}")
+    if "best" not in summary:
+        return None
+    key = model_key(ws, "survival", estimator)
+    with tracker.run(key, name=f"survival {estimator}", tags=_tags(ws, f"survival@{estimator}")) as tracked:
+        tracked.tag({"mlflow.parentRunId": parent})
+        publish_survival.log_estimator(ws, params, estimator, summary, tracked)
+        _log_data(ws, tracked)
+        return tracked.run_id
+
+
+def _cohort(ws: Workspace, kind: str) -> str:
+    """Return whose data a nominee was made of; a table of features is always one of patients."""
+    listing = files.read_json(ws.listing, made_by="brats source")
+    tabled = kind == "survival" and listing["features"] is not None
+    return "synthetic" if listing["phantom"] is not None and not tabled else "patients"
+
+
+def _log_data(ws: Workspace, tracked: MlflowRun) -> None:
+    digest = provenance.data_digest(ws.root)
+    if digest is not None:
+        tracked.log_dataset(name="data/raw", digest=digest, context="training")
+
+
+def _register(
+    ws: Workspace,
+    params: Params,
+    registry: Registry,
+    kind: str,
+    *,
+    nominee: str | None,
+    runs: dict[str, str | None],
+) -> Version | None:
+    if nominee is None:
+        return None
+    run_id = runs.get(nominee)
+    if run_id is None:
+        return None
+    served: dict[str, Any] = (
+        {
+            "signature": pyfunc.SEGMENTATION_SIGNATURE,
+            "example": pyfunc.SEGMENTATION_EXAMPLE,
+            "requirements": pyfunc.requirements(),
+            "tags": {"recipe": nominee, "preset": _stated(ws, nominee)["preset"] or "none"},
+        }
+        if kind == "segmentation"
+        else publish_survival.served(
+            ws, nominee, recipe=params.features.predicted_by, recipe_key=_trained_key(ws, params.features.predicted_by)
+        )
+    )
+    served["tags"] |= _tags(ws, kind) | {"data": provenance.data_digest(ws.root) or "", COHORT: _cohort(ws, kind)}
+    with _inference_path(ws, kind, nominee) as folder:
+        return registry.register(
+            MODELS[kind],
+            key=model_key(ws, kind, nominee),
+            run_id=run_id,
+            folder=folder,
+            loader=pyfunc.__name__,
+            **served,
+        )
+
+
+@contextmanager
+def _inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
+    """Yield a folder with all that a nominee predicts by: for regions also how it was evaluated."""
+    folder = ws.model(nominee) if kind == "segmentation" else ws.survival(nominee)
+    stated = _stated(ws, nominee) if kind == "segmentation" else {"preset": None, "postprocessing": None}
+    if stated["preset"] is None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as name:
+        whole = Path(name) / nominee
+        shutil.copytree(folder, whole)
+        rules = stated.pop("postprocessing")
+        files.write_json(whole / INFERENCE, stated)
+        if rules is not None:
+            files.write_json(whole / POSTPROCESSING, rules)
+        yield whole
+
+
+def _stated(ws: Workspace, recipe: str) -> dict[str, Any]:
+    """Return preset, windows and postprocessing that a recipe was evaluated in, None for the baseline's method."""
+    made_by = f"brats evaluate --recipe {recipe}"
+    summary = files.read_json(ws.evaluation("validation", recipe) / "summary.json", made_by=made_by)
+    return {name: summary[name] for name in ("preset", "windows", "postprocessing")}

@@ -1,0 +1,38 @@
+"""Put synthetic patients whom no model has seen into the inbox, so that scoring can be tried without data at hand."""
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from brats_ml import files
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import write_volume
+from brats_ml.adapters.tables import frames
+from brats_ml.cohort.phantom import phantom_affine, phantom_patient
+from brats_ml.cohort.releases import naming_of
+from brats_ml.config import Params
+from brats_ml.report import Report
+from brats_ml.workspace import Workspace
+
+
+def run(ws: Workspace, params: Params, *, cases: int = 4) -> Report:
+    """Draw `cases` patients of another seed than the cohort's, without label maps, and a table of their ages.
+
+    An inbox that holds anything is left as it is.
+    """
+    if ws.inbox.exists() and any(ws.inbox.iterdir()):
+        return Report("inbox", f"{ws.inbox.name}/ is not empty and was left as it is")
+    shape, seed = params.phantom.shape, params.phantom.seed + 1
+    grid = VoxelGrid(tuple(shape), phantom_affine(shape))
+    rows = []
+    with files.replacing(ws.inbox) as inbox:
+        for index in track(range(cases), "drawing patients", console=Console(stderr=True)):
+            patient = phantom_patient(index, shape=shape, seed=seed)
+            # The releases call patients without a reference so.
+            name = patient.patient.replace("Training", "Validation")
+            for modality, volume in patient.images.items():
+                write_volume(inbox / name / f"{name}{naming_of(name).suffixes[modality]}.nii.gz", volume, grid)
+            if patient.survival_info is not None:
+                rows.append({**patient.survival_info, "Brats20ID": name, "Survival_days": ""})
+        frames.write_csv(inbox / "survival_info.csv", pd.DataFrame(rows))
+    return Report("inbox", f"{cases} unseen synthetic patients in {ws.inbox.name}/")

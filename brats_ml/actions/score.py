@@ -1,0 +1,202 @@
+"""Predict unseen cases with the champions: label maps in each case's own grid, survival groups, and their origin."""
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import track
+
+from brats_ml import files
+from brats_ml.actions.prediction_inputs import FINGERPRINTS, Origin, mark_scored, present_origin, without_revision
+from brats_ml.adapters import folder_walk
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import write_volume
+from brats_ml.adapters.tables import frames
+from brats_ml.adapters.tracking.registry import Registry
+from brats_ml.adapters.tracking.runs import tracking_uri
+from brats_ml.cohort.cases import Case, find_cases
+from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
+from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.config import Params
+from brats_ml.dataset.examination import case_problems
+from brats_ml.dataset.preprocessing import preprocess_case
+from brats_ml.errors import CaseError, ConfigError, EmptyCohortError, MissingInputError, ModelError
+from brats_ml.imaging.geometry import uncrop
+from brats_ml.models.segmentation import SegmentationModel, segmentation_model
+from brats_ml.models.survival import SurvivalModel
+from brats_ml.report import Report
+from brats_ml.segmentation.inference.presets import PRESETS
+from brats_ml.survival.features import MORE, case_features
+from brats_ml.survival.summary import PROBABILITIES
+from brats_ml.workspace import Workspace
+
+SYNTHETIC = "by a model of synthetic patients"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The models of one scoring run, loaded once, and what its predictions are made from."""
+
+    origin: Origin
+    segment: SegmentationModel
+    classify: SurvivalModel | None
+
+
+def run(
+    ws: Workspace,
+    params: Params,
+    *,
+    cases: Path | None = None,
+    output: Path | None = None,
+    only: Sequence[str] = (),
+    preset: str | None = None,
+) -> Report:
+    """Score every case below `cases` that has no up-to-date prediction in `output`; a bad one never stops the others.
+
+    Args:
+        ws: The checkout.
+        params: Its parameters; the rules of `validate` hold for unseen cases too.
+        cases: Folder with one folder a case and, optionally, a clinical table; the inbox by default.
+        output: Where each case gets a folder; the workspace's predictions by default.
+        only: Names of the cases to score, of which some may be gone by now; all by default.
+        preset: One of `PRESETS`; by default the one that the champion was registered with.
+
+    Raises:
+        EmptyCohortError: No case was found, or, of a whole folder, every one was refused.
+        ModelError: There is no segmentation champion.
+        ConfigError: There is no such preset.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"preset {preset} is unknown; known are {', '.join(PRESETS)}", key="--preset")
+    source, target = cases or ws.inbox, output or ws.predictions
+    found = _found(source, only)
+    registry = Registry(tracking_uri(ws.state))
+    origin = present_origin(ws, params, source, registry, preset=preset)
+    survival = None if origin.survival is None else SurvivalModel(registry.fetch(origin.survival))
+    segment = segmentation_model(ws, params, registry.fetch(origin.segmentation), preset=preset)
+    console = Console(stderr=True)
+    if segment.preset:
+        console.print(segment.cost(), highlight=False)
+    batch = Batch(origin, segment, survival)
+    counts = {"scored": 0, "kept": 0, "refused": 0}
+    for case in track(found, "scoring", console=console):
+        fingerprint = origin.fingerprint(case)
+        counts[_score(batch, case, target / case.case_id)] += 1
+        mark_scored(target, case, fingerprint)
+    with FileLock(target / FINGERPRINTS / ".lock"):
+        _write_table(target)
+    if counts["refused"] == len(found) and not only:
+        raise EmptyCohortError(f"all {len(found)} cases of {source} were refused: see {target / 'predictions.csv'}")
+    counts["gone"] = max(0, len(set(only)) - len(found))
+    done = ", ".join(f"{count} {state}" for state, count in counts.items() if count or state != "gone")
+    by = (
+        f"survival by {origin.survival}"
+        if origin.survival
+        else (origin.incompatibility or "there is no survival model")
+    )
+    return Report("score", f"{done}; label maps by {origin.segmentation} ({segment.spent()}), {by}")
+
+
+def _found(source: Path, only: Sequence[str]) -> list[Case]:
+    found = find_cases(folder_walk.walk(files.require(source, made_by="brats inbox"), loops="skip"))
+    if not found:
+        raise EmptyCohortError(f"{source} holds no case in a BraTS naming: put one folder a case there")
+    wanted = [case for case in found if not only or case.case_id in only]
+    if not wanted:
+        raise EmptyCohortError(f"{source} holds no case {', '.join(sorted(only))}")
+    return wanted
+
+
+def _score(batch: Batch, case: Case, folder: Path) -> str:
+    origin = batch.origin.of(case)
+    if (folder / "prediction.json").exists():
+        known = files.read_json(folder / "prediction.json", made_by="brats score")
+        same = without_revision(known["provenance"]) == without_revision(origin)
+        if same and known["status"] == "scored":
+            return "kept"
+    record: dict[str, Any] = {"case_id": case.case_id, "patient": case.patient, "provenance": origin}
+    with files.replacing(folder) as unfinished:
+        try:
+            record |= {"status": "scored", **_predict(batch, case, unfinished)}
+        except CaseError as error:
+            record |= {"status": "refused", "reason": error.reason}
+        files.write_json(unfinished / "prediction.json", record)
+    return str(record["status"])
+
+
+def _predict(batch: Batch, case: Case, folder: Path) -> dict[str, Any]:
+    problems = case_problems(batch.origin.source, case, batch.origin.rules)
+    if problems:
+        raise CaseError(case.case_id, "; ".join(problems))
+    prepared, grid = preprocess_case(batch.origin.source, case)
+    image = uncrop(prepared.image, prepared.start, prepared.full_shape)
+    try:
+        labels, _ = batch.segment(image)
+    except ModelError as error:
+        raise CaseError(case.case_id, str(error)) from error
+    stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
+    write_volume(folder / f"{case.case_id}-labels.nii.gz", stored, grid)
+    volumes = _volumes_mm3(labels, grid)
+    return {
+        "volume_mm3": volumes,
+        "flags": [SYNTHETIC] * batch.origin.segmentation.synthetic
+        + [f"no {region} found" for region, volume in volumes.items() if not volume],
+        "survival": _survival(batch, case, labels, image),
+    }
+
+
+def _volumes_mm3(labels: LabelMap, grid: VoxelGrid) -> dict[str, float]:
+    voxel = math.prod(grid.spacing_mm)
+    return {region: round(float(region_mask(labels, region).sum()) * voxel, 3) for region in REGIONS}
+
+
+def _survival(batch: Batch, case: Case, labels: LabelMap, image: Any) -> dict[str, Any]:
+    if batch.classify is None:
+        return {"group": None, "reason": batch.origin.incompatibility or "there is no survival model"}
+    wanted = batch.classify.features
+    more = [group for group, names in MORE.items() if set(names) & set(wanted)]
+    measured = case_features(labels, image[MODALITIES.index("t1")], more=more)
+    features = measured | {"age_years": batch.origin.age_years(case)}
+    told: dict[str, Any] = dict(batch.classify(pd.DataFrame([features])).iloc[0])
+    if told["reason"] is not None:
+        return {"group": None, "reason": told["reason"]}
+    return {**told, "masks": batch.classify.masks, "features": {name: features[name] for name in wanted}}
+
+
+def _write_table(target: Path) -> None:
+    rows = []
+    for path in sorted(target.glob("[!.]*/prediction.json")):
+        # Another shard may be putting a newer one in its place, and writes the table after that.
+        with suppress(MissingInputError):
+            rows.append(_row(files.read_json(path, made_by="brats score")))
+    frames.write_csv(target / "predictions.csv", pd.DataFrame(rows))
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    models = record["provenance"]
+    volumes = record.get("volume_mm3", {})
+    survival = record.get("survival", {})
+    return {
+        "case_id": record["case_id"],
+        "patient": record["patient"],
+        "status": record["status"],
+        "reason": record.get("reason"),
+        **{f"{region}_mm3": volumes.get(region) for region in REGIONS},
+        "flags": "; ".join(record.get("flags", [])),
+        "survival_group": survival.get("group"),
+        "survival_reason": survival.get("reason"),
+        **{name: survival.get(name) for name in (*PROBABILITIES, "expected_days")},
+        **{
+            f"{kind}_model": models[kind] and f"{models[kind]['name']} v{models[kind]['version']}"
+            for kind in ("segmentation", "survival")
+        },
+        "segmentation_run_id": models["segmentation"]["run_id"],
+        "code": models["code"].get("commit"),
+        "data": files.digest_value(models["data"]),
+    }

@@ -1,0 +1,42 @@
+"""Which unseen cases wait for a prediction, dealt out in shards; nothing is read but names, sizes and times."""
+
+from pathlib import Path
+
+from brats_ml import files
+from brats_ml.actions.prediction_inputs import present_origin, was_scored
+from brats_ml.adapters import folder_walk
+from brats_ml.adapters.tracking.registry import MODELS, Registry
+from brats_ml.adapters.tracking.runs import tracking_uri
+from brats_ml.cohort.cases import find_cases
+from brats_ml.config import Params
+from brats_ml.report import Report
+from brats_ml.workspace import Workspace
+
+
+def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Path | None = None) -> Report:
+    """Report the cases below `cases` that are new, or changed, or were scored by other models than the champions.
+
+    Args:
+        ws: The checkout.
+        params: Its parameters.
+        cases: Folder with one folder a case; the inbox by default.
+        output: Where the predictions are; the workspace's by default.
+
+    Raises:
+        MissingInputError: There is no such folder.
+    """
+    source, target = cases or ws.inbox, output or ws.predictions
+    found = find_cases(folder_walk.walk(files.require(source, made_by="brats inbox"), loops="skip"))
+    registry = Registry(tracking_uri(ws.state))
+    if registry.champion(MODELS["segmentation"]) is None:
+        return Report(
+            "pending",
+            f"{len(found)} case(s) wait for a first champion of {MODELS['segmentation']}",
+            details={"shards": []},
+        )
+    origin = present_origin(ws, params, source, registry)
+    waiting = [case.case_id for case in found if not was_scored(target, case, origin.fingerprint(case))]
+    size = params.orchestration.shard_cases
+    shards = [waiting[start : start + size] for start in range(0, len(waiting), size)]
+    summary = f"{len(waiting)} of {len(found)} case(s) wait, in {len(shards)} shard(s)"
+    return Report("pending", summary, details={"shards": shards})

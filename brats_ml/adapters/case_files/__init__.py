@@ -1,0 +1,1 @@
+"""Array files of cases, and the training set made of them."""

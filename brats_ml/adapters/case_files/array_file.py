@@ -1,0 +1,84 @@
+"""Preprocessed cases as one array file each."""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brats_ml.cohort.labels import LabelMap
+from brats_ml.errors import CaseError
+from brats_ml.files import replacing
+
+
+@dataclass(frozen=True)
+class PreprocessedCase:
+    """One case in canonical orientation, cropped to its brain.
+
+    Attributes:
+        image: Modalities in the order of `cohort.cases.MODALITIES`, shape (modality, X, Y, Z), intensities as acquired.
+        label: Canonical label map, shape (X, Y, Z), or None where the case has no reference.
+        start: First voxel of the crop in the full canonical volume, shape (3,).
+        full_shape: Shape of the full canonical volume.
+    """
+
+    image: NDArray[Any]
+    label: LabelMap | None
+    start: tuple[int, int, int]
+    full_shape: tuple[int, int, int]
+
+
+def write_case(path: Path, case: PreprocessedCase) -> None:
+    """Write a case as an uncompressed `.npz`; equal cases give equal bytes."""
+    arrays: dict[str, Any] = {
+        "image": case.image,
+        "start": np.array(case.start),
+        "full_shape": np.array(case.full_shape),
+    }
+    if case.label is not None:
+        arrays["label"] = case.label
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read_case(path: Path) -> PreprocessedCase:
+    """Read a case back; the inverse of `write_case`.
+
+    Raises:
+        CaseError: Its file is damaged.
+        FileNotFoundError: There is none.
+    """
+    with _damage_told(path), path.open("rb") as file, np.load(file) as stored:
+        return PreprocessedCase(
+            image=stored["image"],
+            label=stored.get("label"),
+            start=tuple(stored["start"].tolist()),
+            full_shape=tuple(stored["full_shape"].tolist()),
+        )
+
+
+def read_shape(path: Path) -> tuple[int, int, int]:
+    """Return the extent of a case's crop, (X, Y, Z), without reading its voxels.
+
+    Raises:
+        CaseError: Its file is damaged.
+        FileNotFoundError: There is none.
+    """
+    with _damage_told(path), zipfile.ZipFile(path) as stored, stored.open("image.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, _ = read(member)
+    return int(shape[1]), int(shape[2]), int(shape[3])
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+        reason = f"{path} is damaged ({error}); remove it and run `brats preprocess` again"
+        raise CaseError(path.stem, reason) from error

@@ -1,0 +1,1 @@
+"""Files of networks, estimators and their checkpoints."""

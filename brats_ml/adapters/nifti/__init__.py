@@ -1,0 +1,1 @@
+"""NIfTI files and the grids of their volumes."""

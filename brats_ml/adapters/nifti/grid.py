@@ -1,0 +1,78 @@
+"""Where a stored volume lies in the scanner, and how it is turned into the pipeline's one orientation and back.
+
+Inside, axes run to the patient's Left, Posterior and Superior, as BraTS 2017-2021 stores them; a volume of another
+orientation is flipped and permuted on reading and put back on writing.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, cast
+
+import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from numpy.typing import NDArray
+
+CANONICAL = ("L", "P", "S")
+
+
+@dataclass(frozen=True)
+class VoxelGrid:
+    """Where a stored volume lies in the scanner: what is needed to write another one like it.
+
+    Attributes:
+        shape: Stored shape of the three axes in space, before reorientation.
+        affine: Stored voxel-to-scanner matrix in mm, shape (4, 4).
+    """
+
+    shape: tuple[int, ...]
+    affine: NDArray[np.float64]
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...]:
+        """Voxel size along each stored axis."""
+        return tuple(float(size) for size in voxel_sizes(self.affine))
+
+    @property
+    def canonical_spacing_mm(self) -> tuple[float, ...]:
+        """Voxel size along each axis of the canonical volume."""
+        order = ornt_transform(axcodes2ornt(CANONICAL), io_orientation(self.affine))[:, 0]
+        return tuple(self.spacing_mm[int(axis)] for axis in order)
+
+    @property
+    def axes(self) -> str:
+        """Where the stored axes point to, such as LPS."""
+        return "".join(code or "?" for code in aff2axcodes(self.affine))
+
+    @property
+    def oblique_degrees(self) -> float:
+        """Largest angle between a stored axis and the scanner's axis next to it; flips and permutations leave it be."""
+        directions = np.abs(self.affine[:3, :3]) / voxel_sizes(self.affine)
+        return float(np.degrees(np.arccos(np.clip(directions.max(axis=0), 0, 1))).max())
+
+    def distance_mm(self, other: "VoxelGrid") -> float:
+        """Return how far apart two grids put the same corner of the volume at most; infinite where shapes differ."""
+        if self.shape != other.shape:
+            return float("inf")
+        corners = list(product(*((0, size - 1) for size in self.shape)))
+        apart = apply_affine(self.affine, corners) - apply_affine(other.affine, corners)
+        return float(np.linalg.norm(apart, axis=1).max())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready record."""
+        return {"shape": list(self.shape), "affine": self.affine.tolist()}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> "VoxelGrid":
+        """Return the grid of a record; the inverse of `to_dict`."""
+        return cls(tuple(record["shape"]), np.array(record["affine"], dtype=np.float64))
+
+    def to_canonical(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Return a stored volume with axes in canonical order and direction."""
+        transform = ornt_transform(io_orientation(self.affine), axcodes2ornt(CANONICAL))
+        return cast(NDArray[Any], apply_orientation(stored, transform))
+
+    def to_stored(self, canonical: NDArray[Any]) -> NDArray[Any]:
+        """Return a canonical volume in the stored order and direction; the inverse of `to_canonical`."""
+        transform = ornt_transform(axcodes2ornt(CANONICAL), io_orientation(self.affine))
+        return cast(NDArray[Any], apply_orientation(canonical, transform))

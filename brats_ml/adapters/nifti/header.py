@@ -1,0 +1,155 @@
+"""The header of a NIfTI file: what is believed of it, and what is refused."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from brats_ml.adapters.nifti.grid import VoxelGrid
+
+# Bytes of the fixed header, by version; the first field of a file holds this number.
+HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+SINGLE_FILE = (b"n+1", b"n+2")
+# The low bits of the field of units tell that of space: 2 is mm, and 0, no word of it, is taken for mm.
+SPACE_UNITS = 0b111
+MILLIMETRES = (0, 2)
+OTHER_UNITS = {1: "metres", 3: "micrometres"}
+# What qform and sform may refer to, by the standard: from 0, nothing, to 5, any other template.
+FORM_CODES = set(range(6))
+# No volume of a head lies further from the scanner's origin.
+FARTHEST_MM = 1e5
+# In voxels and bytes: the Decathlon's volumes have 36 million, headers a few KB. What promises more is not one of them.
+LARGEST_VOLUME = 2**27
+LARGEST_HEADER = 2**24
+
+
+@dataclass(frozen=True)
+class VolumeHeader:
+    """What a header says of the voxels after it.
+
+    Attributes:
+        shape: Voxels along every stored axis, the fourth one included if there is one.
+        dtype: As stored, byte order included.
+        offset: Where the voxels begin.
+        scaling: Slope and intercept to apply, or None.
+        grid: Where the volume lies.
+        disagreement_mm: How far apart qform, sform and voxel size put the same corner of the volume.
+        is_oriented: Whether it says at all how the patient lies.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+    scaling: tuple[float, float] | None
+    grid: VoxelGrid
+    disagreement_mm: float
+    is_oriented: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the voxels take."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(stream: BinaryIO) -> VolumeHeader:
+    """Read and check the fixed part of a header.
+
+    Args:
+        stream: At the beginning of the uncompressed file; it is left after the fixed part.
+
+    Raises:
+        ValueError: It is no header of NIfTI, or one that cannot be true.
+    """
+    size = stream.read(4)
+    kind = HEADERS.get(int.from_bytes(size, "little")) or HEADERS.get(int.from_bytes(size, "big"))
+    block = b"" if kind is None else size + stream.read(kind.sizeof_hdr - 4)
+    if kind is None or len(block) < kind.sizeof_hdr:
+        raise ValueError("it is not NIfTI: its first bytes are no header")
+    header = kind(block, check=False)
+    if header["magic"].item() not in SINGLE_FILE:
+        raise ValueError("it is not NIfTI with header and voxels in one file")
+    shape, dtype = _shape(header), _dtype(header)
+    volume = VolumeHeader(shape, dtype, _offset(header), _scaling(header), *_grid(header, shape))
+    if math.prod(shape) > LARGEST_VOLUME:
+        raise ValueError(f"its header promises {volume.nbytes / 1e9:.1f} GB of voxels")
+    return volume
+
+
+def _shape(header: nib.Nifti1Header) -> tuple[int, ...]:
+    axes, *sizes = (int(size) for size in header["dim"])
+    if not 1 <= axes <= 7:
+        raise ValueError(f"its header has {axes} axes")
+    if min(sizes[:axes]) < 1:
+        raise ValueError(f"its header has {min(sizes[:axes])} voxels along an axis")
+    return tuple(sizes[:axes])
+
+
+def _dtype(header: nib.Nifti1Header) -> np.dtype[Any]:
+    try:
+        dtype: np.dtype[Any] = np.dtype(header.get_data_dtype())
+    except (HeaderDataError, KeyError) as error:
+        raise ValueError(f"its header has an unknown data type ({int(header['datatype'])})") from error
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise ValueError(f"its data type {dtype} holds no plain numbers")
+    if int(header["bitpix"]) != 8 * dtype.itemsize:
+        raise ValueError(f"its header gives {int(header['bitpix'])} bits to a voxel of type {dtype}")
+    return dtype
+
+
+def _offset(header: nib.Nifti1Header) -> int:
+    offset = float(header["vox_offset"])
+    # Four bytes after the fixed part say whether extensions follow.
+    if not (header.sizeof_hdr + 4 <= offset <= LARGEST_HEADER and offset.is_integer()):
+        raise ValueError(f"its header puts the voxels at byte {offset:g}")
+    return int(offset)
+
+
+def _scaling(header: nib.Nifti1Header) -> tuple[float, float] | None:
+    try:
+        slope, intercept = header.get_slope_inter()
+    except HeaderDataError as error:
+        raise ValueError(f"its header scales intensities by a number that is not finite ({error})") from error
+    return None if slope is None or (slope, intercept) == (1, 0) else (float(slope), float(intercept))
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # numbers out of range are told in words
+def _grid(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[VoxelGrid, float, bool]:
+    """Return the grid that nibabel would tell, how far the header disagrees with itself, and whether it is oriented."""
+    unit = int(header["xyzt_units"]) & SPACE_UNITS
+    if unit not in MILLIMETRES:
+        raise ValueError(f"its header measures in {OTHER_UNITS.get(unit, 'an unknown unit')}, not in mm")
+    codes = [int(header[form]) for form in ("sform_code", "qform_code")]
+    if not set(codes) <= FORM_CODES:
+        raise ValueError(f"its header has an unknown code of orientation ({max(codes)})")
+    space = (*shape, 1, 1)[:3]
+    sizes = np.abs(header["pixdim"][1:4].astype(np.float64))
+    if not np.isfinite(sizes).all():
+        raise ValueError("its voxel size is not finite")
+    if header["pixdim"][0] == 0:
+        header["pixdim"][0] = 1  # as the standard reads it
+    try:
+        forms = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]
+        told = [VoxelGrid(space, np.asarray(form, dtype=np.float64)) for form in forms if form is not None]
+        grids = told or [VoxelGrid(space, np.asarray(header.get_base_affine(), dtype=np.float64))]
+        _check_affines([grid.affine for grid in grids])
+        apart = [grid.distance_mm(grids[0]) for grid in grids]
+        apart += [float((np.abs(grid.spacing_mm - sizes) * grid.shape).max()) for grid in grids]
+    except HeaderDataError as error:
+        raise ValueError(f"its header has no valid orientation ({error})") from error
+    return grids[0], max(apart), bool(told)
+
+
+def _check_affines(affines: list[NDArray[np.float64]]) -> None:
+    for affine in affines:
+        if not np.isfinite(affine).all():
+            raise ValueError("its affine holds values that are not finite")
+        if np.abs(affine).max() > FARTHEST_MM:
+            raise ValueError(f"its affine leads {np.abs(affine).max():.3g} mm away")
+        # Lengths of the columns times this is the volume of a voxel: 1 where axes are perpendicular.
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        if not lengths.all() or abs(np.linalg.det(affine[:3, :3] / lengths)) < 0.1:
+            raise ValueError("its affine is singular")

@@ -1,0 +1,1 @@
+"""CSV tables: clinical ones in any dialect, and our own."""

@@ -1,0 +1,125 @@
+"""CSV as people save it: any usual delimiter, encoding and line end, blanks and empty lines; or a sentence why not."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from brats_ml.cohort.names import quote_cell
+from brats_ml.errors import TableError
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+DELIMITERS = (",", ";", "\t", "|")
+# How other formats begin.
+FORMATS = {
+    b"PK\x03\x04": "an Excel workbook or an archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\x1f\x8b": "compressed by gzip",
+    b"%PDF": "a PDF",
+}
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+# A first line by which Excel tells itself the delimiter.
+EXCEL_HINT = re.compile(r'\A("?)sep *= *([^\w\s"]|\t)\1[ ,;|\t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+QUOTED = re.compile(r'"[^"]*"')
+# The first record that holds something; a line end inside quotes does not end it.
+FIRST_RECORD = re.compile(r'[\s,;|]*+((?:"[^"]*"|[^"\r\n])*+)')
+REMEDY = "save it as CSV (UTF-8) again, or remove it"
+
+
+def parse_csv(content: bytes, *, name: str) -> pd.DataFrame:
+    """Return a table, every cell as text without surrounding blanks, empty lines left out.
+
+    The delimiter is the one that Excel's first line tells, or else the one that the header has most of. A first column
+    without a header that holds row numbers is left out.
+
+    Args:
+        content: The bytes of the file.
+        name: What to call the table in an error.
+
+    Raises:
+        TableError: The bytes are no text, or no table.
+    """
+    text = _decode(content, name)
+    hint = EXCEL_HINT.match(text)
+    delimiter = hint[2] if hint else _delimiter(text, name)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    if hint:
+        next(reader)
+    return _table(reader, name)
+
+
+def _delimiter(text: str, name: str) -> str:
+    first = FIRST_RECORD.match(text)
+    if first is None or not first[1]:
+        raise TableError(name, f"is empty; {REMEDY}")
+    # What follows a quote that nobody closes is for the reader to refuse.
+    header = QUOTED.sub("", text[: first.end()])
+    delimiter = max(DELIMITERS, key=header.count)
+    if delimiter not in header:
+        raise TableError(name, f"has no comma, semicolon, tab or bar in its first line, so it is no table; {REMEDY}")
+    return delimiter
+
+
+def _decode(content: bytes, name: str) -> str:
+    """Return bytes as text: UTF-8, UTF-16 with its mark, or else Latin-1, in which every byte is a letter."""
+    for start, what in FORMATS.items():
+        if content.startswith(start):
+            raise TableError(name, f"is {what}, not CSV; {REMEDY}")
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        # Control characters then tell bytes that are no text at all.
+        text = "\0" if encoding == "utf-16" else content.decode("latin-1")
+    if CONTROL.search(text):
+        raise TableError(name, f"is binary, not text; {REMEDY}")
+    return text
+
+
+def _table(reader: "Reader", name: str) -> pd.DataFrame:
+    """Return rows as a table; columns without a name must be empty, and every line as long as the header."""
+    rows = _rows(reader, name)
+    _, header = next(rows, (0, []))
+    if not header:
+        raise TableError(name, f"is empty; {REMEDY}")
+    twice = [column for column, count in Counter(header).items() if column and count > 1]
+    if twice:
+        raise TableError(name, f"has two columns {quote_cell(twice[0])}; remove one")
+    columns: dict[int, list[str]] = {index: [] for index, column in enumerate(header) if column}
+    last = max(columns)
+    for line, row in rows:
+        if surplus := _surplus(header, row):
+            raise TableError(name, f"line {line} has a cell beyond the header, {quote_cell(surplus)}; correct the line")
+        if len(row) <= last:
+            reason = f"line {line} has {len(row)} cells where the header has {len(header)}; complete the line"
+            raise TableError(name, reason)
+        for index, cells in columns.items():
+            cells.append(row[index])
+    return pd.DataFrame({header[index]: cells for index, cells in columns.items()}, dtype=str)
+
+
+def _rows(reader: "Reader", name: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that hold something, each with the number of its line."""
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise TableError(name, f"line {reader.line_num} cannot be read as CSV ({error}); {REMEDY}") from error
+
+
+def _surplus(header: list[str], row: list[str]) -> str | None:
+    """Return the first cell of a row that has no header, save for a row number in front, as pandas writes it."""
+    beyond = next((cell for cell in row[len(header) :] if cell), None)
+    unnamed = (cell for cell, column in zip(row, header, strict=False) if cell and not column)
+    numbered = not header[0] and row[0].isdecimal()
+    if numbered:
+        next(unnamed)
+    return next(unnamed, beyond)

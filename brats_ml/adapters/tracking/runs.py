@@ -1,0 +1,219 @@
+"""MLflow runs that belong to a piece of work: found by its key before one is made, so that a retry goes on with it."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+EXPERIMENT = "brats"
+KEY = "brats.key"
+# MLflow's pages open an experiment of this kind on its training runs, others on traces of language models.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under dotted names."""
+    leaves: dict[str, Any] = {}
+    for name, value in values.items():
+        leaves |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return leaves
+
+
+def embedded_store(state: Path) -> str:
+    """Return the address of the checkout's own store, made on the first call.
+
+    SQLite, with artifacts in a plain folder, so that it can be read with and without a server. Several processes that
+    make a new store at once would break it, hence the lock.
+
+    Args:
+        state: The checkout's folder for what outlives a run.
+    """
+    home = (state / "mlflow").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    address = f"sqlite:///{home / 'mlflow.db'}"
+    made = home / ".made"
+    with FileLock(home / ".lock"):
+        if not made.exists():
+            from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds, and not needed on later calls
+
+            client = MlflowClient(address)
+            if client.get_experiment_by_name(EXPERIMENT) is None:
+                client.create_experiment(EXPERIMENT, (home / "artifacts").as_uri(), KIND)
+            made.touch()
+    return address
+
+
+def tracking_uri(state: Path) -> str:
+    """Return `MLFLOW_TRACKING_URI`, or else the address of the checkout's own store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or embedded_store(state)
+
+
+class MlflowTracker:
+    """Runs in an MLflow store."""
+
+    def __init__(self, uri: str) -> None:
+        """Connect to the store at `uri`."""
+        from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds
+
+        self.uri = uri
+        self.client = MlflowClient(uri)
+
+    @property
+    def experiment_id(self) -> str:
+        """The experiment of this project, made if it is not there."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            try:
+                return str(self.client.create_experiment(EXPERIMENT, tags=KIND))
+            except MlflowException:  # another process made it in between
+                found = self.client.get_experiment_by_name(EXPERIMENT)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    def page(self, run_id: str, *, artifact: str | None = None) -> str | None:
+        """Return the address of a run's page, or of one of its artifacts, None where no server shows any."""
+        if not self.uri.startswith("http"):
+            return None
+        page = f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
+        return f"{page}/artifacts/{artifact}" if artifact else page
+
+    def find(self, key: str) -> str | None:
+        """Return the id of the oldest run with this key."""
+        runs = self.client.search_runs(
+            [self.experiment_id], f"tags.`{KEY}` = '{key}'", order_by=["attributes.start_time ASC"], max_results=1
+        )
+        return str(runs[0].info.run_id) if runs else None
+
+    @contextmanager
+    def run(self, key: str, *, name: str, tags: Mapping[str, str]) -> Iterator["MlflowRun"]:
+        """Open the run with this key, made if there is none.
+
+        The run ends FINISHED, FAILED where an error leaves the context, KILLED where an interrupt does. One that is
+        finished already stays so, and keeps its times, whatever is added to it later.
+
+        Args:
+            key: Identity of the piece of work; see `provenance.work_key`.
+            name: What people read in the list of runs.
+            tags: Set when the run is made.
+        """
+        run_id = self.find(key)
+        if run_id is None:
+            made = self.client.create_run(self.experiment_id, run_name=name, tags={KEY: key, **tags})
+            run_id = str(made.info.run_id)
+        elif self.client.get_run(run_id).info.status == "FINISHED":
+            yield MlflowRun(self.client, run_id)
+            return
+        else:
+            self.client.update_run(run_id, status="RUNNING")
+        try:
+            yield MlflowRun(self.client, run_id)
+        except (KeyboardInterrupt, SystemExit):
+            self.client.set_terminated(run_id, "KILLED")
+            raise
+        except BaseException:
+            self.client.set_terminated(run_id, "FAILED")
+            raise
+        self.client.set_terminated(run_id, "FINISHED")
+
+    @contextmanager
+    def system_metrics(self, tracked: "MlflowRun") -> Iterator[None]:
+        """Record the use of processor, memory and GPU into a run, in a thread of MLflow's."""
+        import mlflow  # noqa: PLC0415
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: PLC0415
+
+        mlflow.set_tracking_uri(self.uri)
+        monitor: Any = SystemMetricsMonitor(tracked.run_id, resume_logging=True)  # type: ignore[no-untyped-call]
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
+
+
+class MlflowRun:
+    """One open run of an MLflow store."""
+
+    def __init__(self, client: Any, run_id: str) -> None:
+        """Take the client and the run's id."""
+        self._client, self.run_id = client, run_id
+
+    def log_params(self, values: Mapping[str, Any]) -> None:
+        """Add parameters; MLflow refuses to change one, so what is there stays."""
+        known = self._client.get_run(self.run_id).data.params
+        for name, value in values.items():
+            if name not in known:
+                self._client.log_param(self.run_id, name, value)
+
+    def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
+        """Add points: at a step each once, though MLflow would append; without a step where the value is a new one."""
+        from mlflow.entities import Metric  # noqa: PLC0415
+        from mlflow.utils.time import get_current_time_millis  # noqa: PLC0415
+
+        now = get_current_time_millis()  # type: ignore[no-untyped-call]  # of MLflow
+        names = sorted({name for row in rows for name in row} - {step})
+        last = self._client.get_run(self.run_id).data.metrics
+        known = {name: self._steps(name) if step and name in last else set() for name in names}
+        points = [
+            Metric(name, float(row[name]), now, int(row[step]) if step else 0)
+            for row in rows
+            for name in names
+            if name in row and (int(row[step]) not in known[name] if step else last.get(name) != float(row[name]))
+        ]
+        for start in range(0, len(points), 1000):
+            self._client.log_batch(self.run_id, metrics=points[start : start + 1000])
+
+    def _steps(self, name: str) -> set[int]:
+        return {point.step for point in self._client.get_metric_history(self.run_id, name)}
+
+    def prefixed(self, prefix: str) -> "Prefixed":
+        """Return what logs into this run under names that begin with `prefix`."""
+        return Prefixed(self, prefix)
+
+    def log_file(self, path: Path, folder: str | None = None) -> None:
+        """Add a file or a folder."""
+        log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+        log(self.run_id, str(path), folder)
+
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Add a figure of matplotlib as a picture."""
+        self._client.log_figure(self.run_id, figure, name)
+
+    def log_dataset(self, *, name: str, digest: str, context: str) -> None:
+        """Name the data by its DVC digest, without copying any of it."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
+
+        dataset = Dataset(name, digest, source_type="dvc", source=f'{{"path": "data/raw", "md5": "{digest}"}}')
+        used = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+        self._client.log_inputs(self.run_id, [used])
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        for name, value in tags.items():
+            self._client.set_tag(self.run_id, name, value)
+
+
+class Prefixed:
+    """Curves and pictures of one of several trainings in the same run."""
+
+    def __init__(self, run: MlflowRun, prefix: str) -> None:
+        """Take the run and what its names begin with here."""
+        self._run, self._prefix = run, prefix
+
+    def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
+        """Add points as `MlflowRun.log_metrics` does."""
+        named = [{name if name == step else f"{self._prefix}{name}": row[name] for name in row} for row in rows]
+        self._run.log_metrics(named, step=step)
+
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Add a figure as `MlflowRun.log_figure` does."""
+        self._run.log_figure(figure, f"{self._prefix.rstrip('.')}/{name}")
+
+
+# What a training tells its curves to.
+Curves = MlflowRun | Prefixed

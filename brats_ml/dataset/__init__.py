@@ -1,0 +1,1 @@
+"""What the pipeline and scoring share about cases."""

@@ -1,0 +1,183 @@
+"""Examine the volumes of a case: one row of the header table each, by the same rules in validation and in scoring."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from brats_ml import files
+from brats_ml.adapters.content_cache import cached_json, code_digest
+from brats_ml.adapters.nifti import case, grid, header, volume
+from brats_ml.adapters.nifti.case import CASES_AT_ONCE, read_case_volumes
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import Volume
+from brats_ml.cohort import cases as cohort_cases
+from brats_ml.cohort import labels
+from brats_ml.cohort.cases import WHOLE, Case
+from brats_ml.cohort.labels import SCHEMES
+from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.config.data import Validate
+from brats_ml.imaging.quality import distribution
+from brats_ml.imaging.quality import profile as profiles
+from brats_ml.imaging.quality.duplicates import mark_within
+from brats_ml.imaging.quality.profile import (
+    AXES,
+    COLUMNS,
+    Row,
+    agreement,
+    brain_of,
+    outside_brain_share,
+    profile_image,
+    profile_label_map,
+)
+from brats_ml.imaging.quality.rules import Rule, findings, rules
+
+# What a row of the header table is computed by.
+CODE = (grid, volume, header, case, cohort_cases, labels, distribution, profiles)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found of a case.
+
+    Attributes:
+        rows: One a modality that the case should have, and one for its label map if it has one.
+        grid: Record of the grid that most of its volumes lie on, or None where none can be read.
+        digest: Of the bytes of its files, or None where one cannot be read.
+    """
+
+    rows: list[Row]
+    grid: dict[str, Any] | None
+    digest: str | None
+
+
+def examine_all(folder: Path, cases: Iterable[Case], *, grid_tolerance_mm: float, store: Path) -> Iterator[Examination]:
+    """Yield what is found of each case, in their order; what was found of the same bytes before is taken from `store`.
+
+    Args:
+        folder: What the files of the cases are relative to.
+        cases: The cases.
+        grid_tolerance_mm: How far apart two grids may put the same corner of the volume and still be one.
+        store: Folder of what was found before.
+    """
+    code = code_digest(*CODE, sys.modules[__name__])
+
+    def examined(case: Case) -> Examination:
+        digests = _digests(folder, case)
+        if None in digests.values():
+            return examine(folder, case, grid_tolerance_mm=grid_tolerance_mm)
+        key = files.digest_value([case.to_dict(), digests, grid_tolerance_mm, code])
+
+        def found() -> dict[str, Any]:
+            return asdict(examine(folder, case, grid_tolerance_mm=grid_tolerance_mm, digests=digests))
+
+        return Examination(**cached_json(store / f"{key}.json", found))
+
+    with ThreadPoolExecutor(CASES_AT_ONCE) as pool:
+        yield from pool.map(examined, cases)
+
+
+def examine(
+    folder: Path, case: Case, *, grid_tolerance_mm: float, digests: Mapping[str, str | None] | None = None
+) -> Examination:
+    """Return what is found of one case, as `examine_all` does; `digests` are those of its files, if known."""
+    digests = _digests(folder, case) if digests is None else digests
+    read = {} if WHOLE in case.faults else read_case_volumes(folder, case)
+    whole = {role: volume for role, volume in read.items() if isinstance(volume, Volume)}
+    common = _common(whole, grid_tolerance_mm)
+    roles = [WHOLE] if WHOLE in case.faults else [*MODALITIES, *(["seg"] if "seg" in case.files else [])]
+    rows = [_row(case, role, read.get(role), common, grid_tolerance_mm) for role in roles]
+    _compare({row["modality"]: row for row in rows if row["same_grid"]}, whole)
+    rows[0]["unread"] = ", ".join(case.unread)
+    for row in rows:
+        row["digest"] = digests.get(row["modality"])
+    names = sorted(case.files.items())
+    digest = None if None in digests.values() else files.digest_value([(name, digests[role]) for role, name in names])
+    return Examination(rows, None if common is None else common.to_dict(), digest)
+
+
+def case_problems(folder: Path, case: Case, settings: Validate) -> list[str]:
+    """Return why a case may not come in, by the very rules of the stage; an empty list if it may.
+
+    Args:
+        folder: What the files of the case are relative to.
+        case: The case.
+        settings: The section `validate` of the parameters.
+    """
+    found = examine(folder, case, grid_tolerance_mm=settings.grid_tolerance_mm)
+    mark_within(found.rows, minimum_levels=settings.minimum_levels)
+    return findings(found.rows, rules_of(settings))
+
+
+def rules_of(settings: Validate) -> tuple[Rule, ...]:
+    """Return the rules of volumes by the section `validate`."""
+    return rules(**{name: value for name, value in settings if name != "minimum_valid_share"})
+
+
+def _row(
+    case: Case, role: str, volume: Volume | ValueError | None, common: VoxelGrid | None, tolerance_mm: float
+) -> Row:
+    fault = case.faults.get(role)
+    file = case.files.get(role)
+    channel = f" ({role})" if role in case.channels else ""
+    row = dict.fromkeys(COLUMNS) | {"case_id": case.case_id, "modality": role, "named": fault is None}
+    row |= {"name": file and PurePosixPath(file).name + channel, "error": fault}
+    if role == WHOLE or (fault is not None and file is None):
+        return row
+    row |= {"present": file is not None}
+    if isinstance(volume, ValueError):
+        return row | {"readable": False, "error": fault or str(volume)}
+    if volume is None or common is None:
+        return row
+    measured = profile_label_map(volume.array, SCHEMES[case.scheme]) if role == "seg" else profile_image(volume.array)
+    same = volume.grid.distance_mm(common) <= tolerance_mm
+    return row | {"readable": True} | _place(volume) | {"same_grid": same} | measured
+
+
+def _compare(rows: Mapping[str, Row], read: Mapping[str, Volume]) -> None:
+    """Add to the rows of volumes on one grid what only the case as a whole can tell."""
+    images = {role: read[role].array for role in rows if role != "seg"}
+    if not images:
+        return
+    masks = brain_of(images)
+    for role in images:
+        rows[role]["mask_agreement"] = agreement(masks[role], masks["brain"])
+    if "seg" in rows:
+        rows["seg"]["outside_brain_share"] = outside_brain_share(read["seg"].array, masks["brain"])
+
+
+def _place(volume: Volume) -> Row:
+    where = volume.grid
+    return {
+        **{f"shape_{axis}": size for axis, size in zip(AXES, where.shape, strict=True)},
+        **{f"spacing_{axis}": round(size, 6) for axis, size in zip(AXES, where.spacing_mm, strict=True)},
+        "affine": " ".join(f"{value:.9g}" for value in where.affine[:3].ravel()),
+        "axes": where.axes,
+        "oriented": volume.is_oriented,
+        "oblique_degrees": round(where.oblique_degrees, 3),
+        "disagreement_mm": round(volume.disagreement_mm, 6),
+        "dtype": str(volume.array.dtype),
+    }
+
+
+def _common(read: Mapping[str, Volume], tolerance_mm: float) -> VoxelGrid | None:
+    """Return the grid that most volumes lie on, so that the odd one out is found and not the others."""
+    grids = [volume.grid for volume in read.values()]
+    agreeing = [sum(one.distance_mm(other) <= tolerance_mm for other in grids) for one in grids]
+    return grids[agreeing.index(max(agreeing))] if grids else None
+
+
+def _digests(folder: Path, case: Case) -> dict[str, str | None]:
+    """Return the digest of each file by its role, None where it cannot be read; a file of all modalities is read once.
+
+    The rows say why.
+    """
+    found: dict[str, str | None] = {}
+    for file in dict.fromkeys(case.files.values()):
+        try:
+            found[file] = files.digest_file(folder / file)
+        except OSError:
+            found[file] = None
+    return {role: found[file] for role, file in case.files.items()}

@@ -1,0 +1,89 @@
+"""Who is who in a workspace: by its tables, by its manifest, and by the splits that were made before."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brats_ml import files
+from brats_ml.adapters.tables import clinical
+from brats_ml.cohort.patients import Identities
+from brats_ml.cohort.splits import PARTS
+from brats_ml.errors import TableError
+from brats_ml.workspace import Workspace
+
+# A split is never drawn anew over one that cannot be read: who was held out would train.
+REMEDY = "it is permanent, so bring back its last good state, by `dvc checkout` or from a backup"
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split as it is kept.
+
+    Attributes:
+        parts: Patient to part.
+        aliases: Patient, with a part or without, to the other names known when the split was made; they outlive the
+            tables that told them.
+    """
+
+    parts: dict[str, str] = field(default_factory=dict)
+    aliases: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> "Split":
+        """Return the split of a file, an empty one where there is none.
+
+        Raises:
+            TableError: The file is no split.
+        """
+        if not path.exists():
+            return cls()
+        try:
+            content = files.read_json(path, made_by="brats split")
+        except TableError as error:
+            raise TableError(path, f"is not JSON; {REMEDY}") from error
+        if not isinstance(content, dict) or not isinstance(content.get("patients"), dict):
+            raise TableError(path, f"has no `patients`, each with a part; {REMEDY}")
+        for patient, part in content["patients"].items():
+            if part not in PARTS:
+                raise TableError(path, f"has {patient} in {part}, and the parts are {', '.join(PARTS)}; {REMEDY}")
+        aliases = content.get("aliases", {})
+        if not isinstance(aliases, dict) or not all(map(_is_names, aliases.values())):
+            raise TableError(path, f"has `aliases` that are no lists of names; {REMEDY}")
+        return cls(content["patients"], aliases)
+
+    def write(self, path: Path) -> None:
+        """Write the split, without patients who have one name."""
+        aliases = {patient: names for patient, names in self.aliases.items() if names}
+        files.write_json(path, {"patients": self.parts, "aliases": aliases})
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def present_identities(ws: Workspace) -> Identities:
+    """Return who is who by the workspace's tables and manifest; its patients are the names that the stages join on.
+
+    Raises:
+        MissingInputError: There is no manifest, or there are no tables.
+        TableError: A table is wrong.
+    """
+    return _identities(ws, Split())
+
+
+def lasting_identities(ws: Workspace) -> Identities:
+    """Return who is who by all that `present_identities` knows and by what earlier splits knew.
+
+    Raises:
+        MissingInputError: There is no manifest, or there are no tables.
+        TableError: A table is wrong.
+    """
+    return _identities(ws, Split.read(ws.splits), Split.read(ws.permanent_splits))
+
+
+def _identities(ws: Workspace, *splits: Split) -> Identities:
+    cases: list[dict[str, Any]] = files.read_json(ws.manifest, made_by="brats validate")["cases"]
+    names = [case["patient"] for case in cases] + [name for split in splits for name in split.parts]
+    same = [(case["patient"], alias) for case in cases for alias in case.get("aliases", [])]
+    same += [(patient, alias) for split in splits for patient, names in split.aliases.items() for alias in names]
+    return clinical.identities(files.require(ws.tables, made_by="brats acquire"), names, same)

@@ -1,0 +1,24 @@
+"""A recipe with nothing left open, as `brats plan` wrote it."""
+
+from brats_ml import files
+from brats_ml.config import Params
+from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
+from brats_ml.errors import ConfigError
+from brats_ml.workspace import Workspace
+
+
+def planned_recipe(ws: Workspace, params: Params, recipe: str) -> BaselineRecipe | RegionsRecipe:
+    """Return a recipe with nothing left open, as `brats plan` wrote it.
+
+    Raises:
+        MissingInputError: It is not planned yet.
+        ConfigError: The plan was made of another recipe.
+    """
+    stored = files.read_json(ws.plan(recipe), made_by=f"brats plan --recipe {recipe}")["recipe"]
+    for name, value in params.recipe(recipe).model_dump().items():
+        if value is not None and stored.get(name) != value:
+            key = f"recipes.{recipe}.{name}"
+            raise ConfigError(
+                f"{key} is not what {ws.plan(recipe)} was made of: run `brats plan --recipe {recipe}` again", key=key
+            )
+    return (BaselineRecipe if stored["method"] == "baseline" else RegionsRecipe).model_validate(stored)

@@ -1,0 +1,1 @@
+"""Metrics of one case, and their summary over cases."""

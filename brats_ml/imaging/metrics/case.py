@@ -1,0 +1,193 @@
+"""What is measured of a predicted label map, by the rules of the BraTS challenge, and what each number means."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from brats_ml.cohort.labels import CLASSES, LABELS, REGIONS, LabelMap
+from brats_ml.imaging.geometry import crop, label_box
+from brats_ml.imaging.metrics.overlap import Confusion, Overlap, check_shapes, confusion, dice, overlap
+from brats_ml.imaging.metrics.surface_distance import Hausdorff95, checked_spacing, hausdorff95_by_bit
+
+__all__ = [
+    "CASE_DICE",
+    "CASE_METRICS",
+    "METRICS",
+    "STRUCTURES",
+    "Metric",
+    "case_dice",
+    "case_hd95",
+    "case_metrics",
+    "column",
+    "dice",
+    "reference_volume_column",
+]
+
+# BraTS ranks by regions; labels are what a network of four classes predicts. A label's name says that it is one, since
+# the region ET and the label ET are the same voxels, and the region WT is not the label ED.
+STRUCTURES: dict[str, tuple[str, ...]] = {**REGIONS, **{f"label_{label}": (label,) for label in LABELS}}
+
+# What BraTS counts where one of two masks is empty: the diagonal of its 240 x 240 x 155 volume of 1 mm.
+WORST_HD95_MM = float(np.sqrt(240**2 + 240**2 + 155**2))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measure of a structure.
+
+    Attributes:
+        name: Of its columns, `<name>_<structure>`.
+        unit: Of its values; empty for a share between 0 and 1.
+        best: Its value for a perfect prediction, or None where that depends on the case.
+        definition: What it is.
+        empty: What it is where a mask is empty.
+    """
+
+    name: str
+    unit: str
+    best: float | None
+    definition: str
+    empty: str
+
+
+_SHARE_RULE = "1 where both are empty, 0 where one is"
+_DISTANCE_RULE = f"0 where both are empty, {WORST_HD95_MM:.2f} where one is"
+METRICS = (
+    Metric("dice", "", 1.0, "2 TP / (2 TP + FP + FN)", _SHARE_RULE),
+    Metric("iou", "", 1.0, "TP / (TP + FP + FN)", _SHARE_RULE),
+    Metric("sensitivity", "", 1.0, "TP / (TP + FN)", _SHARE_RULE),
+    Metric("specificity", "", 1.0, "TN / (TN + FP), over the whole volume", "1 where the reference fills the volume"),
+    Metric("precision", "", 1.0, "TP / (TP + FP)", _SHARE_RULE),
+    Metric("hd95", "mm", 0.0, "the larger of the two directed 95th percentiles of surface distance", _DISTANCE_RULE),
+    Metric("hd95_pooled", "mm", 0.0, "the 95th percentile of both directions' surface distances", _DISTANCE_RULE),
+    Metric("volume_mm3", "mm3", None, "predicted voxels times the volume of one", "0"),
+    Metric("reference_volume_mm3", "mm3", None, "voxels of the reference times the volume of one", "0"),
+)
+
+
+def column(metric: str, structure: str) -> str:
+    """Return the name under which a metric of a structure is written, such as `hd95_WT` or `dice_label_NCR`."""
+    return f"{metric}_{structure}"
+
+
+def reference_volume_column(name: str) -> str | None:
+    """Return the column that tells whether the reference of column `name` is empty, or None if `name` is no metric."""
+    found = {column(metric.name, structure): structure for metric in METRICS for structure in STRUCTURES}
+    return column("reference_volume_mm3", found[name]) if name in found else None
+
+
+CASE_DICE = tuple(column("dice", structure) for structure in STRUCTURES)
+CASE_METRICS = tuple(column(metric.name, structure) for metric in METRICS for structure in STRUCTURES)
+
+
+def case_dice(reference: LabelMap, predicted: LabelMap) -> dict[str, float]:
+    """Return the Dice of every structure of one case: what `case_metrics` gives, without the rest and its cost.
+
+    Args:
+        reference: Canonical label map, shape (X, Y, Z).
+        predicted: Canonical label map of the same shape.
+
+    Returns:
+        One value for each name in `CASE_DICE`.
+
+    Raises:
+        ValueError: The shapes differ, or a value is no canonical label.
+    """
+    pairs = confusion(reference, predicted)
+    return {column("dice", structure): overlap(pairs, labels).dice for structure, labels in STRUCTURES.items()}
+
+
+def case_hd95(
+    reference: LabelMap, predicted: LabelMap, *, structures: Iterable[str], spacing_mm: Sequence[float]
+) -> dict[str, Hausdorff95]:
+    """Return both 95th percentiles of surface distance of some structures, by the rules of BraTS for empty ones.
+
+    Args:
+        reference: Canonical label map, shape (X, Y, Z).
+        predicted: Canonical label map of the same shape.
+        structures: Names in `STRUCTURES`.
+        spacing_mm: Voxel size along X, Y and Z.
+
+    Raises:
+        ValueError: The shapes differ, a value is no canonical label, or the spacing is not three positive numbers.
+    """
+    check_shapes(reference, predicted)
+    checked_spacing(spacing_mm)
+    box = label_box(reference, predicted)
+    inside = crop(reference, box), crop(predicted, box)
+    return _distances(*inside, confusion(*inside), structures=structures, spacing_mm=spacing_mm)
+
+
+def case_metrics(reference: LabelMap, predicted: LabelMap, *, spacing_mm: Sequence[float]) -> dict[str, float]:
+    """Return every metric of every structure of one case.
+
+    Args:
+        reference: Canonical label map, shape (X, Y, Z), of the whole volume: specificity counts all of it.
+        predicted: Canonical label map of the same shape.
+        spacing_mm: Voxel size along X, Y and Z.
+
+    Returns:
+        One value for each name in `CASE_METRICS`, in that order; none of them is NaN.
+
+    Raises:
+        ValueError: The shapes differ, a value is no canonical label, or the spacing is not three positive numbers.
+    """
+    check_shapes(reference, predicted)
+    voxel_mm3 = prod(checked_spacing(spacing_mm).tolist())
+    box = label_box(reference, predicted)
+    inside = crop(reference, box), crop(predicted, box)
+    pairs = confusion(*inside)
+    pairs[0, 0] += reference.size - inside[0].size
+    overlaps = {structure: overlap(pairs, labels) for structure, labels in STRUCTURES.items()}
+    distances = _distances(*inside, pairs, structures=STRUCTURES, spacing_mm=spacing_mm)
+    measured = {structure: _measures(overlaps[structure], distances[structure], voxel_mm3) for structure in STRUCTURES}
+    return {
+        column(metric.name, structure): measured[structure][metric.name]
+        for metric in METRICS
+        for structure in STRUCTURES
+    }
+
+
+def _measures(counts: Overlap, distance: Hausdorff95, voxel_mm3: float) -> dict[str, float]:
+    return {
+        "dice": counts.dice,
+        "iou": counts.iou,
+        "sensitivity": counts.sensitivity,
+        "specificity": counts.specificity,
+        "precision": counts.precision,
+        "hd95": distance.maximum,
+        "hd95_pooled": distance.pooled,
+        "volume_mm3": (counts.both + counts.predicted_only) * voxel_mm3,
+        "reference_volume_mm3": (counts.both + counts.reference_only) * voxel_mm3,
+    }
+
+
+def _distances(
+    reference: LabelMap,
+    predicted: LabelMap,
+    pairs: Confusion,
+    *,
+    structures: Iterable[str],
+    spacing_mm: Sequence[float],
+) -> dict[str, Hausdorff95]:
+    """Return the distances in label maps that may be cropped to all labels, by the counts of `confusion`."""
+    wanted = {structure: STRUCTURES[structure] for structure in structures}
+    known: dict[tuple[str, ...], Hausdorff95] = {}
+    bits: dict[tuple[str, ...], int] = {}
+    for labels in wanted.values():
+        counts = overlap(pairs, labels)
+        empty = [not counts.both + alone for alone in (counts.reference_only, counts.predicted_only)]
+        if any(empty):
+            known[labels] = Hausdorff95(*[0.0 if all(empty) else WORST_HD95_MM] * 2)
+        else:
+            bits.setdefault(labels, len(bits))  # two structures may be one set of labels
+    if bits:
+        table = np.zeros(CLASSES, dtype=np.uint8)
+        for labels, bit in bits.items():
+            table[[LABELS[label] for label in labels]] |= 1 << bit
+        masks = [np.take(table, volume, mode="clip") for volume in (reference, predicted)]  # both hold labels alone
+        measured = hausdorff95_by_bit(*masks, bits=list(bits.values()), spacing_mm=spacing_mm)
+        known |= {labels: measured[bit] for labels, bit in bits.items()}
+    return {structure: known[labels] for structure, labels in wanted.items()}

@@ -1,0 +1,1 @@
+"""What makes a volume or a cohort suspect."""

@@ -1,0 +1,127 @@
+"""What is measured of every volume before it may come in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brats_ml.cohort.labels import LABELS, LabelScheme, whole_labels
+from brats_ml.imaging.quality.distribution import Distribution
+
+Row = dict[str, Any]
+
+KEYS = ("case_id", "modality")
+AXES = ("x", "y", "z")
+PERCENTILES = (1, 50, 99)
+LISTED = 12  # labels; what holds more is no label map
+COLUMNS = (
+    *KEYS,
+    "name",
+    "named",
+    "present",
+    "readable",
+    *(f"shape_{axis}" for axis in AXES),
+    *(f"spacing_{axis}" for axis in AXES),
+    "affine",
+    "axes",
+    "oriented",
+    "oblique_degrees",
+    "disagreement_mm",
+    "same_grid",
+    "dtype",
+    "finite",
+    "brain_share",
+    "negative_share",
+    "minimum",
+    "maximum",
+    "mean",
+    *(f"p{percent}" for percent in PERCENTILES),
+    "levels",
+    "labels",
+    "foreign_labels",
+    *(f"voxels_{label}" for label in LABELS),
+    "tumour_voxels",
+    "mask_agreement",
+    "outside_brain_share",
+    "digest",
+    "voxel_digest",
+    "copy_of",
+    "unread",
+    "error",
+)
+
+
+def profile_image(volume: NDArray[Any]) -> Row:
+    """Measure the intensities of an image, shape (X, Y, Z); percentiles are those of its voxels other than 0."""
+    values = Distribution.of(volume)
+    return {
+        **_range(values),
+        "brain_share": round(values.nonzero / values.size, 6),
+        "negative_share": round(values.negative / values.size, 6),
+        **{f"p{percent}": values.percentile(percent) for percent in PERCENTILES},
+        "levels": int(values.levels.size),
+        "voxel_digest": values.digest(),
+    }
+
+
+def profile_label_map(volume: NDArray[Any], scheme: LabelScheme) -> Row:
+    """Measure a label map as stored, shape (X, Y, Z): which labels it holds and how many voxels of each."""
+    values = Distribution.of(volume)
+    if (values.levels % 1).any():
+        values = Distribution.of(whole_labels(volume))
+    found = dict(zip(values.levels.tolist(), values.counts.tolist(), strict=True))
+    foreign = [level for level in found if level not in scheme.values]
+    return {
+        **_range(values),
+        "labels": _listed(([0.0] if values.zeros else []) + list(found)),
+        "foreign_labels": _listed(foreign),
+        **{f"voxels_{label}": found.get(value, 0) for label, value in zip(LABELS, scheme.values, strict=True)},
+        "tumour_voxels": values.nonzero,
+    }
+
+
+def brain_of(images: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.bool_]]:
+    """Return the mask of each image, and as `brain` where at least half of them are not 0.
+
+    Args:
+        images: Modality to volume, all of one shape, zero outside the brain.
+
+    Returns:
+        Masks with one axis, in the order of memory of a NIfTI file, in which they are views of it.
+    """
+    masks = {role: image.ravel(order="F") != 0 for role, image in images.items()}
+    votes = np.zeros_like(next(iter(masks.values())), dtype=np.uint8)
+    for mask in masks.values():
+        votes += mask.view(np.uint8)
+    return {**masks, "brain": votes >= (len(masks) + 1) // 2}
+
+
+def agreement(mask: NDArray[np.bool_], brain: NDArray[np.bool_]) -> float | None:
+    """Return the Dice of an image's mask with the brain; None where both are empty."""
+    both = int(np.count_nonzero(mask)) + int(np.count_nonzero(brain))
+    return round(1 - int(np.count_nonzero(mask ^ brain)) / both, 6) if both else None
+
+
+def outside_brain_share(label_map: NDArray[Any], brain: NDArray[np.bool_]) -> float | None:
+    """Return the share of labelled voxels that lie outside the brain; None where nothing is labelled.
+
+    Args:
+        label_map: Shape (X, Y, Z).
+        brain: As `brain_of` returns it for images of the same shape.
+    """
+    labelled = np.flatnonzero(label_map.ravel(order="F") != 0)
+    return round(1 - float(brain[labelled].mean()), 6) if labelled.size else None
+
+
+def _listed(levels: list[float]) -> str:
+    return " ".join(f"{level:.9g}" for level in levels[:LISTED]) + (" ..." if len(levels) > LISTED else "")
+
+
+def _range(values: Distribution) -> Row:
+    return {
+        "finite": values.not_finite == 0,
+        "minimum": values.minimum,
+        "maximum": values.maximum,
+        "mean": round(values.mean, 6) if np.isfinite(values.mean) else None,
+    }

@@ -1,0 +1,91 @@
+"""The registered models behind MLflow's pyfunc interface; MLflow calls `_load_pyfunc` with the registered folder."""
+
+from collections.abc import Sequence
+from importlib.metadata import distributions, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import Array
+from numpy.typing import NDArray
+
+from brats_ml.cohort.clinical import GROUPS
+from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.survival.features import AGE
+
+# One case at a time: full canonical volumes in, canonical label map out.
+SEGMENTATION_SIGNATURE = ModelSignature(
+    inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1, -1, -1), "image")]),
+    outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1), "labels")]),
+)
+SEGMENTATION_EXAMPLE = {"image": np.ones((len(MODALITIES), 8, 8, 2), dtype=np.float32)}
+
+
+def survival_interface(features: Sequence[str], *, timed: bool) -> tuple[ModelSignature, pd.DataFrame]:
+    """Return signature and example of a survival model that reads `features`; `timed` ones tell curves too."""
+    curves = [
+        ColSpec(DataType.double, "expected_days"),
+        ColSpec(Array(DataType.double), "curve_days"),
+        ColSpec(Array(DataType.double), "curve_alive"),
+    ]
+    told: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.string, "group"),
+        *(ColSpec(DataType.double, f"probability_{group}") for group in GROUPS),
+        *(curves if timed else []),
+        ColSpec(DataType.string, "reason"),
+    ]
+    read: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name) for name in features]
+    signature = ModelSignature(Schema(read), Schema(told))
+    return signature, pd.DataFrame([{name: 60.0 if name == AGE else 0.02 for name in features}])
+
+
+def requirements(*more: str) -> list[str]:
+    """Return what an environment needs to load a registered model, and `more`, at the versions that made it."""
+    wanted = ("keras", "nibabel", "numpy", "pandas", "pydantic", "ruamel.yaml", "scikit-learn", "scipy", "skops")
+    backend = "tensorflow-cpu" if any(distributions(name="tensorflow-cpu")) else "tensorflow"
+    return [f"{name}=={version(name)}" for name in (*wanted, *more, backend)]
+
+
+class Served(Protocol):
+    """What MLflow asks of a loaded model."""
+
+    def predict(self, model_input: Any) -> Any:
+        """Return the predictions for an input that fits the signature."""
+
+
+class ServedSegmentation:
+    """A recipe's whole inference path."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the registered folder."""
+        from brats_ml.models.segmentation import SegmentationModel  # noqa: PLC0415 - TensorFlow takes seconds
+
+        self._predict = SegmentationModel(folder)
+
+    def predict(self, model_input: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
+        """Return canonical labels, shape (X, Y, Z), of `image`, shape (modality, X, Y, Z)."""
+        image = model_input["image"]
+        labels, _ = self._predict(image)
+        return {"labels": labels}
+
+
+class ServedSurvival:
+    """An estimator with its scaler."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the registered folder."""
+        from brats_ml.models.survival import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
+
+        self._predict = SurvivalModel(folder)
+
+    def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
+        """Return each row's group, probabilities and, of a model of time, curve; or the reason why it has none."""
+        return self._predict(model_input)
+
+
+def _load_pyfunc(path: str) -> Served:
+    folder = Path(path)
+    return ServedSegmentation(folder) if (folder / "recipe.json").exists() else ServedSurvival(folder)

@@ -1,0 +1,80 @@
+"""Choose the rules of postprocessing for a freshly trained network, on cases of the training part alone."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.cohort.labels import LabelMap
+from brats_ml.errors import CaseError
+from brats_ml.imaging.geometry import crop, uncrop
+from brats_ml.models.segmentation import SegmentationModel
+from brats_ml.segmentation.inference.postprocessing import Probabilities, TuningGrid, tune
+
+# More cases change the choice little, and each costs a prediction.
+CASES = 40
+
+
+def tune_postprocessing(
+    segment: SegmentationModel,
+    *,
+    cases: Path,
+    case_ids: Sequence[str],
+    folds: Mapping[str, int],
+    most: int = CASES,
+    grid: TuningGrid | None = None,
+) -> dict[str, Any]:
+    """Choose the rules by which a trained region recipe makes labels, and let it use them from now on.
+
+    Args:
+        segment: Of a region recipe.
+        cases: Folder of preprocessed cases.
+        case_ids: Of the training part; never of cases that a figure is reported on.
+        folds: Of cases that a fold's network did not see, which fold it is; that network alone predicts them.
+        most: Of many cases, so many evenly spread ones are used.
+        grid: The values to try.
+
+    Returns:
+        What postprocessing.json holds: the rules, the cases, and their mean region Dice before and after.
+
+    Raises:
+        ValueError: There is no case.
+        CaseError: A case has no reference label map.
+        ModelError: The recipe has no regions.
+    """
+    number = min(most, len(case_ids))
+    chosen = [case_ids[at] for at in np.unique(np.linspace(0, len(case_ids) - 1, number).round().astype(int))]
+    with tempfile.TemporaryDirectory(prefix="brats-tuning-") as name:
+        found = tune(_Predicted(segment, cases, chosen, folds, Path(name)), grid=grid)
+    segment.rules = found.rules
+    return {
+        "rules": found.rules.to_dict(),
+        "cases": chosen,
+        "mean_dice": {"by_default": round(found.before, 6), "by_these": round(found.after, 6)},
+    }
+
+
+class _Predicted:
+    """Probabilities and reference of each case, in the box that preprocessing cut; predicted once, then read back."""
+
+    def __init__(
+        self, segment: SegmentationModel, cases: Path, case_ids: Sequence[str], folds: Mapping[str, int], folder: Path
+    ) -> None:
+        self._segment, self._cases, self._case_ids = segment, cases, case_ids
+        self._folds, self._folder = folds, folder
+
+    def __iter__(self) -> Iterator[tuple[Probabilities, LabelMap]]:
+        for case_id in self._case_ids:
+            case = read_case(self._cases / f"{case_id}.npz")
+            if case.label is None:
+                raise CaseError(case_id, "has no reference label map to choose postprocessing by")
+            path = self._folder / f"{case_id}.npy"
+            if not path.exists():
+                box = tuple(slice(at, at + size) for at, size in zip(case.start, case.label.shape, strict=True))
+                with self._segment.only(self._folds.get(case_id)):
+                    whole = self._segment.probabilities(uncrop(case.image, case.start, case.full_shape))
+                np.save(path, crop(whole, box))
+            yield np.load(path), case.label

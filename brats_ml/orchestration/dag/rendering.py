@@ -1,0 +1,191 @@
+"""A DVC pipeline as the tasks of an Airflow DAG: its own graph, with a workspace opened before and closed after."""
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import TaskGroup, TriggerRule
+
+from brats_ml.orchestration.dag.graph import Graph, Node, read_graph
+from brats_ml.orchestration.dag.operators import BRATS, CloseOperator, CommandOperator, OpenOperator, StageOperator
+
+# Tasks around the stages; a stage of one of these names gets another id.
+ACTIONS = frozenset({"open", "publish", "gate", "approve", "push", "promote", "announce", "pending", "score", "close"})
+RETRY = {
+    "retries": 2,
+    "retry_delay": timedelta(seconds=10),
+    "retry_exponential_backoff": 3.0,
+    "max_retry_delay": timedelta(hours=1),
+}
+# Airflow allows 250 characters, and a task's id stands in file names of at most 255 with more around it.
+LONGEST_ID = 180
+# A skipped stage is one that was up to date, so whatever follows it goes on.
+RUN_UNLESS_FAILED = {"trigger_rule": TriggerRule.NONE_FAILED}
+ACTION_TIMEOUT = timedelta(hours=6)
+
+
+class DvcPipeline:
+    """The pipeline of one DVC repository; its methods make tasks of the DAG in whose `with` block they are called."""
+
+    def __init__(self, checkout: Path, *, stages: Collection[str] | None = None) -> None:
+        """Read the graph.
+
+        Args:
+            checkout: The DVC repository that the DAG file belongs to.
+            stages: Addresses to draw, with all that they need; all by default.
+        """
+        self.checkout = checkout
+        self._chosen = stages
+
+    @cached_property
+    def full_graph(self) -> Graph:
+        """DVC's graph."""
+        return read_graph(self.checkout)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The part of DVC's graph that is drawn."""
+        if self._chosen is None:
+            return self.full_graph
+        needed: set[str] = set()
+        waiting = list(self._chosen)
+        while waiting:
+            address = waiting.pop()
+            needed.add(address)
+            waiting += self.full_graph[address].needs
+        return {address: node for address, node in self.full_graph.items() if address in needed}
+
+    def render(self) -> dict[str, StageOperator]:
+        """Draw a whole run: opened, every stage, closed. Enough for a pipeline that nothing is added to."""
+        opened = self.open()
+        stages = self.stages(after=opened)
+        self.last(stages) >> self.close()
+        return stages
+
+    def open(self, *, own_form: bool = False) -> OpenOperator:
+        """Return the first task, which makes the run's workspace."""
+        return OpenOperator(
+            task_id="open",
+            doc_md="Pins the revision and the parameters of the run and makes its workspace, a clone of its own. "
+            "What the form gets wrong ends the run here.",
+            drawn=self.full_graph,
+            own_form=own_form,
+            checkout=str(self.checkout),
+            execution_timeout=timedelta(hours=1),
+            **RETRY,
+        )
+
+    def stages(self, *, after: OpenOperator) -> dict[str, StageOperator]:
+        """Return the task of every stage by its address, wired as DVC's graph is; the first ones follow `after`."""
+        tasks: dict[str, StageOperator] = {}
+        groups: dict[str, TaskGroup] = {}
+        ids = task_ids(self.graph)
+        for address, node in self.graph.items():
+            group, name = ids[address]
+            if group is None:
+                tasks[address] = self._stage(node, name)
+            else:
+                if group not in groups:
+                    groups[group] = TaskGroup(group)
+                tasks[address] = self._stage(node, name, task_group=groups[group])
+            for upstream in [tasks[need] for need in node.needs] or [after]:
+                upstream >> tasks[address]
+        return tasks
+
+    def last(self, stages: Mapping[str, StageOperator]) -> list[StageOperator]:
+        """Return the tasks of the stages that no other stage waits for."""
+        needed = {need for node in self.graph.values() for need in node.needs}
+        return [task for address, task in stages.items() if address not in needed]
+
+    def action(self, name: str, *arguments: str, doc_md: str, **options: Any) -> CommandOperator:
+        """Return the task of a `brats` command that acts on the world around the stages."""
+        return self.command(name, [*BRATS, name, *arguments], doc_md=doc_md, **options)
+
+    def command(
+        self,
+        task_id: str,
+        command: list[str] | None = None,
+        *,
+        doc_md: str,
+        operator: type[CommandOperator] = CommandOperator,
+        **options: Any,
+    ) -> CommandOperator:
+        """Return the task of any other command, by another `operator` where more than running it is to be done."""
+        defaults = {"execution_timeout": ACTION_TIMEOUT, **RETRY, **RUN_UNLESS_FAILED}
+        if command is not None:
+            defaults["command"] = command
+        return operator(task_id=task_id, doc_md=doc_md, checkout=str(self.checkout), **(defaults | options))
+
+    def close(self, *, promoted_by: str | None = None) -> CloseOperator:
+        """Return the last task, which removes the workspace of a run that went well."""
+        return CloseOperator(
+            task_id="close",
+            doc_md="Removes the workspace. Results stay in DVC's cache, the run's dvc.lock in its record; a run that "
+            "failed keeps its workspace until `brats prune` finds it old.",
+            checkout=str(self.checkout),
+            promoted_by=promoted_by,
+            **RETRY,
+            **RUN_UNLESS_FAILED,
+        )
+
+    def _stage(self, node: Node, name: str, **options: Any) -> StageOperator:
+        policy = node.policy
+        if policy.queue is not None:
+            options["queue"] = policy.queue
+        if policy.timeout_minutes is not None:
+            options["execution_timeout"] = timedelta(minutes=policy.timeout_minutes)
+        return StageOperator(
+            task_id=name,
+            address=node.address,
+            doc_md=_documentation(node),
+            checkout=str(self.checkout),
+            pool=policy.pool,
+            priority_weight=policy.priority,
+            links=policy.links,
+            **(RETRY | {"retries": policy.retries}),
+            **RUN_UNLESS_FAILED,
+            **options,
+        )
+
+
+def task_ids(graph: Graph) -> dict[str, tuple[str | None, str]]:
+    """Return the Airflow group, if any, and the task's name in it for every node; no two are the same.
+
+    Items of a matrix or foreach stage become tasks of a group. What Airflow allows in no id becomes `_`; where that
+    makes one of two, the later gets a digest of its address, and so does what is too long.
+    """
+    taken = set(ACTIONS)
+    groups: dict[str, str] = {}
+    ids: dict[str, tuple[str | None, str]] = {}
+
+    def unique(wanted: str, address: str, *, longest: int = LONGEST_ID) -> str:
+        digest = sha256(address.encode()).hexdigest()[:6]
+        found = f"{wanted[:longest]}_{digest}" if len(wanted) > longest or wanted in taken else wanted
+        taken.add(found)
+        return found
+
+    for address, node in graph.items():
+        plain = node.stage.replace("/dvc.yaml:", ".").removesuffix(".dvc")
+        if node.item is None:
+            ids[address] = (None, unique(re.sub(r"[^\w.-]", "_", plain), address))
+        else:
+            if node.stage not in groups:
+                groups[node.stage] = unique(re.sub(r"[^\w-]", "_", plain), node.stage, longest=LONGEST_ID // 2)
+            group = groups[node.stage]
+            item = re.sub(r"[^\w.-]", "_", node.item)
+            whole = unique(f"{group}.{item}", address)
+            ids[address] = (group, whole.removeprefix(f"{group}."))
+    return ids
+
+
+def _documentation(node: Node) -> str:
+    lines = [f"Stage `{node.address}` of dvc.yaml{f': {node.description}.' if node.description else '.'}"]
+    if node.command:
+        lines.append(f"Runs `{node.command.splitlines()[0]}`, unless nothing that it reads has changed.")
+    if node.needs:
+        lines.append(f"Waits for {', '.join(f'`{need}`' for need in node.needs)}.")
+    return "\n\n".join(lines)

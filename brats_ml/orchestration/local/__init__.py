@@ -1,0 +1,1 @@
+"""Airflow and MLflow on this machine."""

@@ -1,0 +1,1 @@
+"""Workspaces, records and processes of runs."""

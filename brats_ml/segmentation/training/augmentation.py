@@ -1,0 +1,122 @@
+"""Patches made different at every step, inside the compiled step, from random numbers that are given.
+
+Every operation is Keras', for both backends. What is random comes in as `draws`, a function of seed and step; the
+noise of voxels alone comes from a generator whose state is saved with the model.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+# Draws of a patch: 0-2 mirrors, 3 whether and 4-5 how far it is turned and zoomed, 6 the noise, and from 8 on, for
+# each of up to four modalities, contrast, mean, whether gamma and how much.
+MIRROR, SPATIAL, TURN, ZOOM, NOISE, MODALITY = 0, 3, 4, 5, 6, 8
+# Normalised intensities are brought from about [-3, 4] to [0, 1] before gamma, and back.
+GAMMA_LOW, GAMMA_RANGE = -3.0, 7.0
+
+
+def mirrored(image: Any, labels: Any, draws: Any, *, axes: Sequence[int]) -> tuple[Any, Any]:
+    """Return patches mirrored along each of the spatial `axes` with probability one half.
+
+    Args:
+        image: Shape (batch, X, Y[, Z], channel).
+        labels: Shape (batch, X, Y[, Z]).
+        draws: Shape (batch, DRAWS).
+        axes: 0 is X.
+    """
+    for axis in axes:
+        flip = ops.less(draws[:, MIRROR + axis], 0.5)
+        image = ops.where(_over(flip, image), ops.flip(image, axis=axis + 1), image)
+        labels = ops.where(_over(flip, labels), ops.flip(labels, axis=axis + 1), labels)
+    return image, labels
+
+
+def rotate_and_zoom(
+    image: Any, labels: Any, draws: Any, *, degrees: float, zoom: float, share: float
+) -> tuple[Any, Any]:
+    """Return patches of which a share is turned and zoomed in the plane of X and Y.
+
+    Intensities are interpolated linearly, labels take their nearest neighbour; beyond the edge there is nothing.
+
+    Args:
+        image: Shape (batch, X, Y[, Z], channel).
+        labels: Shape (batch, X, Y[, Z]).
+        draws: Shape (batch, DRAWS).
+        degrees: Largest angle.
+        zoom: Largest relative change of size.
+        share: Of the patches.
+    """
+    rows, columns = int(image.shape[1]), int(image.shape[2])
+    on = ops.cast(ops.less(draws[:, SPATIAL], share), "float32")
+    angle = on * (2.0 * draws[:, TURN] - 1.0) * np.float32(np.deg2rad(degrees))
+    size = 1.0 + on * (2.0 * draws[:, ZOOM] - 1.0) * zoom
+    cosine, sine = ops.cos(angle) / size, ops.sin(angle) / size
+    middle_x, middle_y = (columns - 1) / 2.0, (rows - 1) / 2.0
+    zero = ops.zeros_like(angle)
+    transform = ops.stack(
+        [
+            cosine,
+            -sine,
+            middle_x - cosine * middle_x + sine * middle_y,
+            sine,
+            cosine,
+            middle_y - sine * middle_x - cosine * middle_y,
+            zero,
+            zero,
+        ],
+        axis=-1,
+    )
+    flat = _flat(image)
+    moved = ops.image.affine_transform(flat, transform, interpolation="bilinear", data_format="channels_last")
+    flat_labels = _flat(ops.cast(labels, "float32")[..., None])
+    moved_labels = ops.image.affine_transform(
+        flat_labels, transform, interpolation="nearest", data_format="channels_last"
+    )
+    return ops.reshape(moved, ops.shape(image)), ops.cast(ops.reshape(moved_labels, ops.shape(labels)), labels.dtype)
+
+
+def jitter_intensity(
+    image: Any, draws: Any, *, modalities: int, scale: float, shift: float, gamma: float, noise: float, generator: Any
+) -> Any:
+    """Return patches whose contrast, mean, gamma and noise differ; outside the brain they stay 0.
+
+    Args:
+        image: Normalised intensities, shape (batch, X, Y[, Z], channel), 0 outside the brain; channels are the
+            modalities, or these again and again: of the other side of the brain, of neighbouring slices.
+        draws: Shape (batch, DRAWS).
+        modalities: Number of modalities, up to four.
+        scale: Largest relative change of each modality's contrast.
+        shift: Largest change of its mean.
+        gamma: Largest change of the logarithm of gamma, in half of the modalities.
+        noise: Largest standard deviation of added noise.
+        generator: Keras' seed generator of the noise.
+    """
+    channels = int(image.shape[-1])
+    brain = ops.cast(ops.not_equal(image, 0.0), image.dtype)
+
+    def signed(kind: int) -> Any:
+        columns = [MODALITY + 4 * (channel % modalities) + kind for channel in range(channels)]
+        picked = ops.stack([draws[:, column] for column in columns], axis=-1)
+        return ops.reshape(2.0 * picked - 1.0, (-1, *(1,) * (len(image.shape) - 2), channels))
+
+    changed = image * (1.0 + scale * signed(0)) + shift * signed(1)
+    if gamma:
+        power = ops.exp(gamma * signed(3) * ops.cast(ops.greater(signed(2), 0.0), image.dtype))
+        unit = ops.maximum((changed - GAMMA_LOW) / GAMMA_RANGE, 1e-3)
+        changed = ops.exp(ops.log(unit) * power) * GAMMA_RANGE + GAMMA_LOW
+    if noise:
+        amount = ops.reshape(noise * draws[:, NOISE], (-1, *(1,) * (len(image.shape) - 1)))
+        changed = changed + amount * keras.random.normal(ops.shape(image), dtype=image.dtype, seed=generator)
+    return changed * brain
+
+
+def _over(condition: Any, like: Any) -> Any:
+    return ops.reshape(condition, (-1, *(1,) * (len(like.shape) - 1)))
+
+
+def _flat(volume: Any) -> Any:
+    """Return (batch, X, Y, [Z,] channel) as images (batch, X, Y, everything else)."""
+    return ops.reshape(volume, (-1, volume.shape[1], volume.shape[2], int(np.prod(volume.shape[3:]))))

@@ -1,0 +1,259 @@
+"""Train a region recipe step by step, in a way that can stop and continue anywhere with the same weights."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from brats_ml.errors import DivergedError
+from brats_ml.segmentation.training.patches import Inputs
+from brats_ml.segmentation.training.schedule import WarmUpDecay
+from brats_ml.segmentation.training.step import PatchTraining
+
+Row = dict[str, float]
+State = dict[str, NDArray[Any]]
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: Steps done.
+        rows: One row a finished epoch.
+        state: Every number that the next step depends on, or None at the start.
+    """
+
+    step: int = 0
+    rows: list[Row] = field(default_factory=list)
+    state: State | None = None
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no types
+    """The batches of consecutive steps, the next one made in a thread while the device works."""
+
+    def __init__(self, make: Callable[[int], Inputs], first: int, last: int) -> None:
+        """Take what makes the batch of a global step, and the range of steps."""
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=3)
+        self._make, self._first, self._count = make, first, last - first
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return self._count
+
+    def __getitem__(self, index: int) -> tuple[Inputs]:
+        """Return one batch; the targets are made of its labels."""
+        return (self._make(self._first + index),)
+
+
+class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras declares no types
+    """Stops at a wish, and hands out the state when it is time.
+
+    Not after the last step of an epoch, whose row of the history is yet to come: `fit` pauses after that.
+    """
+
+    def __init__(
+        self, progress: Progress, *, keep: Callable[[Progress], None], seconds: float, stop: Callable[[], bool]
+    ):
+        super().__init__()
+        self.progress, self._keep, self._seconds, self._stop = progress, keep, seconds, stop
+        self._kept_at = time.monotonic()
+        self.epoch_end = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Go on with the means of an epoch that was interrupted; Keras has just reset them."""
+        if self.progress.state is not None:
+            put_state(self.model, self.progress.state)
+            self.progress.state = None
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count the step; keep the state where it is time to."""
+        self.progress.step += 1
+        if self.progress.step < self.epoch_end:
+            self.pause()
+
+    def pause(self, *, at_end: bool = False) -> None:
+        """Keep the state where it is time to, or at the end, unless it is spoilt; and stop if that is wished."""
+        stop = self._stop()
+        if stop or at_end or time.monotonic() - self._kept_at >= self._seconds:
+            finite(self.model, self.progress.step)
+            self._keep(Progress(self.progress.step, list(self.progress.rows), take_state(self.model)))
+            self._kept_at = time.monotonic()
+        if stop:
+            raise StopTraining
+
+
+class StopTraining(Exception):  # noqa: N818 - a wish that was met, not an error
+    """Training was asked to stop and its state is kept."""
+
+
+class AveragedAdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras declares no types
+    """AdamW whose moving average of the weights stays beside them.
+
+    Keras puts the average in the weights' place at the end of every `fit`, and an epoch here is one `fit`.
+    """
+
+    def finalize_variable_values(self, var_list: Any) -> None:
+        """Leave the weights as they are."""
+
+    def put_average(self, variables: Any) -> None:
+        """Put the average, where there is one, in the place of `variables`."""
+        super().finalize_variable_values(variables)
+
+
+def compile_regions(
+    model: PatchTraining,
+    *,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float,
+    clip_norm: float,
+    shape: str,
+    power: float,
+    warm_up_steps: int,
+    ema: float | None,
+    xla: bool,
+) -> None:
+    """Compile with AdamW, a schedule of the global step, and a moving average of the weights.
+
+    Args:
+        model: To be trained.
+        steps: In all.
+        learning_rate: The highest.
+        weight_decay: Of the weights of convolutions; norms and biases are left alone.
+        clip_norm: Largest norm of one variable's gradient.
+        shape: Of the fall, `polynomial` or `cosine`.
+        power: Of the fall.
+        warm_up_steps: Of the rise.
+        ema: Momentum of the average, or None for none.
+        xla: Whether XLA compiles the step.
+    """
+    optimizer = AveragedAdamW(
+        WarmUpDecay(learning_rate, steps, warm_up_steps, shape, power),
+        weight_decay=weight_decay,
+        clipnorm=clip_norm,
+        use_ema=ema is not None,
+        ema_momentum=ema or 0.99,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["norm", "bias"])
+    model.compile(optimizer=optimizer, jit_compile=xla)
+
+
+def fit(
+    model: PatchTraining,
+    *,
+    training: Callable[[int], Inputs],
+    validation: Sequence[Inputs],
+    steps: int,
+    epoch_steps: int,
+    progress: Progress,
+    keep: Callable[[Progress], None],
+    keep_seconds: float,
+    after_epoch: Callable[[keras.Model, Sequence[Row]], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> list[Row]:
+    """Train until `steps` steps are done.
+
+    Args:
+        model: Compiled.
+        training: Makes the batch of a global step, from 0.
+        validation: Batches whose loss is told after each epoch, and steers nothing. May be empty.
+        steps: In all.
+        epoch_steps: Steps between two rows of the history.
+        progress: Where to go on.
+        keep: Given everything that going on needs, every `keep_seconds`, and when training is asked to stop.
+        keep_seconds: Between two of these.
+        after_epoch: Given the model and the history after each epoch.
+        stop: Asked after each step.
+
+    Returns:
+        One row an epoch: epoch, step, learning_rate, loss and pseudo Dice, and the same with `val_`.
+
+    Raises:
+        StopTraining: `stop` said so; the state is kept.
+        DivergedError: The loss is not a number.
+    """
+    watch = CheckpointCallback(progress, keep=keep, seconds=keep_seconds, stop=stop)
+    if progress.state is not None:
+        model.optimizer.build(model.trainable_variables)
+        put_state(model, progress.state)
+        if progress.step % epoch_steps == 0:
+            progress.state = None  # between two epochs there are no means to go on with
+    while progress.step < steps:
+        epoch = progress.step // epoch_steps
+        last = watch.epoch_end = min((epoch + 1) * epoch_steps, steps)
+        logs = model.fit(
+            Batches(training, progress.step, last), epochs=1, shuffle=False, verbose=0, callbacks=[watch]
+        ).history
+        finite(model, progress.step)
+        rate = float(model.optimizer.learning_rate)
+        row = {"epoch": epoch + 1, "step": progress.step, "learning_rate": rate, **_last(logs)}
+        if validation:
+            held_out = model.evaluate(_Fixed(validation), verbose=0, return_dict=True)
+            row |= {f"val_{name}": float(value) for name, value in held_out.items()}
+        progress.rows.append(row)
+        after_epoch(model, progress.rows)
+        watch.pause(at_end=last == steps)
+    return progress.rows
+
+
+def averaged(model: PatchTraining) -> keras.Model:
+    """Return the trained network with the moving average of its weights, where there is one."""
+    model.optimizer.put_average(model.trainable_variables)
+    return model.network
+
+
+def take_state(model: PatchTraining) -> State:
+    """Return every number that the next step depends on, but for the resident cases."""
+    return {name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in _variables(model)}
+
+
+def put_state(model: PatchTraining, state: Mapping[str, NDArray[Any]]) -> None:
+    """Set every number that the next step depends on; the inverse of `take_state`."""
+    for name, variable in _variables(model):
+        variable.assign(state[name])
+
+
+def finite(model: PatchTraining, step: int) -> None:
+    """Check that training has not diverged.
+
+    Raises:
+        DivergedError: The mean loss of this epoch is not a number.
+    """
+    if not math.isfinite(float(model.metrics[0].result())):
+        raise DivergedError(
+            f"step {step}",
+            "the recipe's optimizer.learning_rate or optimizer.clip_norm, or set train.precision=float32",
+        )
+
+
+class _Fixed(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no types
+    def __init__(self, batches: Sequence[Inputs]) -> None:
+        super().__init__(workers=1, use_multiprocessing=False)
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[Inputs]:
+        return (self._batches[index],)
+
+
+def _variables(model: PatchTraining) -> list[tuple[str, Any]]:
+    resident = {id(variable) for variable in model.resident.variables} if model.resident is not None else set()
+    groups = {"model": model.variables, "optimizer": model.optimizer.variables}
+    groups["metric"] = [variable for metric in model.metrics for variable in metric.variables]
+    return [
+        (f"{group}.{index:04d}", variable)
+        for group, variables in groups.items()
+        for index, variable in enumerate(variable for variable in variables if id(variable) not in resident)
+    ]
+
+
+def _last(logs: Mapping[str, Sequence[float]]) -> Row:
+    return {name: float(values[-1]) for name, values in logs.items()}

@@ -1,0 +1,134 @@
+"""The survival half of the comparison: how each estimator stands, who is nominated, and what predicted masks cost."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import KFold
+
+from brats_ml import files
+from brats_ml.config import Params
+from brats_ml.config.survival import Survival
+from brats_ml.reports.page import LeaderboardEntry, Picture
+from brats_ml.reports.survival_section import DRAWINGS, MaskLoss
+from brats_ml.survival.grid_search import refit
+from brats_ml.survival.intervals import over_patients
+from brats_ml.survival.patients import known_patients, row_states
+from brats_ml.survival.prediction import predict
+from brats_ml.workspace import Workspace
+
+MEASURE = {"nested": "accuracy, nested cross-validation", "baseline": "accuracy, the baseline's protocol"}
+RESAMPLES = 10000
+# The caption of the picture that is the same for every estimator.
+LEARNT = "the patients whom the estimators learn from, and the median of each group"
+
+
+def leaderboard_entry(ws: Workspace, name: str) -> LeaderboardEntry:
+    """Return how an estimator stands by its own summary."""
+    summary = files.read_json(ws.survival(name) / "summary.json", made_by=f"brats survival --estimator {name}")
+    if "best" not in summary:
+        return LeaderboardEntry(name, summary["verdict"], 0, None, None, None, {})
+    reproduced = summary.get("protocol") == "baseline"
+    accuracy, count = (summary["test"], summary["test"]["patients"]) if reproduced else (summary["accuracy"], None)
+    return LeaderboardEntry(
+        name,
+        summary["verdict"],
+        count or summary["patients"],
+        accuracy["mean"],
+        accuracy["low"],
+        accuracy["high"],
+        summary,
+    )
+
+
+def why_none(params: Params) -> str | None:
+    """Return why no estimator is nominated whatever its accuracy, or None."""
+    if params.survival.protocol == "baseline":
+        return "survival.protocol is baseline, whose models are for comparison alone"
+    return None
+
+
+def pictures(ws: Workspace, estimators: Sequence[LeaderboardEntry]) -> dict[str, list[Picture]]:
+    """Return the pictures of each estimator by what they show, in the order of `DRAWINGS`."""
+    fitted = {entry.name: entry.details["best"] for entry in estimators if entry.score is not None}
+    found: dict[str, list[Picture]] = {}
+    for drawing in DRAWINGS:
+        for name, best in fitted.items():
+            path = ws.survival(name) / f"{drawing}.png"
+            if path.exists() and not (drawing == "distributions" and drawing in found):
+                caption = {"confusion": f"{name}, chosen: {_listed(best)}", "distributions": LEARNT}.get(drawing, name)
+                found.setdefault(drawing, []).append(Picture(caption, path.read_bytes()))
+    return found
+
+
+def mask_loss(
+    ws: Workspace, params: Params, name: str | None, reference: pd.DataFrame, predicted: pd.DataFrame
+) -> MaskLoss | None:
+    """Return what an estimator loses on predicted masks, or None where nobody can tell.
+
+    The nominated combination is fitted anew on reference features, each time without a part of the patients who have
+    predicted masks, and is then asked about that part twice. Locked test patients have no part in it.
+    """
+    if name is None or params.survival.masks != "reference" or predicted.empty:
+        return None
+    summary = files.read_json(ws.survival(name) / "summary.json", made_by=f"brats survival --estimator {name}")
+    features = summary.get("features", [])
+    if not features:
+        return None
+    states = row_states(reference, cohort=params.survival.cohort, features=features)
+    mine = reference[states.isin(["labelled", "censored"]) & reference["patient"].isin(summary["training_patients"])]
+    finite = predicted[np.isfinite(predicted[features].to_numpy(dtype=np.float64)).all(axis=1)]
+    both = mine[(mine["event"] == 1) & mine["case_id"].isin(finite["case_id"])].sort_values("patient")
+    right = _asked_twice(params.survival, name, summary, mine=mine, both=both, predicted=finite)
+    if right is None:
+        return None
+    lost = right["reference"] - right["predicted"]
+    seed = params.survival.seed
+    found = over_patients(lambda rows: float(lost[rows].mean()), len(lost), resamples=RESAMPLES, seed=seed)
+    return MaskLoss(
+        estimator=name,
+        recipe=params.features.predicted_by,
+        patients=len(lost),
+        reference=float(right["reference"].mean()),
+        predicted=float(right["predicted"].mean()),
+        low=found["low"],
+        high=found["high"],
+        synthetic=files.read_json(ws.listing, made_by="brats source")["phantom"] is not None,
+    )
+
+
+def _asked_twice(
+    settings: Survival,
+    name: str,
+    summary: dict[str, Any],
+    *,
+    mine: pd.DataFrame,
+    both: pd.DataFrame,
+    predicted: pd.DataFrame,
+) -> dict[str, NDArray[np.float64]] | None:
+    """Return whether each of `both` is told right from either kind of masks by a model that did not learn from them."""
+    features, limits = summary["features"], settings.limits_days
+    truth = known_patients(both, limits_days=limits, features=features)
+    if len(truth.names) < settings.folds:
+        return None
+    values = {
+        "reference": truth.features,
+        "predicted": predicted.set_index("case_id").loc[both["case_id"]][features].to_numpy(dtype=np.float64),
+    }
+    right = {masks: np.empty(len(truth.names)) for masks in values}
+    parts = KFold(settings.folds, shuffle=True, random_state=settings.seed)
+    for _, rows in parts.split(truth.features):
+        asked = np.array(truth.names)[rows]
+        training = known_patients(mine[~mine["patient"].isin(asked)], limits_days=limits, features=features)
+        if min(training.counts.values()) < 2:
+            return None
+        model = refit(name, summary["best"], training, limits_days=limits, folds=settings.folds, seed=settings.seed)
+        for masks, of_all in values.items():
+            right[masks][rows] = predict(model, of_all[rows]).groups == truth.groups[rows]
+    return right
+
+
+def _listed(best: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(best.items()))

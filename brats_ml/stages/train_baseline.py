@@ -1,0 +1,98 @@
+"""Fit the baseline method, a case a step; a killed training goes on from its last epoch."""
+
+from pathlib import Path
+
+import keras
+from rich.console import Console
+from rich.progress import Progress
+
+from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.model_files import checkpoints
+from brats_ml.adapters.tracking.runs import Curves
+from brats_ml.cohort.labels import CLASSES
+from brats_ml.config.recipes import BaselineRecipe
+from brats_ml.config.segmentation import Train
+from brats_ml.imaging.channels import select
+from brats_ml.imaging.geometry import uncrop
+from brats_ml.segmentation.devices import across, chosen_devices
+from brats_ml.segmentation.networks.baseline_unet import unet
+from brats_ml.segmentation.slices import slice_inputs, slice_targets
+from brats_ml.segmentation.training import baseline
+
+
+def read_batch(path: Path, recipe: BaselineRecipe) -> baseline.Batch:
+    """Return one preprocessed case as a recipe's inputs and targets, shapes (slice, size, size, channel | class)."""
+    case = read_case(path)
+    if case.label is None:
+        raise ValueError(f"{path.name} has no reference label map")
+    image = uncrop(select(case.image, recipe.modalities), case.start, case.full_shape)
+    labels = uncrop(case.label, case.start, case.full_shape)
+    first, count = recipe.slices.first, recipe.slices.count
+    inputs = slice_inputs(image, size=recipe.size, first=first, count=count)
+    return inputs, slice_targets(labels, size=recipe.size, first=first, count=count)
+
+
+def fit(
+    recipe: BaselineRecipe,
+    settings: Train,
+    *,
+    cases: Path,
+    parts: dict[str, list[str]],
+    folder: Path,
+    tracked: Curves,
+) -> tuple[keras.Model, checkpoints.History]:
+    """Train on the cases of a preprocessed folder, with checkpoints in `folder`.
+
+    Returns:
+        The network without its optimiser, and the history.
+
+    Raises:
+        ConfigError: A GPU is asked for and absent.
+        DivergedError: The loss is not a number.
+    """
+    baseline.prepare(seed=settings.seed, deterministic=settings.deterministic)
+    # One device, as in the baseline.
+    devices = chosen_devices(settings.device, settings.devices)[:1]
+    with across(devices), Progress(console=Console(stderr=True)) as progress:
+        model, history = checkpoints.restore(folder) or (_fresh(recipe, settings.seed), [])
+        tracked.log_metrics(history, step="epoch")
+        task = progress.add_task("training", total=recipe.epochs, completed=len(history))
+
+        def after_epoch(trained: keras.Model, rows: checkpoints.History) -> None:
+            checkpoints.save(folder, trained, rows)
+            tracked.log_metrics(rows[-1:], step="epoch")
+            # A log that is no terminal shows a progress bar only at its end.
+            progress.console.print(_epoch_line(rows[-1], recipe.epochs), highlight=False)
+            progress.update(task, completed=len(rows))
+
+        history = baseline.fit(
+            model,
+            training=parts["train"],
+            validation=parts["validation"],
+            read=lambda case_id: read_batch(cases / f"{case_id}.npz", recipe),
+            epochs=recipe.epochs,
+            seed=settings.seed,
+            learning_rate=recipe.learning_rate,
+            plateau=recipe.plateau.model_dump(),
+            history=history,
+            after_epoch=after_epoch,
+        )
+        return baseline.inference_model(model), history
+
+
+def _epoch_line(row: baseline.EpochRow, epochs: int) -> str:
+    held_out = f", validation loss {row['val_loss']:.4f}" if "val_loss" in row else ""
+    return f"epoch {row['epoch']:.0f}/{epochs}: loss {row['loss']:.4f}{held_out}"
+
+
+def _fresh(recipe: BaselineRecipe, seed: int) -> keras.Model:
+    model = unet(
+        size=recipe.size,
+        channels=recipe.channels,
+        classes=CLASSES,
+        filters=recipe.filters,
+        dropout=recipe.dropout,
+        seed=seed,
+    )
+    baseline.compile_baseline(model, learning_rate=recipe.learning_rate)
+    return model

@@ -1,0 +1,56 @@
+"""What the log and MLflow are told while a region recipe trains."""
+
+import time
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from brats_ml.adapters.tracking.runs import Curves
+from brats_ml.cohort.labels import LABELS
+from brats_ml.config.recipes import RegionsRecipe
+from brats_ml.reports.panels import six_panels
+from brats_ml.segmentation.training.patches import Inputs
+from brats_ml.segmentation.training.regions import Row
+
+# Pictures of one training, evenly spread over it.
+PICTURES = 8
+
+
+class TrainingLog:
+    """Tells how far a training is: a line and a point of each curve an epoch, and now and then a picture."""
+
+    def __init__(self, recipe: RegionsRecipe, tracked: Curves, validation: Sequence[Inputs]) -> None:
+        """Take the recipe, the run in MLflow, and the validation batches, of which the first is drawn."""
+        self._recipe, self._tracked, self._drawn = recipe, tracked, validation[:1]
+        self._console, self._since = Console(stderr=True), time.monotonic()
+
+    def __call__(self, model: keras.Model, rows: Sequence[Row]) -> None:
+        """Tell what the last of the rows says."""
+        row, now = rows[-1], time.monotonic()
+        seen = self._recipe.epoch_steps * (self._recipe.batch or 1)
+        rate, self._since = seen / (now - self._since), now
+        self._tracked.log_metrics([{**row, "patches_per_second": rate}], step="epoch")
+        held_out = f", validation loss {row['val_loss']:.4f}" if "val_loss" in row else ""
+        done = f"epoch {row['epoch']:.0f}/{self._recipe.epochs}: loss {row['loss']:.4f}{held_out}, {rate:.1f} patches/s"
+        self._console.print(done, highlight=False)
+        if row["epoch"] % max(1, self._recipe.epochs // PICTURES) == 0:
+            for inputs in self._drawn:
+                name = f"training/epoch-{row['epoch']:04.0f}.png"
+                self._tracked.log_figure(picture(model, inputs, title=f"epoch {row['epoch']:.0f}, one patch"), name)
+
+
+def picture(model: keras.Model, inputs: Inputs, *, title: str) -> Figure:
+    """Draw the first modality, the reference and the prediction of the first patch of a batch."""
+    logits = np.asarray(keras.ops.convert_to_numpy(model(inputs, training=False)["logits"][0]))
+    image, reference = inputs["image"][0].astype(np.float32)[..., 0], inputs["labels"][0]
+    whole, core, enhancing = np.moveaxis(logits > 0, -1, 0)
+    labels = np.where(whole, LABELS["ED"], 0)
+    labels = np.where(core, LABELS["NCR"], labels)
+    labels = np.where(enhancing, LABELS["ET"], labels).astype(np.uint8)
+    if labels.ndim == 2:  # a slice, whose neighbours the network saw and the picture does not show
+        middle = reference.shape[-1] // 2
+        image, reference, labels = image[..., [middle]], reference[..., [middle]], labels[..., None]
+    return six_panels(image, reference, labels, title=title)

@@ -162,8 +162,8 @@ def _patients(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
             raise TableError(name, f"{where}: {column} {quote_cell(patient)} {fault}; write the patient's name alone")
         # Such is a line of totals or of the source, below the patients.
         if not digits and numbered.any():
-            cell = f"{column} {quote_cell(patient)}"
-            raise TableError(name, f"{where}: {cell} has no digit, as other rows have; remove it, or name its patient")
+            named = f"{column} {quote_cell(patient)}"
+            raise TableError(name, f"{where}: {named} has no digit, as other rows have; remove it, or name its patient")
     return patients
 
 

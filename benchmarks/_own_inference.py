@@ -15,12 +15,14 @@ from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.labels import SCHEMES
 from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.models.segmentation import SegmentationModel
+from brats_ml.models.segmentation import load_segmentation_model
 
 
 def main(*arguments: str) -> None:
     model, cases, name, out, preset, runtime, precision, graphs = arguments
-    segment = SegmentationModel(Path(model), preset=preset, runtime=runtime, precision=precision, graphs=Path(graphs))
+    segment = load_segmentation_model(
+        Path(model), preset=preset, runtime=runtime, precision=precision, graphs=Path(graphs)
+    )
     loaded = now()
     (case,) = (case for case in find_cases(walk(Path(cases))) if case.case_id == name)
     prepared, grid = preprocess_case(Path(cases), case)

@@ -87,6 +87,12 @@ def source(root: Root = HERE) -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+def code(root: Root = HERE) -> None:
+    """Digest the code of each stage, so that `dvc repro` reruns what a change of code can change."""
+    _run("stages.code", root)
+
+
+@app.command(rich_help_panel=STAGES)
 def acquire(root: Root = HERE) -> None:
     """Bring the listed cohort in, unchanged."""
     _run("stages.acquire", root)

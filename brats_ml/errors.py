@@ -9,6 +9,7 @@ BratsError
 ├── CaseError (ValueError)               one case cannot be used; the others can
 ├── TableError (ValueError)              a table lacks a column or holds an impossible value
 ├── ModelError (ValueError)              a model does not fit its data, or may not be loaded
+├── CodeError (SyntaxError)              a module of ours is not valid Python
 ├── DivergedError (ArithmeticError)      a training's loss is not a number any more
 ├── CapacityError (MemoryError)          memory does not suffice, and what to make smaller
 ├── StorageError (OSError)               a disk is full or may not be written to
@@ -87,6 +88,16 @@ class TableError(BratsError, ValueError):
 
 class ModelError(BratsError, ValueError):
     """A model does not fit its data, or may not be loaded."""
+
+
+class CodeError(BratsError, SyntaxError):
+    """A module of the package is not valid Python."""
+
+    def __init__(self, path: Path, *, line: int, reason: str) -> None:
+        """Keep the `path` of the module, the `line` and the `reason`, a clause without a full stop."""
+        super().__init__(f"{path}, line {line}, is not valid Python ({reason}): correct it, or restore it with git")
+        self.path = path
+        self.line = line
 
 
 class DivergedError(BratsError, ArithmeticError):

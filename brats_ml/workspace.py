@@ -22,6 +22,11 @@ class Workspace:
         return self.root / "params.yaml"
 
     @property
+    def code(self) -> Path:
+        """A digest of the code of each stage."""
+        return self.root / "data/code.json"
+
+    @property
     def listing(self) -> Path:
         """What the source holds: names, sizes, times."""
         return self.root / "data/listing.json"
@@ -118,6 +123,14 @@ class Workspace:
     def survival(self, estimator: str) -> Path:
         """Folder of an estimator's estimator.skops, folds.csv, summary.json and confusion.png."""
         return self.root / "models/survival" / estimator
+
+    def segmentation_metrics(self, recipe: str) -> Path:
+        """The headline figures of a recipe on validation cases, for `dvc metrics`."""
+        return self.root / "metrics/segmentation" / f"{recipe}.json"
+
+    def survival_metrics(self, estimator: str) -> Path:
+        """The headline figures of an estimator in cross-validation, for `dvc metrics`."""
+        return self.root / "metrics/survival" / f"{estimator}.json"
 
     @property
     def reports(self) -> Path:

@@ -16,7 +16,8 @@ from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics.case import dice
 from brats_ml.models.folder import network_files
 from brats_ml.models.runtime import chosen_runtime, precision_verdict
-from brats_ml.models.segmentation import SegmentationModel
+from brats_ml.models.segmentation import load_segmentation_model
+from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 
@@ -42,7 +43,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     chosen_runtime("openvino")
     scores = {
         precision: _scores(
-            SegmentationModel(
+            load_segmentation_model(
                 folder,
                 preset=params.evaluate.preset,
                 window=params.evaluate.window,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-import brats_ml
 from brats_ml import files
 from brats_ml.adapters import provenance
+from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tables.clinical import clinical_table, identities
 from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
 from brats_ml.cohort.cases import Case
@@ -19,7 +19,6 @@ from brats_ml.errors import ModelError
 from brats_ml.models.compatibility import incompatibility
 from brats_ml.workspace import Workspace
 
-PACKAGE = Path(brats_ml.__file__).parent
 # Beside the predictions, one file a case: what it was scored from, or refused for.
 FINGERPRINTS = ".scored"
 
@@ -93,7 +92,7 @@ def present_origin(
         reason = f"{survival} learnt from {learnt} patients, and {segmentation} from {drawn} ones"
     if reason is not None:
         survival = None
-    code = {**provenance.revision(ws.root), "digest": files.digest_tree(PACKAGE, "*.py")}
+    code = {**provenance.revision(ws.root), "digest": code_digest("brats_ml.actions.score")}
     known = identities(source)
     inference = {"preset": preset, "precision": params.evaluate.precision}
     clinical = clinical_table(source, known)

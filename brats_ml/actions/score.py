@@ -28,7 +28,8 @@ from brats_ml.dataset.examination import case_problems
 from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.errors import CaseError, ConfigError, EmptyCohortError, MissingInputError, ModelError
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.models.segmentation import SegmentationModel, segmentation_model
+from brats_ml.models.segmentation import segmentation_model
+from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.survival import SurvivalModel
 from brats_ml.report import Report
 from brats_ml.segmentation.inference.presets import PRESETS

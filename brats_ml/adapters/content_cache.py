@@ -7,10 +7,9 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from brats_ml.files import digest_file, digest_value, replacing, write_json
+from brats_ml.files import digest_file, replacing, write_json
 
 # What is linked to several places may be written in none of them.
 READ_ONLY = 0o444
@@ -67,8 +66,3 @@ def link(stored: Path, target: Path) -> None:
         if error.errno not in NO_LINKS:
             raise
         shutil.copyfile(stored, target)
-
-
-def code_digest(*modules: ModuleType) -> str:
-    """Return a digest of the sources of modules."""
-    return digest_value([digest_file(Path(str(module.__file__))) for module in modules])

@@ -12,6 +12,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0)]
 
 
+Method = Literal["baseline", "regions"]
+
+
 class Slices(Section):
     """The axial slices a 2D recipe sees: `count` of them from `first`, or all that follow."""
 
@@ -39,6 +42,11 @@ class BaselineRecipe(Section):
     learning_rate: Annotated[float, Field(gt=0)]
     plateau: Plateau
     epochs: Count
+
+    @property
+    def left_open(self) -> list[str]:
+        """Keys that `brats plan` fills in: none."""
+        return []
 
     @property
     def channels(self) -> int:
@@ -127,6 +135,11 @@ class RegionsRecipe(Section):
         if self.patch is not None and any(size % self.stride for size in self.patch):
             raise ValueError(f"patch must have multiples of {self.stride}, since the network halves it so often")
         return self
+
+    @property
+    def left_open(self) -> list[str]:
+        """Keys that `brats plan` fills in."""
+        return [key for key in ("patch", "batch", "filters") if getattr(self, key) is None]
 
     @property
     def stride(self) -> int:

@@ -1,6 +1,5 @@
 """Examine the volumes of a case: one row of the header table each, by the same rules in validation and in scoring."""
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -8,19 +7,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from brats_ml import files
-from brats_ml.adapters.content_cache import cached_json, code_digest
-from brats_ml.adapters.nifti import case, grid, header, volume
+from brats_ml.adapters.content_cache import cached_json
 from brats_ml.adapters.nifti.case import CASES_AT_ONCE, read_case_volumes
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import Volume
-from brats_ml.cohort import cases as cohort_cases
-from brats_ml.cohort import labels
+from brats_ml.adapters.source_code import code_digest
 from brats_ml.cohort.cases import WHOLE, Case
 from brats_ml.cohort.labels import SCHEMES
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config.data import Validate
-from brats_ml.imaging.quality import distribution
-from brats_ml.imaging.quality import profile as profiles
 from brats_ml.imaging.quality.duplicates import mark_within
 from brats_ml.imaging.quality.profile import (
     AXES,
@@ -33,9 +28,6 @@ from brats_ml.imaging.quality.profile import (
     profile_label_map,
 )
 from brats_ml.imaging.quality.rules import Rule, findings, rules
-
-# What a row of the header table is computed by.
-CODE = (grid, volume, header, case, cohort_cases, labels, distribution, profiles)
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ def examine_all(folder: Path, cases: Iterable[Case], *, grid_tolerance_mm: float
         grid_tolerance_mm: How far apart two grids may put the same corner of the volume and still be one.
         store: Folder of what was found before.
     """
-    code = code_digest(*CODE, sys.modules[__name__])
+    code = code_digest(__name__)
 
     def examined(case: Case) -> Examination:
         digests = _digests(folder, case)

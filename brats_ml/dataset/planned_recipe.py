@@ -1,13 +1,15 @@
 """A recipe with nothing left open, as `brats plan` wrote it."""
 
+from pydantic import TypeAdapter
+
 from brats_ml import files
 from brats_ml.config import Params
-from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
+from brats_ml.config.recipes import Recipe
 from brats_ml.errors import ConfigError
 from brats_ml.workspace import Workspace
 
 
-def planned_recipe(ws: Workspace, params: Params, recipe: str) -> BaselineRecipe | RegionsRecipe:
+def planned_recipe(ws: Workspace, params: Params, recipe: str) -> Recipe:
     """Return a recipe with nothing left open, as `brats plan` wrote it.
 
     Raises:
@@ -21,4 +23,5 @@ def planned_recipe(ws: Workspace, params: Params, recipe: str) -> BaselineRecipe
             raise ConfigError(
                 f"{key} is not what {ws.plan(recipe)} was made of: run `brats plan --recipe {recipe}` again", key=key
             )
-    return (BaselineRecipe if stored["method"] == "baseline" else RegionsRecipe).model_validate(stored)
+    planned: Recipe = TypeAdapter(Recipe).validate_python(stored)
+    return planned

@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from brats_ml import files
 from brats_ml.cohort.labels import LABELS, REGIONS, label_scheme
-from brats_ml.config.recipes import BaselineRecipe, Recipe, RegionsRecipe
+from brats_ml.config.recipes import Recipe
 from brats_ml.config.section import Count, Section
 from brats_ml.errors import ModelError, TableError
 from brats_ml.segmentation.inference.postprocessing import Rules
@@ -39,7 +39,7 @@ def network_files(folder: Path) -> list[Path]:
     return [files.require(folder / name, made_by="brats train") for name in network_names(count)]
 
 
-def read_recipe(folder: Path) -> BaselineRecipe | RegionsRecipe:
+def read_recipe(folder: Path) -> Recipe:
     """Return what a model was trained by.
 
     Raises:
@@ -47,14 +47,12 @@ def read_recipe(folder: Path) -> BaselineRecipe | RegionsRecipe:
     """
     path = folder / "recipe.json"
     try:
-        recipe: BaselineRecipe | RegionsRecipe = TypeAdapter(Recipe).validate_python(
-            files.read_json(path, made_by="brats train")
-        )
+        recipe: Recipe = TypeAdapter(Recipe).validate_python(files.read_json(path, made_by="brats train"))
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"])) or "the whole"
         raise ModelError(f"{path} is no recipe of this version ({place}): train the model again") from error
-    if isinstance(recipe, RegionsRecipe) and (recipe.patch is None or recipe.filters is None):
-        raise ModelError(f"{path} leaves patch or filters open, so nobody can predict with it: train the model again")
+    if recipe.left_open:
+        raise ModelError(f"{path} leaves {' and '.join(recipe.left_open)} open: train the model again")
     return recipe
 
 

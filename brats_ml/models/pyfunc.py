@@ -61,9 +61,9 @@ class ServedSegmentation:
 
     def __init__(self, folder: Path) -> None:
         """Read the registered folder."""
-        from brats_ml.models.segmentation import SegmentationModel  # noqa: PLC0415 - TensorFlow takes seconds
+        from brats_ml.models.segmentation import load_segmentation_model  # noqa: PLC0415 - TensorFlow takes seconds
 
-        self._predict = SegmentationModel(folder)
+        self._predict = load_segmentation_model(folder)
 
     def predict(self, model_input: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
         """Return canonical labels, shape (X, Y, Z), of `image`, shape (modality, X, Y, Z)."""

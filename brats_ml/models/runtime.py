@@ -1,7 +1,6 @@
 """A trained network in the runtime that fits the machine: Keras, or OpenVINO on CPUs."""
 
 import os
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brats_ml import files
-from brats_ml.adapters.content_cache import code_digest
+from brats_ml.adapters.source_code import code_digest
 from brats_ml.errors import ConfigError
 from brats_ml.segmentation.inference.baseline import Network
 from brats_ml.segmentation.inference.sliding_window import Axes
@@ -79,11 +78,11 @@ def _openvino_network(path: Path, extent: Axes, precision: str, graphs: Path | N
 
 def graph_key(path: Path, extent: Sequence[int]) -> str:
     """Return the name of a network's graph: of its file, its extent, and what translates it."""
-    source = code_digest(sys.modules[__name__]), files.digest_file(Path(__file__).parents[1] / TRANSLATOR)
+    source = code_digest(TRANSLATOR)
     return files.digest_value([files.digest_file(path), list(extent), source, version("openvino")])[:32]
 
 
-TRANSLATOR = "segmentation/inference/openvino_graph.py"
+TRANSLATOR = "brats_ml.segmentation.inference.openvino_graph"
 
 
 def precision_verdict(path: Path, graphs: Path) -> Path:

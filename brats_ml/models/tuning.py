@@ -2,24 +2,37 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brats_ml.adapters.case_files.array_file import read_case
 from brats_ml.cohort.labels import LabelMap
 from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import crop, uncrop
-from brats_ml.models.segmentation import SegmentationModel
-from brats_ml.segmentation.inference.postprocessing import Probabilities, TuningGrid, tune
+from brats_ml.segmentation.inference.postprocessing import Probabilities, Rules, TuningGrid, tune
 
 # More cases change the choice little, and each costs a prediction.
 CASES = 40
 
 
+class Tunable(Protocol):
+    """What tuning needs of a model by regions."""
+
+    rules: Rules
+
+    def only(self, fold: int | None) -> AbstractContextManager[None]:
+        """Let the network of one fold predict alone."""
+
+    def probabilities(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """Return probabilities (region, X, Y, Z) of an image (modality, X, Y, Z)."""
+
+
 def tune_postprocessing(
-    segment: SegmentationModel,
+    segment: Tunable,
     *,
     cases: Path,
     case_ids: Sequence[str],
@@ -43,7 +56,6 @@ def tune_postprocessing(
     Raises:
         ValueError: There is no case.
         CaseError: A case has no reference label map.
-        ModelError: The recipe has no regions.
     """
     number = min(most, len(case_ids))
     chosen = [case_ids[at] for at in np.unique(np.linspace(0, len(case_ids) - 1, number).round().astype(int))]
@@ -61,7 +73,7 @@ class _Predicted:
     """Probabilities and reference of each case, in the box that preprocessing cut; predicted once, then read back."""
 
     def __init__(
-        self, segment: SegmentationModel, cases: Path, case_ids: Sequence[str], folds: Mapping[str, int], folder: Path
+        self, segment: Tunable, cases: Path, case_ids: Sequence[str], folds: Mapping[str, int], folder: Path
     ) -> None:
         self._segment, self._cases, self._case_ids = segment, cases, case_ids
         self._folds, self._folder = folds, folder

@@ -20,19 +20,16 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.imaging.metrics.baseline import BASELINE_SCORES, baseline_scores
 from brats_ml.imaging.metrics.case import CASE_METRICS, case_metrics, reference_volume_column
 from brats_ml.imaging.metrics.summary import summarise
-from brats_ml.models.segmentation import SegmentationModel, segmentation_model
-from brats_ml.models.tuning import tune_postprocessing
+from brats_ml.models.segmentation import segmentation_model
+from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.report import Report
 from brats_ml.reports.panels import six_panels, write_figure
-from brats_ml.segmentation.slices import slice_targets
 from brats_ml.stages.evaluate_figures import draw_notable
 from brats_ml.workspace import Workspace
 
-# Of a recipe by regions the baseline's own scores are not there: they are of its four classes on its resized slices.
-COLUMNS = ("case_id", "patient", *CASE_METRICS, *BASELINE_SCORES)
+NAMES = ("case_id", "patient")
 # Training patients are evaluated where folds were trained, each by the network that did not see them.
 EVALUATED = ("validation", "test", "out_of_fold")
 FIGURES = ("mean", "median", "low", "high", "empty_reference", "mean_without_empty")
@@ -49,9 +46,8 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         predict = segmentation_model(
             ws, params, ws.model(recipe), preset=params.evaluate.preset, window=params.evaluate.window
         )
-        if predict.preset is not None and parts["train"] and params.evaluate.tuned_on:
-            postprocessing = tune_postprocessing(
-                predict,
+        if parts["train"] and params.evaluate.tuned_on:
+            postprocessing = predict.tune(
                 cases=ws.preprocessed,
                 case_ids=parts["train"],
                 folds=fold_of,
@@ -73,6 +69,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         )
         for part in EVALUATED
     }
+    files.write_json(ws.segmentation_metrics(recipe), headline(summaries["validation"]))
     # Whoever tunes a recipe reads this line: nothing of the locked test patients stands in it.
     spent = "" if predict is None else f"; {predict.spent()}"
     return Report("evaluate", f"{recipe} on validation: {_line(summaries['validation'])}{spent}")
@@ -98,9 +95,8 @@ def _evaluate(
                 )
                 for index, record in enumerate(steps)
             ]
-        by_regions = predict is not None and predict.preset is not None
-        columns = [name for name in COLUMNS if not (by_regions and name in BASELINE_SCORES)]
-        table = pd.DataFrame(rows, columns=columns)
+        own_scores = () if predict is None else predict.own_scores
+        table = pd.DataFrame(rows, columns=[*NAMES, *CASE_METRICS, *own_scores])
         summary = summary_of(table, trained=predict is not None)
         summary["preset"] = predict.preset if predict is not None else None
         summary["windows"] = list(map(list, predict.windows)) if predict is not None and predict.preset else None
@@ -134,25 +130,32 @@ def _evaluate_case(
         "case_id": case_id,
         "patient": record["patient"],
         **case_metrics(reference, predicted, spacing_mm=grid.canonical_spacing_mm),
-        **({} if predict.preset else baseline_scores(slice_targets(reference, **predict.view), probabilities)),
+        **predict.scores(reference, probabilities),
     }
 
 
 def summary_of(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
-    """Return verdict, number of cases, and each of `FIGURES` by metric, of a table with `COLUMNS`; maybe no row.
-
-    The baseline's scores are left out where the table has none.
-    """
+    """Return verdict, number of cases, and each of `FIGURES` by metric, of a table of cases; it may be empty."""
     if table.empty:
         reason = "no labelled case in this part" if trained else "no model was trained"
         return {"verdict": f"not evaluated: {reason}", "cases": 0, **{figure: {} for figure in FIGURES}}
     found = {}
-    for name in (*CASE_METRICS, *(score for score in BASELINE_SCORES if score in table)):
+    for name in table.columns.drop(list(NAMES)):
         volumes = reference_volume_column(name)
         empty = None if volumes is None else table[volumes].to_numpy() == 0
         found[name] = asdict(summarise(table[name].to_numpy(dtype=np.float64), empty=empty))
     by_figure = {figure: {name: summary[figure] for name, summary in found.items()} for figure in FIGURES}
     return {"verdict": "evaluated", "cases": len(table), **by_figure}
+
+
+def headline(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what `dvc metrics` shows of a recipe: mean Dice and HD95 of each region on validation cases."""
+    if not summary["cases"]:
+        return {"cases": 0}
+    mean = summary["mean"]
+    dice = {f"dice_{region}": round(mean[f"dice_{region}"], 6) for region in REGIONS}
+    hd95 = {f"hd95_{region}": round(mean[f"hd95_{region}"], 6) for region in REGIONS}
+    return {"cases": summary["cases"], "dice": round(float(np.mean(list(dice.values()))), 6), **dice, **hd95}
 
 
 def _line(summary: dict[str, Any]) -> str:

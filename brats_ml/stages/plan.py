@@ -20,10 +20,10 @@ from brats_ml.workspace import Workspace
 def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     """Write the plan of `recipe`: what it will be trained with, and what that was derived from.
 
-    Whatever the recipe states itself is kept. The baseline method leaves nothing open.
+    `brats plan` keeps whatever the recipe states itself.
     """
     chosen = params.recipe(recipe)
-    if isinstance(chosen, BaselineRecipe):
+    if isinstance(chosen, BaselineRecipe) or not chosen.left_open:
         files.write_json(ws.plan(recipe), {"recipe": chosen.model_dump(), "derived_from": {}})
         return Report("plan", f"{recipe} leaves nothing open")
     try:

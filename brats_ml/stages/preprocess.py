@@ -1,6 +1,5 @@
 """One canonical, cropped array file a case: read once here, so that no stage after it opens compressed volumes."""
 
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,21 +9,15 @@ from rich.console import Console
 from rich.progress import track
 
 from brats_ml import files
-from brats_ml.adapters.case_files import array_file
 from brats_ml.adapters.case_files.array_file import write_case
-from brats_ml.adapters.content_cache import cached_file, code_digest, link
-from brats_ml.adapters.nifti import case, grid, header, volume
+from brats_ml.adapters.content_cache import cached_file, link
 from brats_ml.adapters.nifti.case import CASES_AT_ONCE
-from brats_ml.cohort import cases as cohort_cases
-from brats_ml.cohort import labels
+from brats_ml.adapters.source_code import code_digest
 from brats_ml.config import Params
+from brats_ml.dataset import preprocessing
 from brats_ml.dataset.preprocessing import case_of, preprocess_case
-from brats_ml.imaging import geometry
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
-
-# What an array file is computed by.
-CODE = (array_file, grid, volume, header, case, cohort_cases, labels, geometry)
 
 
 def run(ws: Workspace, params: Params) -> Report:
@@ -34,7 +27,7 @@ def run(ws: Workspace, params: Params) -> Report:
     in the workspace's state by what they are made from, and linked: one more case costs one case.
     """
     records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
-    store, code = ws.array_files, code_digest(*CODE, sys.modules[__name__])
+    store, code = ws.array_files, code_digest(preprocessing.__name__)
     with files.replacing(ws.preprocessed) as folder, ThreadPoolExecutor(CASES_AT_ONCE) as pool:
         folder.mkdir()
         written = pool.map(lambda record: _provide(ws.raw, record, store, code, folder), records)

@@ -35,6 +35,8 @@ from brats_ml.survival.summary import (
 from brats_ml.survival.validation import majority_group, nested_folds, too_small
 from brats_ml.workspace import Workspace
 
+HEADLINE = ("accuracy", "balanced_accuracy", "log_loss", "brier")
+
 
 def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
     """Write the folder of `estimator`; where too few patients are labelled it holds the verdict "not fitted".
@@ -56,7 +58,20 @@ def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
         else:
             summary = _nested(ws, params, folder, estimator, table)
         files.write_json(folder / "summary.json", summary)
+    files.write_json(ws.survival_metrics(estimator), headline(summary))
     return Report("survival", f"{estimator} {_line(summary)}")
+
+
+def headline(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what `dvc metrics` shows of an estimator: means of nested cross-validation, never of locked patients."""
+    found = {"patients": summary["patients"]}
+    if summary["verdict"] != "fitted":
+        return found
+    found |= {name: round(summary[name]["mean"], 6) for name in HEADLINE}
+    found |= {name: round(summary[name], 6) for name in ("age_only_accuracy", "majority_accuracy")}
+    if "days" in summary:
+        found["concordance"] = round(summary["days"]["concordance"]["mean"], 6)
+    return found
 
 
 def _table(ws: Workspace, settings: Settings) -> pd.DataFrame:

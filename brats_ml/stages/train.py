@@ -1,6 +1,6 @@
 """Fit one recipe; a killed training goes on from its last checkpoint, in the same MLflow run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
 from brats_ml.cohort.folds import folds
 from brats_ml.config import Params
-from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
+from brats_ml.config.recipes import Recipe
 from brats_ml.config.segmentation import Train
 from brats_ml.dataset.partition import labelled_cases
 from brats_ml.dataset.planned_recipe import planned_recipe
@@ -22,6 +22,11 @@ from brats_ml.models.folder_writer import write_model_folder
 from brats_ml.report import Report
 from brats_ml.stages import train_baseline, train_regions
 from brats_ml.workspace import Workspace
+
+FIT: dict[str, Callable[..., tuple[keras.Model, checkpoints.History]]] = {
+    "baseline": train_baseline.fit,
+    "regions": train_regions.fit,
+}
 
 
 def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
@@ -69,13 +74,9 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     return Report("train", done, links={"MLflow": page} if page else {})
 
 
-def fit(
-    recipe: BaselineRecipe | RegionsRecipe, settings: Train, **where: Any
-) -> tuple[keras.Model, checkpoints.History]:
-    """Train one network by the method of its recipe; see `train_baseline.fit` and `train_regions.fit`."""
-    if isinstance(recipe, BaselineRecipe):
-        return train_baseline.fit(recipe, settings, **where)
-    return train_regions.fit(recipe, settings, **where)
+def fit(recipe: Recipe, settings: Train, **where: Any) -> tuple[keras.Model, checkpoints.History]:
+    """Train one network by the method of its recipe, as `train_baseline.fit` or `train_regions.fit` does."""
+    return FIT[recipe.method](recipe, settings, **where)
 
 
 def training_folds(ws: Workspace, params: Params, case_ids: Sequence[str]) -> dict[str, int]:
@@ -96,7 +97,7 @@ def training_folds(ws: Workspace, params: Params, case_ids: Sequence[str]) -> di
 def _fit_folds(
     ws: Workspace,
     params: Params,
-    recipe: BaselineRecipe | RegionsRecipe,
+    recipe: Recipe,
     *,
     parts: dict[str, list[str]],
     fold_of: dict[str, int],

@@ -18,6 +18,7 @@ from brats_ml.segmentation.devices import across, chosen_devices
 from brats_ml.segmentation.networks.baseline_unet import unet
 from brats_ml.segmentation.slices import slice_inputs, slice_targets
 from brats_ml.segmentation.training import baseline
+from brats_ml.segmentation.training.determinism import prepare
 
 
 def read_batch(path: Path, recipe: BaselineRecipe) -> baseline.Batch:
@@ -50,7 +51,7 @@ def fit(
         ConfigError: A GPU is asked for and absent.
         DivergedError: The loss is not a number.
     """
-    baseline.prepare(seed=settings.seed, deterministic=settings.deterministic)
+    prepare(seed=settings.seed, deterministic=settings.deterministic)
     # One device, as in the baseline.
     devices = chosen_devices(settings.device, settings.devices)[:1]
     with across(devices), Progress(console=Console(stderr=True)) as progress:

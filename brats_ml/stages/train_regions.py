@@ -17,7 +17,7 @@ from brats_ml.config.segmentation import Train
 from brats_ml.segmentation.devices import RESIDENT_SHARE, across, are_gpus, chosen_devices, memory_bytes
 from brats_ml.segmentation.networks.region_unet import region_unet
 from brats_ml.segmentation.training import regions
-from brats_ml.segmentation.training.baseline import prepare
+from brats_ml.segmentation.training.determinism import prepare
 from brats_ml.segmentation.training.out_of_memory import out_of_memory_explained
 from brats_ml.segmentation.training.patches import Inputs, ResidentSet, TrainingSet, cut
 from brats_ml.segmentation.training.sampling import draw_patches, foreground

@@ -11,8 +11,10 @@ from brats_ml.imaging.metrics.baseline import BASELINE_SCORES
 from brats_ml.imaging.metrics.case import CASE_METRICS, case_metrics
 from brats_ml.segmentation.networks.region_unet import region_unet
 from brats_ml.stages import evaluate, preprocess, validate
-from brats_ml.stages.evaluate import COLUMNS, FIGURES, summary_of
+from brats_ml.stages.evaluate import FIGURES, NAMES, summary_of
 from brats_ml.workspace import Workspace
+
+COLUMNS = (*NAMES, *CASE_METRICS, *BASELINE_SCORES)
 
 
 def table_of(*pairs: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from dvc.repo import Repo
 
 from brats_ml.config import Params
 from brats_ml.errors import CohortError, ConfigError
-from brats_ml.models.segmentation import SegmentationModel
+from brats_ml.models.segmentation import load_segmentation_model
 from brats_ml.stages import evaluate, plan, preprocess, split, train, validate
 from brats_ml.workspace import Workspace
 
@@ -70,7 +70,7 @@ def test_the_model_is_the_mean_of_its_folds(
 ) -> None:
     ws, params = split_cohort, make_params(TINY)
     train.run(ws, params, recipe="regions3d")
-    model = SegmentationModel(ws.model("regions3d"))
+    model = load_segmentation_model(ws.model("regions3d"))
     channels = params.recipe("regions3d").channels
     patches = np.random.default_rng(0).normal(size=(1, *model.windows[0], channels)).astype(np.float32)
 

@@ -15,7 +15,7 @@ from brats_ml.config import Params
 from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.errors import BratsError, ConfigError, ModelError
 from brats_ml.imaging.channels import region_channels
-from brats_ml.models.segmentation import SegmentationModel
+from brats_ml.models.segmentation import load_segmentation_model
 from brats_ml.segmentation.inference.baseline import predict_labels
 from brats_ml.segmentation.networks.baseline_unet import unet
 from brats_ml.segmentation.networks.region_unet import region_unet
@@ -67,7 +67,7 @@ def image() -> np.ndarray:
 def test_regions_come_back_at_native_resolution_and_nothing_outside_the_brain(
     name: str, preset: str, recipe: Callable[..., dict[str, Any]], image: np.ndarray, tmp_path: Path
 ) -> None:
-    segment = SegmentationModel(trained(tmp_path, recipe(name)), preset=preset)
+    segment = load_segmentation_model(trained(tmp_path, recipe(name)), preset=preset)
 
     labels, probabilities = segment(image)
 
@@ -91,7 +91,7 @@ def test_one_patch_over_the_whole_brain_is_one_pass_of_the_network(
     image[:, :, 20:] = 0
     folder = trained(tmp_path, recipe("regions3d", contralateral=contralateral))
 
-    _, probabilities = SegmentationModel(folder, preset="fast", window=(16, 16, 16), runtime="keras")(image)
+    _, probabilities = load_segmentation_model(folder, preset="fast", window=(16, 16, 16), runtime="keras")(image)
 
     channels = region_channels(image[(slice(None), *box)], contralateral=contralateral)
     inputs = np.moveaxis(channels, 0, -1)[None]
@@ -106,17 +106,17 @@ def test_a_model_of_before_the_other_side_was_seen_still_predicts(
     stored = files.read_json(folder / "recipe.json", made_by="the test")
     files.write_json(folder / "recipe.json", {key: stored[key] for key in stored if key != "contralateral"})
 
-    labels, _ = SegmentationModel(folder, preset="fast", runtime="keras")(image)
+    labels, _ = load_segmentation_model(folder, preset="fast", runtime="keras")(image)
 
     assert labels.any()
 
 
 def test_both_runtimes_give_the_same_labels(volumetric: Path, image: np.ndarray, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="the extra `infer` is not installed")
-    labels, probabilities = SegmentationModel(volumetric, runtime="keras")(image)
+    labels, probabilities = load_segmentation_model(volumetric, runtime="keras")(image)
 
     for _ in range(2):  # exported, then read back
-        fast = SegmentationModel(volumetric, runtime="openvino", graphs=tmp_path / "graphs")
+        fast = load_segmentation_model(volumetric, runtime="openvino", graphs=tmp_path / "graphs")
         again, chances = fast(image)
 
         np.testing.assert_allclose(chances, probabilities, atol=1e-3)
@@ -133,7 +133,7 @@ def test_the_baselines_method_is_kept_to_the_letter(params: Params, image: np.nd
     write_model(tmp_path / "model.keras", unet(size=16, channels=2, classes=4, filters=[4, 8], dropout=0.2, seed=0))
     files.write_json(tmp_path / "recipe.json", chosen)
 
-    labels, probabilities = SegmentationModel(tmp_path, preset="best", runtime="keras")(image)
+    labels, probabilities = load_segmentation_model(tmp_path, preset="best", runtime="keras")(image)
 
     model = read_model(tmp_path / "model.keras")
     expected = predict_labels(model, image, modalities=["flair", "t1ce"], size=16, first=1, count=9)
@@ -147,15 +147,15 @@ def test_a_models_own_preset_and_rules_hold(volumetric: Path, image: np.ndarray,
     never = {"thresholds": dict.fromkeys(("WT", "TC", "ET"), 0.999), "minimum_et": 0, "minimum_component": 0}
     files.write_json(folder / "postprocessing.json", {"rules": never})
 
-    segment = SegmentationModel(folder)
+    segment = load_segmentation_model(folder)
 
     labels, probabilities = segment(image)
     assert (segment.preset, segment.windows) == ("fast", [(20, 16, 16), (16, 16, 16)])
     assert not labels.any()
     assert (probabilities > 0.5).any()
-    best = SegmentationModel(folder, preset="best")
+    best = load_segmentation_model(folder, preset="best")
     assert (best.preset, best.windows) == ("best", [(16, 16, 16), (24, 24, 24), (32, 32, 32)])
-    assert SegmentationModel(folder, window=(16, 16, 16)).windows == [(16, 16, 16)]
+    assert load_segmentation_model(folder, window=(16, 16, 16)).windows == [(16, 16, 16)]
 
 
 @pytest.mark.parametrize("runtime", ["keras", "openvino"])
@@ -167,15 +167,15 @@ def test_windows_of_several_sizes_are_averaged(
         pytest.importorskip("openvino", reason="the extra `infer` is not installed")
     how = {"preset": "balanced", "runtime": runtime, "graphs": tmp_path / "graphs"}
 
-    _, both = SegmentationModel(volumetric, **how)(image)
+    _, both = load_segmentation_model(volumetric, **how)(image)
 
-    alone = [SegmentationModel(volumetric, window=(size,) * 3, **how)(image)[1] for size in (16, 24)]
+    alone = [load_segmentation_model(volumetric, window=(size,) * 3, **how)(image)[1] for size in (16, 24)]
     assert np.abs(alone[0] - alone[1]).max() > 0.01
     np.testing.assert_allclose(both, np.mean(alone, axis=0), atol=1e-6)
 
 
 def test_the_cost_is_told_before_a_case_is_seen(volumetric: Path) -> None:
-    told = SegmentationModel(volumetric, preset="best").cost()
+    told = load_segmentation_model(volumetric, preset="best").cost()
 
     assert "6069 windows of 16x16x16 and" in told  # 17 x 21 x 17
     assert "each seen in 2 mirrored copies" in told
@@ -185,9 +185,9 @@ def test_a_missing_modality_is_named(volumetric: Path, image: np.ndarray) -> Non
     image[2] = 0
 
     with pytest.raises(ModelError, match="no t1ce"):
-        SegmentationModel(volumetric)(image)
+        load_segmentation_model(volumetric)(image)
     with pytest.raises(ModelError, match="3 modalities"):
-        SegmentationModel(volumetric)(image[:3])
+        load_segmentation_model(volumetric)(image[:3])
 
 
 def spoil(path: Path) -> None:
@@ -227,7 +227,7 @@ def holding(name: str, text: str) -> Callable[[Path], object]:
                 folder / "recipe.json",
                 files.read_json(folder / "recipe.json", made_by="the test") | {"contralateral": False},
             ),
-            "a network of 8 input channels, and its recipe.json asks for 4",
+            "a network of 8 input channels, but its recipe.json asks for 4",
         ),
         (holding("inference.json", '{"preset": "fast"}'), "states no windows"),
         (
@@ -245,14 +245,14 @@ def test_a_damaged_model_ends_in_a_sentence(
     damage(folder)
 
     with pytest.raises(BratsError, match=sentence):
-        SegmentationModel(folder)
+        load_segmentation_model(folder)
 
 
 def test_a_network_of_other_regions_is_refused(recipe: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     folder = trained(tmp_path, recipe("regions3d"), regions=2)
 
     with pytest.raises(ModelError, match="another label scheme"):
-        SegmentationModel(folder)
+        load_segmentation_model(folder)
 
 
 def test_a_recipe_that_was_never_planned_is_refused(
@@ -261,11 +261,11 @@ def test_a_recipe_that_was_never_planned_is_refused(
     folder = shutil.copytree(volumetric, tmp_path / "model")
     files.write_json(folder / "recipe.json", recipe("regions3d", patch=None))
 
-    with pytest.raises(ModelError, match="patch or filters open"):
-        SegmentationModel(folder)
+    with pytest.raises(ModelError, match="leaves patch open"):
+        load_segmentation_model(folder)
 
 
 @pytest.mark.parametrize("window", [(16, 16), (18, 16, 16)])
 def test_a_window_that_the_network_cannot_take_is_refused(volumetric: Path, window: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="3 axes, each a multiple of 4"):
-        SegmentationModel(volumetric, window=window)
+        load_segmentation_model(volumetric, window=window)

@@ -13,7 +13,7 @@ from brats_ml.adapters.model_files.keras_file import write_model
 from brats_ml.config import Params
 from brats_ml.errors import BratsError, CaseError, EmptyCohortError, ModelError
 from brats_ml.models.runtime import bfloat16_passes
-from brats_ml.models.segmentation import SegmentationModel
+from brats_ml.models.segmentation import load_segmentation_model
 from brats_ml.models.tuning import tune_postprocessing
 from brats_ml.segmentation.inference.postprocessing import TuningGrid
 from brats_ml.segmentation.networks.region_unet import region_unet
@@ -44,7 +44,7 @@ def ws(tmp_path: Path, params: Params) -> Workspace:
 def test_the_rules_that_were_chosen_are_those_that_the_model_goes_by(ws: Workspace) -> None:
     folder = ws.model("regions3d")
 
-    segment = SegmentationModel(folder, preset="fast")
+    segment = load_segmentation_model(folder, preset="fast")
 
     tuned = tune_postprocessing(
         segment, cases=ws.preprocessed, case_ids=["a", "b"], folds={}, grid=TuningGrid((0.1, 0.9), (0, 100), (0, 50))
@@ -53,7 +53,7 @@ def test_the_rules_that_were_chosen_are_those_that_the_model_goes_by(ws: Workspa
     files.write_json(folder / "postprocessing.json", tuned)
     assert tuned["cases"] == ["a", "b"]
     assert tuned["mean_dice"]["by_these"] > tuned["mean_dice"]["by_default"]
-    assert SegmentationModel(folder).rules == segment.rules
+    assert load_segmentation_model(folder).rules == segment.rules
     assert set(segment.rules.thresholds.values()) <= {0.1, 0.5, 0.9}
 
 
@@ -63,8 +63,10 @@ def test_a_case_without_reference_cannot_choose(ws: Workspace) -> None:
         PreprocessedCase(image=np.ones((4, 8, 8, 8), np.int16), label=None, start=(0, 0, 0), full_shape=(8, 8, 8)),
     )
 
+    segment = load_segmentation_model(ws.model("regions3d"))
+
     with pytest.raises(CaseError, match="case c: has no reference"):
-        tune_postprocessing(SegmentationModel(ws.model("regions3d")), cases=ws.preprocessed, case_ids=["c"], folds={})
+        segment.tune(cases=ws.preprocessed, case_ids=["c"], folds={})
 
 
 def test_the_verdict_on_bfloat16_is_kept_with_the_network(ws: Workspace, params: Params) -> None:
@@ -79,7 +81,7 @@ def test_the_verdict_on_bfloat16_is_kept_with_the_network(ws: Workspace, params:
     assert verdict["cases"] == 2
     assert verdict["passes"] == (loss <= 0.001) == bfloat16_passes(path, ws.graphs)
     assert "points of Dice on 2 case(s)" in str(report)
-    SegmentationModel(ws.model("regions3d"), precision="auto", graphs=ws.graphs)
+    load_segmentation_model(ws.model("regions3d"), precision="auto", graphs=ws.graphs)
 
 
 @pytest.mark.parametrize(

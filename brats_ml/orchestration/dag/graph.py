@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import networkx as nx
+from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from pydantic import ConfigDict, Field, ValidationError
@@ -70,7 +71,7 @@ def read_graph(root: Path) -> dict[str, Node]:
             graph = repo.index.graph
             # An edge leads from a stage to what it needs.
             ordered = nx.lexicographical_topological_sort(graph.reverse(copy=False), key=_address)
-            return {_address(stage): _node(stage, graph.successors(stage)) for stage in ordered}
+            return {_address(stage): _node(stage, _needs(graph, stage)) for stage in ordered}
     except DvcException as error:
         causes = "; ".join(str(cause) for cause in (error, error.__cause__) if cause is not None and str(cause))
         raise ConfigError(f"dvc.yaml of {root}: {causes}", key="dvc.yaml") from error
@@ -97,6 +98,22 @@ def without(graph: Graph, addresses: frozenset[str]) -> dict[str, Node]:
         for address, node in graph.items()
         if address not in addresses
     }
+
+
+def _needs(graph: Any, stage: Any) -> list[Any]:
+    """Return the stages that one waits for, without those that others wait for already and only set its parameters.
+
+    A file of digests that every stage reads a key of would draw an edge to each of them, and say nothing.
+    """
+    needed = list(graph.successors(stage))
+    parameters = {dep.fs_path for dep in stage.deps if isinstance(dep, ParamsDependency)}
+    implied = [
+        one
+        for one in needed
+        if {out.fs_path for out in one.outs} <= parameters
+        and any(other is not one and nx.has_path(graph, other, one) for other in needed)
+    ]
+    return [one for one in needed if one not in implied]
 
 
 def _node(stage: Any, needs: Any) -> Node:

@@ -45,15 +45,6 @@ class CaseBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declare
         return self._read(self._order[index])
 
 
-def prepare(*, seed: int, deterministic: bool) -> None:
-    """Seed every random source, and ask the backend for operations that repeat to the bit."""
-    keras.utils.set_random_seed(seed)
-    if deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf  # noqa: PLC0415 - only this backend needs it
-
-        tf.config.experimental.enable_op_determinism()
-
-
 def compile_baseline(model: keras.Model, *, learning_rate: float) -> None:
     """Compile as the baseline does: Adam, categorical cross-entropy."""
     model.compile(

@@ -1,0 +1,48 @@
+"""A trained recipe of the baseline method: resized axial slices, one class a voxel."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.config.recipes import BaselineRecipe
+from brats_ml.imaging.metrics.baseline import BASELINE_SCORES, baseline_scores
+from brats_ml.models.segmentation_method import SegmentationModel
+from brats_ml.segmentation.inference.baseline import predict_labels
+from brats_ml.segmentation.slices import slice_targets
+
+
+class BaselineModel(SegmentationModel):
+    """A network of slices, which has no presets and no rules of postprocessing."""
+
+    outputs = ("background", *LABELS)
+    own_scores = tuple(BASELINE_SCORES)
+
+    def __init__(self, folder: Path, recipe: BaselineRecipe, **runtime: Any) -> None:
+        """Read the networks of a folder; `runtime` as in `SegmentationModel`."""
+        self.recipe = recipe
+        super().__init__(folder, windows=[(recipe.size, recipe.size)], channels=recipe.channels, **runtime)
+
+    @property
+    def modalities(self) -> Sequence[str]:
+        """The modalities that the recipe reads."""
+        return self.recipe.modalities
+
+    def predict(self, image: NDArray[Any]) -> tuple[LabelMap, NDArray[np.float32]]:
+        """Return labels (X, Y, Z) and probabilities (slice, size, size, class)."""
+        return predict_labels(self, image, modalities=self.recipe.modalities, **self._slices())
+
+    def cost(self) -> str:
+        """Return in words what a case will cost."""
+        return f"{self.runtime}, one pass a slice"
+
+    def scores(self, reference: LabelMap, probabilities: NDArray[np.float32]) -> dict[str, float]:
+        """Return the baseline's own figures of a case, by its own formulas."""
+        return baseline_scores(slice_targets(reference, **self._slices()), probabilities)
+
+    def _slices(self) -> dict[str, Any]:
+        recipe = self.recipe
+        return {"size": recipe.size, "first": recipe.slices.first, "count": recipe.slices.count}

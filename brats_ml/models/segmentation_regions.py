@@ -1,0 +1,123 @@
+"""A trained recipe by regions: overlapping windows at full resolution, one sigmoid a region."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brats_ml.cohort.labels import REGIONS, LabelMap
+from brats_ml.config.recipes import RegionsRecipe
+from brats_ml.errors import ConfigError
+from brats_ml.models.folder import read_rules, stated_inference
+from brats_ml.models.segmentation_method import SegmentationModel
+from brats_ml.models.tuning import tune_postprocessing
+from brats_ml.segmentation.inference.postprocessing import labels_from_regions
+from brats_ml.segmentation.inference.presets import PRESETS, format_window
+from brats_ml.segmentation.inference.regions import predict_regions
+from brats_ml.segmentation.inference.sliding_window import Axes
+
+
+class RegionsModel(SegmentationModel):
+    """A network of patches, with a preset of windows and rules that turn probabilities into labels.
+
+    Attributes:
+        rules: How probabilities of regions become labels.
+    """
+
+    outputs = tuple(REGIONS)
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: RegionsRecipe,
+        *,
+        preset: str | None = None,
+        window: Sequence[int] | None = None,
+        **runtime: Any,
+    ) -> None:
+        """Read the networks and rules of a folder.
+
+        Args:
+            folder: The trained recipe.
+            recipe: Its recipe, with nothing left open.
+            preset: One of `PRESETS`; by default the one in inference.json, or else `balanced`.
+            window: Voxels that the network sees at once; by default the windows in inference.json if that names this
+                preset, or else those of the preset.
+            runtime: As in `SegmentationModel`.
+        """
+        self.recipe = recipe
+        self.rules = read_rules(folder)
+        stated = stated_inference(folder)
+        self.preset = chosen = preset or str(stated["preset"])
+        asked = [window] if window else stated["windows"] if chosen == stated["preset"] else None
+        super().__init__(folder, windows=_windows(recipe, chosen, asked), channels=recipe.channels, **runtime)
+        self._preset = PRESETS[chosen]
+
+    @property
+    def modalities(self) -> Sequence[str]:
+        """The modalities that the recipe reads."""
+        return self.recipe.modalities
+
+    def predict(self, image: NDArray[Any]) -> tuple[LabelMap, NDArray[np.float32]]:
+        """Return labels (X, Y, Z) and probabilities (region, X, Y, Z)."""
+        probabilities = self.probabilities(image)
+        return labels_from_regions(probabilities, self.rules), probabilities
+
+    def probabilities(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the probabilities of the regions, shape (region, X, Y, Z), of an image (modality, X, Y, Z)."""
+        return predict_regions(
+            self,
+            image,
+            modalities=self.recipe.modalities,
+            contralateral=self.recipe.contralateral,
+            windows=self.windows,
+            neighbours=self.recipe.neighbours,
+            preset=self._preset,
+        )
+
+    def tune(self, **cases: Any) -> dict[str, Any]:
+        """Choose the rules on training cases, as `tune_postprocessing` does, and use them from now on."""
+        return tune_postprocessing(self, **cases)
+
+    def cost(self) -> str:
+        """Return in words what a case of typical size will cost; this times one pass of each window."""
+        copies = len(self._preset.mirrors(len(self.windows[0])))
+        times = "once" if copies == 1 else f"in {copies} mirrored copies"
+        passes = [self._preset.passes(window) for window in self.windows]
+        seconds = sum(count * self._seconds_a_pass(window) for count, window in zip(passes, self.windows, strict=True))
+        sizes = " and ".join(
+            f"{count // copies} windows of {format_window(window)}"
+            for count, window in zip(passes, self.windows, strict=True)
+        )
+        return (
+            f"preset {self.preset} by {self.runtime}: {sizes}, each seen {times} = "
+            f"{sum(passes)} passes for a typical brain, about {seconds:.1f} s"
+        )
+
+    def _seconds_a_pass(self, window: Axes) -> float:
+        """Return the seconds of the second pass; the first one prepares the network."""
+        patch = np.zeros((1, *window, self.recipe.channels), dtype=np.float32)
+        seconds, counted = [], self.passes
+        for _ in range(2):
+            begun = time.perf_counter()
+            self.predict_on_batch(patch)
+            seconds.append(time.perf_counter() - begun)
+        self.passes = counted
+        return seconds[-1]
+
+
+def _windows(recipe: RegionsRecipe, preset: str, asked: Sequence[Sequence[int]] | None) -> list[Axes]:
+    patch, step = recipe.patch or (), recipe.stride
+    if asked is None:
+        return PRESETS[preset].windows(patch, step)
+    for window in asked:
+        if len(window) != len(patch) or any(length % step for length in window):
+            raise ConfigError(
+                f"evaluate.window is {format_window(window)}, but this network needs {len(patch)} axes, "
+                f"each a multiple of {step}",
+                key="evaluate.window",
+            )
+    return [tuple(window) for window in asked]

@@ -1,0 +1,55 @@
+"""Digest the code of each stage, found from its imports, so that DVC reruns what a change of code can change."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from ruamel.yaml import YAML
+
+from brats_ml import files
+from brats_ml.adapters.source_code import CARRIERS, code_digest
+from brats_ml.config import Params
+from brats_ml.config.recipes import Method
+from brats_ml.report import Report
+from brats_ml.workspace import Workspace
+
+# These stages look at the outside world or at the code itself in every run, and depend on no digest.
+WITHOUT_DIGEST = frozenset({"source", "code"})
+# The stage that draws the report; to the others a drawing is not worth a training.
+DRAWS = "compare"
+
+
+def run(ws: Workspace, params: Params) -> Report:
+    """Write one digest a stage and, for a stage with a matrix of recipes, one a recipe.
+
+    Raises:
+        CodeError: A module is not valid Python.
+    """
+    methods = {name: recipe.method for name, recipe in params.recipes.items()}
+    stages = YAML(typ="safe").load(ws.root / "dvc.yaml")["stages"]
+    found = {name: stage_digests(name, stage, methods) for name, stage in stages.items() if name not in WITHOUT_DIGEST}
+    files.write_json(ws.code, found)
+    return Report("code", f"{len(found)} stages digested")
+
+
+def stage_digests(name: str, stage: Mapping[str, Any], methods: Mapping[str, str]) -> str | dict[str, str]:
+    """Return the digest of a stage's code, or of each recipe's part of it.
+
+    Args:
+        name: The stage, which is also its module in `brats_ml.stages`.
+        stage: Its entry in dvc.yaml.
+        methods: The method of each recipe.
+    """
+    if "recipe" not in stage.get("matrix", {}):
+        return stage_digest(name)
+    by_method = {method: stage_digest(name, method) for method in set(methods.values())}
+    return {recipe: by_method[method] for recipe, method in methods.items()}
+
+
+def stage_digest(name: str, method: str | None = None) -> str:
+    """Return the digest of what a stage imports; with a `method`, without the modules that other methods own.
+
+    A method owns the modules named after it: `train_regions` belongs to `regions`, and no baseline recipe runs it.
+    """
+    others = [] if method is None else [f"_{other}" for other in get_args(Method) if other != method]
+    carriers = [carrier for carrier in CARRIERS if (name, carrier) != (DRAWS, "brats_ml.reports")]
+    return code_digest(f"brats_ml.stages.{name}", carriers=carriers, left_out=tuple(others))

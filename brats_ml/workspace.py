@@ -194,3 +194,8 @@ class Workspace:
     def checkpoints(self, key: str) -> Path:
         """Checkpoints of one piece of work, by its key."""
         return self.state / "checkpoints" / key
+
+
+def network_names(count: int) -> list[str]:
+    """Return the names of a model's network files: one network, or one a fold."""
+    return ["model.keras"] if count == 1 else [f"fold-{fold}.keras" for fold in range(count)]

@@ -13,6 +13,7 @@ from brats_ml.config.section import Count, Section
 from brats_ml.errors import ModelError, TableError
 from brats_ml.segmentation.inference.postprocessing import Rules
 from brats_ml.segmentation.inference.presets import PRESETS
+from brats_ml.workspace import network_names
 
 POSTPROCESSING = "postprocessing.json"
 LABEL_SCHEME = "labels.json"
@@ -110,8 +111,3 @@ def check_labels(folder: Path) -> None:
 
 def _words(names: Sequence[str] | dict[str, Any]) -> str:
     return ", ".join(names)
-
-
-def network_names(count: int) -> list[str]:
-    """Return the names of a model's network files: one network, or one a fold."""
-    return ["model.keras"] if count == 1 else [f"fold-{fold}.keras" for fold in range(count)]

@@ -13,7 +13,7 @@ from brats_ml.adapters.model_files.keras_file import write_model
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import label_scheme
 from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
-from brats_ml.models.folder import network_names
+from brats_ml.workspace import network_names
 
 
 def write_model_folder(

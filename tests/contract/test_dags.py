@@ -46,13 +46,16 @@ def test_tasks_of_brats_train_are_the_stages_of_dvc_and_the_actions_around_them(
     assert {_address(task) for task in train["tasks"]} == stages.keys() | AROUND_THE_STAGES
 
 
-def test_edges_between_stages_are_those_of_dvc(train: Any, stages: Any) -> None:
+def test_edges_between_stages_are_those_of_dvc_and_the_digests_of_code_draw_one_alone(train: Any, stages: Any) -> None:
     drawn = {
         _address(name): sorted(_address(needed) for needed in task["upstream"] if needed != "open")
         for name, task in train["tasks"].items()
         if name not in AROUND_THE_STAGES
     }
-    assert drawn == {name: stage["upstream"] for name, stage in stages.items()}
+    without_code = {name: [need for need in stage["upstream"] if need != "code"] for name, stage in stages.items()}
+
+    assert drawn == without_code | {"acquire": ["code", "source"]}
+    assert all("code" in stage["upstream"] for name, stage in stages.items() if name not in ("code", "source"))
 
 
 def test_every_task_runs_after_the_workspace_was_opened_and_before_it_is_closed(dag: Any) -> None:
@@ -65,7 +68,7 @@ def test_every_task_runs_after_the_workspace_was_opened_and_before_it_is_closed(
 def test_brats_cohort_runs_the_stages_up_to_validate_and_announces_what_came_out(dags: Any) -> None:
     tasks = dags["cohort"]["tasks"]
 
-    assert set(tasks) == {"open", "source", "acquire", "validate", "announce", "close"}
+    assert set(tasks) == {"open", "code", "source", "acquire", "validate", "announce", "close"}
     assert tasks["announce"]["upstream"] == ["validate"]
 
 

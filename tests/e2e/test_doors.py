@@ -13,7 +13,7 @@ from tests.e2e.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 BY_HAND = [
-    ["source"], ["acquire"], ["validate"], ["preprocess"], ["split"],
+    ["code"], ["source"], ["acquire"], ["validate"], ["preprocess"], ["split"],
     ["plan", "--recipe", "baseline_mini"], ["train", "--recipe", "baseline_mini"],
     ["evaluate", "--recipe", "baseline_mini"],
     ["features", "--masks", "reference"], ["features", "--masks", "predicted"],
@@ -77,4 +77,4 @@ def test_every_out_is_the_same_by_hand_and_by_dvc(by_hand: dict[str, str], by_dv
 
 def test_every_out_is_the_same_by_airflow_and_by_dvc(by_airflow: dict[str, str], by_dvc: dict[str, str]) -> None:
     assert by_airflow == by_dvc
-    assert len(by_dvc) == 19
+    assert len(by_dvc) == 25

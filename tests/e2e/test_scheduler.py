@@ -25,7 +25,7 @@ STAGES = {
     "survival.cox", "compare",
 }  # fmt: skip
 # Look at the world, or at the permanent split, in every run.
-ALWAYS = {"open", "source", "split", "publish", "gate", "close"}
+ALWAYS = {"open", "code", "source", "split", "publish", "gate", "close"}
 
 
 @dataclass

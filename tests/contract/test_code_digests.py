@@ -1,0 +1,121 @@
+"""A change of code changes the digests of the stages that compute with it, and of no other."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Digests = dict[str, str]
+BASELINE = ("baseline", "baseline_mini")
+REGIONS = ("regions2d", "regions3d")
+
+
+def digests(checkout: Path) -> Digests:
+    """Return what `brats code` writes, one entry a stage or a stage and recipe."""
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    subprocess.run([sys.executable, "-m", "brats_ml", "code"], cwd=checkout, env=environment, check=True)
+    found = json.loads((checkout / "data/code.json").read_text())
+    flat = {name: value for name, value in found.items() if isinstance(value, str)}
+    return flat | {
+        f"{name}.{key}": digest
+        for name, value in found.items()
+        if isinstance(value, dict)
+        for key, digest in value.items()
+    }
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "brats_ml", tmp_path / "brats_ml", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def changed(checkout: Path) -> Callable[[Callable[[str], str], str], set[str]]:
+    """Return what edits a module and returns the keys whose digests that changes."""
+
+    def edit(change: Callable[[str], str], module: str) -> set[str]:
+        before = digests(checkout)
+        path = checkout / "brats_ml" / module
+        text = path.read_text()
+        path.write_text(change(text))
+        assert path.read_text() != text
+        return {key for key, digest in digests(checkout).items() if digest != before[key]}
+
+    return edit
+
+
+Changed = Callable[[Callable[[str], str], str], set[str]]
+
+
+def with_constant(text: str) -> str:
+    return f"{text}\nANOTHER = 1\n"
+
+
+def test_an_edited_docstring_or_comment_changes_no_digest(checkout: Path) -> None:
+    before = digests(checkout)
+    for path in checkout.glob("brats_ml/**/*.py"):
+        path.write_text(path.read_text().replace('"""', '"""Edited. ', 1) + "\n# Another comment.\n")
+
+    assert digests(checkout) == before
+
+
+def test_a_constant_of_the_region_loss_retrains_recipes_by_regions_alone(changed: Changed) -> None:
+    edited = changed(lambda text: text.replace("SMOOTH = 1.0", "SMOOTH = 2.0"), "segmentation/training/losses.py")
+
+    assert edited == {f"train.{recipe}" for recipe in REGIONS}
+
+
+def test_a_constant_of_the_baselines_training_retrains_the_baseline_alone(changed: Changed) -> None:
+    edited = changed(with_constant, "segmentation/training/baseline.py")
+
+    assert edited == {f"train.{recipe}" for recipe in BASELINE}
+
+
+@pytest.mark.parametrize("module", ["reports/page.py", "reports/curves.py"])
+def test_a_change_of_a_page_draws_the_report_again_and_computes_nothing(module: str, changed: Changed) -> None:
+    assert changed(with_constant, module) == {"compare"}
+
+
+@pytest.mark.parametrize("module", ["sliding_window.py", "regions.py", "postprocessing.py", "presets.py"])
+def test_a_change_of_inference_evaluates_again_and_retrains_nothing(module: str, changed: Changed) -> None:
+    edited = changed(with_constant, f"segmentation/inference/{module}")
+
+    assert edited
+    assert all(key.startswith("evaluate.") for key in edited)
+
+
+def test_a_new_import_counts_without_anyone_listing_it(checkout: Path, changed: Changed) -> None:
+    added = checkout / "brats_ml/imaging/added.py"
+    added.write_text('"""Added."""\n\nVALUE = 1\n')
+    module = "segmentation/training/losses.py"
+    changed(
+        lambda text: text.replace("SMOOTH = 1.0", "from brats_ml.imaging.added import VALUE\n\nSMOOTH = 1.0"), module
+    )
+
+    assert changed(with_constant, "imaging/added.py") == {f"train.{recipe}" for recipe in REGIONS}
+
+
+def test_a_module_that_cannot_be_parsed_ends_in_one_sentence(checkout: Path) -> None:
+    broken = checkout / "brats_ml/segmentation/training/losses.py"
+    broken.write_text("def broken(:\n")
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "brats_ml", "code"], cwd=checkout, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"brats: {broken}, line 1, is not valid Python (invalid syntax): correct it, or restore it with git"
+    ]
+    assert not (checkout / "data/code.json").exists()

@@ -33,6 +33,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         EmptyCohortError: It has no validation case.
         ConfigError: OpenVINO is not installed.
     """
+    params.recipe(recipe)
     folder = ws.model(recipe)
     verdict = files.read_json(folder / "verdict.json", made_by=f"brats train --recipe {recipe}")
     if verdict["verdict"] != "trained":

@@ -11,6 +11,7 @@ from brats_ml.cohort.source_address import redacted
 from brats_ml.config.data import Acquire, Phantom, Split, Validate
 from brats_ml.config.operation import Gate, Orchestration
 from brats_ml.config.recipes import Recipe
+from brats_ml.config.renamed import refuse_old_names, refuse_old_recipe
 from brats_ml.config.section import Name, Section
 from brats_ml.config.segmentation import Evaluate, Plan, Train
 from brats_ml.config.survival import Features, Survival
@@ -52,6 +53,7 @@ class Params(Section):
             ConfigError: No such recipe is declared.
         """
         if name not in self.recipes:
+            refuse_old_recipe(name, key="recipes")
             known = ", ".join(sorted(self.recipes))
             raise ConfigError(f"recipe {name} is not declared in params.yaml; declared are: {known}", key="recipes")
         return self.recipes[name]
@@ -63,6 +65,7 @@ def parse(document: Any) -> Params:
     Raises:
         ConfigError: Names the first offending key and what is wrong with it.
     """
+    refuse_old_names(document)
     try:
         return Params.model_validate(document)
     except ValidationError as error:

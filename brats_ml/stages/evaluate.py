@@ -37,6 +37,7 @@ FIGURES = ("mean", "median", "low", "high", "empty_reference", "mean_without_emp
 
 def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     """Write the evaluation folders of `recipe`; without a model or without cases they hold the reason."""
+    params.recipe(recipe)
     verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
     parts = verdict.get("cases", {"validation": [], "test": []})
     fold_of: dict[str, int] = verdict.get("folds", {})

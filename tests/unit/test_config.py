@@ -59,6 +59,31 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
             "params.yaml, key (top): features.predicted_by is baseline_mini, which is not one of train.recipes "
             "(baseline); set both together",
         ),
+        (
+            "recipes.baseline.method",
+            "seed",
+            "params.yaml, key recipes.baseline.method: method seed is called baseline now; write baseline",
+        ),
+        (
+            "recipes.seed_mini",
+            {},
+            "params.yaml, key recipes.seed_mini: recipe seed_mini is called baseline_mini now; write baseline_mini",
+        ),
+        (
+            "survival.protocol",
+            "seed",
+            "params.yaml, key survival.protocol: protocol seed is called baseline now; write baseline",
+        ),
+        (
+            "train.recipes",
+            ["seed"],
+            "params.yaml, key train.recipes: recipe seed is called baseline now; write baseline",
+        ),
+        (
+            "features.predicted_by",
+            "seed_mini",
+            "params.yaml, key features.predicted_by: recipe seed_mini is called baseline_mini now; write baseline_mini",
+        ),
         ("train.recipes", ["ghost"], "params.yaml, key (top): recipe ghost is named but has no section in recipes"),
     ],
 )

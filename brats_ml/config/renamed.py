@@ -1,0 +1,55 @@
+"""Names of before that params.yaml and the command line may still use; each ends in a sentence with its new name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from brats_ml.errors import ConfigError
+
+METHODS = {"seed": "baseline"}
+PROTOCOLS = {"seed": "baseline"}
+RECIPES = {"seed": "baseline", "seed_mini": "baseline_mini"}
+
+
+def refuse_old_names(document: Any) -> None:
+    """Refuse a parsed params.yaml that uses a name of before; leave every other mistake to the sections themselves.
+
+    Raises:
+        ConfigError: Names the key, and what to write.
+    """
+    recipes = _section(document, "recipes")
+    for name in recipes:
+        if name in RECIPES:
+            raise _renamed(f"recipes.{name}", f"recipe {name}", RECIPES[name])
+        method = _section(recipes, name).get("method")
+        if isinstance(method, str) and method in METHODS:
+            raise _renamed(f"recipes.{name}.method", f"method {method}", METHODS[method])
+    for name in _strings(_section(document, "train").get("recipes")):
+        refuse_old_recipe(name, key="train.recipes")
+    for name in _strings([_section(document, "features").get("predicted_by")]):
+        refuse_old_recipe(name, key="features.predicted_by")
+    protocol = _section(document, "survival").get("protocol")
+    if isinstance(protocol, str) and protocol in PROTOCOLS:
+        raise _renamed("survival.protocol", f"protocol {protocol}", PROTOCOLS[protocol])
+
+
+def refuse_old_recipe(name: str, *, key: str) -> None:
+    """Refuse the name that a shipped recipe had before.
+
+    Raises:
+        ConfigError: Names the `key`, and the recipe's new name.
+    """
+    if name in RECIPES:
+        raise _renamed(key, f"recipe {name}", RECIPES[name])
+
+
+def _renamed(key: str, what: str, new: str) -> ConfigError:
+    return ConfigError(f"params.yaml, key {key}: {what} is called {new} now; write {new}", key=key)
+
+
+def _section(document: Any, name: str) -> Mapping[str, Any]:
+    found = document.get(name) if isinstance(document, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _strings(values: Any) -> list[str]:
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []

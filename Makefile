@@ -56,7 +56,7 @@ bench: install ## the benchmarks, each with its peers
 	for b in benchmarks/*.py; do case $$b in benchmarks/_*) ;; *) python $$b || exit 1;; esac; done
 
 lock: | $(UV) ## compile both locks afresh from pyproject.toml
-	for kind in cpu gpu; do rm -f requirements/$$kind.txt; $(UV) pip compile -q pyproject.toml $(EXTRAS:%=--extra %) --extra $$kind --group test --group lint --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/$$kind.txt || exit 1; done
+	for kind in cpu gpu; do rm -f requirements/$$kind.txt; $(UV) pip compile -q pyproject.toml $(EXTRAS:%=--extra %) --extra $$kind --group test --group lint --group docs --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/$$kind.txt || exit 1; done
 
 clean: ## remove the environment; data and runs stay
 	rm -rf $(VENV) .uv

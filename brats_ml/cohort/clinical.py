@@ -48,8 +48,8 @@ def parse_survival(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
         name: What to call the table in an error.
 
     Returns:
-        One row a patient, sorted, with CLINICAL_COLUMNS: `event` is 1 for who died after `survival_days`, 0 for who was
-        alive then, and NaN where survival is unknown; `resection` is GTR, STR or NA.
+        One row per patient, sorted, with CLINICAL_COLUMNS; `event` is 1 for who died after `survival_days`, 0 for who
+        was alive then, and NaN where survival is unknown; `resection` is GTR, STR or NA.
 
     Raises:
         TableError: A column is missing or there are two for one thing, a row has no patient or one that is no name, a

@@ -23,8 +23,8 @@ def region_channels(image: NDArray[Any], *, contralateral: bool) -> NDArray[np.f
         contralateral: Whether each modality is seen mirrored, too.
 
     Returns:
-        Shape (channel, X, Y, Z): the modalities normalised, and after them, if asked for, the same mirrored about the
-        middle of X and smoothed; 0 outside the brain.
+        An array of shape (channel, X, Y, Z) with the modalities normalised, and after them, if asked for, the same
+        mirrored about the middle of X and smoothed; 0 outside the brain.
 
     Source:
         Raina, Yahorau and Schmah 2020, arXiv:1907.08196, who register a scan to its reflection and let a network see

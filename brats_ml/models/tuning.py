@@ -51,7 +51,7 @@ def tune_postprocessing(
         grid: The values to try.
 
     Returns:
-        What postprocessing.json holds: the rules, the cases, and their mean region Dice before and after.
+        What postprocessing.json holds, which is the rules, the cases, and their mean region Dice before and after.
 
     Raises:
         ValueError: There is no case.

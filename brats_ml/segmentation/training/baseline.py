@@ -103,7 +103,7 @@ def fit(
         after_epoch: Called with the model and the history after each epoch, to save and to log.
 
     Returns:
-        The full history: epoch, learning_rate, loss and metrics, and the same with `val_`.
+        The full history with epoch, learning_rate, loss and metrics, and the same with `val_`.
 
     Raises:
         DivergedError: The loss is not a number.

@@ -172,7 +172,7 @@ def fit(
         stop: Asked after each step.
 
     Returns:
-        One row an epoch: epoch, step, learning_rate, loss and pseudo Dice, and the same with `val_`.
+        One row per epoch with epoch, step, learning_rate, loss and pseudo Dice, and the same with `val_`.
 
     Raises:
         StopTraining: `stop` said so; the state is kept.

@@ -1,7 +1,7 @@
 # Every command a newcomer, a developer or CI needs. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-all lint bench lock clean
+.PHONY: help install demo up down test test-all lint docs bench lock clean
 
 VENV := .venv
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -51,6 +51,10 @@ test-all: install ## every test, the slow ones too
 
 lint: install ## style, types and architecture
 	ruff check . && ruff format --check . && mypy && lint-imports
+
+docs: install ## the documentation in site/; fails on a broken link
+	python -m typer brats_ml.cli utils docs --name brats --title "Every option" --output docs/reference/commands.md
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 bench: install ## the benchmarks, each with its peers
 	for b in benchmarks/*.py; do case $$b in benchmarks/_*) ;; *) python $$b || exit 1;; esac; done

@@ -1,4 +1,4 @@
-"""The survival figures of docs/results.md: real patients, both cohorts, every estimator, and the baseline's protocol.
+"""The survival figures of docs/reference/results.md: real patients, both cohorts, all estimators, the baseline's too.
 
 `BRATS_REAL_DATA` names a folder with tables/brats2020_survival_features_derived.csv: 369 patients, 235 of them known to
 have died. Without it there is nothing to measure. Parameters are those of params.yaml with 10 repetitions; a fifth of

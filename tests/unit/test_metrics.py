@@ -221,7 +221,7 @@ def test_the_reference_volume_of_a_column_is_that_of_its_structure() -> None:
 
 
 def test_the_page_of_metrics_has_every_row_of_the_table() -> None:
-    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/reference/metrics.md").read_text()
 
     for metric in METRICS:
         row = f"| `{metric.name}` | {metric.unit} | {metric.definition} | {metric.empty} |"

@@ -28,7 +28,7 @@ class Rules:
         minimum_et: Voxels; less enhancing tumour than that in a case is taken for necrosis.
         minimum_component: Voxels; smaller pieces of the whole tumour, 26-connected, are taken for background.
         minimum_share: Of the largest piece; pieces smaller than that are taken for background, too. The default was
-            chosen out of fold on real cases, see docs/results.md.
+            chosen out of fold on real cases, see docs/explanation/experiments.md.
     """
 
     thresholds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(REGIONS, 0.5))

@@ -10,7 +10,7 @@ from brats_ml.segmentation.inference.sliding_window import Axes, mirrored_axes, 
 TYPICAL_BRAIN = (138, 169, 138)
 
 # A 3D network sees more at once in use than in training, and no more than so many voxels along an axis, unless its
-# patch has more. Measured in docs/inference.md.
+# patch has more. Measured in docs/explanation/experiments.md.
 LARGEST = 128
 
 

@@ -1,8 +1,8 @@
 """3D convolutions computed as 2D ones, which XLA runs several times faster on GPUs; weights and results are the same.
 
 XLA finds no fast kernel for 3D convolutions of channels that lie last in bfloat16: on an H100 a step reached 1.5 % of
-the rate of a matrix product, and the same network in 2D 18 % (docs/results.md). So the first axis is folded into the
-batch, and what a kernel sees along it becomes channels.
+the rate of a matrix product, and the same network in 2D 18 % (docs/reference/results.md). So the first axis is folded
+into the batch, and what a kernel sees along it becomes channels.
 """
 
 from typing import Any

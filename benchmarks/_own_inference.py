@@ -16,12 +16,18 @@ from brats_ml.cohort.labels import SCHEMES
 from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.models.segmentation import load_segmentation_model
+from brats_ml.workspace.outputs import ModelFolder
+from brats_ml.workspace.state import GraphCache
 
 
 def main(*arguments: str) -> None:
     model, cases, name, out, preset, runtime, precision, graphs = arguments
     segment = load_segmentation_model(
-        Path(model), preset=preset, runtime=runtime, precision=precision, graphs=Path(graphs)
+        ModelFolder(Path(model)),
+        preset=preset,
+        runtime=runtime,
+        precision=precision,
+        graphs=GraphCache(Path(graphs)),
     )
     loaded = now()
     (case,) = (case for case in find_cases(walk(Path(cases))) if case.case_id == name)

@@ -41,6 +41,7 @@ from brats_ml.models.folder_writer import write_model_folder
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.stages import evaluate, plan, train_baseline, train_regions
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import PreprocessedFolder
 
 CORES = 2
 UNSEEN = (
@@ -89,7 +90,7 @@ def prepared(source: str | None, *, gpu: bool = False) -> Path:
         changes += next((more for ability, more in ON_CPUS.items() if ability in abilities), ())
     override(root / "params.yaml", changes)
     ws = Workspace(root)
-    if not (ws.preprocessed / "index.json").exists():
+    if not ws.preprocessed.index.path.exists():
         if not source:
             sys.exit("BRATS_REAL_DATA is unset: name the folder of the real cases")
         # A machine to train on may lack what these need.
@@ -120,7 +121,7 @@ def train_and_measure(
         ws.model(recipe), [network], history, planned, {"verdict": "trained", "key": "benchmark", "cases": parts}
     )
     evaluate.run(ws, params, recipe=recipe)
-    cases = frames.read_csv(ws.evaluation("test", recipe) / "cases.csv", made_by="brats evaluate")
+    cases = frames.read_csv(ws.evaluation("test", recipe).cases)
     found = {
         "epochs_and_steps": length,
         "core_minutes": spent / 60,
@@ -133,7 +134,7 @@ def train_and_measure(
 
 def divided(ws: Workspace, unseen: Sequence[str], others: Sequence[str]) -> dict[str, list[str]]:
     """Make `unseen` the test cases, leave out `others`, and train on the rest."""
-    index = files.read_json(ws.preprocessed / "index.json", made_by="brats preprocess")
+    index = files.read_json(ws.preprocessed.index)
     held_out = {index[case]["patient"] for case in unseen}
     patients = {record["patient"]: "test" if record["patient"] in held_out else "train" for record in index.values()}
     files.write_json(ws.image_splits, {"patients": patients})
@@ -145,7 +146,11 @@ class Training:
     """One recipe, to be trained for any length on any cases."""
 
     def __init__(
-        self, recipe: BaselineRecipe | RegionsRecipe, settings: Any, cases: Path, clock: Callable[[], float]
+        self,
+        recipe: BaselineRecipe | RegionsRecipe,
+        settings: Any,
+        cases: PreprocessedFolder,
+        clock: Callable[[], float],
     ) -> None:
         self._recipe, self._settings, self._cases, self._clock = recipe, settings, cases, clock
         self._is_baseline = isinstance(recipe, BaselineRecipe)
@@ -194,7 +199,7 @@ def seconds_a_case(ws: Workspace, params: Params, recipe: str, cases: Sequence[s
     )
     spent = []
     for name in cases:
-        case = read_case(ws.preprocessed / f"{name}.npz")
+        case = read_case(ws.preprocessed.case(name))
         begun = time.perf_counter()
         predict(uncrop(case.image, case.start, case.full_shape))
         spent.append(time.perf_counter() - begun)

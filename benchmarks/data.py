@@ -44,6 +44,7 @@ from brats_ml.config.edit import override
 from brats_ml.dataset.examination import examine_all
 from brats_ml.stages import acquire, preprocess, source, validate
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.state import Cache
 
 NNUNET = ["nnunetv2==2.8.1"]
 TRUE_SHAPE, SMALL_SHAPE = (240, 240, 155), (96, 96, 64)
@@ -102,7 +103,7 @@ def reading(folder: Path, cases: list[Case]) -> dict[str, float]:
     ours, theirs = [], []
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as store:
-            found = examine_all(folder, cases, grid_tolerance_mm=0.001, store=Path(store))
+            found = examine_all(folder, cases, grid_tolerance_mm=0.001, cache=Cache(Path(store)))
             ours.append(seconds(lambda found=found: list(found)))
         theirs.append(seconds(lambda: [plain_profile(folder, case) for case in cases]))
     paths = [folder / file for case in cases for file in set(case.files.values())]

@@ -20,7 +20,7 @@ import numpy as np
 from _frame import ROOT, peer_python, report, table
 from accuracy import REGIONS, UNSEEN, child, divided, prepared, rows
 
-from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.imaging.metrics.case import case_metrics
 from brats_ml.imaging.metrics.summary import mean_interval
 from brats_ml.segmentation.devices import gpus
@@ -91,9 +91,7 @@ def peer(python: Path, job: dict[str, Any]) -> str:
 
 def dice_of(root: Path, folder: Path, case_id: str) -> list[float]:
     """Return the Dice of each region of a case that nnU-Net has labelled."""
-    reference = read_case(Workspace(root).preprocessed / f"{case_id}.npz").label
-    if reference is None:
-        raise ValueError(f"case {case_id} has no reference label map")
+    reference = read_labelled_case(Workspace(root).preprocessed.case(case_id)).label
     measured = case_metrics(reference, np.load(folder / f"{case_id}.npy"), spacing_mm=(1.0, 1.0, 1.0))
     return [measured[f"dice_{region}"] for region in REGIONS]
 

@@ -11,7 +11,6 @@ survival forest is measured where scikit-survival is installed.
 - `highest`: of all nested accuracies; above 0.65 would be a leak until shown otherwise
 """
 
-import json
 import os
 import shutil
 import sys
@@ -25,7 +24,7 @@ from ruamel.yaml import YAML
 
 from brats_ml.cohort.release_files import READY_FEATURES
 from brats_ml.config import parse
-from brats_ml.files import write_json
+from brats_ml.files import read_json, write_json
 from brats_ml.stages import features, split, survival
 from brats_ml.workspace import Workspace
 
@@ -65,14 +64,14 @@ def measure(path: Path, estimators: list[str], **settings: str) -> dict[str, dic
     params = parse(document)
     with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as home:
         ws = Workspace(Path(home))
-        ws.tables.mkdir(parents=True)
-        shutil.copy(path, ws.tables / READY_FEATURES)
-        write_json(ws.manifest, {"cases": []})
+        ws.tables.path.mkdir(parents=True)
+        shutil.copy(path, ws.tables.path / READY_FEATURES)
+        write_json(ws.validation.manifest, {"cases": []})
         split.run(ws, params)
         features.run(ws, params, masks="reference")
         for name in estimators:
             print(survival.run(ws, params, estimator=name), file=sys.stderr)
-        return {name: json.loads((ws.survival(name) / "summary.json").read_text()) for name in estimators}
+        return {name: read_json(ws.survival(name).summary) for name in estimators}
 
 
 def highest(summaries: Any) -> float:

@@ -50,6 +50,8 @@ from brats_ml.segmentation.training.sampling import draw_patches, foreground
 from brats_ml.segmentation.training.step import PatchTraining
 from brats_ml.stages.train_baseline import read_batch
 from brats_ml.stages.train_regions import POLICY, extent
+from brats_ml.workspace.outputs import PreprocessedFolder
+from brats_ml.workspace.state import ArrayFolder
 
 BASELINE_SYSTEM = ["keras==3.15.1", "nibabel==5.4.2", "opencv-python-headless==4.13.0.90", "tensorflow-cpu==2.21.0"]
 BASELINE_SHAPE, BASELINE_SCHEME, CASES = (240, 240, 155), "brats2017-2021", 4
@@ -195,17 +197,18 @@ def baseline_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Traine
         seed=0,
     )
     baseline.compile_baseline(model, learning_rate=recipe.learning_rate)
-    cached = read_batch(paths[0], recipe)
+    cases = PreprocessedFolder(paths[0].parent)
+    cached = read_batch(cases.case(paths[0].stem), recipe)
 
     def train(steps: int, read: Callable[[str], baseline.Batch]) -> object:
-        order = [str(paths[step % len(paths)]) for step in range(steps)]
+        order = [paths[step % len(paths)].stem for step in range(steps)]
         return model.fit(baseline.CaseBatches(order, read), shuffle=False, verbose=0)
 
     return Trained(
         samples=chosen.slices,
         steps=chosen.steps,
-        full=lambda steps: train(steps, lambda path: read_batch(Path(path), recipe)),
-        cached=lambda steps: train(steps, lambda _path: cached),
+        full=lambda steps: train(steps, lambda case_id: read_batch(cases.case(case_id), recipe)),
+        cached=lambda steps: train(steps, lambda _: cached),
     )
 
 
@@ -215,12 +218,12 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
     patch = extent(recipe)
     cases = TrainingSet(
         *training_set.read(
-            paths[0].parent,
+            PreprocessedFolder(paths[0].parent),
             [path.stem for path in paths],
             modalities=recipe.modalities,
             contralateral=recipe.contralateral,
             memory_bytes=2**33,
-            folder=paths[0].parent / "mapped",
+            mapped=ArrayFolder(paths[0].parent / "mapped"),
         )
     )
     tumours = [foreground(labels, seed=0) for labels in cases.labels]

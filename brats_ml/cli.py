@@ -236,7 +236,7 @@ def fetch(
     from brats_ml.orchestration.runs import retention
 
     found = retention.fetch(root.resolve(), run)
-    print(f"the results of {found.run_id} are here; its parameters are {found.record / 'params.yaml'}")
+    print(f"the results of {found.run_id} are here; its parameters are {found.record.params}")
 
 
 @app.command(rich_help_panel=RUNS)

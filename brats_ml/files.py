@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml.errors import MissingInputError, TableError
+from brats_ml.workspace.artefact import Artefact
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it is removed.
+def replacing(target: os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; on success it takes the place of `target`, on failure it is removed.
 
     The temporary name keeps the suffixes, since writers choose a format by them. What a process that was killed left
     unfinished is removed, on this host and in this container, where its id tells that it is gone. A folder that is
     replaced moves away as a whole, so that a kill leaves the old one, none or the new one, and never a part of one.
     """
+    path = Path(target)
     path.parent.mkdir(parents=True, exist_ok=True)
     here = _process_space()
     temporary = path.with_name(f".{here}-{os.getpid()}-{threading.get_ident()}.{path.name}")
@@ -72,34 +74,34 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def require(path: Path, *, made_by: str) -> Path:
-    """Return `path` if it exists.
+def require(artefact: Artefact) -> Path:
+    """Return the path of an artefact that exists.
 
     Raises:
         MissingInputError: It does not; the sentence names the command that makes it.
     """
-    if not path.exists():
-        raise MissingInputError(path, remedy=f"run `{made_by}` first")
-    return path
+    if not artefact.path.exists():
+        raise MissingInputError(artefact.path, remedy=f"run `{artefact.made_by}` first")
+    return artefact.path
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: os.PathLike[str], value: Any) -> None:
     """Write JSON with sorted keys, so that equal values give equal bytes."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, *, made_by: str) -> Any:
-    """Read JSON that a step before wrote.
+def read_json(artefact: Artefact) -> Any:
+    """Read JSON that another command wrote.
 
     Raises:
         MissingInputError: There is no such file.
         TableError: It is not JSON.
     """
     try:
-        return json.loads(require(path, made_by=made_by).read_text(encoding="utf-8"))
+        return json.loads(require(artefact).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TableError(path, f"is not valid JSON; run `{made_by}` again") from error
+        raise TableError(artefact.path, f"is not valid JSON; run `{artefact.made_by}` again") from error
 
 
 def digest_file(path: Path) -> str:

@@ -60,7 +60,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     source.run(ws, params)
     acquire.run(ws, params)
     shutil.copytree(ws.tables, ws.raw, dirs_exist_ok=True)
-    return ws.raw
+    return ws.raw.path
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def workspace(tmp_path: Path, cohort: Path) -> Workspace:
     """A workspace into which the tiny cohort has just been acquired; the test may change it."""
     ws = Workspace(tmp_path / "workspace")
     shutil.copytree(cohort, ws.raw, ignore=shutil.ignore_patterns("*.csv"))
-    ws.tables.mkdir(parents=True)
+    ws.tables.path.mkdir(parents=True)
     for table in cohort.glob("*.csv"):
         shutil.copy(table, ws.tables)
     return ws

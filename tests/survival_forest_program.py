@@ -15,6 +15,7 @@ from brats_ml.survival.grid_search import search
 from brats_ml.survival.patients import Patients
 from brats_ml.survival.prediction import predict
 from brats_ml.survival.time_models import outcomes
+from brats_ml.workspace.outputs import SurvivalFolder
 
 random = np.random.default_rng(0)
 features = random.uniform(size=(90, 3))
@@ -25,7 +26,7 @@ patients = Patients([str(row) for row in range(90)], features, groups, days)
 grid = {"n_estimators": [20], "min_samples_leaf": [5, 15]}
 found = search("random_survival_forest", grid, patients, limits_days=[300, 450], folds=3, seed=0)
 told = predict(found.model, features)
-stored = Path(sys.argv[1]) / "estimator.skops"
+stored = SurvivalFolder(Path(sys.argv[1])).estimator
 write_estimator(stored, found.model)
 peer = CoxPHSurvivalAnalysis(ties="breslow").fit(features, outcomes(days, dead))
 print(

@@ -1,6 +1,5 @@
 """Measure what a trained network loses in bfloat16, and write down whether it may run in it."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,10 +7,10 @@ from rich.console import Console
 from rich.progress import track
 
 from brats_ml import files
-from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.cohort.labels import REGIONS, region_mask
 from brats_ml.config import Params
-from brats_ml.errors import CaseError, EmptyCohortError, ModelError
+from brats_ml.errors import EmptyCohortError, ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics.case import dice
 from brats_ml.models.folder import network_files
@@ -20,6 +19,7 @@ from brats_ml.models.segmentation import load_segmentation_model
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import PreprocessedFolder
 
 # Mean Dice that bfloat16 may cost any region: a tenth of a point.
 TOLERANCE = 0.001
@@ -35,9 +35,9 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     """
     params.recipe(recipe)
     folder = ws.model(recipe)
-    verdict = files.read_json(folder / "verdict.json", made_by=f"brats train --recipe {recipe}")
+    verdict = files.read_json(folder.verdict)
     if verdict["verdict"] != "trained":
-        raise ModelError(f"recipe {recipe} was {verdict['verdict']}, so it has no precision")
+        raise ModelError(f"recipe {recipe} has no trained model ({verdict['verdict']}); run `{folder.made_by}`")
     case_ids = verdict["cases"]["validation"]
     if not case_ids:
         raise EmptyCohortError(f"recipe {recipe} has no validation case to measure bfloat16 on")
@@ -50,7 +50,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
                 window=params.evaluate.window,
                 runtime="openvino",
                 precision=precision,
-                graphs=ws.graphs,
+                graphs=ws.state.graphs,
             ),
             ws.preprocessed,
             case_ids,
@@ -65,7 +65,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         "dice": scores,
     }
     for path in network_files(folder):
-        files.write_json(precision_verdict(path, ws.graphs), found)
+        files.write_json(precision_verdict(path, ws.state.graphs), found)
     word = "passes" if found["passes"] else "does not pass"
     told = " ".join(f"{region} {100 * value:.3f}" for region, value in loss.items())
     return Report(
@@ -73,12 +73,10 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     )
 
 
-def _scores(segment: SegmentationModel, cases: Path, case_ids: list[str]) -> dict[str, float]:
+def _scores(segment: SegmentationModel, cases: PreprocessedFolder, case_ids: list[str]) -> dict[str, float]:
     rows = []
     for case_id in track(case_ids, "predicting", console=Console(stderr=True)):
-        case = read_case(cases / f"{case_id}.npz")
-        if case.label is None:
-            raise CaseError(case_id, "has no reference label map")
+        case = read_labelled_case(cases.case(case_id))
         labels, _ = segment(uncrop(case.image, case.start, case.full_shape))
         reference = uncrop(case.label, case.start, case.full_shape)
         rows.append([dice(region_mask(reference, name), region_mask(labels, name)) for name in REGIONS])

@@ -1,7 +1,6 @@
 """Judge the published nominees on the locked test set, beside the champions on the very same cases."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from rich.progress import track
 from brats_ml import files, promotion
 from brats_ml.actions import gate_survival
 from brats_ml.actions.publish import model_key
-from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
 from brats_ml.adapters.tracking.runs import tracking_uri
@@ -26,12 +25,13 @@ from brats_ml.promotion import Decision, Scores
 from brats_ml.report import Report
 from brats_ml.reports.verdict import verdict_markdown
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import ModelFolder, SurvivalFolder
 
 
 def run(ws: Workspace, params: Params) -> Report:
     """Write one decision a model: PROMOTE, HOLD or REJECT, with its reasons."""
     registry = Registry(tracking_uri(ws.state))
-    nominees = files.read_json(ws.nominees, made_by="brats compare")
+    nominees = files.read_json(ws.reports.nominees)
     decisions = {}
     drawing: Version | None = None  # the segmentation model that will draw the label maps
     for kind, name in MODELS.items():
@@ -82,15 +82,16 @@ def _decide(
         champion = None  # a model of synthetic patients is no peer of one of real patients
     folder = registry.fetch(champion) if champion is not None else None
     if kind == "survival":
-        return candidate, gate_survival.judge(ws, params, chosen, folder, unseen=unseen)
-    return candidate, _judge_segmentation(ws, params, chosen, folder)
+        other = None if folder is None else SurvivalFolder(folder)
+        return candidate, gate_survival.judge(ws, params, chosen, other, unseen=unseen)
+    return candidate, _judge_segmentation(ws, params, chosen, None if folder is None else ModelFolder(folder))
 
 
-def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Path | None) -> Decision:
-    table = frames.read_csv(ws.evaluation("test", recipe) / "cases.csv", made_by=f"brats evaluate --recipe {recipe}")
+def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: ModelFolder | None) -> Decision:
+    table = frames.read_csv(ws.evaluation("test", recipe).cases)
     other = None
     if champion is not None:
-        known = files.read_json(champion / "verdict.json", made_by="brats train")["cases"]["train"]
+        known = files.read_json(champion.verdict)["cases"]["train"]
         table = unseen(ws, table, map(patient_of, known))
         other = _region_scores(_rescore(ws, params, champion, table["case_id"].tolist()))
     limits = params.gate.segmentation
@@ -117,15 +118,13 @@ def _region_scores(table: pd.DataFrame) -> Scores:
     return {region: table[f"dice_{region}"].to_numpy(dtype=np.float64) for region in REGIONS}
 
 
-def _rescore(ws: Workspace, params: Params, champion: Path, case_ids: list[str]) -> pd.DataFrame:
+def _rescore(ws: Workspace, params: Params, champion: ModelFolder, case_ids: list[str]) -> pd.DataFrame:
     from brats_ml.models.segmentation import segmentation_model  # noqa: PLC0415 - TensorFlow takes seconds
 
     predict = segmentation_model(ws, params, champion)
     rows = []
     for case_id in track(case_ids, "scoring the champion", console=Console(stderr=True)):
-        case = read_case(ws.preprocessed / f"{case_id}.npz")
-        if case.label is None:
-            raise ModelError(f"case {case_id} of the locked test set has no reference label map")
+        case = read_labelled_case(ws.preprocessed.case(case_id))
         labels, _ = predict(uncrop(case.image, case.start, case.full_shape))
         rows.append(case_dice(uncrop(case.label, case.start, case.full_shape), labels))
     return pd.DataFrame(rows, columns=[f"dice_{region}" for region in REGIONS])

@@ -1,7 +1,6 @@
 """Judge a survival nominee on the locked test patients, and hold it where it does not go with who draws its masks."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,10 @@ from brats_ml.config import Params
 from brats_ml.models.compatibility import incompatibility
 from brats_ml.promotion import Decision
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import SurvivalFolder
 
 
-def judge(ws: Workspace, params: Params, estimator: str, champion: Path | None, *, unseen: Any) -> Decision:
+def judge(ws: Workspace, params: Params, estimator: str, champion: SurvivalFolder | None, *, unseen: Any) -> Decision:
     """Return the decision on a nominee.
 
     Args:
@@ -26,14 +26,13 @@ def judge(ws: Workspace, params: Params, estimator: str, champion: Path | None, 
         champion: Folder of the champion, None where there is none.
         unseen: Given the checkout, rows and patients, returns the rows of other patients.
     """
-    made_by = f"brats survival --estimator {estimator}"
-    summary = files.read_json(ws.survival(estimator) / "summary.json", made_by=made_by)
-    table = frames.read_csv(ws.survival(estimator) / "test.csv", made_by=made_by)
+    folder = ws.survival(estimator)
+    summary, table = files.read_json(folder.summary), frames.read_csv(folder.test)
     other = None
     if champion is not None:
         from brats_ml.models.survival import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
 
-        standing = files.read_json(champion / "summary.json", made_by=made_by)
+        standing = files.read_json(champion.summary)
         if standing["limits_days"] != summary["limits_days"]:
             own, its = (" and ".join(map(str, limits["limits_days"])) for limits in (summary, standing))
             return Decision(
@@ -61,7 +60,7 @@ def judge(ws: Workspace, params: Params, estimator: str, champion: Path | None, 
         seed=params.gate.seed,
     )
     decision.measured["masks"] = summary.get("masks", "reference")
-    decision.measured["on_predicted_masks"] = on_predicted_masks(ws, ws.survival(estimator), table)
+    decision.measured["on_predicted_masks"] = on_predicted_masks(ws, folder, table)
     return decision
 
 
@@ -73,11 +72,11 @@ def paired(decision: Decision, candidate: Version | None, segmentation: Version 
     return Decision("HOLD", [reason], decision.measured)
 
 
-def on_predicted_masks(ws: Workspace, folder: Path, table: pd.DataFrame) -> dict[str, Any] | None:
+def on_predicted_masks(ws: Workspace, folder: SurvivalFolder, table: pd.DataFrame) -> dict[str, Any] | None:
     """Return how many locked patients have predicted label maps, and the accuracy on features measured on these."""
     from brats_ml.models.survival import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
 
-    if not ws.features("predicted").exists():
+    if not ws.features("predicted").path.exists():
         return None
     model = SurvivalModel(folder)
     features = _features(ws, "predicted", model.features)
@@ -90,7 +89,7 @@ def on_predicted_masks(ws: Workspace, folder: Path, table: pd.DataFrame) -> dict
 
 def _features(ws: Workspace, masks: str, wanted: Sequence[str]) -> pd.DataFrame:
     """Return the features of each patient's first complete examination, by patient; of others the first one."""
-    table = frames.read_csv(ws.features(masks), made_by=f"brats features --masks {masks}")
+    table = frames.read_csv(ws.features(masks))
     gaps = table[[name for name in wanted if name in table]].isna().any(axis=1)
     table = table.assign(gaps=gaps).sort_values(["gaps", "case_id"]).drop(columns="gaps")
     return table.drop_duplicates("patient").set_index("patient")

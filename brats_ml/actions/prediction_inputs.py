@@ -7,20 +7,18 @@ from typing import Any
 import pandas as pd
 
 from brats_ml import files
-from brats_ml.adapters import provenance
+from brats_ml.adapters import folder_walk, provenance
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tables.clinical import clinical_table, identities
 from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
-from brats_ml.cohort.cases import Case
+from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
 from brats_ml.errors import ModelError
 from brats_ml.models.compatibility import incompatibility
-from brats_ml.workspace import Workspace
-
-# Beside the predictions, one file a case: what it was scored from, or refused for.
-FINGERPRINTS = ".scored"
+from brats_ml.workspace import Artefact, Workspace
+from brats_ml.workspace.outputs import PredictionsFolder
 
 
 @dataclass(frozen=True)
@@ -109,15 +107,25 @@ def present_origin(
     )
 
 
-def was_scored(target: Path, case: Case, fingerprint: str) -> bool:
-    """Return whether a case was dealt with as it looks now, be it scored or refused."""
-    path = target / FINGERPRINTS / case.case_id
-    return path.is_file() and path.read_text() == fingerprint and (target / case.case_id / "prediction.json").is_file()
+def unseen_cases(source: Artefact) -> list[Case]:
+    """Return the cases of a folder of unseen ones; a link back to a folder that holds it is skipped.
+
+    Raises:
+        MissingInputError: There is no such folder.
+    """
+    return find_cases(folder_walk.walk(files.require(source), loops="skip"))
 
 
-def mark_scored(target: Path, case: Case, fingerprint: str) -> None:
-    """Remember how a case looked when it was dealt with."""
-    with files.replacing(target / FINGERPRINTS / case.case_id) as temporary:
+def was_scored(target: PredictionsFolder, case: Case, fingerprint: str) -> bool:
+    """Return whether a case was scored, or refused, as it is now."""
+    path = target.fingerprint(case.case_id)
+    scored = target.case(case.case_id).prediction.path
+    return path.is_file() and path.read_text() == fingerprint and scored.is_file()
+
+
+def mark_scored(target: PredictionsFolder, case: Case, fingerprint: str) -> None:
+    """Remember what a case was scored from, or refused for."""
+    with files.replacing(target.fingerprint(case.case_id)) as temporary:
         temporary.write_text(fingerprint)
 
 

@@ -16,7 +16,7 @@ def run(ws: Workspace, params: Params) -> Report:
         ModelError: A version is not registered, or another became champion since it was judged; nothing was promoted.
     """
     registry = Registry(tracking_uri(ws.state))
-    decisions = {name: files.read_json(ws.decision(kind), made_by="brats gate") for kind, name in MODELS.items()}
+    decisions = {name: files.read_json(ws.decision(kind)) for kind, name in MODELS.items()}
     chosen = {
         name: _version(registry, name, decision["version"])
         for name, decision in decisions.items()
@@ -31,7 +31,7 @@ def run(ws: Workspace, params: Params) -> Report:
             lines.append(f"{name} stays ({decision['verdict']})")
             continue
         digest = files.digest_value(decision)
-        grew = registry.promote(chosen[name], ledger=ws.ledger, decision=digest, judged_beside=decision["champion"])
+        grew = registry.promote(chosen[name], state=ws.state, decision=digest, judged_beside=decision["champion"])
         lines.append(f"{chosen[name]} is champion" + ("" if grew else " already"))
     page = registry.page()
     links = {"MLflow": page} if page else {}

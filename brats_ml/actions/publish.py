@@ -17,28 +17,28 @@ from brats_ml.adapters.tracking.registry import COHORT, MODELS, Registry, Versio
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
 from brats_ml.config import Params
 from brats_ml.models import pyfunc
-from brats_ml.models.folder import INFERENCE, POSTPROCESSING
 from brats_ml.report import Report
 from brats_ml.segmentation.inference.presets import format_window
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import ModelFolder
 
 
 def run(ws: Workspace, params: Params) -> Report:
     """Publish the checkout's results: a run a model, one parent run that links them, a version a nominee."""
-    ws.state.mkdir(parents=True, exist_ok=True)
+    ws.state.path.mkdir(parents=True, exist_ok=True)
     # Two runs with the same results would each find nothing and register everything twice.
-    with FileLock(ws.state / "publish.lock"):
+    with FileLock(ws.state.publish_lock):
         return _publish(ws, params)
 
 
 def _publish(ws: Workspace, params: Params) -> Report:
-    nominees = files.read_json(ws.nominees, made_by="brats compare")
+    nominees = files.read_json(ws.reports.nominees)
     tracker = MlflowTracker(tracking_uri(ws.state))
     with tracker.run(_pipeline_key(ws), name="pipeline", tags=_tags(ws, "pipeline")) as parent:
-        for path in (ws.params, ws.root / "dvc.lock", ws.quarantine):
+        for path in (ws.params, ws.dvc_lock, ws.validation.quarantine.path):
             if path.exists():
                 parent.log_file(path)
-        parent.log_file(ws.reports, "reports")
+        parent.log_file(ws.reports.path, ws.name(ws.reports))
         _log_data(ws, parent)
         recipes = {recipe: _segmentation_run(ws, tracker, recipe, parent.run_id) for recipe in params.train.recipes}
         estimators = {
@@ -52,7 +52,7 @@ def _publish(ws: Workspace, params: Params) -> Report:
     ]
     registered = ", ".join(str(found) for found in made if found is not None) or "no model"
     page = tracker.page(parent.run_id)
-    report = tracker.page(parent.run_id, artifact="reports/index.html")
+    report = tracker.page(parent.run_id, artifact=ws.name(ws.reports.page))
     links = {"MLflow": page, "Report": report} if page and report else {}
     return Report("publish", f"{registered} registered, runs logged to {tracker.uri}", links=links)
 
@@ -63,8 +63,8 @@ def model_key(ws: Workspace, kind: str, nominee: str) -> str:
     A network in another preset or other windows, or with other rules of postprocessing, is another model.
     """
     if kind == "survival":
-        return files.digest_tree(ws.survival(nominee))[:16]
-    key = str(files.read_json(ws.model(nominee) / "verdict.json", made_by=f"brats train --recipe {nominee}")["key"])
+        return files.digest_tree(ws.survival(nominee).path)[:16]
+    key = str(files.read_json(ws.model(nominee).verdict)["key"])
     stated = _stated(ws, nominee)
     if stated["preset"] is None:
         return key
@@ -75,7 +75,7 @@ def model_key(ws: Workspace, kind: str, nominee: str) -> str:
 
 def _trained_key(ws: Workspace, recipe: str) -> str:
     """Return the key of a recipe's model, empty where there is none."""
-    verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
+    verdict = files.read_json(ws.model(recipe).verdict)
     return model_key(ws, "segmentation", recipe) if verdict["verdict"] == "trained" else ""
 
 
@@ -84,38 +84,37 @@ def _tags(ws: Workspace, stage: str) -> dict[str, str]:
 
 
 def _pipeline_key(ws: Workspace) -> str:
-    return "pipeline-" + (provenance.lock_digest(ws.root) or files.digest_tree(ws.reports))[:16]
+    return "pipeline-" + (provenance.lock_digest(ws.root) or files.digest_tree(ws.reports.path))[:16]
 
 
 def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent: str) -> str | None:
-    verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
+    verdict = files.read_json(ws.model(recipe).verdict)
     if verdict["verdict"] != "trained":
         return None
     with tracker.run(verdict["key"], name=f"train {recipe}", tags=_tags(ws, f"train@{recipe}")) as tracked:
         tracked.tag({"mlflow.parentRunId": parent})
-        made = files.read_json(ws.model(recipe) / "recipe.json", made_by="brats train")
+        made = files.read_json(ws.model(recipe).recipe)
         tracked.log_params({"recipe": recipe, **flatten(made)})
-        history = frames.read_csv(ws.model(recipe) / "history.csv", made_by="brats train")
+        history = frames.read_csv(ws.model(recipe).history)
         if "fold" in history:
             for fold, rows in history.groupby("fold"):
                 curves = tracked.prefixed(f"fold{fold}.")
                 curves.log_metrics(rows.drop(columns="fold").to_dict("records"), step="epoch")
         else:
             tracked.log_metrics(history.to_dict("records"), step="epoch")
-        # What the locked test patients say is the gate's to tell, of nominees alone.
+        # Test-set results are reported only by the gate.
         folder = ws.evaluation("validation", recipe)
-        summary = files.read_json(folder / "summary.json", made_by=f"brats evaluate --recipe {recipe}")
+        summary = files.read_json(folder.summary)
         tracked.log_metrics([{f"validation.{name}": value for name, value in summary["mean"].items()}])
-        tracked.log_file(folder / "cases.csv", "evaluation/validation")
-        if (folder / "figures").exists():
-            tracked.log_file(folder / "figures", "evaluation/validation/figures")
+        tracked.log_file(folder.cases.path, "evaluation/validation")
+        if folder.figures.path.exists():
+            tracked.log_file(folder.figures.path, "evaluation/validation/figures")
         _log_data(ws, tracked)
         return tracked.run_id
 
 
 def _survival_run(ws: Workspace, tracker: MlflowTracker, params: Params, estimator: str, parent: str) -> str | None:
-    folder = ws.survival(estimator)
-    summary = files.read_json(folder / "summary.json", made_by=f"brats survival --estimator {estimator}")
+    summary = files.read_json(ws.survival(estimator).summary)
     if "best" not in summary:
         return None
     key = model_key(ws, "survival", estimator)
@@ -128,7 +127,7 @@ def _survival_run(ws: Workspace, tracker: MlflowTracker, params: Params, estimat
 
 def _cohort(ws: Workspace, kind: str) -> str:
     """Return whose data a nominee was made of; a table of features is always one of patients."""
-    listing = files.read_json(ws.listing, made_by="brats source")
+    listing = files.read_json(ws.listing)
     tabled = kind == "survival" and listing["features"] is not None
     return "synthetic" if listing["phantom"] is not None and not tabled else "patients"
 
@@ -136,7 +135,7 @@ def _cohort(ws: Workspace, kind: str) -> str:
 def _log_data(ws: Workspace, tracked: MlflowRun) -> None:
     digest = provenance.data_digest(ws.root)
     if digest is not None:
-        tracked.log_dataset(name="data/raw", digest=digest, context="training")
+        tracked.log_dataset(name=ws.name(ws.raw), digest=digest, context="training")
 
 
 def _register(
@@ -180,23 +179,22 @@ def _register(
 @contextmanager
 def _inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
     """Yield a folder with all that a nominee predicts by: for regions also how it was evaluated."""
-    folder = ws.model(nominee) if kind == "segmentation" else ws.survival(nominee)
+    folder = (ws.model(nominee) if kind == "segmentation" else ws.survival(nominee)).path
     stated = _stated(ws, nominee) if kind == "segmentation" else {"preset": None, "postprocessing": None}
     if stated["preset"] is None:
         yield folder
         return
     with tempfile.TemporaryDirectory() as name:
-        whole = Path(name) / nominee
+        whole = ModelFolder(Path(name) / nominee)
         shutil.copytree(folder, whole)
         rules = stated.pop("postprocessing")
-        files.write_json(whole / INFERENCE, stated)
+        files.write_json(whole.inference, stated)
         if rules is not None:
-            files.write_json(whole / POSTPROCESSING, rules)
-        yield whole
+            files.write_json(whole.postprocessing, rules)
+        yield whole.path
 
 
 def _stated(ws: Workspace, recipe: str) -> dict[str, Any]:
     """Return preset, windows and postprocessing that a recipe was evaluated in, None for the baseline's method."""
-    made_by = f"brats evaluate --recipe {recipe}"
-    summary = files.read_json(ws.evaluation("validation", recipe) / "summary.json", made_by=made_by)
+    summary = files.read_json(ws.evaluation("validation", recipe).summary)
     return {name: summary[name] for name in ("preset", "windows", "postprocessing")}

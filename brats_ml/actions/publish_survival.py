@@ -24,8 +24,8 @@ def log_estimator(ws: Workspace, params: Params, estimator: str, summary: dict[s
     figures = {name: value for name, value in seen.items() if isinstance(value, int | float)}
     run.log_metrics([{name: value for name, value in figures.items() if not isinstance(value, bool)}])
     folder = ws.survival(estimator)
-    tables = ("test.csv",) if summary["protocol"] == "baseline" else ("folds.csv", "out_of_fold.csv")
-    for path in (*(folder / name for name in tables), *sorted(folder.glob("*.png"))):
+    tables = (folder.test,) if summary["protocol"] == "baseline" else (folder.folds, folder.out_of_fold)
+    for path in (*(table.path for table in tables), *folder.pictures()):
         if path.exists():  # an estimator that was not fitted leaves less
             run.log_file(path)
 
@@ -39,8 +39,7 @@ def served(ws: Workspace, estimator: str, *, recipe: str, recipe_key: str) -> di
         recipe: Who predicted the label maps that it learnt from, or was asked about.
         recipe_key: Key of that recipe's model, empty where none was trained.
     """
-    made_by = f"brats survival --estimator {estimator}"
-    summary = files.read_json(ws.survival(estimator) / "summary.json", made_by=made_by)
+    summary = files.read_json(ws.survival(estimator).summary)
     signature, example = pyfunc.survival_interface(summary["features"], timed="days" in summary)
     return {
         "signature": signature,

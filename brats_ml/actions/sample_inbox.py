@@ -9,7 +9,8 @@ from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
-from brats_ml.cohort.releases import naming_of
+from brats_ml.cohort.release_files import SURVIVAL_INFO
+from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
@@ -20,8 +21,8 @@ def run(ws: Workspace, params: Params, *, cases: int = 4) -> Report:
 
     An inbox that holds anything is left as it is.
     """
-    if ws.inbox.exists() and any(ws.inbox.iterdir()):
-        return Report("inbox", f"{ws.inbox.name}/ is not empty and was left as it is")
+    if ws.inbox.path.exists() and any(ws.inbox.path.iterdir()):
+        return Report("inbox", f"{ws.name(ws.inbox)}/ is not empty and stays as it is")
     shape, seed = params.phantom.shape, params.phantom.seed + 1
     grid = VoxelGrid(tuple(shape), phantom_affine(shape))
     rows = []
@@ -31,8 +32,8 @@ def run(ws: Workspace, params: Params, *, cases: int = 4) -> Report:
             # The releases call patients without a reference so.
             name = patient.patient.replace("Training", "Validation")
             for modality, volume in patient.images.items():
-                write_volume(inbox / name / f"{name}{naming_of(name).suffixes[modality]}.nii.gz", volume, grid)
+                write_volume(inbox / name / volume_name(name, modality), volume, grid)
             if patient.survival_info is not None:
                 rows.append({**patient.survival_info, "Brats20ID": name, "Survival_days": ""})
-        frames.write_csv(inbox / "survival_info.csv", pd.DataFrame(rows))
-    return Report("inbox", f"{cases} unseen synthetic patients in {ws.inbox.name}/")
+        frames.write_csv(inbox / SURVIVAL_INFO, pd.DataFrame(rows))
+    return Report("inbox", f"{cases} unseen synthetic patients in {ws.name(ws.inbox)}/")

@@ -13,14 +13,13 @@ from rich.console import Console
 from rich.progress import track
 
 from brats_ml import files
-from brats_ml.actions.prediction_inputs import FINGERPRINTS, Origin, mark_scored, present_origin, without_revision
-from brats_ml.adapters import folder_walk
+from brats_ml.actions.prediction_inputs import Origin, mark_scored, present_origin, unseen_cases, without_revision
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.runs import tracking_uri
-from brats_ml.cohort.cases import Case, find_cases
+from brats_ml.cohort.cases import Case
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
@@ -35,7 +34,8 @@ from brats_ml.report import Report
 from brats_ml.segmentation.inference.presets import PRESETS
 from brats_ml.survival.features import MORE, case_features
 from brats_ml.survival.summary import PROBABILITIES
-from brats_ml.workspace import Workspace
+from brats_ml.workspace import Artefact, Workspace
+from brats_ml.workspace.outputs import ModelFolder, PredictionFolder, PredictionsFolder, SurvivalFolder
 
 SYNTHETIC = "by a model of synthetic patients"
 
@@ -75,12 +75,12 @@ def run(
     """
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"preset {preset} is unknown; known are {', '.join(PRESETS)}", key="--preset")
-    source, target = cases or ws.inbox, output or ws.predictions
+    source, target = ws.unseen(cases), ws.predictions(output)
     found = _found(source, only)
     registry = Registry(tracking_uri(ws.state))
-    origin = present_origin(ws, params, source, registry, preset=preset)
-    survival = None if origin.survival is None else SurvivalModel(registry.fetch(origin.survival))
-    segment = segmentation_model(ws, params, registry.fetch(origin.segmentation), preset=preset)
+    origin = present_origin(ws, params, source.path, registry, preset=preset)
+    survival = None if origin.survival is None else SurvivalModel(SurvivalFolder(registry.fetch(origin.survival)))
+    segment = segmentation_model(ws, params, ModelFolder(registry.fetch(origin.segmentation)), preset=preset)
     console = Console(stderr=True)
     if segment.preset:
         console.print(segment.cost(), highlight=False)
@@ -88,12 +88,12 @@ def run(
     counts = {"scored": 0, "kept": 0, "refused": 0}
     for case in track(found, "scoring", console=console):
         fingerprint = origin.fingerprint(case)
-        counts[_score(batch, case, target / case.case_id)] += 1
+        counts[_score(batch, case, target.case(case.case_id))] += 1
         mark_scored(target, case, fingerprint)
-    with FileLock(target / FINGERPRINTS / ".lock"):
+    with FileLock(target.lock):
         _write_table(target)
     if counts["refused"] == len(found) and not only:
-        raise EmptyCohortError(f"all {len(found)} cases of {source} were refused: see {target / 'predictions.csv'}")
+        raise EmptyCohortError(f"all {len(found)} cases of {source} were refused: see {target.table}")
     counts["gone"] = max(0, len(set(only)) - len(found))
     done = ", ".join(f"{count} {state}" for state, count in counts.items() if count or state != "gone")
     by = (
@@ -104,8 +104,8 @@ def run(
     return Report("score", f"{done}; label maps by {origin.segmentation} ({segment.spent()}), {by}")
 
 
-def _found(source: Path, only: Sequence[str]) -> list[Case]:
-    found = find_cases(folder_walk.walk(files.require(source, made_by="brats inbox"), loops="skip"))
+def _found(source: Artefact, only: Sequence[str]) -> list[Case]:
+    found = unseen_cases(source)
     if not found:
         raise EmptyCohortError(f"{source} holds no case in a BraTS naming: put one folder a case there")
     wanted = [case for case in found if not only or case.case_id in only]
@@ -114,24 +114,25 @@ def _found(source: Path, only: Sequence[str]) -> list[Case]:
     return wanted
 
 
-def _score(batch: Batch, case: Case, folder: Path) -> str:
+def _score(batch: Batch, case: Case, folder: PredictionFolder) -> str:
     origin = batch.origin.of(case)
-    if (folder / "prediction.json").exists():
-        known = files.read_json(folder / "prediction.json", made_by="brats score")
+    if folder.prediction.path.exists():
+        known = files.read_json(folder.prediction)
         same = without_revision(known["provenance"]) == without_revision(origin)
         if same and known["status"] == "scored":
             return "kept"
     record: dict[str, Any] = {"case_id": case.case_id, "patient": case.patient, "provenance": origin}
     with files.replacing(folder) as unfinished:
+        written = PredictionFolder(unfinished)
         try:
-            record |= {"status": "scored", **_predict(batch, case, unfinished)}
+            record |= {"status": "scored", **_predict(batch, case, written)}
         except CaseError as error:
             record |= {"status": "refused", "reason": error.reason}
-        files.write_json(unfinished / "prediction.json", record)
+        files.write_json(written.prediction, record)
     return str(record["status"])
 
 
-def _predict(batch: Batch, case: Case, folder: Path) -> dict[str, Any]:
+def _predict(batch: Batch, case: Case, folder: PredictionFolder) -> dict[str, Any]:
     problems = case_problems(batch.origin.source, case, batch.origin.rules)
     if problems:
         raise CaseError(case.case_id, "; ".join(problems))
@@ -142,7 +143,7 @@ def _predict(batch: Batch, case: Case, folder: Path) -> dict[str, Any]:
     except ModelError as error:
         raise CaseError(case.case_id, str(error)) from error
     stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
-    write_volume(folder / f"{case.case_id}-labels.nii.gz", stored, grid)
+    write_volume(folder.labels(case.case_id), stored, grid)
     volumes = _volumes_mm3(labels, grid)
     return {
         "volume_mm3": volumes,
@@ -170,13 +171,13 @@ def _survival(batch: Batch, case: Case, labels: LabelMap, image: Any) -> dict[st
     return {**told, "masks": batch.classify.masks, "features": {name: features[name] for name in wanted}}
 
 
-def _write_table(target: Path) -> None:
+def _write_table(target: PredictionsFolder) -> None:
     rows = []
-    for path in sorted(target.glob("[!.]*/prediction.json")):
+    for folder in target.cases():
         # Another shard may be putting a newer one in its place, and writes the table after that.
         with suppress(MissingInputError):
-            rows.append(_row(files.read_json(path, made_by="brats score")))
-    frames.write_csv(target / "predictions.csv", pd.DataFrame(rows))
+            rows.append(_row(files.read_json(folder.prediction)))
+    frames.write_csv(target.table, pd.DataFrame(rows))
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-from brats_ml import files
-from brats_ml.actions.prediction_inputs import present_origin, was_scored
-from brats_ml.adapters import folder_walk
+from brats_ml.actions.prediction_inputs import present_origin, unseen_cases, was_scored
 from brats_ml.adapters.tracking.registry import MODELS, Registry
 from brats_ml.adapters.tracking.runs import tracking_uri
-from brats_ml.cohort.cases import find_cases
 from brats_ml.config import Params
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
@@ -25,8 +22,8 @@ def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Pat
     Raises:
         MissingInputError: There is no such folder.
     """
-    source, target = cases or ws.inbox, output or ws.predictions
-    found = find_cases(folder_walk.walk(files.require(source, made_by="brats inbox"), loops="skip"))
+    source, target = ws.unseen(cases), ws.predictions(output)
+    found = unseen_cases(source)
     registry = Registry(tracking_uri(ws.state))
     if registry.champion(MODELS["segmentation"]) is None:
         return Report(
@@ -34,7 +31,7 @@ def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Pat
             f"{len(found)} case(s) wait for a first champion of {MODELS['segmentation']}",
             details={"shards": []},
         )
-    origin = present_origin(ws, params, source, registry)
+    origin = present_origin(ws, params, source.path, registry)
     waiting = [case.case_id for case in found if not was_scored(target, case, origin.fingerprint(case))]
     size = params.orchestration.shard_cases
     shards = [waiting[start : start + size] for start in range(0, len(waiting), size)]

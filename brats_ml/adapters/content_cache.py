@@ -30,14 +30,14 @@ def cached_json(path: Path, make: Callable[[], Any]) -> Any:
     return value
 
 
-def cached_file(path: Path, write: Callable[[Path], None]) -> tuple[Path, str]:
-    """Return `path` and the digest of its bytes; `write` makes it where it is not there, or not as long as it was made.
+def cached_file(path: Path, write: Callable[[Path], None], *, note: Path) -> str:
+    """Return the digest of the file at `path`; `write` makes it where it is missing or has another length than it had.
 
     Args:
         path: Named after a digest of everything that its content is made from.
         write: Makes the file at the path given.
+        note: Keeps the length and the digest.
     """
-    note = path.with_suffix(".json")
     made = _noted(note)
     if made is None or not path.is_file() or path.stat().st_size != made["bytes"]:
         with replacing(path) as temporary:
@@ -45,7 +45,7 @@ def cached_file(path: Path, write: Callable[[Path], None]) -> tuple[Path, str]:
             temporary.chmod(READ_ONLY)
             made = {"bytes": temporary.stat().st_size, "digest": digest_file(temporary)}
         write_json(note, made)
-    return path, str(made["digest"])
+    return str(made["digest"])
 
 
 def _noted(path: Path) -> Any:

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from brats_ml.errors import MissingInputError
 from brats_ml.files import digest_value
+from brats_ml.workspace.artefact import DVC_LOCK, DVC_YAML, PARAMS
 
 # Names the DAG run that a stage works for; set by its task, unset for people.
 RUN = "BRATS_RUN"
@@ -38,7 +39,7 @@ def work_key(root: Path, stage: str) -> str:
     except NotDvcRepoError as error:
         raise MissingInputError(root / ".dvc", remedy="run brats in a checkout that DVC manages") from error
     except (DvcException, FileNotFoundError) as error:
-        raise MissingInputError(root / "dvc.yaml", remedy=f"stage {stage} cannot run yet: {error}") from error
+        raise MissingInputError(root / DVC_YAML, remedy=f"stage {stage} cannot run yet: {error}") from error
 
 
 def data_digest(root: Path) -> str | None:
@@ -68,7 +69,8 @@ def revision(root: Path) -> dict[str, str]:
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return {}
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":!*params.yaml", ":!*dvc.lock")
+    own = [f":!*{name}" for name in (PARAMS, DVC_LOCK)]
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *own)
     return {"commit": commit, "dirty": "true" if changed else "false"}
 
 
@@ -79,7 +81,7 @@ def origin(root: Path) -> dict[str, str]:
 
 
 def _locked(root: Path) -> dict[str, Any]:
-    lock = root / "dvc.lock"
+    lock = root / DVC_LOCK
     return _parsed(lock, lock.stat().st_mtime_ns) if lock.is_file() else {}
 
 

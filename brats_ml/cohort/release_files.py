@@ -4,6 +4,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 VOLUMES = ("*.nii", "*.nii.gz")
+# As BraTS 2020 calls its two tables.
+NAME_MAPPING, SURVIVAL_INFO = "name_mapping.csv", "survival_info.csv"
 MAPPING = "*mapping*.csv"
 TABLES = (MAPPING, "*survival*.csv")
 # What a table of ready-made features is called wherever it came from.

@@ -108,6 +108,11 @@ def naming_of(case_id: str) -> Naming:
     return next(naming for naming in NAMINGS if re.fullmatch(naming.case_pattern, case_id))
 
 
+def volume_name(case_id: str, role: str) -> str:
+    """Return what a release calls the file of a modality, or of `seg`."""
+    return f"{case_id}{naming_of(case_id).suffixes[role]}.nii.gz"
+
+
 def foreign_series(case_id: str) -> str | None:
     """Return the series of a case of 2023 onward that is not read here, such as PED or MEN, None for any other case."""
     found = SERIES.fullmatch(case_id)

@@ -28,6 +28,7 @@ from brats_ml.imaging.quality.profile import (
     profile_label_map,
 )
 from brats_ml.imaging.quality.rules import Rule, findings, rules
+from brats_ml.workspace.state import Cache
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,16 @@ class Examination:
     digest: str | None
 
 
-def examine_all(folder: Path, cases: Iterable[Case], *, grid_tolerance_mm: float, store: Path) -> Iterator[Examination]:
-    """Yield what is found of each case, in their order; what was found of the same bytes before is taken from `store`.
+def examine_all(
+    folder: Path, cases: Iterable[Case], *, grid_tolerance_mm: float, cache: Cache
+) -> Iterator[Examination]:
+    """Yield what is found of each case, in their order; the same bytes are examined once.
 
     Args:
         folder: What the files of the cases are relative to.
         cases: The cases.
         grid_tolerance_mm: How far apart two grids may put the same corner of the volume and still be one.
-        store: Folder of what was found before.
+        cache: Keeps what was found.
     """
     code = code_digest(__name__)
 
@@ -65,7 +68,7 @@ def examine_all(folder: Path, cases: Iterable[Case], *, grid_tolerance_mm: float
         def found() -> dict[str, Any]:
             return asdict(examine(folder, case, grid_tolerance_mm=grid_tolerance_mm, digests=digests))
 
-        return Examination(**cached_json(store / f"{key}.json", found))
+        return Examination(**cached_json(cache.value(key), found))
 
     with ThreadPoolExecutor(CASES_AT_ONCE) as pool:
         yield from pool.map(examined, cases)

@@ -1,7 +1,6 @@
 """Who is who in a workspace: by its tables, by its manifest, and by the splits that were made before."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from brats_ml import files
@@ -9,7 +8,7 @@ from brats_ml.adapters.tables import clinical
 from brats_ml.cohort.patients import Identities
 from brats_ml.cohort.splits import PARTS
 from brats_ml.errors import TableError
-from brats_ml.workspace import Workspace
+from brats_ml.workspace import Artefact, Workspace
 
 # A split is never drawn anew over one that cannot be read: who was held out would train.
 REMEDY = "it is permanent, so bring back its last good state, by `dvc checkout` or from a backup"
@@ -29,16 +28,17 @@ class Split:
     aliases: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path) -> "Split":
+    def read(cls, file: Artefact) -> "Split":
         """Return the split of a file, an empty one where there is none.
 
         Raises:
             TableError: The file is no split.
         """
+        path = file.path
         if not path.exists():
             return cls()
         try:
-            content = files.read_json(path, made_by="brats split")
+            content = files.read_json(file)
         except TableError as error:
             raise TableError(path, f"is not JSON; {REMEDY}") from error
         if not isinstance(content, dict) or not isinstance(content.get("patients"), dict):
@@ -51,10 +51,10 @@ class Split:
             raise TableError(path, f"has `aliases` that are no lists of names; {REMEDY}")
         return cls(content["patients"], aliases)
 
-    def write(self, path: Path) -> None:
-        """Write the split, without patients who have one name."""
+    def write(self, file: Artefact) -> None:
+        """Write the split; patients with one name have no aliases in it."""
         aliases = {patient: names for patient, names in self.aliases.items() if names}
-        files.write_json(path, {"patients": self.parts, "aliases": aliases})
+        files.write_json(file, {"patients": self.parts, "aliases": aliases})
 
 
 def _is_names(value: object) -> bool:
@@ -78,12 +78,12 @@ def lasting_identities(ws: Workspace) -> Identities:
         MissingInputError: There is no manifest, or there are no tables.
         TableError: A table is wrong.
     """
-    return _identities(ws, Split.read(ws.splits), Split.read(ws.permanent_splits))
+    return _identities(ws, Split.read(ws.splits), Split.read(ws.state.splits))
 
 
 def _identities(ws: Workspace, *splits: Split) -> Identities:
-    cases: list[dict[str, Any]] = files.read_json(ws.manifest, made_by="brats validate")["cases"]
+    cases: list[dict[str, Any]] = files.read_json(ws.validation.manifest)["cases"]
     names = [case["patient"] for case in cases] + [name for split in splits for name in split.parts]
     same = [(case["patient"], alias) for case in cases for alias in case.get("aliases", [])]
     same += [(patient, alias) for split in splits for patient, names in split.aliases.items() for alias in names]
-    return clinical.identities(files.require(ws.tables, made_by="brats acquire"), names, same)
+    return clinical.identities(files.require(ws.tables), names, same)

@@ -16,12 +16,13 @@ def planned_recipe(ws: Workspace, params: Params, recipe: str) -> Recipe:
         MissingInputError: It is not planned yet.
         ConfigError: The plan was made of another recipe.
     """
-    stored = files.read_json(ws.plan(recipe), made_by=f"brats plan --recipe {recipe}")["recipe"]
+    plan = ws.plan(recipe)
+    stored = files.read_json(plan)["recipe"]
     for name, value in params.recipe(recipe).model_dump().items():
         if value is not None and stored.get(name) != value:
             key = f"recipes.{recipe}.{name}"
             raise ConfigError(
-                f"{key} is not what {ws.plan(recipe)} was made of: run `brats plan --recipe {recipe}` again", key=key
+                f"{key} has another value in params.yaml than in {plan}: run `{plan.made_by}` again", key=key
             )
     planned: Recipe = TypeAdapter(Recipe).validate_python(stored)
     return planned

@@ -13,11 +13,8 @@ from brats_ml.config.section import Count, Section
 from brats_ml.errors import ModelError, TableError
 from brats_ml.segmentation.inference.postprocessing import Rules
 from brats_ml.segmentation.inference.presets import PRESETS
-from brats_ml.workspace import network_names
+from brats_ml.workspace.outputs import ModelFolder
 
-POSTPROCESSING = "postprocessing.json"
-LABEL_SCHEME = "labels.json"
-INFERENCE = "inference.json"
 DEFAULT_PRESET = "balanced"
 
 
@@ -28,27 +25,26 @@ class _Inference(Section):
     windows: Annotated[list[Annotated[list[Count], Field(min_length=2, max_length=3)]], Field(min_length=1)] | None
 
 
-def network_files(folder: Path) -> list[Path]:
+def network_files(folder: ModelFolder) -> list[Path]:
     """Return the files of a trained model's networks: one, or one a fold, in the order of the folds.
 
     Raises:
         MissingInputError: There is none, or one of them is gone.
     """
-    verdict = folder / "verdict.json"
-    folds = files.read_json(verdict, made_by="brats train").get("folds", {}) if verdict.exists() else {}
-    count = max([len(list(folder.glob("fold-*.keras"))), *(fold + 1 for fold in folds.values()), 1])
-    return [files.require(folder / name, made_by="brats train") for name in network_names(count)]
+    folds = files.read_json(folder.verdict).get("folds", {}) if folder.verdict.path.exists() else {}
+    count = max([folder.fold_count(), *(fold + 1 for fold in folds.values()), 1])
+    return [files.require(network) for network in folder.networks(count)]
 
 
-def read_recipe(folder: Path) -> Recipe:
+def read_recipe(folder: ModelFolder) -> Recipe:
     """Return what a model was trained by.
 
     Raises:
         ModelError: recipe.json is none of this version.
     """
-    path = folder / "recipe.json"
+    path = folder.recipe.path
     try:
-        recipe: Recipe = TypeAdapter(Recipe).validate_python(files.read_json(path, made_by="brats train"))
+        recipe: Recipe = TypeAdapter(Recipe).validate_python(files.read_json(folder.recipe))
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"])) or "the whole"
         raise ModelError(f"{path} is no recipe of this version ({place}): train the model again") from error
@@ -57,34 +53,34 @@ def read_recipe(folder: Path) -> Recipe:
     return recipe
 
 
-def read_rules(folder: Path) -> Rules:
+def read_rules(folder: ModelFolder) -> Rules:
     """Return how the probabilities of a model become labels, by default where it does not say.
 
     Raises:
         TableError: postprocessing.json holds no rules.
     """
-    path = folder / POSTPROCESSING
+    path = folder.postprocessing.path
     if not path.exists():
         return Rules()
-    stored = files.read_json(path, made_by="brats train")
+    stored = files.read_json(folder.postprocessing)
     try:
-        # Rules of before pieces were held against the largest one say nothing of it.
+        # Older files lack `minimum_share`.
         return Rules(**({"minimum_share": 0.0} | stored["rules"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TableError(path, f"holds no rules of postprocessing ({error}); remove it or train again") from error
 
 
-def stated_inference(folder: Path) -> dict[str, Any]:
+def stated_inference(folder: ModelFolder) -> dict[str, Any]:
     """Return the preset and the sizes of windows that a registered model states.
 
     Raises:
         ModelError: inference.json is none of this version.
     """
-    path = folder / INFERENCE
+    path = folder.inference.path
     if not path.exists():
         return {"preset": DEFAULT_PRESET, "windows": None}
     try:
-        stated = _Inference.model_validate(files.read_json(path, made_by="brats publish"))
+        stated = _Inference.model_validate(files.read_json(folder.inference))
     except ValidationError as error:
         first = error.errors()[0]
         what = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
@@ -95,16 +91,15 @@ def stated_inference(folder: Path) -> dict[str, Any]:
     return stated.model_dump()
 
 
-def check_labels(folder: Path) -> None:
+def check_labels(folder: ModelFolder) -> None:
     """Hold the labels and regions that a model was trained for against ours.
 
     Raises:
         ModelError: They are others.
     """
-    path = folder / LABEL_SCHEME
-    if path.exists() and files.read_json(path, made_by="brats train") != label_scheme():
+    if folder.labels.path.exists() and files.read_json(folder.labels) != label_scheme():
         raise ModelError(
-            f"{path} has labels or regions other than {_words(LABELS)} and {_words(REGIONS)}: "
+            f"{folder.labels} has labels or regions other than {_words(LABELS)} and {_words(REGIONS)}: "
             "the model was trained for another label scheme; train it again"
         )
 

@@ -1,7 +1,6 @@
-"""Write the folder of a trained segmentation model, which `model_folder` reads."""
+"""Write the folder of a trained segmentation model, which `models.folder` reads."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,11 +12,11 @@ from brats_ml.adapters.model_files.keras_file import write_model
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import label_scheme
 from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
-from brats_ml.workspace import network_names
+from brats_ml.workspace.outputs import ModelFolder
 
 
 def write_model_folder(
-    folder: Path,
+    folder: ModelFolder,
     networks: Sequence[keras.Model],
     history: checkpoints.History,
     recipe: BaselineRecipe | RegionsRecipe,
@@ -25,10 +24,11 @@ def write_model_folder(
 ) -> None:
     """Write the folder of a trained recipe: everything that predicting with it needs, and how it came to be."""
     with files.replacing(folder) as unfinished:
-        for network, name in zip(networks, network_names(len(networks)), strict=True):
-            write_model(unfinished / name, network)
-        files.write_json(unfinished / "recipe.json", recipe.model_dump())
-        files.write_json(unfinished / "labels.json", label_scheme())
+        written = ModelFolder(unfinished)
+        for network, file in zip(networks, written.networks(len(networks)), strict=True):
+            write_model(file, network)
+        files.write_json(written.recipe, recipe.model_dump())
+        files.write_json(written.labels, label_scheme())
         # A history read back from a checkpoint has its columns in another order.
-        frames.write_csv(unfinished / "history.csv", pd.DataFrame(history).sort_index(axis="columns"))
-        files.write_json(unfinished / "verdict.json", verdict)
+        frames.write_csv(written.history, pd.DataFrame(history).sort_index(axis="columns"))
+        files.write_json(written.verdict, verdict)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from brats_ml.cohort.clinical import GROUPS
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.survival.features import AGE
+from brats_ml.workspace.outputs import ModelFolder, SurvivalFolder
 
 # One case at a time: full canonical volumes in, canonical label map out.
 SEGMENTATION_SIGNATURE = ModelSignature(
@@ -59,7 +60,7 @@ class Served(Protocol):
 class ServedSegmentation:
     """A recipe's whole inference path."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: ModelFolder) -> None:
         """Read the registered folder."""
         from brats_ml.models.segmentation import load_segmentation_model  # noqa: PLC0415 - TensorFlow takes seconds
 
@@ -75,7 +76,7 @@ class ServedSegmentation:
 class ServedSurvival:
     """An estimator with its scaler."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: SurvivalFolder) -> None:
         """Read the registered folder."""
         from brats_ml.models.survival import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
 
@@ -87,5 +88,5 @@ class ServedSurvival:
 
 
 def _load_pyfunc(path: str) -> Served:
-    folder = Path(path)
-    return ServedSegmentation(folder) if (folder / "recipe.json").exists() else ServedSurvival(folder)
+    folder = ModelFolder(Path(path))
+    return ServedSegmentation(folder) if folder.recipe.path.exists() else ServedSurvival(SurvivalFolder(folder.path))

@@ -12,6 +12,8 @@ from brats_ml.adapters.source_code import code_digest
 from brats_ml.errors import ConfigError
 from brats_ml.segmentation.inference.baseline import Network
 from brats_ml.segmentation.inference.sliding_window import Axes
+from brats_ml.workspace import Artefact
+from brats_ml.workspace.state import GraphCache
 
 GPU_DRIVER = Path("/dev/nvidiactl")
 
@@ -43,7 +45,7 @@ def chosen_runtime(runtime: str) -> str:
 
 
 def load_network(
-    path: Path, *, extents: Sequence[Axes], runtime: str, precision: str, graphs: Path | None = None
+    path: Path, *, extents: Sequence[Axes], runtime: str, precision: str, graphs: GraphCache | None = None
 ) -> dict[Axes, LoadedNetwork]:
     """Return the network of a `.keras` file, ready for inputs of each extent.
 
@@ -52,7 +54,7 @@ def load_network(
         extents: Spatial shapes of its inputs.
         runtime: `keras` or `openvino`.
         precision: Of OpenVINO: `float32`, `bfloat16`, or `auto`: bfloat16 if `precision_verdict` allows it.
-        graphs: Folder in which exported graphs are kept; without it they are made for each process.
+        graphs: Keeps exported graphs; without it each process exports its own.
 
     Raises:
         ModelError: The file cannot be loaded in safe mode, or the network has no translation.
@@ -64,7 +66,7 @@ def load_network(
     return {extent: _openvino_network(path, extent, precision, graphs) for extent in extents}
 
 
-def _openvino_network(path: Path, extent: Axes, precision: str, graphs: Path | None) -> LoadedNetwork:
+def _openvino_network(path: Path, extent: Axes, precision: str, graphs: GraphCache | None) -> LoadedNetwork:
     from brats_ml.segmentation.inference import openvino_network  # noqa: PLC0415 - an extra
 
     if graphs is None:
@@ -72,7 +74,7 @@ def _openvino_network(path: Path, extent: Axes, precision: str, graphs: Path | N
     else:
         from brats_ml.adapters.model_files.openvino_file import cached_graph  # noqa: PLC0415 - an extra
 
-        graph = cached_graph(graphs / graph_key(path, extent), lambda: _translated(path, extent))
+        graph = cached_graph(graphs.graph(graph_key(path, extent)), lambda: _translated(path, extent))
     return openvino_network.OpenVinoNetwork(graph, precision=precision)
 
 
@@ -85,16 +87,16 @@ def graph_key(path: Path, extent: Sequence[int]) -> str:
 TRANSLATOR = "brats_ml.segmentation.inference.openvino_graph"
 
 
-def precision_verdict(path: Path, graphs: Path) -> Path:
+def precision_verdict(path: Path, graphs: GraphCache) -> Artefact:
     """Return the file that says whether a network may run in bfloat16."""
-    return graphs / f"{files.digest_file(path)[:32]}.precision.json"
+    return graphs.bfloat16(files.digest_file(path))
 
 
-def bfloat16_passes(path: Path, graphs: Path | None) -> bool:
+def bfloat16_passes(path: Path, graphs: GraphCache | None) -> bool:
     """Return whether `brats precision` found that a network loses too little in bfloat16 to matter."""
-    if graphs is None or not precision_verdict(path, graphs).is_file():
+    if graphs is None or not precision_verdict(path, graphs).path.is_file():
         return False
-    return bool(files.read_json(precision_verdict(path, graphs), made_by="brats precision")["passes"])
+    return bool(files.read_json(precision_verdict(path, graphs))["passes"])
 
 
 def _keras_network(path: Path) -> LoadedNetwork:

@@ -1,7 +1,6 @@
 """A trained recipe as one call, by the class of its method: the same in evaluation, gate, scoring and serving."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from brats_ml.config import Params
@@ -11,10 +10,11 @@ from brats_ml.models.segmentation_baseline import BaselineModel
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.segmentation_regions import RegionsModel
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import ModelFolder
 
 
 def load_segmentation_model(
-    folder: Path, *, preset: str | None = None, window: Sequence[int] | None = None, **runtime: Any
+    folder: ModelFolder, *, preset: str | None = None, window: Sequence[int] | None = None, **runtime: Any
 ) -> SegmentationModel:
     """Return the trained recipe of a folder.
 
@@ -37,7 +37,7 @@ def load_segmentation_model(
 def segmentation_model(
     ws: Workspace,
     params: Params,
-    folder: Path,
+    folder: ModelFolder,
     *,
     preset: str | None = None,
     window: Sequence[int] | None = None,
@@ -54,5 +54,5 @@ def segmentation_model(
         window=window,
         runtime=params.evaluate.runtime,
         precision=params.evaluate.precision,
-        graphs=ws.graphs,
+        graphs=ws.state.graphs,
     )

@@ -1,7 +1,6 @@
 """A trained recipe of the baseline method: resized axial slices, one class a voxel."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from brats_ml.imaging.metrics.baseline import BASELINE_SCORES, baseline_scores
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.segmentation.inference.baseline import predict_labels
 from brats_ml.segmentation.slices import slice_targets
+from brats_ml.workspace.outputs import ModelFolder
 
 
 class BaselineModel(SegmentationModel):
@@ -21,7 +21,7 @@ class BaselineModel(SegmentationModel):
     outputs = ("background", *LABELS)
     own_scores = tuple(BASELINE_SCORES)
 
-    def __init__(self, folder: Path, recipe: BaselineRecipe, **runtime: Any) -> None:
+    def __init__(self, folder: ModelFolder, recipe: BaselineRecipe, **runtime: Any) -> None:
         """Read the networks of a folder; `runtime` as in `SegmentationModel`."""
         self.recipe = recipe
         super().__init__(folder, windows=[(recipe.size, recipe.size)], channels=recipe.channels, **runtime)

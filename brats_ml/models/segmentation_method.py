@@ -4,7 +4,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +15,8 @@ from brats_ml.errors import ModelError
 from brats_ml.models.folder import check_labels, network_files
 from brats_ml.models.runtime import LoadedNetwork, chosen_runtime, load_network
 from brats_ml.segmentation.inference.sliding_window import Axes
+from brats_ml.workspace.outputs import ModelFolder
+from brats_ml.workspace.state import GraphCache
 
 
 class SegmentationModel(ABC):
@@ -38,13 +39,13 @@ class SegmentationModel(ABC):
 
     def __init__(
         self,
-        folder: Path,
+        folder: ModelFolder,
         *,
         windows: Sequence[Axes],
         channels: int,
         runtime: str = "auto",
         precision: str = "float32",
-        graphs: Path | None = None,
+        graphs: GraphCache | None = None,
     ) -> None:
         """Read the networks of a folder.
 
@@ -54,7 +55,7 @@ class SegmentationModel(ABC):
             channels: Channels of the input that the recipe asks for.
             runtime: `auto`, `keras` or `openvino`.
             precision: `float32`, `bfloat16` or `auto`; OpenVINO only.
-            graphs: Folder of graphs that were exported for OpenVINO.
+            graphs: Keeps graphs that are exported for OpenVINO.
 
         Raises:
             ModelError: A network cannot be loaded in safe mode, or does not fit the recipe.
@@ -138,7 +139,7 @@ class SegmentationModel(ABC):
             return how
         return f"{how}, {self.passes / self.cases:.0f} passes and {self.seconds / self.cases:.1f} s a case"
 
-    def _check_network(self, folder: Path, network: LoadedNetwork, channels: int) -> None:
+    def _check_network(self, folder: ModelFolder, network: LoadedNetwork, channels: int) -> None:
         given = network.output_shape[-1]
         if given != len(self.outputs):
             raise ModelError(

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from brats_ml.segmentation.inference.postprocessing import labels_from_regions
 from brats_ml.segmentation.inference.presets import PRESETS, format_window
 from brats_ml.segmentation.inference.regions import predict_regions
 from brats_ml.segmentation.inference.sliding_window import Axes
+from brats_ml.workspace.outputs import ModelFolder
 
 
 class RegionsModel(SegmentationModel):
@@ -31,7 +31,7 @@ class RegionsModel(SegmentationModel):
 
     def __init__(
         self,
-        folder: Path,
+        folder: ModelFolder,
         recipe: RegionsRecipe,
         *,
         preset: str | None = None,

@@ -1,6 +1,5 @@
 """A fitted survival model as one call: the same in gate, scoring and serving."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from brats_ml.cohort.clinical import OLDEST_YEARS
 from brats_ml.survival.features import AGE, FEATURES
 from brats_ml.survival.prediction import predict, time_model
 from brats_ml.survival.summary import PROBABILITIES
+from brats_ml.workspace.outputs import SurvivalFolder
 
 CURVE = ("expected_days", "curve_days", "curve_alive")  # columns of a model of time alone
 CURVE_STEP_DAYS = 30
@@ -27,15 +27,15 @@ class SurvivalModel:
         timed: Whether it gives survival curves.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: SurvivalFolder) -> None:
         """Read estimator.skops and summary.json.
 
         Raises:
             ModelError: A file is damaged or holds a type that is not trusted.
             MissingInputError: One is not there.
         """
-        self._estimator = load_estimator(folder / "estimator.skops")
-        summary = files.read_json(folder / "summary.json", made_by="brats survival")
+        self._estimator = load_estimator(folder.estimator)
+        summary = files.read_json(folder.summary)
         self.features: tuple[str, ...] = tuple(summary.get("features", FEATURES))
         self.masks: str = summary.get("masks", "reference")
         self.timed = time_model(self._estimator) is not None

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.cohort.labels import LabelMap
-from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import crop, uncrop
 from brats_ml.segmentation.inference.postprocessing import Probabilities, Rules, TuningGrid, tune
+from brats_ml.workspace.outputs import PreprocessedFolder
+from brats_ml.workspace.state import ArrayFolder
 
 # More cases change the choice little, and each costs a prediction.
 CASES = 40
@@ -34,7 +35,7 @@ class Tunable(Protocol):
 def tune_postprocessing(
     segment: Tunable,
     *,
-    cases: Path,
+    cases: PreprocessedFolder,
     case_ids: Sequence[str],
     folds: Mapping[str, int],
     most: int = CASES,
@@ -44,7 +45,7 @@ def tune_postprocessing(
 
     Args:
         segment: Of a region recipe.
-        cases: Folder of preprocessed cases.
+        cases: The preprocessed cases.
         case_ids: Of the training part; never of cases that a figure is reported on.
         folds: Of cases that a fold's network did not see, which fold it is; that network alone predicts them.
         most: Of many cases, so many evenly spread ones are used.
@@ -60,7 +61,7 @@ def tune_postprocessing(
     number = min(most, len(case_ids))
     chosen = [case_ids[at] for at in np.unique(np.linspace(0, len(case_ids) - 1, number).round().astype(int))]
     with tempfile.TemporaryDirectory(prefix="brats-tuning-") as name:
-        found = tune(_Predicted(segment, cases, chosen, folds, Path(name)), grid=grid)
+        found = tune(_Predicted(segment, cases, chosen, folds, ArrayFolder(Path(name))), grid=grid)
     segment.rules = found.rules
     return {
         "rules": found.rules.to_dict(),
@@ -73,17 +74,20 @@ class _Predicted:
     """Probabilities and reference of each case, in the box that preprocessing cut; predicted once, then read back."""
 
     def __init__(
-        self, segment: Tunable, cases: Path, case_ids: Sequence[str], folds: Mapping[str, int], folder: Path
+        self,
+        segment: Tunable,
+        cases: PreprocessedFolder,
+        case_ids: Sequence[str],
+        folds: Mapping[str, int],
+        folder: ArrayFolder,
     ) -> None:
         self._segment, self._cases, self._case_ids = segment, cases, case_ids
         self._folds, self._folder = folds, folder
 
     def __iter__(self) -> Iterator[tuple[Probabilities, LabelMap]]:
         for case_id in self._case_ids:
-            case = read_case(self._cases / f"{case_id}.npz")
-            if case.label is None:
-                raise CaseError(case_id, "has no reference label map to choose postprocessing by")
-            path = self._folder / f"{case_id}.npy"
+            case = read_labelled_case(self._cases.case(case_id))
+            path = self._folder.array(case_id)
             if not path.exists():
                 box = tuple(slice(at, at + size) for at, size in zip(case.start, case.label.shape, strict=True))
                 with self._segment.only(self._folds.get(case_id)):

@@ -17,8 +17,8 @@ from brats_ml.adapters.sources.factory import open_source
 from brats_ml.adapters.sources.folder import copy_entry
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.phantom import PhantomPatient, phantom_affine, phantom_patient
-from brats_ml.cohort.release_files import READY_FEATURES
-from brats_ml.cohort.releases import naming_of
+from brats_ml.cohort.release_files import NAME_MAPPING, READY_FEATURES, SURVIVAL_INFO
+from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
@@ -33,7 +33,7 @@ def run(ws: Workspace, params: Params) -> Report:
         ServiceError: A server does not answer; the same again goes on with what is there.
         StorageError: The disk is too small.
     """
-    listing = files.read_json(ws.listing, made_by="brats source")
+    listing = files.read_json(ws.listing)
     with files.replacing(ws.raw) as raw, files.replacing(ws.tables) as tables:
         raw.mkdir()
         tables.mkdir()
@@ -56,7 +56,7 @@ def _fetch(ws: Workspace, listing: dict[str, Any], raw: Path, tables: Path) -> N
     }
     for target in wanted.values():
         target.parent.mkdir(parents=True, exist_ok=True)
-    source = open_source(listing["source"], root=ws.root, downloads=ws.downloads)
+    source = open_source(listing["source"], root=ws.root, downloads=ws.state.downloads)
     with closing(source.fetch(wanted, listing["revision"])) as fetched:
         for _ in track(fetched, "fetching", total=len(wanted), console=Console(stderr=True)):
             pass
@@ -71,12 +71,11 @@ def _draw(phantom: dict[str, Any], raw: Path, tables: Path) -> None:
         _write_patient(raw / patient.patient, patient, grid)
         names.append(patient.name_mapping)
         survival.append(patient.survival_info)
-    frames.write_csv(tables / "name_mapping.csv", pd.DataFrame(names))
-    frames.write_csv(tables / "survival_info.csv", pd.DataFrame([row for row in survival if row is not None]))
+    frames.write_csv(tables / NAME_MAPPING, pd.DataFrame(names))
+    frames.write_csv(tables / SURVIVAL_INFO, pd.DataFrame([row for row in survival if row is not None]))
 
 
 def _write_patient(folder: Path, patient: PhantomPatient, grid: VoxelGrid) -> None:
-    suffixes = naming_of(patient.patient).suffixes
     volumes: dict[str, NDArray[Any]] = {**patient.images, "seg": patient.label}
     for role, volume in volumes.items():
-        write_volume(folder / f"{patient.patient}{suffixes[role]}.nii.gz", volume, grid)
+        write_volume(folder / volume_name(patient.patient, role), volume, grid)

@@ -25,7 +25,7 @@ def run(ws: Workspace, params: Params) -> Report:
         CodeError: A module is not valid Python.
     """
     methods = {name: recipe.method for name, recipe in params.recipes.items()}
-    stages = YAML(typ="safe").load(ws.root / "dvc.yaml")["stages"]
+    stages = YAML(typ="safe").load(ws.dvc_yaml)["stages"]
     found = {name: stage_digests(name, stage, methods) for name, stage in stages.items() if name not in WITHOUT_DIGEST}
     files.write_json(ws.code, found)
     return Report("code", f"{len(found)} stages digested")

@@ -17,6 +17,7 @@ from brats_ml.reports.page import FeatureDifference, LeaderboardEntry, Picture, 
 from brats_ml.reports.panels import figure_png
 from brats_ml.stages import compare_survival
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import ReportsFolder
 
 PANELS = 3
 
@@ -33,9 +34,8 @@ def run(ws: Workspace, params: Params) -> Report:
         "segmentation": {"recipe": recipe, "reason": recipe_reason},
         "survival": {"estimator": estimator, "reason": estimator_reason},
     }
-    reference = frames.read_csv(ws.features("reference"), made_by="brats features --masks reference")
-    predicted = frames.read_csv(ws.features("predicted"), made_by="brats features --masks predicted")
-    parts = files.read_json(ws.splits, made_by="brats split")["patients"]
+    reference, predicted = frames.read_csv(ws.features("reference")), frames.read_csv(ws.features("predicted"))
+    parts = files.read_json(ws.splits)["patients"]
     seen = reference[reference["patient"].map(parts) != "test"]
     differences, cases_in_both = feature_differences(seen, predicted)
     page = comparison_page(
@@ -51,13 +51,12 @@ def run(ws: Workspace, params: Params) -> Report:
         drawings=compare_survival.pictures(ws, estimators),
         mask_loss=compare_survival.mask_loss(ws, params, estimator, reference, predicted),
     )
-    with files.replacing(ws.reports) as folder:
-        frames.write_csv(
-            folder / "leaderboard.csv",
-            leaderboard(recipes, estimators, compare_survival.MEASURE[params.survival.protocol]),
-        )
-        files.write_json(folder / "nominees.json", nominees)
-        (folder / "index.html").write_text(page, encoding="utf-8")
+    ranking = leaderboard(recipes, estimators, compare_survival.MEASURE[params.survival.protocol])
+    with files.replacing(ws.reports) as unfinished:
+        folder = ReportsFolder(unfinished)
+        frames.write_csv(folder.leaderboard, ranking)
+        files.write_json(folder.nominees, nominees)
+        folder.page.path.write_text(page, encoding="utf-8")
     return Report("compare", f"nominated {recipe or 'no recipe'} and {estimator or 'no estimator'}")
 
 
@@ -125,11 +124,11 @@ def feature_differences(reference: pd.DataFrame, predicted: pd.DataFrame) -> tup
 
 
 def _recipe(ws: Workspace, name: str) -> LeaderboardEntry:
-    folder, made_by = ws.evaluation("validation", name), f"brats evaluate --recipe {name}"
-    summary = files.read_json(folder / "summary.json", made_by=made_by)
+    folder = ws.evaluation("validation", name)
+    summary = files.read_json(folder.summary)
     if not summary["cases"]:
         return _unmeasured(name, summary["verdict"])
-    cases = frames.read_csv(folder / "cases.csv", made_by=made_by)
+    cases = frames.read_csv(folder.cases)
     scores = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64).mean(axis=1)
     low, high = mean_interval(scores)
     return LeaderboardEntry(
@@ -144,7 +143,7 @@ def _unmeasured(name: str, verdict: str) -> LeaderboardEntry:
 def _panels(ws: Workspace, recipe: str | None) -> list[Picture]:
     if recipe is None:
         return []
-    found = sorted((ws.evaluation("validation", recipe) / "figures").glob("*.png"))
+    found = ws.evaluation("validation", recipe).drawn()
     return [Picture(f"{path.stem}, predicted by {recipe}", path.read_bytes()) for path in found[:PANELS]]
 
 
@@ -152,14 +151,12 @@ def _planes(ws: Workspace, recipe: str | None) -> list[Picture]:
     """Return the best, median and worst validation case of a recipe, as far as there are so many."""
     if recipe is None:
         return []
-    folder = ws.evaluation("validation", recipe) / "figures/planes"
-    found = [path for standing in ("best", "median", "worst") for path in sorted(folder.glob(f"{standing}_*.png"))]
-    return [Picture(_plane_caption(path.stem, recipe), path.read_bytes()) for path in found]
-
-
-def _plane_caption(stem: str, recipe: str) -> str:
-    standing, case_id = stem.split("_", maxsplit=1)
-    return f"{standing} validation case of {recipe}: {case_id}"
+    folder = ws.evaluation("validation", recipe)
+    return [
+        Picture(f"{rank} validation case of {recipe}: {case_id}", path.read_bytes())
+        for rank in ("best", "median", "worst")
+        for case_id, path in folder.ranked_planes(rank).items()
+    ]
 
 
 def _standings(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:
@@ -167,12 +164,7 @@ def _standings(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Pictu
     measured = [recipe.name for recipe in recipes if recipe.score is not None]
     if not measured:
         return []
-    tables = {
-        name: frames.read_csv(
-            ws.evaluation("validation", name) / "cases.csv", made_by=f"brats evaluate --recipe {name}"
-        )
-        for name in measured
-    }
+    tables = {name: frames.read_csv(ws.evaluation("validation", name).cases) for name in measured}
     estimates = {name: _estimates(table) for name, table in tables.items()}
     figure = leaderboard_figure(estimates, ["mean of regions", *REGIONS])
     return [Picture("Mean Dice of each recipe with its 95 % interval", figure_png(figure))]
@@ -185,9 +177,9 @@ def _estimates(cases: pd.DataFrame) -> list[Estimate]:
 
 
 def _curves(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:
-    paths = {recipe.name: ws.model(recipe.name) / "history.csv" for recipe in recipes}
+    histories = {recipe.name: ws.model(recipe.name).history for recipe in recipes}
     return [
-        Picture(name, figure_png(learning_curve(frames.read_csv(path, made_by=f"brats train --recipe {name}"))))
-        for name, path in paths.items()
-        if path.exists()
+        Picture(name, figure_png(learning_curve(frames.read_csv(history))))
+        for name, history in histories.items()
+        if history.path.exists()
     ]

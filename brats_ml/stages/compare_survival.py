@@ -27,7 +27,7 @@ LEARNT = "the patients whom the estimators learn from, and the median of each gr
 
 def leaderboard_entry(ws: Workspace, name: str) -> LeaderboardEntry:
     """Return how an estimator stands by its own summary."""
-    summary = files.read_json(ws.survival(name) / "summary.json", made_by=f"brats survival --estimator {name}")
+    summary = files.read_json(ws.survival(name).summary)
     if "best" not in summary:
         return LeaderboardEntry(name, summary["verdict"], 0, None, None, None, {})
     reproduced = summary.get("protocol") == "baseline"
@@ -56,7 +56,7 @@ def pictures(ws: Workspace, estimators: Sequence[LeaderboardEntry]) -> dict[str,
     found: dict[str, list[Picture]] = {}
     for drawing in DRAWINGS:
         for name, best in fitted.items():
-            path = ws.survival(name) / f"{drawing}.png"
+            path = ws.survival(name).picture(drawing)
             if path.exists() and not (drawing == "distributions" and drawing in found):
                 caption = {"confusion": f"{name}, chosen: {_listed(best)}", "distributions": LEARNT}.get(drawing, name)
                 found.setdefault(drawing, []).append(Picture(caption, path.read_bytes()))
@@ -73,7 +73,7 @@ def mask_loss(
     """
     if name is None or params.survival.masks != "reference" or predicted.empty:
         return None
-    summary = files.read_json(ws.survival(name) / "summary.json", made_by=f"brats survival --estimator {name}")
+    summary = files.read_json(ws.survival(name).summary)
     features = summary.get("features", [])
     if not features:
         return None
@@ -95,7 +95,7 @@ def mask_loss(
         predicted=float(right["predicted"].mean()),
         low=found["low"],
         high=found["high"],
-        synthetic=files.read_json(ws.listing, made_by="brats source")["phantom"] is not None,
+        synthetic=files.read_json(ws.listing)["phantom"] is not None,
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from brats_ml import files
-from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.adapters.tables import frames
@@ -28,6 +27,7 @@ from brats_ml.report import Report
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.stages.evaluate_figures import draw_notable
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import EvaluationFolder
 
 NAMES = ("case_id", "patient")
 # Training patients are evaluated where folds were trained, each by the network that did not see them.
@@ -38,15 +38,14 @@ FIGURES = ("mean", "median", "low", "high", "empty_reference", "mean_without_emp
 def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     """Write the evaluation folders of `recipe`; without a model or without cases they hold the reason."""
     params.recipe(recipe)
-    verdict = files.read_json(ws.model(recipe) / "verdict.json", made_by=f"brats train --recipe {recipe}")
+    model = ws.model(recipe)
+    verdict = files.read_json(model.verdict)
     parts = verdict.get("cases", {"validation": [], "test": []})
     fold_of: dict[str, int] = verdict.get("folds", {})
     parts = parts | {"out_of_fold": sorted(fold_of)}
     predict, postprocessing = None, None
     if verdict["verdict"] == "trained":
-        predict = segmentation_model(
-            ws, params, ws.model(recipe), preset=params.evaluate.preset, window=params.evaluate.window
-        )
+        predict = segmentation_model(ws, params, model, preset=params.evaluate.preset, window=params.evaluate.window)
         if parts["train"] and params.evaluate.tuned_on:
             postprocessing = predict.tune(
                 cases=ws.preprocessed,
@@ -54,13 +53,14 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
                 folds=fold_of,
                 most=params.evaluate.tuned_on,
             )
-    valid = {case["case_id"]: case for case in files.read_json(ws.manifest, made_by="brats validate")["cases"]}
+    valid = {case["case_id"]: case for case in files.read_json(ws.validation.manifest)["cases"]}
     gone = [case_id for part in EVALUATED for case_id in parts[part] if case_id not in valid]
     if gone:
-        raise CaseError(gone[0], f"held out by {recipe}, is not valid any more: run `brats train --recipe {recipe}`")
+        raise CaseError(gone[0], f"held out by {recipe}, is no longer valid: run `{model.made_by}`")
     summaries = {
         part: _evaluate(
             ws,
+            part,
             ws.evaluation(part, recipe),
             [valid[case_id] for case_id in parts[part]],
             predict,
@@ -78,7 +78,8 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
 
 def _evaluate(
     ws: Workspace,
-    folder: Path,
+    part: str,
+    folder: EvaluationFolder,
     records: list[dict[str, Any]],
     predict: SegmentationModel | None,
     *,
@@ -88,11 +89,12 @@ def _evaluate(
 ) -> dict[str, Any]:
     rows = []
     with files.replacing(folder) as unfinished:
+        written = EvaluationFolder(unfinished)
         if predict is not None:
-            steps = track(records, f"evaluating {folder.parent.name}", console=Console(stderr=True))
+            steps = track(records, f"evaluating {part}", console=Console(stderr=True))
             rows = [
                 _evaluate_case(
-                    ws, record, predict, unfinished, figure=index < figures, fold=fold_of.get(record["case_id"])
+                    ws, record, predict, written, figure=index < figures, fold=fold_of.get(record["case_id"])
                 )
                 for index, record in enumerate(steps)
             ]
@@ -103,30 +105,34 @@ def _evaluate(
         summary["windows"] = list(map(list, predict.windows)) if predict is not None and predict.preset else None
         summary["postprocessing"] = postprocessing
         # Whoever looks for what goes wrong looks here: the locked test patients are not shown.
-        if rows and figures and folder.parent.name == "validation":
-            draw_notable(ws, unfinished, table, records)
-        frames.write_csv(unfinished / "cases.csv", table)
-        files.write_json(unfinished / "summary.json", summary)
+        if rows and figures and part == "validation":
+            draw_notable(written, ws.preprocessed, table, records)
+        frames.write_csv(written.cases, table)
+        files.write_json(written.summary, summary)
     return summary
 
 
 def _evaluate_case(
-    ws: Workspace, record: dict[str, Any], predict: SegmentationModel, folder: Path, *, figure: bool, fold: int | None
+    ws: Workspace,
+    record: dict[str, Any],
+    predict: SegmentationModel,
+    folder: EvaluationFolder,
+    *,
+    figure: bool,
+    fold: int | None,
 ) -> dict[str, Any]:
     case_id = record["case_id"]
-    case = read_case(ws.preprocessed / f"{case_id}.npz")
-    if case.label is None:
-        raise ValueError(f"case {case_id} has no reference label map")
+    case = read_labelled_case(ws.preprocessed.case(case_id))
     image = uncrop(case.image, case.start, case.full_shape)
     reference = uncrop(case.label, case.start, case.full_shape)
     with predict.only(fold):
         predicted, probabilities = predict(image)
     grid = VoxelGrid.from_dict(record["grid"])
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(predicted))
-    write_volume(folder / f"masks/{case_id}.nii.gz", stored, grid)
+    write_volume(folder.mask(case_id), stored, grid)
     if figure:
         panels = six_panels(image[MODALITIES.index("flair")], reference, predicted, title=case_id)
-        write_figure(folder / f"figures/{case_id}.png", panels)
+        write_figure(folder.figure(case_id), panels)
     return {
         "case_id": case_id,
         "patient": record["patient"],

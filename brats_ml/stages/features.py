@@ -42,7 +42,7 @@ def run(ws: Workspace, params: Params, *, masks: str) -> Report:
     """
     if masks not in ("reference", "predicted"):
         raise ConfigError(f"masks {masks} are not known; known are: reference, predicted", key="masks")
-    ready = ws.tables / READY_FEATURES
+    ready = ws.tables.path / READY_FEATURES
     present = present_identities(ws)
     names = columns(params.survival.features)
     if masks == "reference" and ready.exists():
@@ -57,7 +57,7 @@ def run(ws: Workspace, params: Params, *, masks: str) -> Report:
         measured = [name for name in names if name != AGE]
         found = pd.DataFrame(rows, columns=["patient", "case_id", "masks", *measured])
         found["patient"] = found["patient"].map(present.patient)
-        table = found.merge(clinical_table(ws.tables, present), on="patient", how="left")
+        table = found.merge(clinical_table(ws.tables.path, present), on="patient", how="left")
     kept = ["patient", "case_id", "masks", *names, "resection", "survival_days", "event"]
     ordered = table[kept].sort_values("case_id", ignore_index=True).astype({"event": "Int64"})
     frames.write_csv(ws.features(masks), ordered)
@@ -65,11 +65,11 @@ def run(ws: Workspace, params: Params, *, masks: str) -> Report:
 
 
 def _reference(ws: Workspace, *, more: Sequence[str]) -> list[dict[str, Any]]:
-    records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
+    records = files.read_json(ws.validation.manifest)["cases"]
     labelled = [record for record in records if record["label"] is not None]
     rows = []
     for record in track(labelled, "measuring reference label maps", console=Console(stderr=True)):
-        case = _preprocessed(ws, record["case_id"])
+        case = read_case(ws.preprocessed.case(record["case_id"]))
         if case.label is not None:
             labels = uncrop(case.label, case.start, case.full_shape)
             rows.append(_row(record, labels, case, masks="reference", more=more))
@@ -78,22 +78,18 @@ def _reference(ws: Workspace, *, more: Sequence[str]) -> list[dict[str, Any]]:
 
 def _predicted(ws: Workspace, recipe: str, *, more: Sequence[str]) -> list[dict[str, Any]]:
     """Measure what `recipe` predicted of patients whom it was not trained on; no other mask of its own is honest."""
-    known = {record["case_id"]: record for record in files.read_json(ws.manifest, made_by="brats validate")["cases"]}
-    paths = []
+    known = {record["case_id"]: record for record in files.read_json(ws.validation.manifest)["cases"]}
+    masks: list[tuple[str, Path]] = []
     for part in PARTS:
         folder = ws.evaluation(part, recipe)
-        files.require(folder / "summary.json", made_by=f"brats evaluate --recipe {recipe}")
-        paths += sorted((folder / "masks").glob("*.nii.gz"))
+        files.require(folder.summary)
+        masks += folder.masks().items()
     rows = []
-    for path in track(paths, "measuring predicted label maps", console=Console(stderr=True)):
-        record = known[path.name.removesuffix(".nii.gz")]
-        case, labels = _preprocessed(ws, record["case_id"]), _read_labels(path, record["scheme"])
+    for case_id, path in track(masks, "measuring predicted label maps", console=Console(stderr=True)):
+        record = known[case_id]
+        case, labels = read_case(ws.preprocessed.case(case_id)), _read_labels(path, record["scheme"])
         rows.append(_row(record, labels, case, masks=recipe, more=more))
     return rows
-
-
-def _preprocessed(ws: Workspace, case_id: str) -> PreprocessedCase:
-    return read_case(files.require(ws.preprocessed / f"{case_id}.npz", made_by="brats preprocess"))
 
 
 def _read_labels(path: Path, scheme: str) -> LabelMap:

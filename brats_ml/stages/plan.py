@@ -39,7 +39,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
 
 def _planned(ws: Workspace, params: Params, recipe: RegionsRecipe) -> tuple[RegionsRecipe, dict[str, Any]]:
     cases = labelled_cases(ws)["train"]
-    shapes = [read_shape(ws.preprocessed / f"{case_id}.npz") for case_id in cases]
+    shapes = [read_shape(ws.preprocessed.case(case_id)) for case_id in cases]
     crop = [int(size) for size in np.median(shapes, axis=0)] if shapes else [64, 64, 64]
     found = devices.chosen_devices(params.train.device, params.train.devices)
     on_gpu = devices.are_gpus(found)

@@ -18,6 +18,8 @@ from brats_ml.dataset import preprocessing
 from brats_ml.dataset.preprocessing import case_of, preprocess_case
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import PreprocessedFolder
+from brats_ml.workspace.state import Cache
 
 
 def run(ws: Workspace, params: Params) -> Report:
@@ -26,23 +28,27 @@ def run(ws: Workspace, params: Params) -> Report:
     The index maps a case id to its `patient`, whether it is `labelled`, and the `digest` of its file. Files are kept
     in the workspace's state by what they are made from, and linked: one more case costs one case.
     """
-    records = files.read_json(ws.manifest, made_by="brats validate")["cases"]
-    store, code = ws.array_files, code_digest(preprocessing.__name__)
-    with files.replacing(ws.preprocessed) as folder, ThreadPoolExecutor(CASES_AT_ONCE) as pool:
-        folder.mkdir()
-        written = pool.map(lambda record: _provide(ws.raw, record, store, code, folder), records)
+    records = files.read_json(ws.validation.manifest)["cases"]
+    cache, code = ws.state.array_files, code_digest(preprocessing.__name__)
+    with files.replacing(ws.preprocessed) as unfinished, ThreadPoolExecutor(CASES_AT_ONCE) as pool:
+        unfinished.mkdir()
+        folder = PreprocessedFolder(unfinished)
+        written = pool.map(lambda record: _provide(ws.raw.path, record, cache, code, folder), records)
         entries = list(track(written, "preprocessing", total=len(records), console=Console(stderr=True)))
         index = {record["case_id"]: entry for record, entry in zip(records, entries, strict=True)}
-        files.write_json(folder / "index.json", index)
+        files.write_json(folder.index, index)
     labelled = sum(entry["labelled"] for entry in entries)
     return Report("preprocess", f"{len(records)} case(s) cropped to the brain, {labelled} of them with a label map")
 
 
-def _provide(source: Path, record: Mapping[str, Any], store: Path, code: str, folder: Path) -> dict[str, Any]:
-    """Put the file of a case into the folder, made now or before, and return its entry of the index."""
+def _provide(
+    source: Path, record: Mapping[str, Any], cache: Cache, code: str, folder: PreprocessedFolder
+) -> dict[str, Any]:
+    """Link the array file of a case into the folder, made now or before, and return its entry of the index."""
     case = case_of(record)
     made_from = {"files": record["digest"], "scheme": case.scheme, "channels": case.channels, "code": code}
     key = files.digest_value(made_from)
-    made, digest = cached_file(store / f"{key}.npz", lambda path: write_case(path, preprocess_case(source, case)[0]))
-    link(made, folder / f"{case.case_id}.npz")
+    made = cache.array_file(key)
+    digest = cached_file(made, lambda path: write_case(path, preprocess_case(source, case)[0]), note=cache.value(key))
+    link(made, folder.case(case.case_id).path)
     return {"patient": case.patient, "labelled": case.label is not None, "digest": digest}

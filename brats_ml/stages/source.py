@@ -42,7 +42,7 @@ def run(ws: Workspace, params: Params) -> Report:
 
 def _look(ws: Workspace, source: str, listing: dict[str, Any]) -> str:
     """Put what the source holds into the listing, and return a summary."""
-    contents = open_source(source, root=ws.root, downloads=ws.downloads).contents()
+    contents = open_source(source, root=ws.root, downloads=ws.state.downloads).contents()
     volumes = [entry for entry in contents.entries if is_volume(entry.path)]
     tables = [entry for entry in contents.entries if is_table(entry.path)]
     if not (volumes or tables or listing["features"]):

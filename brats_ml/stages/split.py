@@ -32,7 +32,7 @@ def run(ws: Workspace, params: Params) -> Report:
         MissingInputError: A split was made earlier and is not here.
         TableError: A clinical table is wrong, or the split of this workspace differs from the permanent one.
     """
-    cases = files.read_json(ws.manifest, made_by="brats validate")["cases"]
+    cases = files.read_json(ws.validation.manifest)["cases"]
     present = present_identities(ws)
     with_images = {present.patient(case["patient"]) for case in cases}
     if 0 < len(with_images) < len(PARTS):
@@ -42,16 +42,16 @@ def run(ws: Workspace, params: Params) -> Report:
     groups = _groups(ws, params.survival.limits_days, present)
     if not (with_images or groups):
         raise EmptyCohortError("there is no patient to split: no valid case and no clinical table")
-    ws.state.mkdir(parents=True, exist_ok=True)
+    ws.state.path.mkdir(parents=True, exist_ok=True)
     # Runs with workspaces of their own share one permanent split.
-    with FileLock(ws.state / "splits.lock"):
+    with FileLock(ws.state.splits_lock):
         here, kept = _before(ws)
         known = lasting_identities(ws)
         before, apart = carry((kept.parts, here.parts), known)
         parts = _extend(before, with_images, groups, params, known)
         # Of everyone, since the tables may be gone before the images of a patient arrive.
         aliases = {patient: [name for name in names if name != patient] for patient, names in known.names.items()}
-        Split(parts, aliases).write(ws.permanent_splits)
+        Split(parts, aliases).write(ws.state.splits)
     patients = with_images | groups.keys()
     gone = {known.patient(name) for name in here.parts} - {known.patient(name) for name in patients}
     assigned = {name: parts[known.patient(name)] for name in sorted(patients | gone)}
@@ -86,18 +86,19 @@ def _before(ws: Workspace) -> tuple[Split, Split]:
 
     A split that was made and is nowhere to be found is not made anew.
     """
-    here, kept = Split.read(ws.splits), Split.read(ws.permanent_splits)
+    here, kept = Split.read(ws.splits), Split.read(ws.state.splits)
     if not here.parts and not kept.parts and provenance.recorded(ws.root, "split"):
         raise MissingInputError(
-            ws.splits,
-            remedy="dvc.lock records a split, which is permanent: bring it back with `dvc pull data/splits.json`, "
-            "or remove dvc.lock to draw a new one",
+            ws.splits.path,
+            remedy="dvc.lock records a split, which is permanent: get it back with "
+            f"`dvc pull {ws.name(ws.splits)}`, or remove dvc.lock to draw a new one",
         )
     for name, part in here.parts.items():
         # Another workspace may have found out that the patient has a second name, and moved them to train.
         united = kept.parts.get(name) == "train" and name in kept.aliases
         if kept.parts.get(name, part) != part and not united:
-            raise TableError(ws.splits, f"has patient {name} in another part than {ws.permanent_splits}; remove one")
+            reason = f"has patient {name} in another part than {ws.state.splits}; remove one"
+            raise TableError(ws.splits.path, reason)
     return here, kept
 
 
@@ -114,7 +115,7 @@ def _line(parts: dict[str, str], patients: Iterable[str]) -> str:
 
 def _groups(ws: Workspace, limits_days: list[int], present: Identities) -> dict[str, str]:
     """Return the survival group of every patient in the clinical tables; who is alive or unknown is unlabelled."""
-    clinical = clinical_table(files.require(ws.tables, made_by="brats acquire"), present)
+    clinical = clinical_table(files.require(ws.tables), present)
     return {
         patient: survival_group(days, limits_days) if event == 1 else UNLABELLED
         for patient, days, event in clinical[["patient", "survival_days", "event"]].itertuples(index=False)

@@ -1,7 +1,6 @@
 """Search one estimator's grid, judge it by nested cross-validation, and score it once on the locked test patients."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ from brats_ml.survival.summary import (
 )
 from brats_ml.survival.validation import majority_group, nested_folds, too_small
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import SurvivalFolder
 
 HEADLINE = ("accuracy", "balanced_accuracy", "log_loss", "brier")
 
@@ -52,12 +52,13 @@ def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
         message = f"estimator {estimator} is not one of survival.estimators in params.yaml, which are: {known}"
         raise ConfigError(message, key="survival.estimators")
     table = _table(ws, settings)
-    with files.replacing(ws.survival(estimator)) as folder:
+    with files.replacing(ws.survival(estimator)) as unfinished:
+        folder = SurvivalFolder(unfinished)
         if settings.protocol == "baseline":
             summary = reproduce_baseline(folder, estimator, table, minimum_patients=settings.minimum_patients)
         else:
             summary = _nested(ws, params, folder, estimator, table)
-        files.write_json(folder / "summary.json", summary)
+        files.write_json(folder.summary, summary)
     files.write_json(ws.survival_metrics(estimator), headline(summary))
     return Report("survival", f"{estimator} {_line(summary)}")
 
@@ -75,17 +76,17 @@ def headline(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(ws: Workspace, settings: Settings) -> pd.DataFrame:
-    path = ws.features(settings.masks)
-    table = frames.read_csv(path, made_by=f"brats features --masks {settings.masks}")
+    features = ws.features(settings.masks)
+    table = frames.read_csv(features)
     wanted = ("patient", "case_id", *columns(settings.features), "resection", "survival_days", "event", "masks")
     missing = [name for name in wanted if name not in table]
     if missing:
-        remedy = f"run `brats features --masks {settings.masks}` again"
-        raise TableError(path, f"has no column {missing[0]}, which survival.features asks for; {remedy}")
+        remedy = f"run `{features.made_by}` again"
+        raise TableError(features.path, f"has no column {missing[0]}, which survival.features asks for; {remedy}")
     return table
 
 
-def _nested(ws: Workspace, params: Params, folder: Path, name: str, table: pd.DataFrame) -> dict[str, Any]:
+def _nested(ws: Workspace, params: Params, folder: SurvivalFolder, name: str, table: pd.DataFrame) -> dict[str, Any]:
     settings = params.survival
     states = row_states(table, cohort=settings.cohort, features=columns(settings.features))
     training, test = _parts(ws, table[states.isin(["labelled", "censored"])], settings)
@@ -104,17 +105,17 @@ def _nested(ws: Workspace, params: Params, folder: Path, name: str, table: pd.Da
     reason = _obstacle(labelled, test, settings)
     if reason is None:
         return summary | {"verdict": "fitted", **_fit(folder, name, settings, training, test)}
-    frames.write_csv(folder / "folds.csv", pd.DataFrame(columns=list(FOLD_COLUMNS)))
-    frames.write_csv(folder / "test.csv", predictions(None, test.take(np.array([], dtype=np.intp))))
+    frames.write_csv(folder.folds, pd.DataFrame(columns=list(FOLD_COLUMNS)))
+    frames.write_csv(folder.test, predictions(None, test.take(np.array([], dtype=np.intp))))
     return summary | {"verdict": f"not fitted: {reason}"}
 
 
 def _parts(ws: Workspace, known: pd.DataFrame, settings: Settings) -> tuple[Patients, Patients]:
     """Return who may be learnt from, and who is locked away, labelled ones alone."""
-    parts = files.read_json(ws.splits, made_by="brats split")["patients"]
+    parts = files.read_json(ws.splits)["patients"]
     unknown = sorted(set(known["patient"]) - set(parts))
     if unknown:
-        raise TableError(ws.splits, f"has no part for patient {unknown[0]}; run `brats split` again")
+        raise TableError(ws.splits.path, f"has no part for patient {unknown[0]}; run `brats split` again")
     locked = known["patient"].map(parts) == "test"
     training, test = (
         known_patients(rows, limits_days=settings.limits_days, features=columns(settings.features))
@@ -139,7 +140,7 @@ def _obstacle(labelled: Patients, test: Patients, settings: Settings) -> str | N
     return too_small(labelled.counts, settings.folds)
 
 
-def _fit(folder: Path, name: str, settings: Settings, training: Patients, test: Patients) -> dict[str, Any]:
+def _fit(folder: SurvivalFolder, name: str, settings: Settings, training: Patients, test: Patients) -> dict[str, Any]:
     features = columns(settings.features)
     find = partial(
         search,
@@ -164,10 +165,10 @@ def _fit(folder: Path, name: str, settings: Settings, training: Patients, test: 
     scores, held_out = fold_scores(folds, training), out_of_fold(folds, training)
     importance = mean_importance(folds, features)
     tested = predictions(predict(final.model, test.features) if test.names else None, test)
-    frames.write_csv(folder / "folds.csv", scores)
-    frames.write_csv(folder / "out_of_fold.csv", held_out)
-    frames.write_csv(folder / "test.csv", tested)
-    write_estimator(folder / "estimator.skops", final.model)
+    frames.write_csv(folder.folds, scores)
+    frames.write_csv(folder.out_of_fold, held_out)
+    frames.write_csv(folder.test, tested)
+    write_estimator(folder.estimator, final.model)
     draw(folder, name, held_out=held_out, patients=training, features=features, importance=importance)
     majority = majority_group(training.labelled.groups)
     timed = {"days": days_summary(held_out, seed=settings.seed)} if time_model(final.model) is not None else {}

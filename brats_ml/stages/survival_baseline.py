@@ -15,11 +15,14 @@ from brats_ml.survival.baseline_protocol import FOLDS, LIMITS_DAYS, Reproduced, 
 from brats_ml.survival.features import FEATURES
 from brats_ml.survival.intervals import wilson
 from brats_ml.survival.patients import known_patients, row_states
+from brats_ml.workspace.outputs import SurvivalFolder
 
 VERDICT = "reproduced: the baseline's protocol, for comparison alone"
 
 
-def reproduce_baseline(folder: Path, name: str, table: pd.DataFrame, *, minimum_patients: int) -> dict[str, Any]:
+def reproduce_baseline(
+    folder: SurvivalFolder, name: str, table: pd.DataFrame, *, minimum_patients: int
+) -> dict[str, Any]:
     """Write test.csv and confusion.png into `folder` and return the summary.
 
     Args:
@@ -42,11 +45,9 @@ def reproduce_baseline(folder: Path, name: str, table: pd.DataFrame, *, minimum_
         return summary | {"verdict": f"not reproduced: {few} after gross total resection are too few"}
     found = reproduce(name, patients)
     orders = np.array(other_orders(name, patients)) / len(found.patients)
-    frames.write_csv(
-        folder / "test.csv",
-        pd.DataFrame({"patient": found.patients, "group": found.truth, "predicted": found.predicted}),
-    )
-    _draw(folder / "confusion.png", name, found)
+    tested = pd.DataFrame({"patient": found.patients, "group": found.truth, "predicted": found.predicted})
+    frames.write_csv(folder.test, tested)
+    _draw(folder.picture("confusion"), name, found)
     return summary | {
         "verdict": VERDICT,
         "best": found.best,

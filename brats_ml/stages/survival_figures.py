@@ -22,14 +22,14 @@ from brats_ml.survival.kaplan_meier import at_risk, kaplan_meier
 from brats_ml.survival.patients import Patients
 from brats_ml.survival.scores import calibration
 from brats_ml.survival.summary import PROBABILITIES
+from brats_ml.workspace.outputs import SurvivalFolder
 
-PICTURES = ("confusion.png", "calibration.png", "kaplan_meier.png", "distributions.png", "importance.png")
 BINS = 5
 MARKS = 5  # times at which the numbers at risk are told
 
 
 def draw(
-    folder: Path,
+    folder: SurvivalFolder,
     name: str,
     *,
     held_out: pd.DataFrame,
@@ -37,28 +37,28 @@ def draw(
     features: tuple[str, ...],
     importance: Mapping[str, float],
 ) -> None:
-    """Write `PICTURES` into the folder of an estimator.
+    """Write the pictures of an estimator.
 
     Args:
-        folder: Of the estimator.
-        name: Of the estimator.
-        held_out: What was told of every patient while held out, once a repetition.
+        folder: The estimator's folder.
+        name: The estimator's name.
+        held_out: Predictions of every patient while held out, one a repetition.
         patients: The same patients.
         features: Names of their features.
-        importance: Of each feature, the accuracy that is lost where it is shuffled.
+        importance: Feature to the accuracy that shuffling it costs.
     """
     labelled = held_out[held_out["event"] == 1]
     matrix = confusion_matrix(labelled["group"], labelled["predicted"], labels=list(GROUPS))
-    write_figure(folder / "confusion.png", confusion_figure(matrix, GROUPS, title=f"{name}, out of fold"))
-    _calibration(folder / "calibration.png", name, labelled)
-    _kaplan_meier(folder / "kaplan_meier.png", name, held_out)
+    write_figure(folder.picture("confusion"), confusion_figure(matrix, GROUPS, title=f"{name}, out of fold"))
+    _calibration(folder.picture("calibration"), name, labelled)
+    _kaplan_meier(folder.picture("kaplan_meier"), name, held_out)
     known = patients.labelled
     write_figure(
-        folder / "distributions.png",
+        folder.picture("distributions"),
         distributions_figure(known.features, known.groups, features, title="features by true group"),
     )
     title = f"{name}: permutation importance, held-out patients"
-    write_figure(folder / "importance.png", importance_figure(importance, title=title))
+    write_figure(folder.picture("importance"), importance_figure(importance, title=title))
 
 
 def _calibration(path: Path, name: str, labelled: pd.DataFrame) -> None:

@@ -22,6 +22,7 @@ from brats_ml.models.folder_writer import write_model_folder
 from brats_ml.report import Report
 from brats_ml.stages import train_baseline, train_regions
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import ModelFolder
 
 FIT: dict[str, Callable[..., tuple[keras.Model, checkpoints.History]]] = {
     "baseline": train_baseline.fit,
@@ -41,21 +42,22 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     if not parts["train"]:
         reason = "no training case has a reference label map"
         with files.replacing(ws.model(recipe)) as folder:
-            files.write_json(folder / "verdict.json", {"verdict": f"not trained: {reason}"})
+            files.write_json(ModelFolder(folder).verdict, {"verdict": f"not trained: {reason}"})
         return Report("train", f"{recipe} not trained, since {reason}")
 
     chosen = planned_recipe(ws, params, recipe)
     key = provenance.work_key(ws.root, f"train@{recipe}")
-    folder = ws.checkpoints(key)
+    kept = ws.state.checkpoints(key)
+    folder = kept.path
     folder.mkdir(parents=True, exist_ok=True)
     tracker = MlflowTracker(tracking_uri(ws.state))
     tags = {"brats.stage": f"train@{recipe}", "brats.recipe": recipe, **provenance.origin(ws.root)}
-    with FileLock(folder / ".lock"), tracker.run(key, name=f"train {recipe}", tags=tags) as tracked:
+    with FileLock(kept.lock), tracker.run(key, name=f"train {recipe}", tags=tags) as tracked:
         settings = params.train.model_dump(exclude={"recipes"})
         tracked.log_params({"recipe": recipe, **settings, **flatten(chosen.model_dump())})
         digest = provenance.data_digest(ws.root)
         if digest is not None:
-            tracked.log_dataset(name="data/raw", digest=digest, context="training")
+            tracked.log_dataset(name=ws.name(ws.raw), digest=digest, context="training")
         verdict = {"verdict": "trained", "key": key, "cases": parts}
         with tracker.system_metrics(tracked):
             if params.train.folds:
@@ -85,7 +87,7 @@ def training_folds(ws: Workspace, params: Params, case_ids: Sequence[str]) -> di
     Raises:
         CohortError: There are fewer training patients than folds.
     """
-    index = files.read_json(ws.preprocessed / "index.json", made_by="brats preprocess")
+    index = files.read_json(ws.preprocessed.index)
     patients = [index[case_id]["patient"] for case_id in case_ids]
     try:
         drawn = folds(patients, count=params.train.folds, seed=params.train.seed)

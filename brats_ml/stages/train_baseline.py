@@ -6,7 +6,7 @@ import keras
 from rich.console import Console
 from rich.progress import Progress
 
-from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.tracking.runs import Curves
 from brats_ml.cohort.labels import CLASSES
@@ -19,13 +19,17 @@ from brats_ml.segmentation.networks.baseline_unet import unet
 from brats_ml.segmentation.slices import slice_inputs, slice_targets
 from brats_ml.segmentation.training import baseline
 from brats_ml.segmentation.training.determinism import prepare
+from brats_ml.workspace import Artefact
+from brats_ml.workspace.outputs import PreprocessedFolder
 
 
-def read_batch(path: Path, recipe: BaselineRecipe) -> baseline.Batch:
-    """Return one preprocessed case as a recipe's inputs and targets, shapes (slice, size, size, channel | class)."""
-    case = read_case(path)
-    if case.label is None:
-        raise ValueError(f"{path.name} has no reference label map")
+def read_batch(file: Artefact, recipe: BaselineRecipe) -> baseline.Batch:
+    """Return one preprocessed case as a recipe's inputs and targets, shapes (slice, size, size, channel | class).
+
+    Raises:
+        CaseError: The case has no reference label map.
+    """
+    case = read_labelled_case(file)
     image = uncrop(select(case.image, recipe.modalities), case.start, case.full_shape)
     labels = uncrop(case.label, case.start, case.full_shape)
     first, count = recipe.slices.first, recipe.slices.count
@@ -37,12 +41,12 @@ def fit(
     recipe: BaselineRecipe,
     settings: Train,
     *,
-    cases: Path,
+    cases: PreprocessedFolder,
     parts: dict[str, list[str]],
     folder: Path,
     tracked: Curves,
 ) -> tuple[keras.Model, checkpoints.History]:
-    """Train on the cases of a preprocessed folder, with checkpoints in `folder`.
+    """Train on preprocessed cases, with checkpoints in `folder`.
 
     Returns:
         The network without its optimiser, and the history.
@@ -70,7 +74,7 @@ def fit(
             model,
             training=parts["train"],
             validation=parts["validation"],
-            read=lambda case_id: read_batch(cases / f"{case_id}.npz", recipe),
+            read=lambda case_id: read_batch(cases.case(case_id), recipe),
             epochs=recipe.epochs,
             seed=settings.seed,
             learning_rate=recipe.learning_rate,

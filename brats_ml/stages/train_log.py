@@ -14,6 +14,7 @@ from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.reports.panels import six_panels
 from brats_ml.segmentation.training.patches import Inputs
 from brats_ml.segmentation.training.regions import Row
+from brats_ml.workspace.outputs import training_picture
 
 # Pictures of one training, evenly spread over it.
 PICTURES = 8
@@ -38,8 +39,8 @@ class TrainingLog:
         self._console.print(done, highlight=False)
         if row["epoch"] % max(1, self._recipe.epochs // PICTURES) == 0:
             for inputs in self._drawn:
-                name = f"training/epoch-{row['epoch']:04.0f}.png"
-                self._tracked.log_figure(picture(model, inputs, title=f"epoch {row['epoch']:.0f}, one patch"), name)
+                figure = picture(model, inputs, title=f"epoch {row['epoch']:.0f}, one patch")
+                self._tracked.log_figure(figure, training_picture(row["epoch"]))
 
 
 def picture(model: keras.Model, inputs: Inputs, *, title: str) -> Figure:

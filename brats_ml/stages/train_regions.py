@@ -23,6 +23,8 @@ from brats_ml.segmentation.training.patches import Inputs, ResidentSet, Training
 from brats_ml.segmentation.training.sampling import draw_patches, foreground
 from brats_ml.segmentation.training.step import PatchTraining
 from brats_ml.stages.train_log import TrainingLog
+from brats_ml.workspace.outputs import PreprocessedFolder
+from brats_ml.workspace.state import ArrayFolder
 
 VALIDATION_BATCHES = 8
 # Patches of the validation cases are the same in every training.
@@ -34,17 +36,17 @@ def fit(
     recipe: RegionsRecipe,
     settings: Train,
     *,
-    cases: Path,
+    cases: PreprocessedFolder,
     parts: dict[str, list[str]],
     folder: Path,
     tracked: Curves,
 ) -> tuple[keras.Model, checkpoints.History]:
-    """Train on the cases of a preprocessed folder, with checkpoints in `folder`.
+    """Train on preprocessed cases, with checkpoints in `folder`.
 
     Args:
         recipe: With nothing left open.
         settings: The section `train`.
-        cases: Folder of preprocessed cases.
+        cases: The preprocessed cases.
         parts: Case ids of `train` and `validation`.
         folder: Of checkpoints.
         tracked: Run that learning curves go to.
@@ -93,7 +95,9 @@ def extent(recipe: RegionsRecipe) -> tuple[int, ...]:
     return patch if recipe.dimensions == 3 else (*patch, 2 * recipe.neighbours + 1)
 
 
-def _read(cases: Path, case_ids: list[str], recipe: RegionsRecipe, memory: int, mapped: Path) -> TrainingSet:
+def _read(
+    cases: PreprocessedFolder, case_ids: list[str], recipe: RegionsRecipe, memory: int, mapped: Path
+) -> TrainingSet:
     return TrainingSet(
         *training_set.read(
             cases,
@@ -101,7 +105,7 @@ def _read(cases: Path, case_ids: list[str], recipe: RegionsRecipe, memory: int, 
             modalities=recipe.modalities,
             contralateral=recipe.contralateral,
             memory_bytes=memory,
-            folder=mapped,
+            mapped=ArrayFolder(mapped),
         )
     )
 

@@ -26,6 +26,7 @@ from brats_ml.imaging.quality.profile import COLUMNS, Row
 from brats_ml.imaging.quality.rules import Rule, findings
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import ValidationFolder
 
 Examined = list[tuple[Case, Examination]]
 
@@ -41,31 +42,33 @@ def run(ws: Workspace, params: Params) -> Report:
     # Scoring shares the rules and need not wait for Great Expectations.
     from brats_ml.adapters.expectations import judge  # noqa: PLC0415
 
-    raw = files.require(ws.raw, made_by="brats acquire")
+    raw, tables = files.require(ws.raw), ws.tables.path
     cases = find_cases(folder_walk.walk(raw))
-    found = examine_all(raw, cases, grid_tolerance_mm=params.validate_.grid_tolerance_mm, store=ws.examinations)
+    tolerance = params.validate_.grid_tolerance_mm
+    found = examine_all(raw, cases, grid_tolerance_mm=tolerance, cache=ws.state.examinations)
     steps = track(found, "checking", total=len(cases), console=Console(stderr=True))
     examined: Examined = list(zip(cases, steps, strict=True))
     checks = rules_of(params.validate_)
     copies = _mark_copies(examined, checks, minimum_levels=params.validate_.minimum_levels)
-    people = identities(ws.tables, [case.patient for case in cases], copies)
+    people = identities(tables, [case.patient for case in cases], copies)
     rows = [row for _, examination in examined for row in examination.rows]
     headers = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-    with files.replacing(ws.validation) as folder:
-        folder.mkdir()
-        offences = judge(headers.convert_dtypes(), checks, page=folder / ws.data_docs.name / "index.html")
+    with files.replacing(ws.validation) as unfinished:
+        unfinished.mkdir()
+        folder = ValidationFolder(unfinished)
+        offences = judge(headers.convert_dtypes(), checks, page=folder.data_docs.path)
         quarantine = _quarantine(rows, checks, offences)
         records = [_record(*one, people) for one in examined if one[0].case_id not in quarantine]
         verdict = _verdict(rows, checks, offences, cases=len(cases), valid=len(records), params=params)
         imaged = {record["patient"] for record in records}
-        frames.write_csv(folder / ws.headers.name, headers)
-        files.write_json(folder / ws.quarantine.name, _entries(quarantine))
-        files.write_json(folder / ws.verdict.name, verdict)
+        frames.write_csv(folder.headers, headers)
+        files.write_json(folder.quarantine, _entries(quarantine))
+        files.write_json(folder.verdict, verdict)
         # Without a manifest nothing goes on from here, called by hand or not.
         if verdict["verdict"] == "pass":
-            files.write_json(folder / ws.manifest.name, {"cases": records})
-        files.write_json(folder / ws.clinical_report.name, report_clinical(read_tables(ws.tables), people, imaged))
-        _draw_quarantine(folder / ws.quarantine_docs.name, raw, cases, quarantine)
+            files.write_json(folder.manifest, {"cases": records})
+        files.write_json(folder.clinical_report, report_clinical(read_tables(tables), people, imaged))
+        _draw_quarantine(folder, raw, cases, quarantine)
     return _report(ws, verdict, _entries(quarantine))
 
 
@@ -133,7 +136,9 @@ def _stops(rule: Mapping[str, Any]) -> bool:
     return bool(rule["severity"] == "critical" and rule["broken_by"])
 
 
-def _draw_quarantine(folder: Path, raw: Path, cases: list[Case], quarantine: Mapping[str, list[str]]) -> None:
+def _draw_quarantine(
+    folder: ValidationFolder, raw: Path, cases: list[Case], quarantine: Mapping[str, list[str]]
+) -> None:
     """Write a page of the cases kept out, with a picture of each; nothing where there is none."""
     if not quarantine:
         return
@@ -144,10 +149,10 @@ def _draw_quarantine(folder: Path, raw: Path, cases: list[Case], quarantine: Map
     known = {case.case_id: case for case in cases}
     kept_out = []
     for number, (case_id, reasons) in enumerate(quarantine.items(), start=1):
-        picture = f"{number:04d}.png"
-        write_figure(folder / picture, quarantine_picture(_pictured(raw, known[case_id])))
-        kept_out.append(KeptOut(case_id, reasons, picture))
-    (folder / "index.html").write_text(quarantine_page(kept_out, cases=len(cases)), encoding="utf-8")
+        picture = folder.quarantine_picture(number)
+        write_figure(picture, quarantine_picture(_pictured(raw, known[case_id])))
+        kept_out.append(KeptOut(case_id, reasons, picture.name))
+    folder.quarantine_page.path.write_text(quarantine_page(kept_out, cases=len(cases)), encoding="utf-8")
 
 
 def _pictured(raw: Path, case: Case) -> dict[str, Any]:
@@ -161,11 +166,13 @@ def _report(ws: Workspace, verdict: Mapping[str, Any], quarantine: list[dict[str
     cases, valid = verdict["cases"], verdict["valid"]
     if cases and not valid:
         example = "{case_id}: {reason}".format(**quarantine[0])
-        raise EmptyCohortError(f"all {cases} cases are quarantined, such as {example}; see {ws.quarantine}")
+        raise EmptyCohortError(f"all {cases} cases are quarantined, such as {example}; see {ws.validation.quarantine}")
     if verdict["stops"]:
-        raise CohortError(f"{verdict['stops'][0]}; see {ws.verdict}")
+        raise CohortError(f"{verdict['stops'][0]}; see {ws.validation.verdict}")
     noted = sum(len(rule["broken_by"]) for rule in verdict["rules"] if rule["severity"] == "info")
     text = f"{valid} of {cases} cases valid"
     if quarantine:
-        text += f", {len(quarantine)} quarantined (see data/validation/quarantine.json)"
-    return Report("validate", text + (f", {noted} oddities noted (see data/validation/verdict.json)" if noted else ""))
+        text += f", {len(quarantine)} quarantined (see {ws.name(ws.validation.quarantine)})"
+    if noted:
+        text += f", {noted} oddities noted (see {ws.name(ws.validation.verdict)})"
+    return Report("validate", text)

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from brats_ml.adapters.tracking.registry import CHAMPION, COHORT, MODELS
 from brats_ml.adapters.tracking.runs import KEY, embedded_store
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
-from brats_ml.files import write_json
+from brats_ml.files import read_json, write_json
 from brats_ml.workspace import Workspace
 
 NAME = MODELS["segmentation"]
@@ -24,17 +23,17 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     ws = Workspace(tmp_path)
     write_json(
-        ws.nominees,
+        ws.reports.nominees,
         {
             "segmentation": {"recipe": "baseline_mini"},
             "survival": {"estimator": None, "reason": "not fitted: no patient"},
         },
     )
-    write_json(ws.model("baseline_mini") / "verdict.json", {"verdict": "trained", "key": "new"})
+    write_json(ws.model("baseline_mini").verdict, {"verdict": "trained", "key": "new"})
     cases = pd.DataFrame({"case_id": ["a", "b", "c"], "dice_WT": 0.9, "dice_TC": 0.8, "dice_ET": 0.7})
-    write_csv(ws.evaluation("test", "baseline_mini") / "cases.csv", cases)
+    write_csv(ws.evaluation("test", "baseline_mini").cases, cases)
     write_json(
-        ws.evaluation("validation", "baseline_mini") / "summary.json",
+        ws.evaluation("validation", "baseline_mini").summary,
         {"preset": None, "windows": None, "postprocessing": None},
     )
     return ws
@@ -56,7 +55,7 @@ def register(registry: MlflowClient, *, key: str, cohort: str, champion: bool = 
 
 def decision(ws: Workspace, params: Params, kind: str = "segmentation") -> dict[str, Any]:
     gate.run(ws, params)
-    found: dict[str, Any] = json.loads(ws.decision(kind).read_text())
+    found: dict[str, Any] = read_json(ws.decision(kind))
     return found
 
 
@@ -68,7 +67,7 @@ def test_a_nominee_that_was_not_published_is_refused(ws: Workspace, registry: Ml
 def test_a_network_in_another_preset_is_another_model(ws: Workspace, registry: MlflowClient, params: Params) -> None:
     register(registry, key="new-fast-64x64x64-96x96x96", cohort="patients", champion=True)
     write_json(
-        ws.evaluation("validation", "baseline_mini") / "summary.json",
+        ws.evaluation("validation", "baseline_mini").summary,
         {"preset": "best", "windows": [[64, 64, 64], [96, 96, 96]], "postprocessing": None},
     )
 
@@ -76,7 +75,7 @@ def test_a_network_in_another_preset_is_another_model(ws: Workspace, registry: M
         gate.run(ws, params)
 
     write_json(
-        ws.evaluation("validation", "baseline_mini") / "summary.json",
+        ws.evaluation("validation", "baseline_mini").summary,
         {"preset": "fast", "windows": [[64, 64, 64], [96, 96, 96]], "postprocessing": None},
     )
     assert decision(ws, params)["reasons"] == [f"{NAME} v1 is champion already"]
@@ -131,12 +130,12 @@ def test_a_floor_that_is_missed_rejects(ws: Workspace, registry: MlflowClient, m
 def test_a_champion_is_not_judged_on_a_patient_it_was_trained_on_by_any_name(tmp_path: Path) -> None:
     ws = Workspace(tmp_path)
     write_json(
-        ws.manifest,
+        ws.validation.manifest,
         {"cases": [{"patient": "BraTS20_Training_001"}, {"patient": "BraTS-GLI-00001", "aliases": ["copy"]}]},
     )
     write_json(ws.splits, {"patients": {"d": "test"}, "aliases": {"d": ["before"]}})
-    ws.tables.mkdir()
-    (ws.tables / "name_mapping.csv").write_text("BraTS_2018_ID,BraTS_2020_ID\nBrats18_X_1,BraTS20_Training_001\n")
+    ws.tables.path.mkdir()
+    (ws.tables.path / "name_mapping.csv").write_text("BraTS_2018_ID,BraTS_2020_ID\nBrats18_X_1,BraTS20_Training_001\n")
     table = pd.DataFrame({"patient": ["BraTS20_Training_001", "BraTS-GLI-00001", "d", "unseen"]})
 
     rows = gate.unseen(ws, table, ["Brats17_X_1", "copy", "before", "gone"])

@@ -25,7 +25,7 @@ def test_unseen_patients_have_every_modality_and_no_label_map(tmp_path: Path, pa
 
     sample_inbox.run(ws, params, cases=2)
 
-    found = find_cases(path.relative_to(ws.inbox).as_posix() for path in ws.inbox.rglob("*.nii.gz"))
+    found = find_cases(path.relative_to(ws.inbox.path).as_posix() for path in ws.inbox.path.rglob("*.nii.gz"))
     assert [case.case_id for case in found] == ["BraTS20_Validation_501", "BraTS20_Validation_502"]
     assert all(case.missing == [] and case.label is None for case in found)
     assert {len(case.images) for case in found} == {len(MODALITIES)}
@@ -42,13 +42,13 @@ def test_the_table_tells_ages_and_no_survival(tmp_path: Path, params: Params) ->
 
 def test_an_inbox_that_holds_anything_is_left_as_it_is(tmp_path: Path, params: Params) -> None:
     ws = Workspace(tmp_path)
-    ws.inbox.mkdir()
-    (ws.inbox / "mine.txt").touch()
+    ws.inbox.path.mkdir()
+    (ws.inbox.path / "mine.txt").touch()
 
     report = sample_inbox.run(ws, params, cases=2)
 
-    assert [path.name for path in ws.inbox.iterdir()] == ["mine.txt"]
-    assert "left as it is" in str(report)
+    assert [path.name for path in ws.inbox.path.iterdir()] == ["mine.txt"]
+    assert "is not empty and stays as it is" in str(report)
 
 
 def test_equal_parameters_give_equal_bytes(tmp_path: Path, params: Params) -> None:

@@ -18,6 +18,7 @@ from mlflow.tracking import MlflowClient
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.files import digest_tree
 from brats_ml.survival.features import FEATURES
+from brats_ml.workspace.state import State
 from tests.e2e.checkout import Checkout
 
 EPOCHS = 8
@@ -31,7 +32,7 @@ def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
 
 @pytest.fixture(scope="module")
 def store(checkout: Checkout) -> str:
-    return embedded_store(checkout.root / ".brats")
+    return embedded_store(State(checkout.root / ".brats"))
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.orchestration.runs.processes import marked
+from brats_ml.workspace.state import State
 from tests.e2e.airflow import Airflow, at_work, kill
 from tests.e2e.checkout import Checkout
 
@@ -148,7 +149,7 @@ def disk_bytes(checkout: Checkout) -> dict[str, int]:
 
 
 def mlflow_runs(checkout: Checkout) -> tuple[MlflowClient, list[Any]]:
-    client = MlflowClient(embedded_store(checkout.root / ".brats"))
+    client = MlflowClient(embedded_store(State(checkout.root / ".brats")))
     experiment = client.get_experiment_by_name("brats")
     assert experiment is not None
     return client, list(client.search_runs([experiment.experiment_id]))

@@ -12,6 +12,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.workspace.state import State
 from tests.e2e.airflow import Airflow, at_work, kill
 from tests.e2e.checkout import Checkout
 
@@ -99,7 +100,7 @@ def test_nothing_works_on_beside_a_retry(trials: Trials) -> None:
 
 
 def test_every_piece_of_work_has_one_run_with_each_epoch_once(trials: Trials, checkout: Checkout) -> None:
-    client = MlflowClient(embedded_store(checkout.root / ".brats"))
+    client = MlflowClient(embedded_store(State(checkout.root / ".brats")))
     experiment = client.get_experiment_by_name("brats")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
@@ -114,7 +115,7 @@ def test_every_piece_of_work_has_one_run_with_each_epoch_once(trials: Trials, ch
 
 
 def test_every_model_has_one_version_a_piece_of_work(trials: Trials, checkout: Checkout) -> None:
-    client = MlflowClient(embedded_store(checkout.root / ".brats"))
+    client = MlflowClient(embedded_store(State(checkout.root / ".brats")))
     for name in ("brats-segmentation", "brats-survival"):
         versions = client.search_model_versions(f"name = '{name}'")
         assert set(Counter(version.tags["brats.key"] for version in versions).values()) == {1}

@@ -32,11 +32,11 @@ def acquired(ws: Workspace, params: Params) -> Report:
 def test_phantoms_are_written_in_the_layout_and_headers_of_brats_2020(ws: Workspace, params: Params) -> None:
     report = acquired(ws, params)
 
-    cases = find_cases(path.relative_to(ws.raw).as_posix() for path in ws.raw.rglob("*"))
+    cases = find_cases(path.relative_to(ws.raw.path).as_posix() for path in ws.raw.path.rglob("*"))
     assert [case.case_id for case in cases] == [f"BraTS20_Training_50{number}" for number in range(1, 7)]
     assert all(not case.missing and case.label for case in cases)
     image, label = (
-        nib.load(ws.raw / f"BraTS20_Training_501/BraTS20_Training_501_{role}.nii.gz") for role in ("t1", "seg")
+        nib.load(ws.raw.path / f"BraTS20_Training_501/BraTS20_Training_501_{role}.nii.gz") for role in ("t1", "seg")
     )
     assert (image.get_data_dtype(), label.get_data_dtype()) == (np.int16, np.uint8)
     assert nib.aff2axcodes(image.affine) == ("L", "P", "S")
@@ -49,22 +49,23 @@ def test_the_first_patients_do_not_depend_on_how_many_there_are(tmp_path: Path, 
     acquired(many, make_params({"phantom.cases": 4}))
 
     for case in ("BraTS20_Training_501", "BraTS20_Training_502"):
-        assert digest_tree(few.raw / case) == digest_tree(many.raw / case)
-    assert (many.tables / "survival_info.csv").read_text().startswith((few.tables / "survival_info.csv").read_text())
+        assert digest_tree(few.raw.path / case) == digest_tree(many.raw.path / case)
+    fewer, more = ((ws.tables.path / "survival_info.csv").read_text() for ws in (few, many))
+    assert more.startswith(fewer)
 
 
 def test_the_same_seed_gives_the_same_bytes(ws: Workspace, params: Params, cohort: Path) -> None:
     acquired(ws, params)
 
-    assert digest_tree(ws.raw / "BraTS20_Training_503") == digest_tree(cohort / "BraTS20_Training_503")
-    assert (ws.tables / "survival_info.csv").read_bytes() == (cohort / "survival_info.csv").read_bytes()
+    assert digest_tree(ws.raw.path / "BraTS20_Training_503") == digest_tree(cohort / "BraTS20_Training_503")
+    assert (ws.tables.path / "survival_info.csv").read_bytes() == (cohort / "survival_info.csv").read_bytes()
 
 
 def test_a_folder_is_copied_unchanged_and_never_linked(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
     acquired(ws, make_params({"acquire.source": str(cohort)}))
 
     for path in (path for path in cohort.rglob("*") if path.is_file()):
-        copy = ws.tables / path.name if path.suffix == ".csv" else ws.raw / path.relative_to(cohort)
+        copy = ws.tables.path / path.name if path.suffix == ".csv" else ws.raw.path / path.relative_to(cohort)
         assert copy.read_bytes() == path.read_bytes()
         assert copy.stat().st_ino != path.stat().st_ino
 
@@ -77,11 +78,11 @@ def test_every_file_lies_as_in_its_source(ws: Workspace, cohort: Path, make_para
 
     acquired(ws, make_params({"acquire.source": "BraTS"}))
 
-    assert sorted(path.relative_to(ws.raw).as_posix() for path in ws.raw.rglob("*_t1.nii.gz")) == [
+    assert sorted(path.relative_to(ws.raw.path).as_posix() for path in ws.raw.path.rglob("*_t1.nii.gz")) == [
         "HGG/BraTS20_Training_501/BraTS20_Training_501_t1.nii.gz",
         "LGG/BraTS20_Training_505/BraTS20_Training_505_t1.nii.gz",
     ]
-    assert sorted(path.relative_to(ws.tables).as_posix() for path in ws.tables.rglob("*.csv")) == [
+    assert sorted(path.relative_to(ws.tables.path).as_posix() for path in ws.tables.path.rglob("*.csv")) == [
         "HGG/name_mapping.csv",
         "LGG/name_mapping.csv",
     ]
@@ -97,7 +98,7 @@ def test_an_archive_gives_the_same_cohort_as_its_folder(
     acquired(ws, make_params({"acquire.source": f"{packed}.{suffix}"}))
 
     for path in (path for path in cohort.rglob("*") if path.is_file()):
-        copy = (ws.tables if path.suffix == ".csv" else ws.raw) / path.relative_to(cohort)
+        copy = (ws.tables if path.suffix == ".csv" else ws.raw).path / path.relative_to(cohort)
         assert copy.read_bytes() == path.read_bytes()
 
 
@@ -106,7 +107,7 @@ def test_ready_made_features_come_under_one_name(ws: Workspace, params: Params, 
 
     acquired(ws, make_params({"survival.features_from": "mine.csv"}))
 
-    assert (ws.tables / "survival_features.csv").read_text() == "Brats20ID,Age\n"
+    assert (ws.tables.path / "survival_features.csv").read_text() == "Brats20ID,Age\n"
 
 
 def test_tables_alone_leave_an_empty_folder_of_cases(ws: Workspace, make_params: MakeParams) -> None:
@@ -115,7 +116,7 @@ def test_tables_alone_leave_an_empty_folder_of_cases(ws: Workspace, make_params:
 
     report = acquired(ws, make_params({"acquire.source": "tables"}))
 
-    assert list(ws.raw.iterdir()) == []
+    assert list(ws.raw.path.iterdir()) == []
     assert str(report) == "acquire: 0 volume(s), 1 table(s)"
 
 
@@ -155,15 +156,15 @@ def test_a_cohort_from_s3_is_listed_brought_and_survives_what_dvc_does_to_it(
     for _ in range(2):
         assert str(acquired(ws, params)) == "acquire: 30 volume(s), 2 table(s)"
         for name in names:
-            copy = (ws.tables if name.endswith(".csv") else ws.raw) / name
+            copy = (ws.tables if name.endswith(".csv") else ws.raw).path / name
             assert copy.read_bytes() == (cohort / name).read_bytes()
             copy.chmod(0o444)
-    assert len(list(ws.downloads.glob("*/*"))) == 32
+    assert len(list(ws.state.downloads.glob("*/*"))) == 32
 
 
 def test_a_failed_acquisition_leaves_the_cohort_before_it(ws: Workspace, cohort: Path, make_params: MakeParams) -> None:
     acquired(ws, make_params({"acquire.source": str(cohort)}))
-    before = digest_tree(ws.raw)
+    before = digest_tree(ws.raw.path)
     (ws.root / "more/case").mkdir(parents=True)
     (ws.root / "more/case/case_t1.nii").touch()
     params = make_params({"acquire.source": "more"})
@@ -173,5 +174,5 @@ def test_a_failed_acquisition_leaves_the_cohort_before_it(ws: Workspace, cohort:
     with pytest.raises(SourceError, match="changed or vanished"):
         acquire.run(ws, params)
 
-    assert digest_tree(ws.raw) == before
+    assert digest_tree(ws.raw.path) == before
     assert not [path for path in (ws.root / "data").iterdir() if path.name.startswith(".")]

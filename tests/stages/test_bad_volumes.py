@@ -1,7 +1,6 @@
 """Every kind of bad volume: the case is refused with one sentence that names the file, in validation and in scoring."""
 
 import gzip
-import json
 import os
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from brats_ml.cohort.cases import find_cases
 from brats_ml.config import Params
 from brats_ml.dataset.examination import case_problems
 from brats_ml.errors import EmptyCohortError
+from brats_ml.files import read_json
 from brats_ml.stages import validate
 from brats_ml.workspace import Workspace
 
@@ -187,10 +187,10 @@ def sentence(pattern: str, case_id: str) -> str:
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_bad_volume_is_refused_with_a_sentence_that_names_it(kind: str, workspace: Workspace, params: Params) -> None:
     spoil, pattern = FAULTS[kind]
-    spoil(workspace.raw / BAD)
-    cases = find_cases(walk(workspace.raw))
+    spoil(workspace.raw.path / BAD)
+    cases = find_cases(walk(workspace.raw.path))
 
-    problems = {case.case_id: case_problems(workspace.raw, case, params.validate_) for case in cases}
+    problems = {case.case_id: case_problems(workspace.raw.path, case, params.validate_) for case in cases}
 
     told = problems.pop(BAD)
     assert [clause for clause in told if clause.startswith(sentence(pattern, BAD))], told
@@ -204,8 +204,8 @@ def test_all_of_them_in_one_cohort_are_quarantined_each_with_its_reason_and_its_
     expected = {}
     for number, (spoil, pattern) in enumerate(FAULTS.values(), start=600):
         case_id = f"BraTS20_Training_{number}"
-        folder = workspace.raw / case_id
-        shutil.copytree(workspace.raw / SOUND, folder)
+        folder = workspace.raw.path / case_id
+        shutil.copytree(workspace.raw.path / SOUND, folder)
         for path in folder.iterdir():
             # No copy of the sound case: one voxel of each image differs from case to case.
             rewrite(path.rename(folder / path.name.replace(SOUND, case_id)), lambda old, n=number: distinct(old, n))
@@ -214,13 +214,14 @@ def test_all_of_them_in_one_cohort_are_quarantined_each_with_its_reason_and_its_
 
     report = validate.run(workspace, make_params({"validate.minimum_valid_share": 0.1}))
 
-    quarantine = {entry["case_id"]: entry["reason"] for entry in json.loads(workspace.quarantine.read_text())}
+    quarantine = {entry["case_id"]: entry["reason"] for entry in read_json(workspace.validation.quarantine)}
     assert set(quarantine) == set(expected)
     assert {case_id: reason for case_id, reason in quarantine.items() if expected[case_id] not in reason} == {}
     assert str(report).startswith(f"validate: 6 of {6 + len(FAULTS)} cases valid, {len(FAULTS)} quarantined")
-    page = (workspace.quarantine_docs / "index.html").read_text()
-    assert all(case_id in page for case_id in expected)
-    assert len(list(workspace.quarantine_docs.glob("*.png"))) == len(FAULTS)
+    page = workspace.validation.quarantine_page.path
+    text = page.read_text()
+    assert all(case_id in text for case_id in expected)
+    assert len(list(page.parent.glob("*.png"))) == len(FAULTS)
 
 
 def distinct(voxels: np.ndarray, number: int) -> np.ndarray:
@@ -233,7 +234,7 @@ def distinct(voxels: np.ndarray, number: int) -> np.ndarray:
 
 def test_a_file_that_may_not_be_read_is_named(workspace: Workspace) -> None:
     """In a process of another user where the tests run as root, in a folder that this user may enter."""
-    path = file(workspace.raw / BAD, "t1")
+    path = file(workspace.raw.path / BAD, "t1")
     path.chmod(0)
     program = (
         "import os, sys; from pathlib import Path; from brats_ml.adapters.nifti.volume import read_volume\n"
@@ -243,7 +244,7 @@ def test_a_file_that_may_not_be_read_is_named(workspace: Workspace) -> None:
         "try: read_volume(Path(sys.argv[3]))\n"
         "except ValueError as error: print(error)"
     )
-    readable = file(workspace.raw / BAD, "t2").name
+    readable = file(workspace.raw.path / BAD, "t2").name
 
     said = subprocess.run(
         [sys.executable, "-c", program, path.parent, readable, path.name], capture_output=True, text=True, check=False
@@ -255,8 +256,8 @@ def test_a_file_that_may_not_be_read_is_named(workspace: Workspace) -> None:
 def test_copies_under_unrelated_names_are_quarantined_and_the_labelled_one_stays(
     workspace: Workspace, params: Params
 ) -> None:
-    folder = workspace.raw / "unrelated"
-    shutil.copytree(workspace.raw / SOUND, folder)
+    folder = workspace.raw.path / "unrelated"
+    shutil.copytree(workspace.raw.path / SOUND, folder)
     for path in folder.iterdir():
         copy = path.rename(folder / path.name.replace(SOUND, "unrelated"))
         rewrite(copy, lambda old: old[::-1].astype(np.float32))
@@ -264,29 +265,29 @@ def test_copies_under_unrelated_names_are_quarantined_and_the_labelled_one_stays
 
     validate.run(workspace, params)
 
-    (entry,) = json.loads(workspace.quarantine.read_text())
+    (entry,) = read_json(workspace.validation.quarantine)
     assert entry["case_id"] == "unrelated"
     assert f"unrelated_flair.nii.gz holds the very voxels of {SOUND}_flair.nii.gz of case {SOUND}" in entry["reason"]
-    records = {case["case_id"]: case for case in json.loads(workspace.manifest.read_text())["cases"]}
+    records = {case["case_id"]: case for case in read_json(workspace.validation.manifest)["cases"]}
     assert "unrelated" in {records[SOUND]["patient"], *records[SOUND]["aliases"]}
 
 
 def test_a_cohort_with_too_few_valid_cases_stops_the_run_and_leaves_the_report(
     workspace: Workspace, make_params: Callable[[dict[str, object]], Params]
 ) -> None:
-    file(workspace.raw / BAD, "t2").unlink()
+    file(workspace.raw.path / BAD, "t2").unlink()
 
     with pytest.raises(ValueError, match=r"5 of 6 cases are valid, less than validate.minimum_valid_share 0.9; see "):
         validate.run(workspace, make_params({"validate.minimum_valid_share": 0.9}))
 
-    assert json.loads(workspace.verdict.read_text())["verdict"] == "stop"
-    assert len(json.loads(workspace.quarantine.read_text())) == 1
+    assert read_json(workspace.validation.verdict)["verdict"] == "stop"
+    assert len(read_json(workspace.validation.quarantine)) == 1
 
 
 def test_a_rule_that_the_parameters_make_critical_stops_the_run(
     workspace: Workspace, make_params: Callable[[dict[str, object]], Params]
 ) -> None:
-    array("seg", np.zeros_like)(workspace.raw / BAD)
+    array("seg", np.zeros_like)(workspace.raw.path / BAD)
 
     with pytest.raises(ValueError, match=rf"critical rule tumour_voxels: {BAD}: {BAD}_seg.nii.gz labels no voxel"):
         validate.run(workspace, make_params({"validate.severity": {"tumour_voxels": "critical"}}))
@@ -295,24 +296,24 @@ def test_a_rule_that_the_parameters_make_critical_stops_the_run(
 def test_what_is_only_noted_stays_in_and_is_counted(
     workspace: Workspace, make_params: Callable[[dict[str, object]], Params]
 ) -> None:
-    array("seg", np.zeros_like)(workspace.raw / BAD)
+    array("seg", np.zeros_like)(workspace.raw.path / BAD)
 
     report = validate.run(workspace, make_params({"validate.severity": {"tumour_voxels": "info"}}))
 
     assert str(report) == "validate: 6 of 6 cases valid, 1 oddities noted (see data/validation/verdict.json)"
-    (rule,) = [rule for rule in json.loads(workspace.verdict.read_text())["rules"] if rule["broken_by"]]
+    (rule,) = [rule for rule in read_json(workspace.validation.verdict)["rules"] if rule["broken_by"]]
     assert (rule["rule"], rule["severity"]) == ("tumour_voxels", "info")
 
 
 def test_other_series_and_strangers_are_refused_by_name(workspace: Workspace, params: Params) -> None:
     for name in (f"{PED}/{PED}-t1n.nii.gz", "hearts/imagesTr/la_003.nii.gz"):
-        path = workspace.raw / name
+        path = workspace.raw.path / name
         path.parent.mkdir(parents=True)
-        shutil.copy(file(workspace.raw / SOUND, "t1"), path)
+        shutil.copy(file(workspace.raw.path / SOUND, "t1"), path)
 
     validate.run(workspace, params)
 
-    assert json.loads(workspace.quarantine.read_text()) == [
+    assert read_json(workspace.validation.quarantine) == [
         {
             "case_id": "BraTS-PED-00001-000",
             "reason": "BraTS-PED-00001-000 belongs to series PED; only GLI and SSA are read",
@@ -333,4 +334,4 @@ def test_a_cohort_that_is_quarantined_whole_is_refused_and_says_why(
     ):
         validate.run(workspace, make_params({"validate.minimum_size": 64}))
 
-    assert len(json.loads(workspace.quarantine.read_text())) == 6
+    assert len(read_json(workspace.validation.quarantine)) == 6

@@ -1,4 +1,3 @@
-import json
 import re
 from base64 import b64encode
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from brats_ml import config
 from brats_ml.adapters.tables.frames import write_csv
 from brats_ml.errors import MissingInputError
-from brats_ml.files import write_json
+from brats_ml.files import read_json, write_json
 from brats_ml.imaging.metrics.baseline import BASELINE_SCORES
 from brats_ml.imaging.metrics.case import CASE_DICE
 from brats_ml.reports.confusion import confusion_figure
@@ -37,22 +36,23 @@ def add_recipe(ws: Workspace, name: str, *, dice: list[float]) -> None:
     cases = pd.DataFrame({"case_id": [f"c{index}" for index in range(len(dice))], "patient": "p"})
     cases[COLUMNS] = np.repeat(np.array(dice)[:, None], len(COLUMNS), axis=1)
     folder = ws.evaluation("validation", name)
-    write_csv(folder / "cases.csv", cases)
+    write_csv(folder.cases, cases)
     means = cases[COLUMNS].mean().to_dict()
-    write_json(folder / "summary.json", {"verdict": "evaluated", "cases": len(dice), "mean": means})
+    write_json(folder.summary, {"verdict": "evaluated", "cases": len(dice), "mean": means})
     labels = np.zeros((12, 12, 3), dtype=np.uint8)
     labels[4:8, 4:8, 1] = 1
-    write_figure(folder / "figures/c0.png", six_panels(labels + 1, labels, labels, title="c0"))
-    for standing in ("worst", "best"):
-        (folder / "figures/planes").mkdir(exist_ok=True)
-        (folder / f"figures/planes/{standing}_{name}-c_0.png").write_bytes(f"{standing} of {name}".encode())
+    write_figure(folder.figure("c0"), six_panels(labels + 1, labels, labels, title="c0"))
+    for rank in ("worst", "best"):
+        path = folder.planes(rank, f"{name}-c_0")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(f"{rank} of {name}".encode())
     history = pd.DataFrame({"epoch": [1, 2], "learning_rate": 1e-3, "loss": [1.0, 0.5], "val_loss": [1.1, 0.6]})
-    write_csv(ws.model(name) / "history.csv", history)
+    write_csv(ws.model(name).history, history)
 
 
 def add_untrained_recipe(ws: Workspace, name: str) -> None:
     summary = {"verdict": "not evaluated: no model was trained", "cases": 0, "mean": {}}
-    write_json(ws.evaluation("validation", name) / "summary.json", summary)
+    write_json(ws.evaluation("validation", name).summary, summary)
 
 
 def add_estimator(ws: Workspace, name: str, *, accuracy: float) -> None:
@@ -74,9 +74,9 @@ def add_estimator(ws: Workspace, name: str, *, accuracy: float) -> None:
         **{score: {"mean": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1} for score in GROUP_SCORES},
         "test": {"patients": 7, "accuracy": 0.987654, "majority_accuracy": 0.4},
     }
-    write_json(ws.survival(name) / "summary.json", summary)
+    write_json(ws.survival(name).summary, summary)
     figure = confusion_figure(np.diag([15, 10, 15]), ["short", "mid", "long"], title=name)
-    write_figure(ws.survival(name) / "confusion.png", figure)
+    write_figure(ws.survival(name).picture("confusion"), figure)
 
 
 def add_features(ws: Workspace) -> None:
@@ -109,7 +109,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def nominees(ws: Workspace) -> Any:
-    return json.loads(ws.nominees.read_text())
+    return read_json(ws.reports.nominees)
 
 
 def test_the_best_recipe_and_the_best_estimator_are_nominated_with_the_reason(compared: Workspace) -> None:
@@ -123,7 +123,7 @@ def test_the_best_recipe_and_the_best_estimator_are_nominated_with_the_reason(co
 
 
 def test_the_leaderboard_lists_both_kinds_best_first(compared: Workspace) -> None:
-    table = pd.read_csv(compared.reports / "leaderboard.csv")
+    table = pd.read_csv(compared.reports.leaderboard)
 
     assert table["name"].tolist() == ["baseline_mini", "baseline", "svm", "knn"]
     assert table["score"].tolist() == [0.75, 0.55, 0.5, 0.45]
@@ -132,8 +132,8 @@ def test_the_leaderboard_lists_both_kinds_best_first(compared: Workspace) -> Non
 
 def test_where_nothing_was_trained_or_fitted_the_reasons_are_handed_on(ws: Workspace) -> None:
     add_untrained_recipe(ws, "baseline_mini")
-    write_json(ws.survival("svm") / "summary.json", {"verdict": "not fitted: 1 labelled patient"})
-    write_json(ws.survival("knn") / "summary.json", {"verdict": "not fitted: 1 labelled patient"})
+    write_json(ws.survival("svm").summary, {"verdict": "not fitted: 1 labelled patient"})
+    write_json(ws.survival("knn").summary, {"verdict": "not fitted: 1 labelled patient"})
 
     compare.run(ws, params(recipes=["baseline_mini"], estimators=["svm", "knn"]))
 
@@ -141,7 +141,7 @@ def test_where_nothing_was_trained_or_fitted_the_reasons_are_handed_on(ws: Works
         "segmentation": {"recipe": None, "reason": "not evaluated: no model was trained"},
         "survival": {"estimator": None, "reason": "not fitted: 1 labelled patient"},
     }
-    page = (ws.reports / "index.html").read_text()
+    page = ws.reports.page.path.read_text()
     assert "not fitted: 1 labelled patient" in page
 
 
@@ -156,7 +156,7 @@ def test_a_recipe_that_was_not_trained_stands_below_one_that_was(ws: Workspace) 
 
 
 def test_the_page_shows_the_nominees_best_and_worst_case_and_no_other_recipes(compared: Workspace) -> None:
-    page = (compared.reports / "index.html").read_text()
+    page = compared.reports.page.path.read_text()
 
     captions = re.findall("<figcaption>(.*) validation case of (.*): (.*)</figcaption>", page)
     assert captions == [("best", "baseline_mini", "baseline_mini-c_0"), ("worst", "baseline_mini", "baseline_mini-c_0")]
@@ -164,29 +164,29 @@ def test_the_page_shows_the_nominees_best_and_worst_case_and_no_other_recipes(co
 
 
 def test_the_page_needs_no_other_file(compared: Workspace) -> None:
-    page = (compared.reports / "index.html").read_text()
+    page = compared.reports.page.path.read_text()
 
     assert set(re.findall(r"""(?:src|href)=["']([^:"']*)""", page)) == {"data"}
     assert not re.search(r"https?://|@import|url\(", page)
 
 
 def test_text_of_a_result_cannot_become_markup(compared: Workspace) -> None:
-    page = (compared.reports / "index.html").read_text()
+    page = compared.reports.page.path.read_text()
 
     assert "svm, chosen: p 2, weight&lt;s&gt; uniform" in page
     assert "weight<s>" not in page
 
 
 def test_results_on_the_locked_test_set_stay_off_the_page(compared: Workspace) -> None:
-    assert "0.98" not in re.sub(r'src="[^"]*"', "", (compared.reports / "index.html").read_text())
+    assert "0.98" not in re.sub(r'src="[^"]*"', "", compared.reports.page.path.read_text())
 
 
 def test_equal_results_give_an_equal_report(compared: Workspace) -> None:
-    before = {path.name: path.read_bytes() for path in compared.reports.iterdir()}
+    before = {path.name: path.read_bytes() for path in compared.reports.path.iterdir()}
 
     compare.run(compared, params(recipes=["baseline", "baseline_mini"], estimators=["knn", "svm"]))
 
-    assert {path.name: path.read_bytes() for path in compared.reports.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in compared.reports.path.iterdir()} == before
     assert set(before) == {"index.html", "leaderboard.csv", "nominees.json"}
 
 
@@ -205,12 +205,12 @@ def test_features_are_compared_over_the_cases_that_have_both(ws: Workspace) -> N
 
 def test_label_maps_of_locked_patients_are_not_measured(ws: Workspace) -> None:
     add_untrained_recipe(ws, "baseline_mini")
-    write_json(ws.survival("svm") / "summary.json", {"verdict": "not fitted"})
+    write_json(ws.survival("svm").summary, {"verdict": "not fitted"})
     write_json(ws.splits, {"patients": {"a": "train", "b": "validation", "c": "test"}})
 
     compare.run(ws, params(recipes=["baseline_mini"], estimators=["svm"]))
 
-    assert "Over the 1 case\nthat has both" in (ws.reports / "index.html").read_text()
+    assert "Over the 1 case\nthat has both" in ws.reports.page.path.read_text()
 
 
 def test_a_single_case_has_no_interval() -> None:
@@ -310,4 +310,4 @@ def test_models_of_the_baselines_protocol_are_shown_and_never_nominated(ws: Work
 
     assert nominees(ws)["survival"]["estimator"] is None
     assert "for comparison alone" in nominees(ws)["survival"]["reason"]
-    assert pd.read_csv(ws.reports / "leaderboard.csv")["measure"].tolist()[-1] == "accuracy, the baseline's protocol"
+    assert pd.read_csv(ws.reports.leaderboard)["measure"].tolist()[-1] == "accuracy, the baseline's protocol"

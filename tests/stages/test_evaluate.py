@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,27 +56,24 @@ def test_a_recipe_by_regions_has_no_scores_of_the_baseline_and_states_its_preset
 ) -> None:
     validate.run(workspace, params)
     preprocess.run(workspace, params)
-    held_out, learnt = (
-        [name]
-        for name in sorted(files.read_json(workspace.preprocessed / "index.json", made_by="brats preprocess"))[:2]
-    )
+    held_out, learnt = ([name] for name in sorted(files.read_json(workspace.preprocessed.index))[:2])
     folder = workspace.model("regions3d")
     channels = params.recipe("regions3d").channels
     network = region_unet(dimensions=3, channels=channels, regions=3, filters=(4, 8), stem=2, seed=0)
-    write_model(folder / "model.keras", network)
+    write_model(folder.networks(1)[0], network)
     recipe = params.recipe("regions3d").model_dump() | {"patch": [16, 16, 16], "batch": 1, "filters": [4, 8]}
-    files.write_json(folder / "recipe.json", recipe)
+    files.write_json(folder.recipe, recipe)
     cases = {"train": learnt, "validation": held_out, "test": []}
-    files.write_json(folder / "verdict.json", {"verdict": "trained", "key": "k", "cases": cases})
+    files.write_json(folder.verdict, {"verdict": "trained", "key": "k", "cases": cases})
 
     report = evaluate.run(workspace, params, recipe="regions3d")
 
     part = workspace.evaluation("validation", "regions3d")
-    summary = json.loads((part / "summary.json").read_text())
-    assert list(pd.read_csv(part / "cases.csv")) == ["case_id", "patient", *CASE_METRICS]
+    summary = files.read_json(part.summary)
+    assert list(pd.read_csv(part.cases)) == ["case_id", "patient", *CASE_METRICS]
     assert list(summary["mean"]) == sorted(CASE_METRICS)
     assert (summary["preset"], summary["cases"]) == ("balanced", 1)
     assert summary["windows"] == [[16, 16, 16], [24, 24, 24]]
     assert summary["postprocessing"]["cases"] == learnt
     assert "preset balanced by" in str(report)
-    assert [path.name for path in (part / "masks").iterdir()] == [f"{held_out[0]}.nii.gz"]
+    assert list(part.masks()) == held_out

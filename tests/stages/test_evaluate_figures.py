@@ -15,6 +15,7 @@ from brats_ml.reports.overlays import three_planes
 from brats_ml.reports.panels import figure_png
 from brats_ml.stages.evaluate_figures import draw_notable, notable_cases
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import EvaluationFolder
 
 GRID = VoxelGrid((20, 22, 18), np.diag([1.0, -1.0, 1.0, 1.0]))  # stored otherwise than canonically
 CROP, START = (16, 18, 12), (2, 1, 3)
@@ -44,10 +45,10 @@ def records(tmp_path: Path) -> list[dict[str, object]]:
         label = np.zeros(CROP, dtype=np.uint8)
         label[4:9, 5:11, 3:8] = LABELS["ET"]
         case = PreprocessedCase(image, label, START, GRID.shape)
-        write_case(Workspace(tmp_path).preprocessed / f"c{number}.npz", case)
+        write_case(Workspace(tmp_path).preprocessed.case(f"c{number}"), case)
         predicted = uncrop(np.roll(label, number, axis=1), START, GRID.shape)
         stored = GRID.to_stored(SCHEMES["brats2017-2021"].from_canonical(predicted))
-        write_volume(tmp_path / f"masks/c{number}.nii.gz", stored, GRID)
+        write_volume(EvaluationFolder(tmp_path).mask(f"c{number}"), stored, GRID)
     record = {"grid": GRID.to_dict(), "scheme": "brats2017-2021"}
     return [{"case_id": f"c{number}", **record} for number in range(3)]
 
@@ -57,11 +58,11 @@ def test_masks_are_read_back_as_they_were_predicted(tmp_path: Path, records: lis
     table = pd.DataFrame({"case_id": ["c0", "c1", "c2"]})
     table[["dice_WT", "dice_TC", "dice_ET"]] = [[1.0, 1.0, 1.0], [0.8, 0.7, 0.6], [0.3, 0.2, 0.1]]
 
-    draw_notable(ws, tmp_path, table, records)
+    draw_notable(EvaluationFolder(tmp_path), ws.preprocessed, table, records)
 
     written = {path.stem: path.read_bytes() for path in (tmp_path / "figures/planes").iterdir()}
     assert set(written) == {"best_c0", "median_c1", "worst_c2"}
-    with np.load(ws.preprocessed / "c1.npz") as stored:
+    with np.load(ws.preprocessed.case("c1")) as stored:
         t1ce, label = (uncrop(array, START, GRID.shape) for array in (stored["image"][2], stored["label"]))
     title = "c1, median of 3: Dice WT 0.800, TC 0.700, ET 0.600, mean 0.700"
     expected = three_planes(t1ce, label, np.roll(label, 1, axis=1), title=title, modality="T1ce")

@@ -1,4 +1,3 @@
-import json
 import os
 import re
 import shutil
@@ -17,10 +16,11 @@ from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.dataset import preprocessing
 from brats_ml.errors import CaseError, MissingInputError
-from brats_ml.files import digest_file, digest_tree, write_json
+from brats_ml.files import digest_file, digest_tree, read_json, write_json
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.stages import preprocess
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import PreprocessedFolder
 
 PARAMS = config.load(Path(__file__).parents[2] / "params.yaml")
 SHAPE = (12, 10, 8)
@@ -60,19 +60,19 @@ def add_case(
     if label is not None:
         volumes["-seg" if new else "_seg"] = label
     for suffix, volume in volumes.items():
-        path = ws.raw / case_id / f"{case_id}{suffix}.nii.gz"
+        path = ws.raw.path / case_id / f"{case_id}{suffix}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         nib.save(nib.Nifti1Image(volume, affine), path)
 
 
 def find(ws: Workspace) -> list[Case]:
-    return find_cases(path.relative_to(ws.raw).as_posix() for path in ws.raw.rglob("*.nii.gz"))
+    return find_cases(path.relative_to(ws.raw.path).as_posix() for path in ws.raw.path.rglob("*.nii.gz"))
 
 
 def listed(ws: Workspace) -> None:
-    cases = find(ws) if ws.raw.exists() else []
-    records = [case.to_dict() | {"grid": {}, "digest": digest_tree(ws.raw / case.case_id)} for case in cases]
-    write_json(ws.manifest, {"cases": records})
+    cases = find(ws) if ws.raw.path.exists() else []
+    records = [case.to_dict() | {"grid": {}, "digest": digest_tree(ws.raw.path / case.case_id)} for case in cases]
+    write_json(ws.validation.manifest, {"cases": records})
 
 
 def preprocessed(ws: Workspace) -> None:
@@ -99,7 +99,7 @@ def test_a_case_is_cropped_to_every_voxel_that_any_modality_fills(
 
     preprocessed(ws)
 
-    case = read_case(ws.preprocessed / "BraTS20_Training_001.npz")
+    case = read_case(ws.preprocessed.case("BraTS20_Training_001"))
     assert (case.start, case.full_shape) == ((2, 3, 1), SHAPE)
     assert case.image.shape == (4, 9, 6, 6)
     assert case.image.dtype == np.int16
@@ -114,7 +114,7 @@ def test_labels_of_both_schemes_become_canonical(ws: Workspace, image: np.ndarra
     preprocessed(ws)
 
     for case_id in ("BraTS20_Training_001", "BraTS-GLI-00001-000"):
-        case = read_case(ws.preprocessed / f"{case_id}.npz")
+        case = read_case(ws.preprocessed.case(case_id))
         assert case.label is not None
         np.testing.assert_array_equal(uncrop(case.label, case.start, case.full_shape), canonical)
 
@@ -125,7 +125,7 @@ def test_the_orientation_of_the_file_makes_no_difference(ws: Workspace, image: n
 
     preprocessed(ws)
 
-    assert digest_file(ws.preprocessed / "lps.npz") == digest_file(ws.preprocessed / "ras.npz")
+    assert digest_file(ws.preprocessed.case("lps").path) == digest_file(ws.preprocessed.case("ras").path)
 
 
 def test_real_valued_intensities_are_kept_as_float32(ws: Workspace, image: np.ndarray) -> None:
@@ -133,7 +133,7 @@ def test_real_valued_intensities_are_kept_as_float32(ws: Workspace, image: np.nd
 
     preprocessed(ws)
 
-    case = read_case(ws.preprocessed / "case.npz")
+    case = read_case(ws.preprocessed.case("case"))
     assert case.image.dtype == np.float32
     assert case.label is None
 
@@ -143,7 +143,7 @@ def test_negative_intensities_are_brain_too(ws: Workspace, image: np.ndarray) ->
 
     preprocessed(ws)
 
-    assert read_case(ws.preprocessed / "case.npz").start == (2, 3, 1)
+    assert read_case(ws.preprocessed.case("case")).start == (2, 3, 1)
 
 
 def test_tumour_outside_the_brain_is_not_cut_off(ws: Workspace, image: np.ndarray, label: np.ndarray) -> None:
@@ -152,7 +152,7 @@ def test_tumour_outside_the_brain_is_not_cut_off(ws: Workspace, image: np.ndarra
 
     preprocessed(ws)
 
-    assert read_case(ws.preprocessed / "case.npz").start == (0, 0, 0)
+    assert read_case(ws.preprocessed.case("case")).start == (0, 0, 0)
 
 
 def test_the_index_names_patient_label_and_digest_of_every_case(
@@ -163,17 +163,17 @@ def test_the_index_names_patient_label_and_digest_of_every_case(
 
     preprocessed(ws)
 
-    index = json.loads((ws.preprocessed / "index.json").read_text())
+    index = read_json(ws.preprocessed.index)
     assert index == {
         "BraTS-GLI-00001-000": {
             "patient": "BraTS-GLI-00001",
             "labelled": False,
-            "digest": digest_file(ws.preprocessed / "BraTS-GLI-00001-000.npz"),
+            "digest": digest_file(ws.preprocessed.case("BraTS-GLI-00001-000").path),
         },
         "BraTS20_Training_001": {
             "patient": "BraTS20_Training_001",
             "labelled": True,
-            "digest": digest_file(ws.preprocessed / "BraTS20_Training_001.npz"),
+            "digest": digest_file(ws.preprocessed.case("BraTS20_Training_001").path),
         },
     }
 
@@ -181,35 +181,35 @@ def test_the_index_names_patient_label_and_digest_of_every_case(
 def test_no_case_leaves_an_empty_index(ws: Workspace) -> None:
     preprocessed(ws)
 
-    assert json.loads((ws.preprocessed / "index.json").read_text()) == {}
+    assert read_json(ws.preprocessed.index) == {}
 
 
 def test_a_second_run_writes_the_same_bytes_and_forgets_cases_that_went(ws: Workspace, image: np.ndarray) -> None:
     add_case(ws, "stays", image, None)
     add_case(ws, "goes", image, None)
     preprocessed(ws)
-    before = digest_file(ws.preprocessed / "stays.npz")
-    for path in (ws.raw / "goes").iterdir():
+    before = digest_file(ws.preprocessed.case("stays").path)
+    for path in (ws.raw.path / "goes").iterdir():
         path.unlink()
 
     preprocessed(ws)
 
-    assert {path.name for path in ws.preprocessed.iterdir()} == {"stays.npz", "index.json"}
-    assert digest_file(ws.preprocessed / "stays.npz") == before
+    assert {path.name for path in ws.preprocessed.path.iterdir()} == {"stays.npz", "index.json"}
+    assert digest_file(ws.preprocessed.case("stays").path) == before
 
 
 def test_a_damaged_volume_names_its_case_and_leaves_what_was_there(ws: Workspace, image: np.ndarray) -> None:
     add_case(ws, "case", image, None)
     preprocessed(ws)
-    before = digest_file(ws.preprocessed / "index.json")
-    damaged = ws.raw / "case/case_t1.nii.gz"
+    before = digest_file(ws.preprocessed.index.path)
+    damaged = ws.raw.path / "case/case_t1.nii.gz"
     damaged.write_bytes(damaged.read_bytes()[:200])
 
     with pytest.raises(CaseError, match=r"case case: case_t1\.nii\.gz"):
         preprocessed(ws)
 
-    assert digest_file(ws.preprocessed / "index.json") == before
-    assert [path.name for path in ws.preprocessed.parent.iterdir() if path.name.startswith(".")] == []
+    assert digest_file(ws.preprocessed.index.path) == before
+    assert [path.name for path in ws.preprocessed.path.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def test_one_more_case_makes_one_more_file_and_links_the_others(
@@ -217,15 +217,15 @@ def test_one_more_case_makes_one_more_file_and_links_the_others(
 ) -> None:
     add_case(ws, "BraTS20_Training_001", image, label)
     preprocessed(ws)
-    made = {path.name: path.stat().st_ino for path in ws.array_files.iterdir()}
+    made = {path.name: path.stat().st_ino for path in ws.state.array_files.path.iterdir()}
     add_case(ws, "BraTS20_Training_002", image + 1, label)
 
     preprocessed(ws)
 
-    after = {path.name: path.stat().st_ino for path in ws.array_files.iterdir()}
+    after = {path.name: path.stat().st_ino for path in ws.state.array_files.path.iterdir()}
     assert made.items() <= after.items()
     assert len(after) == len(made) + 2
-    assert all(path.stat().st_ino in after.values() for path in ws.preprocessed.glob("*.npz"))
+    assert all(path.stat().st_ino in after.values() for path in ws.preprocessed.path.glob("*.npz"))
 
 
 def test_a_case_of_the_decathlon_becomes_what_the_same_case_is_elsewhere(
@@ -237,12 +237,12 @@ def test_a_case_of_the_decathlon_becomes_what_the_same_case_is_elsewhere(
         ("imagesTr", np.moveaxis(image, 0, -1)),
         ("labelsTr", np.array([0, 2, 1, 0, 3], dtype=np.uint8)[label]),
     ):
-        (ws.raw / folder).mkdir()
-        nib.save(nib.Nifti1Image(volume, LPS), ws.raw / folder / "BRATS_001.nii.gz")
+        (ws.raw.path / folder).mkdir()
+        nib.save(nib.Nifti1Image(volume, LPS), ws.raw.path / folder / "BRATS_001.nii.gz")
     decathlon, elsewhere = find(ws)
 
-    one, _ = preprocessing.preprocess_case(ws.raw, decathlon)
-    other, _ = preprocessing.preprocess_case(ws.raw, elsewhere)
+    one, _ = preprocessing.preprocess_case(ws.raw.path, decathlon)
+    other, _ = preprocessing.preprocess_case(ws.raw.path, elsewhere)
 
     np.testing.assert_array_equal(one.image, other.image)
     np.testing.assert_array_equal(one.label, other.label)
@@ -255,10 +255,10 @@ def test_a_disk_that_fills_up_is_one_sentence_and_leaves_what_was_there(
     for name, voxels in (("small", image), ("large", np.random.default_rng(1).integers(1, 9, (4, 60, 60, 60)))):
         add_case(ws, name, voxels.astype(np.int16), None)
     shutil.copy(Path(__file__).parents[2] / "params.yaml", ws.params)
-    large = (ws.raw / "large").rename(ws.root / "large")
+    large = (ws.raw.path / "large").rename(ws.root / "large")
     preprocessed(ws)
-    before = digest_tree(ws.preprocessed)
-    large.rename(ws.raw / "large")
+    before = digest_tree(ws.preprocessed.path)
+    large.rename(ws.raw.path / "large")
     listed(ws)
 
     done = subprocess.run(
@@ -272,7 +272,7 @@ def test_a_disk_that_fills_up_is_one_sentence_and_leaves_what_was_there(
     assert done.returncode == 1
     assert re.search(r"^brats: no space is left.*: free some", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr
-    assert digest_tree(ws.preprocessed) == before
+    assert digest_tree(ws.preprocessed.path) == before
     assert not any(small_disk.rglob(".*"))
 
 
@@ -288,10 +288,10 @@ def test_a_label_value_that_the_scheme_does_not_know_names_the_case(
 
 def test_modalities_of_different_shapes_name_the_case(ws: Workspace, image: np.ndarray) -> None:
     add_case(ws, "case", image, None)
-    nib.save(nib.Nifti1Image(image[0, :-1], LPS), ws.raw / "case/case_t2.nii.gz")
+    nib.save(nib.Nifti1Image(image[0, :-1], LPS), ws.raw.path / "case/case_t2.nii.gz")
 
     with pytest.raises(CaseError, match="case case"):
-        preprocessing.preprocess_case(ws.raw, find(ws)[0])
+        preprocessing.preprocess_case(ws.raw.path, find(ws)[0])
 
 
 def test_without_a_manifest_the_sentence_names_the_command(ws: Workspace) -> None:
@@ -316,16 +316,16 @@ def test_a_real_case_keeps_every_voxel_that_the_dataset_documents(real_data: Pat
 
 
 def test_a_damaged_case_is_named_with_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "BraTS20_Training_001.npz"
+    case = PreprocessedFolder(tmp_path).case("BraTS20_Training_001")
     image = np.ones((4, 3, 3, 3), dtype=np.int16)
-    write_case(path, PreprocessedCase(image=image, label=None, start=(0, 0, 0), full_shape=(3, 3, 3)))
-    assert read_shape(path) == (3, 3, 3)
-    whole = path.read_bytes()
+    write_case(case, PreprocessedCase(image=image, label=None, start=(0, 0, 0), full_shape=(3, 3, 3)))
+    assert read_shape(case) == (3, 3, 3)
+    whole = case.path.read_bytes()
 
     for kept in (0, 60, len(whole) // 2, len(whole) - 5):
-        path.write_bytes(whole[:kept])
+        case.path.write_bytes(whole[:kept])
         for read in (read_case, read_shape):
             with pytest.raises(
                 CaseError, match=r"case BraTS20_Training_001: .* is damaged .* run `brats preprocess` again"
             ):
-                read(path)
+                read(case)

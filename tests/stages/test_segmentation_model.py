@@ -19,11 +19,13 @@ from brats_ml.models.segmentation import load_segmentation_model
 from brats_ml.segmentation.inference.baseline import predict_labels
 from brats_ml.segmentation.networks.baseline_unet import unet
 from brats_ml.segmentation.networks.region_unet import region_unet
+from brats_ml.workspace.outputs import ModelFolder
+from brats_ml.workspace.state import GraphCache
 
 SHAPE = (28, 24, 20)
 
 
-def trained(folder: Path, recipe: dict[str, Any], *, regions: int = 3) -> Path:
+def trained(path: Path, recipe: dict[str, Any], *, regions: int = 3) -> ModelFolder:
     """The folder of a network with random weights, as training leaves it."""
     network = region_unet(
         dimensions=recipe["dimensions"],
@@ -33,8 +35,9 @@ def trained(folder: Path, recipe: dict[str, Any], *, regions: int = 3) -> Path:
         stem=recipe["stem"],
         seed=0,
     )
-    write_model(folder / "model.keras", network)
-    files.write_json(folder / "recipe.json", recipe)
+    folder = ModelFolder(path)
+    write_model(folder.networks(1)[0], network)
+    files.write_json(folder.recipe, recipe)
     return folder
 
 
@@ -48,7 +51,7 @@ def recipe(params: Params) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def volumetric(tmp_path_factory: pytest.TempPathFactory, recipe: Callable[..., dict[str, Any]]) -> Path:
+def volumetric(tmp_path_factory: pytest.TempPathFactory, recipe: Callable[..., dict[str, Any]]) -> ModelFolder:
     """Read only."""
     return trained(tmp_path_factory.mktemp("model"), recipe("regions3d"))
 
@@ -95,7 +98,7 @@ def test_one_patch_over_the_whole_brain_is_one_pass_of_the_network(
 
     channels = region_channels(image[(slice(None), *box)], contralateral=contralateral)
     inputs = np.moveaxis(channels, 0, -1)[None]
-    logits = np.asarray(read_model(folder / "model.keras").predict_on_batch(inputs))[0]
+    logits = np.asarray(read_model(folder.networks(1)[0].path).predict_on_batch(inputs))[0]
     np.testing.assert_allclose(probabilities[(slice(None), *box)], np.moveaxis(expit(logits), -1, 0), atol=1e-5)
 
 
@@ -103,20 +106,20 @@ def test_a_model_of_before_the_other_side_was_seen_still_predicts(
     recipe: Callable[..., dict[str, Any]], image: np.ndarray, tmp_path: Path
 ) -> None:
     folder = trained(tmp_path, recipe("regions3d", contralateral=False))
-    stored = files.read_json(folder / "recipe.json", made_by="the test")
-    files.write_json(folder / "recipe.json", {key: stored[key] for key in stored if key != "contralateral"})
+    stored = files.read_json(folder.recipe)
+    files.write_json(folder.recipe, {key: stored[key] for key in stored if key != "contralateral"})
 
     labels, _ = load_segmentation_model(folder, preset="fast", runtime="keras")(image)
 
     assert labels.any()
 
 
-def test_both_runtimes_give_the_same_labels(volumetric: Path, image: np.ndarray, tmp_path: Path) -> None:
+def test_both_runtimes_give_the_same_labels(volumetric: ModelFolder, image: np.ndarray, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="the extra `infer` is not installed")
     labels, probabilities = load_segmentation_model(volumetric, runtime="keras")(image)
 
     for _ in range(2):  # exported, then read back
-        fast = load_segmentation_model(volumetric, runtime="openvino", graphs=tmp_path / "graphs")
+        fast = load_segmentation_model(volumetric, runtime="openvino", graphs=GraphCache(tmp_path / "graphs"))
         again, chances = fast(image)
 
         np.testing.assert_allclose(chances, probabilities, atol=1e-3)
@@ -130,22 +133,24 @@ def test_the_baselines_method_is_kept_to_the_letter(params: Params, image: np.nd
         "filters": [4, 8],
         "slices": {"first": 1, "count": 9},
     }
-    write_model(tmp_path / "model.keras", unet(size=16, channels=2, classes=4, filters=[4, 8], dropout=0.2, seed=0))
-    files.write_json(tmp_path / "recipe.json", chosen)
+    folder = ModelFolder(tmp_path)
+    (network,) = folder.networks(1)
+    write_model(network, unet(size=16, channels=2, classes=4, filters=[4, 8], dropout=0.2, seed=0))
+    files.write_json(folder.recipe, chosen)
 
-    labels, probabilities = load_segmentation_model(tmp_path, preset="best", runtime="keras")(image)
+    labels, probabilities = load_segmentation_model(folder, preset="best", runtime="keras")(image)
 
-    model = read_model(tmp_path / "model.keras")
+    model = read_model(network.path)
     expected = predict_labels(model, image, modalities=["flair", "t1ce"], size=16, first=1, count=9)
     np.testing.assert_array_equal(labels, expected[0])
     np.testing.assert_array_equal(probabilities, expected[1])
 
 
-def test_a_models_own_preset_and_rules_hold(volumetric: Path, image: np.ndarray, tmp_path: Path) -> None:
-    folder = shutil.copytree(volumetric, tmp_path / "model")
-    files.write_json(folder / "inference.json", {"preset": "fast", "windows": [[20, 16, 16], [16, 16, 16]]})
+def test_a_models_own_preset_and_rules_hold(volumetric: ModelFolder, image: np.ndarray, tmp_path: Path) -> None:
+    folder = ModelFolder(shutil.copytree(volumetric, tmp_path / "model"))
+    files.write_json(folder.inference, {"preset": "fast", "windows": [[20, 16, 16], [16, 16, 16]]})
     never = {"thresholds": dict.fromkeys(("WT", "TC", "ET"), 0.999), "minimum_et": 0, "minimum_component": 0}
-    files.write_json(folder / "postprocessing.json", {"rules": never})
+    files.write_json(folder.postprocessing, {"rules": never})
 
     segment = load_segmentation_model(folder)
 
@@ -160,12 +165,12 @@ def test_a_models_own_preset_and_rules_hold(volumetric: Path, image: np.ndarray,
 
 @pytest.mark.parametrize("runtime", ["keras", "openvino"])
 def test_windows_of_several_sizes_are_averaged(
-    runtime: str, volumetric: Path, image: np.ndarray, tmp_path: Path
+    runtime: str, volumetric: ModelFolder, image: np.ndarray, tmp_path: Path
 ) -> None:
     """By law: the mean of what each size of windows alone gives."""
     if runtime == "openvino":
         pytest.importorskip("openvino", reason="the extra `infer` is not installed")
-    how = {"preset": "balanced", "runtime": runtime, "graphs": tmp_path / "graphs"}
+    how = {"preset": "balanced", "runtime": runtime, "graphs": GraphCache(tmp_path / "graphs")}
 
     _, both = load_segmentation_model(volumetric, **how)(image)
 
@@ -174,14 +179,14 @@ def test_windows_of_several_sizes_are_averaged(
     np.testing.assert_allclose(both, np.mean(alone, axis=0), atol=1e-6)
 
 
-def test_the_cost_is_told_before_a_case_is_seen(volumetric: Path) -> None:
+def test_the_cost_is_told_before_a_case_is_seen(volumetric: ModelFolder) -> None:
     told = load_segmentation_model(volumetric, preset="best").cost()
 
     assert "6069 windows of 16x16x16 and" in told  # 17 x 21 x 17
     assert "each seen in 2 mirrored copies" in told
 
 
-def test_a_missing_modality_is_named(volumetric: Path, image: np.ndarray) -> None:
+def test_a_missing_modality_is_named(volumetric: ModelFolder, image: np.ndarray) -> None:
     image[2] = 0
 
     with pytest.raises(ModelError, match="no t1ce"):
@@ -224,8 +229,8 @@ def holding(name: str, text: str) -> Callable[[Path], object]:
         (holding("verdict.json", '{"folds": {"one": 0, "other": 1}}'), "fold-0.keras does not exist"),
         (
             lambda folder: files.write_json(
-                folder / "recipe.json",
-                files.read_json(folder / "recipe.json", made_by="the test") | {"contralateral": False},
+                ModelFolder(folder).recipe,
+                files.read_json(ModelFolder(folder).recipe) | {"contralateral": False},
             ),
             "a network of 8 input channels, but its recipe.json asks for 4",
         ),
@@ -239,13 +244,13 @@ def holding(name: str, text: str) -> Callable[[Path], object]:
     ],
 )
 def test_a_damaged_model_ends_in_a_sentence(
-    damage: Callable[[Path], object], sentence: str, volumetric: Path, tmp_path: Path
+    damage: Callable[[Path], object], sentence: str, volumetric: ModelFolder, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(volumetric, tmp_path / "model")
     damage(folder)
 
     with pytest.raises(BratsError, match=sentence):
-        load_segmentation_model(folder)
+        load_segmentation_model(ModelFolder(folder))
 
 
 def test_a_network_of_other_regions_is_refused(recipe: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
@@ -256,16 +261,16 @@ def test_a_network_of_other_regions_is_refused(recipe: Callable[..., dict[str, A
 
 
 def test_a_recipe_that_was_never_planned_is_refused(
-    recipe: Callable[..., dict[str, Any]], volumetric: Path, tmp_path: Path
+    recipe: Callable[..., dict[str, Any]], volumetric: ModelFolder, tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(volumetric, tmp_path / "model")
-    files.write_json(folder / "recipe.json", recipe("regions3d", patch=None))
+    folder = ModelFolder(shutil.copytree(volumetric, tmp_path / "model"))
+    files.write_json(folder.recipe, recipe("regions3d", patch=None))
 
     with pytest.raises(ModelError, match="leaves patch open"):
         load_segmentation_model(folder)
 
 
 @pytest.mark.parametrize("window", [(16, 16), (18, 16, 16)])
-def test_a_window_that_the_network_cannot_take_is_refused(volumetric: Path, window: tuple[int, ...]) -> None:
+def test_a_window_that_the_network_cannot_take_is_refused(volumetric: ModelFolder, window: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="3 axes, each a multiple of 4"):
         load_segmentation_model(volumetric, window=window)

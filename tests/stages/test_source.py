@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -10,6 +9,7 @@ import pytest
 
 from brats_ml.config import Params
 from brats_ml.errors import EmptyCohortError, MissingInputError, SourceError
+from brats_ml.files import read_json
 from brats_ml.stages import source
 from brats_ml.workspace import Workspace
 
@@ -23,13 +23,13 @@ def ws(tmp_path: Path) -> Workspace:
 
 def listing(ws: Workspace, params: Params) -> dict[str, Any]:
     source.run(ws, params)
-    return json.loads(ws.listing.read_text())
+    return read_json(ws.listing)
 
 
 def test_the_phantom_is_listed_by_its_parameters(ws: Workspace, params: Params) -> None:
     report = source.run(ws, params)
 
-    assert json.loads(ws.listing.read_text()) == {
+    assert read_json(ws.listing) == {
         "source": "phantom",
         "revision": None,
         "files": [],

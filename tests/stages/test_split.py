@@ -9,7 +9,7 @@ import pytest
 from brats_ml.cohort.splits import PARTS
 from brats_ml.config import Params
 from brats_ml.errors import EmptyCohortError, MissingInputError, TableError
-from brats_ml.files import write_json
+from brats_ml.files import read_json, write_json
 from brats_ml.stages import split
 from brats_ml.workspace import Workspace
 
@@ -19,22 +19,22 @@ HEADER = "Brats20ID,Age,Survival_days,Extent_of_Resection\n"
 @pytest.fixture
 def ws(tmp_path: Path) -> Workspace:
     ws = Workspace(tmp_path)
-    ws.tables.mkdir(parents=True)
+    ws.tables.path.mkdir(parents=True)
     return ws
 
 
 def with_images(ws: Workspace, count: int) -> None:
-    write_json(ws.manifest, {"cases": [{"patient": f"image{number}"} for number in range(count)]})
+    write_json(ws.validation.manifest, {"cases": [{"patient": f"image{number}"} for number in range(count)]})
 
 
 def with_rows(ws: Workspace, *, file: str = "survival_info.csv", **survival: object) -> None:
     rows = [f"{patient},60,{days},GTR\n" for patient, days in survival.items()]
-    (ws.tables / file).write_text(HEADER + "".join(rows))
+    (ws.tables.path / file).write_text(HEADER + "".join(rows))
 
 
 def parts(ws: Workspace, params: Params) -> dict[str, str]:
     split.run(ws, params)
-    return dict(json.loads(ws.splits.read_text())["patients"])
+    return dict(read_json(ws.splits)["patients"])
 
 
 def test_six_patients_with_images_are_split_4_1_1(ws: Workspace, params: Params) -> None:
@@ -89,11 +89,11 @@ def test_a_grown_cohort_extends_the_split_and_nobody_moves(ws: Workspace, params
 def test_the_same_cohort_leaves_the_same_bytes(ws: Workspace, params: Params) -> None:
     with_images(ws, 6)
     split.run(ws, params)
-    before = ws.splits.read_bytes()
+    before = ws.splits.path.read_bytes()
 
     report = split.run(ws, params)
 
-    assert ws.splits.read_bytes() == before
+    assert ws.splits.path.read_bytes() == before
     assert str(report).endswith("; 0 new")
 
 
@@ -137,12 +137,12 @@ def test_a_longer_table_leaves_the_split_of_the_images_as_it_was(ws: Workspace, 
     """Whoever trains on images need not train again."""
     with_images(ws, 6)
     split.run(ws, params)
-    before = ws.image_splits.read_bytes()
+    before = ws.image_splits.path.read_bytes()
     with_rows(ws, a=100, b=400, c=500)
 
     split.run(ws, params)
 
-    assert ws.image_splits.read_bytes() == before
+    assert ws.image_splits.path.read_bytes() == before
 
 
 def test_a_patient_whose_images_arrive_later_keeps_the_part_the_table_gave(ws: Workspace, params: Params) -> None:
@@ -165,11 +165,11 @@ def test_a_split_that_was_made_and_is_gone_is_not_drawn_anew(ws: Workspace, para
 def with_cases(ws: Workspace, *cases: str, **aliases: list[str]) -> None:
     records: list[dict[str, Any]] = [{"patient": case} for case in cases]
     records += [{"patient": patient, "aliases": names} for patient, names in aliases.items()]
-    write_json(ws.manifest, {"cases": records})
+    write_json(ws.validation.manifest, {"cases": records})
 
 
 def with_mapping(ws: Workspace, *rows: str, folder: str = "release") -> None:
-    path = ws.tables / folder / "name_mapping.csv"
+    path = ws.tables.path / folder / "name_mapping.csv"
     path.parent.mkdir(exist_ok=True)
     path.write_text("BraTS_2018_subject_ID,BraTS_2020_subject_ID\n" + "".join(f"{row}\n" for row in rows))
 
@@ -186,9 +186,9 @@ def test_who_comes_again_under_another_years_name_keeps_the_part(ws: Workspace, 
 
     report = split.run(ws, params)
 
-    after = json.loads(ws.splits.read_text())["patients"]
+    after = read_json(ws.splits)["patients"]
     assert after == {new: before[old] for old, new in zip(OLD, NEW, strict=True)}
-    assert json.loads(ws.image_splits.read_text())["patients"] == after
+    assert read_json(ws.image_splits)["patients"] == after
     assert str(report).endswith("; 0 new")
 
 
@@ -196,7 +196,7 @@ def test_a_part_is_kept_when_the_table_that_told_the_name_is_gone(ws: Workspace,
     with_mapping(ws, *map(",".join, zip(OLD, NEW, strict=True)))
     with_cases(ws, *NEW)
     before = parts(ws, params)
-    (ws.tables / "release/name_mapping.csv").unlink()
+    (ws.tables.path / "release/name_mapping.csv").unlink()
     with_cases(ws, *OLD)
 
     after = parts(ws, params)
@@ -209,12 +209,12 @@ def test_names_told_before_the_images_arrive_are_remembered(ws: Workspace, param
     with_mapping(ws, *map(",".join, zip(OLD, NEW, strict=True)))
     with_cases(ws, *others)
     split.run(ws, params)
-    (ws.tables / "release/name_mapping.csv").unlink()
+    (ws.tables.path / "release/name_mapping.csv").unlink()
     with_cases(ws, *others, *OLD, *NEW)
 
     split.run(ws, params)
 
-    imaged = json.loads(ws.image_splits.read_text())["patients"]
+    imaged = read_json(ws.image_splits)["patients"]
     assert all(imaged[old] == imaged[new] for old, new in zip(OLD, NEW, strict=True))
 
 
@@ -231,13 +231,13 @@ def test_names_told_before_the_images_arrive_are_remembered(ws: Workspace, param
         (b"\xff\xfe\x00", "is not JSON"),
     ],
 )
-@pytest.mark.parametrize("which", ["splits", "permanent_splits"])
+@pytest.mark.parametrize("which", ["data/splits.json", ".brats/splits.json"])
 def test_what_is_no_split_is_refused_and_stays(
     which: str, content: bytes, reason: str, ws: Workspace, params: Params
 ) -> None:
     with_images(ws, 6)
     split.run(ws, params)
-    path: Path = getattr(ws, which)
+    path = ws.root / which
     path.write_bytes(content)
 
     with pytest.raises(TableError, match=rf"splits\.json: {reason}.*; it is permanent, so bring back"):
@@ -249,13 +249,13 @@ def test_what_is_no_split_is_refused_and_stays(
 def test_a_table_that_makes_one_patient_of_many_leaves_no_trace(ws: Workspace, params: Params) -> None:
     with_cases(ws, *NEW)
     split.run(ws, params)
-    before = ws.permanent_splits.read_bytes()
+    before = ws.state.splits.path.read_bytes()
     with_mapping(ws, *(f"batch-1,{name}" for name in NEW[:4]), *map(",".join, zip(OLD[4:], NEW[4:], strict=True)))
 
     with pytest.raises(TableError, match=r"name_mapping\.csv: batch-1 stands in 4 rows"):
         split.run(ws, params)
 
-    assert ws.permanent_splits.read_bytes() == before
+    assert ws.state.splits.path.read_bytes() == before
 
 
 def test_one_patient_under_two_names_never_stands_in_two_parts(ws: Workspace, params: Params) -> None:
@@ -263,7 +263,7 @@ def test_one_patient_under_two_names_never_stands_in_two_parts(ws: Workspace, pa
     with_cases(ws, *OLD, *NEW)
 
     assert set(parts(ws, params)) == set(NEW)
-    imaged = json.loads(ws.image_splits.read_text())["patients"]
+    imaged = read_json(ws.image_splits)["patients"]
     assert all(imaged[old] == imaged[new] for old, new in zip(OLD, NEW, strict=True))
 
 
@@ -282,7 +282,7 @@ def test_who_turns_out_to_stand_in_two_parts_trains_and_the_report_says_so(ws: W
 
     report = split.run(ws, params)
 
-    after = json.loads(ws.splits.read_text())["patients"]
+    after = read_json(ws.splits)["patients"]
     assert after == {name: part for name, part in before.items() if name != held_out}
     said = (
         f"{training} stood in train as {training} and test as {held_out}, one patient under several names, and trains"
@@ -294,12 +294,12 @@ def test_who_turns_out_to_stand_in_two_parts_trains_and_the_report_says_so(ws: W
 def test_another_workspace_learns_that_a_patient_was_moved_to_train(ws: Workspace, params: Params) -> None:
     with_cases(ws, *OLD, *NEW)
     split.run(ws, params)
-    stale = ws.splits.read_bytes()
+    stale = ws.splits.path.read_bytes()
     before = json.loads(stale)["patients"]
     held_out, training = (next(name for name in NEW if before[name] == part) for part in ("test", "train"))
     with_cases(ws, *OLD, *(set(NEW) - {held_out, training}), **{training: [held_out]})
     split.run(ws, params)
-    ws.splits.write_bytes(stale)
+    ws.splits.path.write_bytes(stale)
     with_cases(ws, *OLD, *NEW)
 
     after = parts(ws, params)

@@ -1,4 +1,3 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from brats_ml.adapters.model_files.skops_file import load_estimator
 from brats_ml.adapters.tables.frames import read_csv, write_csv
 from brats_ml.config import Params
 from brats_ml.errors import ConfigError, MissingInputError, TableError
-from brats_ml.files import digest_tree, write_json
+from brats_ml.files import digest_tree, read_json, write_json
 from brats_ml.stages import features, split, survival
 from brats_ml.survival.features import FEATURES
 from brats_ml.workspace import Workspace
@@ -61,7 +60,7 @@ def lay(ws: Workspace, table: pd.DataFrame) -> None:
 
 
 def summary_of(ws: Workspace, name: str) -> dict[str, Any]:
-    return json.loads((ws.survival(name) / "summary.json").read_text())
+    return read_json(ws.survival(name).summary)
 
 
 @pytest.fixture
@@ -76,7 +75,7 @@ def test_an_estimator_is_fitted_judged_and_written_whole(ws: Workspace, quick: P
     survival.run(ws, quick, estimator=name)
 
     folder = ws.survival(name)
-    written = {path.name for path in folder.iterdir()}
+    written = {path.name for path in folder.path.iterdir()}
     assert written == {
         "calibration.png", "confusion.png", "distributions.png", "estimator.skops", "folds.csv", "importance.png",
         "kaplan_meier.png", "out_of_fold.csv", "summary.json", "test.csv"
@@ -86,42 +85,42 @@ def test_an_estimator_is_fitted_judged_and_written_whole(ws: Workspace, quick: P
     assert summary["patients"] == sum(summary["groups"].values()) == 48
     assert summary["best"].keys() <= GRIDS[name].keys()
     assert summary["majority_accuracy"] < summary["accuracy"]["mean"]
-    assert len(read_csv(folder / "folds.csv", made_by="the test")) == 3 * 2
+    assert len(read_csv(folder.folds)) == 3 * 2
 
 
 def test_the_locked_patients_are_scored_once_and_never_learnt_from(ws: Workspace, quick: Params) -> None:
     survival.run(ws, quick, estimator="knn")
 
-    parts = json.loads(ws.splits.read_text())["patients"]
+    parts = read_json(ws.splits)["patients"]
     locked = sorted(name for name, part in parts.items() if part == "test")
     summary = summary_of(ws, "knn")
-    tested = read_csv(ws.survival("knn") / "test.csv", made_by="the test")
+    tested = read_csv(ws.survival("knn").test)
     assert tested["patient"].tolist() == locked
     assert not set(locked) & set(summary["training_patients"])
-    assert not set(locked) & set(read_csv(ws.survival("knn") / "out_of_fold.csv", made_by="the test")["patient"])
+    assert not set(locked) & set(read_csv(ws.survival("knn").out_of_fold)["patient"])
     assert summary["test"]["patients"] == len(locked)
     assert summary["test"]["accuracy"] == (tested["group"] == tested["predicted"]).mean()
 
 
 def test_what_is_learnt_does_not_depend_on_the_locked_patients(ws: Workspace, quick: Params) -> None:
     survival.run(ws, quick, estimator="svm")
-    before = (ws.survival("svm") / "estimator.skops").read_bytes()
-    table = read_csv(ws.features("reference"), made_by="the test")
-    parts = table["patient"].map(json.loads(ws.splits.read_text())["patients"])
+    before = ws.survival("svm").estimator.path.read_bytes()
+    table = read_csv(ws.features("reference"))
+    parts = table["patient"].map(read_json(ws.splits)["patients"])
     table.loc[parts == "test", ["age_years", "survival_days"]] = [1.0, 1]
     write_csv(ws.features("reference"), table)
 
     survival.run(ws, quick, estimator="svm")
 
-    assert (ws.survival("svm") / "estimator.skops").read_bytes() == before
+    assert ws.survival("svm").estimator.path.read_bytes() == before
 
 
 def test_the_stored_estimator_gives_the_predictions_of_the_table(ws: Workspace, quick: Params) -> None:
     survival.run(ws, quick, estimator="random_forest")
 
-    tested = read_csv(ws.survival("random_forest") / "test.csv", made_by="the test")
-    estimator = load_estimator(ws.survival("random_forest") / "estimator.skops")
-    rows = read_csv(ws.features("reference"), made_by="the test").set_index("patient").loc[tested["patient"]]
+    tested = read_csv(ws.survival("random_forest").test)
+    estimator = load_estimator(ws.survival("random_forest").estimator)
+    rows = read_csv(ws.features("reference")).set_index("patient").loc[tested["patient"]]
     assert estimator.predict(rows[list(FEATURES)].to_numpy()).tolist() == tested["predicted"].tolist()
     probabilities = tested[["probability_short", "probability_mid", "probability_long"]]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
@@ -130,11 +129,11 @@ def test_the_stored_estimator_gives_the_predictions_of_the_table(ws: Workspace, 
 @pytest.mark.parametrize("name", GRIDS)
 def test_equal_input_gives_equal_bytes(ws: Workspace, quick: Params, name: str) -> None:
     survival.run(ws, quick, estimator=name)
-    first = digest_tree(ws.survival(name))
+    first = digest_tree(ws.survival(name).path)
 
     survival.run(ws, quick, estimator=name)
 
-    assert digest_tree(ws.survival(name)) == first
+    assert digest_tree(ws.survival(name).path) == first
 
 
 @pytest.mark.parametrize(("count", "reason"), [(0, "0 labelled patients"), (1, "1 labelled patient")])
@@ -151,8 +150,8 @@ def test_too_few_patients_are_an_ordinary_verdict(tmp_path: Path, quick: Params,
     summary = summary_of(ws, "svm")
     assert summary["verdict"] == told
     assert summary["unlabelled"] == 8 - count
-    assert {path.name for path in ws.survival("svm").iterdir()} == {"folds.csv", "summary.json", "test.csv"}
-    assert read_csv(ws.survival("svm") / "folds.csv", made_by="the test").empty
+    assert {path.name for path in ws.survival("svm").path.iterdir()} == {"folds.csv", "summary.json", "test.csv"}
+    assert read_csv(ws.survival("svm").folds).empty
 
 
 def test_a_group_smaller_than_the_folds_is_named(tmp_path: Path, quick: Params) -> None:
@@ -177,7 +176,7 @@ def test_limits_that_leave_a_group_empty_are_refused_and_write_nothing(tmp_path:
     ):
         survival.run(ws, make_params(QUICK | {"survival.limits_days": [1, 2]}), estimator="knn")
 
-    assert not ws.survival("knn").exists()
+    assert not ws.survival("knn").path.exists()
 
 
 def test_an_estimator_fitted_before_goes_when_it_no_longer_can_be(ws: Workspace, quick: Params) -> None:
@@ -186,7 +185,7 @@ def test_an_estimator_fitted_before_goes_when_it_no_longer_can_be(ws: Workspace,
 
     survival.run(ws, quick, estimator="knn")
 
-    assert not (ws.survival("knn") / "estimator.skops").exists()
+    assert not ws.survival("knn").estimator.path.exists()
 
 
 def test_everyone_who_is_left_out_is_counted(tmp_path: Path, quick: Params) -> None:
@@ -213,9 +212,9 @@ def test_who_was_alive_is_learnt_from_by_a_model_of_time_and_tested_by_none(ws: 
     survival.run(ws, quick, estimator="cox")
 
     alive = set(table.loc[table["event"] == 0, "patient"])
-    held_out = read_csv(ws.survival("cox") / "out_of_fold.csv", made_by="the test")
+    held_out = read_csv(ws.survival("cox").out_of_fold)
     assert alive & set(held_out["patient"]) == set(held_out.loc[held_out["event"] == 0, "patient"]) != set()
-    assert not alive & set(read_csv(ws.survival("cox") / "test.csv", made_by="the test")["patient"])
+    assert not alive & set(read_csv(ws.survival("cox").test)["patient"])
     days = summary_of(ws, "cox")["days"]
     assert days["concordance"]["mean"] > 0.7
     assert days["spearman"]["mean"] > 0.7
@@ -236,7 +235,7 @@ def test_the_baselines_protocol_is_reproduced_and_named_as_such(tmp_path: Path, 
     assert summary["test"]["patients"] == 20
     assert summary["test"]["low"] < summary["test"]["mean"] < summary["test"]["high"]
     assert summary["other_orders"]["least"] < summary["other_orders"]["greatest"]
-    assert {path.name for path in ws.survival("knn").iterdir()} == {"confusion.png", "summary.json", "test.csv"}
+    assert {path.name for path in ws.survival("knn").path.iterdir()} == {"confusion.png", "summary.json", "test.csv"}
 
 
 def test_the_baselines_protocol_says_where_patients_are_too_few(ws: Workspace, make_params: MakeParams) -> None:
@@ -252,7 +251,7 @@ def test_the_baselines_protocol_says_where_patients_are_too_few(ws: Workspace, m
 
 def test_a_model_may_learn_from_predicted_label_maps_and_says_so(ws: Workspace, make_params: MakeParams) -> None:
     write_csv(ws.features("predicted"), cohort(60, seed=1).assign(masks="baseline_mini"))
-    ws.features("reference").unlink()
+    ws.features("reference").path.unlink()
 
     survival.run(ws, make_params(QUICK | {"survival.masks": "predicted"}), estimator="svm")
 
@@ -280,7 +279,7 @@ def test_a_cohort_without_locked_patients_has_no_test_accuracy(ws: Workspace, qu
     survival.run(ws, quick, estimator="knn")
 
     assert summary_of(ws, "knn")["test"] == {"patients": 0, "accuracy": None, "majority_accuracy": None}
-    assert read_csv(ws.survival("knn") / "test.csv", made_by="the test").empty
+    assert read_csv(ws.survival("knn").test).empty
 
 
 def test_an_estimator_that_nobody_knows_is_refused_with_the_known_ones(ws: Workspace, quick: Params) -> None:
@@ -305,9 +304,9 @@ def test_real_patients_are_told_apart_no_better_than_was_ever_published(
 ) -> None:
     # 21 published methods reach at most 0.617 on the challenge's test set; more than 0.65 here would be a leak.
     ws = Workspace(tmp_path)
-    ws.tables.mkdir(parents=True)
-    shutil.copy(real_data / "tables/brats2020_survival_features_derived.csv", ws.tables / "survival_features.csv")
-    write_json(ws.manifest, {"cases": []})
+    ws.tables.path.mkdir(parents=True)
+    shutil.copy(real_data / "tables/brats2020_survival_features_derived.csv", ws.tables.path / "survival_features.csv")
+    write_json(ws.validation.manifest, {"cases": []})
     params = make_params({"survival.grids": {**GRIDS, "knn": {"n_neighbors": [15, 38]}}, "survival.repeats": 1})
     split.run(ws, params)
     features.run(ws, params, masks="reference")

@@ -1,6 +1,5 @@
 """What a registered survival model answers, and with whom it may serve."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from brats_ml.adapters.tables.frames import write_csv
 from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
 from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
 from brats_ml.config import Params
-from brats_ml.files import write_json
+from brats_ml.files import read_json, write_json
 from brats_ml.models import pyfunc
 from brats_ml.models.compatibility import MASKS, RECIPE, RECIPE_KEY, incompatibility
 from brats_ml.models.survival import SurvivalModel
@@ -25,6 +24,8 @@ from brats_ml.promotion import Decision
 from brats_ml.stages import survival
 from brats_ml.survival.features import FEATURES
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import SurvivalFolder
+from brats_ml.workspace.state import State
 
 QUICK = {
     "survival.grids": {"svm": {"C": [1], "kernel": ["linear"]}, "cox": {"penalty": [0.01]}},
@@ -99,7 +100,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a store, which no later test is led to."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.setenv(name, "")  # so that what MLflow sets is put back
-    yield embedded_store(tmp_path)
+    yield embedded_store(State(tmp_path))
     mlflow.set_tracking_uri(None)
     mlflow.set_registry_uri(None)
 
@@ -116,7 +117,7 @@ def test_the_registered_model_loads_by_mlflow_and_answers_with_its_signature(
         MODELS["survival"],
         key="key",
         run_id=run_id,
-        folder=fitted.survival(name),
+        folder=fitted.survival(name).path,
         loader=pyfunc.__name__,
         **offered,
     )
@@ -167,7 +168,7 @@ def test_a_pair_that_does_not_fit_is_held_whatever_its_accuracy() -> None:
 
 
 def test_the_gate_also_tells_the_accuracy_on_predicted_masks(fitted: Workspace) -> None:
-    table = pd.read_csv(fitted.survival("svm") / "test.csv")
+    table = pd.read_csv(fitted.survival("svm").test)
 
     found = on_predicted_masks(fitted, fitted.survival("svm"), table)
 
@@ -180,10 +181,9 @@ def test_the_gate_also_tells_the_accuracy_on_predicted_masks(fitted: Workspace) 
 def test_a_champion_with_other_groups_is_not_compared_with(
     fitted: Workspace, make_params: Callable[[dict[str, Any]], Params], tmp_path: Path
 ) -> None:
-    champion = tmp_path / "champion"
+    champion = SurvivalFolder(tmp_path / "champion")
     shutil.copytree(fitted.survival("svm"), champion)
-    summary = json.loads((champion / "summary.json").read_text())
-    write_json(champion / "summary.json", summary | {"limits_days": [400, 700]})
+    write_json(champion.summary, read_json(champion.summary) | {"limits_days": [400, 700]})
 
     decision = judge(fitted, make_params(QUICK), "svm", champion, unseen=lambda _ws, rows, _patients: rows)
 
@@ -223,7 +223,7 @@ def test_a_reproduction_of_the_baseline_is_logged_with_its_own_test_patients(
     write_csv(ws.features("reference"), table.assign(resection="GTR", survival_days=days, event=1))
     quick = make_params({"survival.protocol": "baseline"})
     survival.run(ws, quick, estimator="knn")
-    summary, run = json.loads((ws.survival("knn") / "summary.json").read_text()), Told()
+    summary, run = read_json(ws.survival("knn").summary), Told()
 
     publish_survival.log_estimator(ws, quick, "knn", summary, run)
 

@@ -29,15 +29,15 @@ def ws(tmp_path: Path, params: Params) -> Workspace:
         image = generator.integers(1, 900, (4, 18, 17, 16)).astype(np.int16)
         label = generator.integers(0, 4, image.shape[1:]).astype(np.uint8)
         case = PreprocessedCase(image=image, label=label, start=(2, 3, 4), full_shape=(24, 24, 24))
-        write_case(ws.preprocessed / f"{name}.npz", case)
+        write_case(ws.preprocessed.case(name), case)
     folder = ws.model("regions3d")
     channels = params.recipe("regions3d").channels
     network = region_unet(dimensions=3, channels=channels, regions=3, filters=(4, 8), stem=2, seed=0)
-    write_model(folder / "model.keras", network)
+    write_model(folder.networks(1)[0], network)
     recipe: dict[str, Any] = params.recipe("regions3d").model_dump()
-    files.write_json(folder / "recipe.json", recipe | {"patch": [16, 16, 16], "batch": 1, "filters": [4, 8]})
+    files.write_json(folder.recipe, recipe | {"patch": [16, 16, 16], "batch": 1, "filters": [4, 8]})
     cases = {"train": [], "validation": ["a", "b"], "test": []}
-    files.write_json(folder / "verdict.json", {"verdict": "trained", "key": "k", "cases": cases})
+    files.write_json(folder.verdict, {"verdict": "trained", "key": "k", "cases": cases})
     return ws
 
 
@@ -50,7 +50,7 @@ def test_the_rules_that_were_chosen_are_those_that_the_model_goes_by(ws: Workspa
         segment, cases=ws.preprocessed, case_ids=["a", "b"], folds={}, grid=TuningGrid((0.1, 0.9), (0, 100), (0, 50))
     )
 
-    files.write_json(folder / "postprocessing.json", tuned)
+    files.write_json(folder.postprocessing, tuned)
     assert tuned["cases"] == ["a", "b"]
     assert tuned["mean_dice"]["by_these"] > tuned["mean_dice"]["by_default"]
     assert load_segmentation_model(folder).rules == segment.rules
@@ -59,7 +59,7 @@ def test_the_rules_that_were_chosen_are_those_that_the_model_goes_by(ws: Workspa
 
 def test_a_case_without_reference_cannot_choose(ws: Workspace) -> None:
     write_case(
-        ws.preprocessed / "c.npz",
+        ws.preprocessed.case("c"),
         PreprocessedCase(image=np.ones((4, 8, 8, 8), np.int16), label=None, start=(0, 0, 0), full_shape=(8, 8, 8)),
     )
 
@@ -71,17 +71,17 @@ def test_a_case_without_reference_cannot_choose(ws: Workspace) -> None:
 
 def test_the_verdict_on_bfloat16_is_kept_with_the_network(ws: Workspace, params: Params) -> None:
     pytest.importorskip("openvino", reason="the extra `infer` is not installed")
-    path = ws.model("regions3d") / "model.keras"
-    assert not bfloat16_passes(path, ws.graphs)
+    path = ws.model("regions3d").networks(1)[0].path
+    assert not bfloat16_passes(path, ws.state.graphs)
 
     report = bfloat16_check.run(ws, params, recipe="regions3d")
 
-    (verdict,) = (json.loads(path.read_text()) for path in ws.graphs.glob("*.precision.json"))
+    (verdict,) = (json.loads(path.read_text()) for path in ws.state.graphs.path.glob("*.precision.json"))
     loss = max(verdict["dice"]["float32"][name] - verdict["dice"]["bfloat16"][name] for name in ("WT", "TC", "ET"))
     assert verdict["cases"] == 2
-    assert verdict["passes"] == (loss <= 0.001) == bfloat16_passes(path, ws.graphs)
+    assert verdict["passes"] == (loss <= 0.001) == bfloat16_passes(path, ws.state.graphs)
     assert "points of Dice on 2 case(s)" in str(report)
-    load_segmentation_model(ws.model("regions3d"), precision="auto", graphs=ws.graphs)
+    load_segmentation_model(ws.model("regions3d"), precision="auto", graphs=ws.state.graphs)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_the_verdict_on_bfloat16_is_kept_with_the_network(ws: Workspace, params:
 def test_bfloat16_is_measured_on_trained_networks_with_validation_cases(
     verdict: dict[str, Any], error: type[BratsError], ws: Workspace, make_params: Callable[..., Params]
 ) -> None:
-    files.write_json(ws.model("regions3d") / "verdict.json", verdict)
+    files.write_json(ws.model("regions3d").verdict, verdict)
 
     with pytest.raises(error, match="recipe regions3d"):
         bfloat16_check.run(ws, make_params({}), recipe="regions3d")

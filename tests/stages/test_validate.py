@@ -1,8 +1,6 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -13,7 +11,7 @@ from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.cohort.cases import Case
 from brats_ml.config import Params
 from brats_ml.errors import MissingInputError
-from brats_ml.files import digest_tree
+from brats_ml.files import digest_tree, read_json
 from brats_ml.imaging.quality.profile import COLUMNS
 from brats_ml.stages import validate
 from brats_ml.workspace import Workspace
@@ -22,7 +20,7 @@ BAD = "BraTS20_Training_502"
 
 
 def volume(ws: Workspace, role: str) -> Path:
-    return ws.raw / BAD / f"{BAD}_{role}.nii.gz"
+    return ws.raw.path / BAD / f"{BAD}_{role}.nii.gz"
 
 
 def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -30,17 +28,13 @@ def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     nib.save(nib.Nifti1Image(change(np.asanyarray(image.dataobj)), image.affine), path)
 
 
-def read(path: Path) -> Any:
-    return json.loads(path.read_text())
-
-
 def test_a_sound_cohort_is_valid_whole(workspace: Workspace, params: Params) -> None:
     report = validate.run(workspace, params)
 
-    cases = read(workspace.manifest)["cases"]
+    cases = read_json(workspace.validation.manifest)["cases"]
     assert [case["case_id"] for case in cases] == [f"BraTS20_Training_50{number}" for number in range(1, 7)]
-    assert read(workspace.quarantine) == []
-    headers = pd.read_csv(workspace.headers)
+    assert read_json(workspace.validation.quarantine) == []
+    headers = pd.read_csv(workspace.validation.headers)
     assert list(headers.columns) == list(COLUMNS)
     assert len(headers) == 6 * 5
     assert set(headers.loc[headers["modality"] == "seg", "labels"]) == {"0 1 2 4", "0 1 2"}
@@ -50,7 +44,7 @@ def test_a_sound_cohort_is_valid_whole(workspace: Workspace, params: Params) -> 
 def test_a_record_of_the_manifest_holds_case_grid_and_digest(workspace: Workspace, params: Params) -> None:
     validate.run(workspace, params)
 
-    record = read(workspace.manifest)["cases"][0]
+    record = read_json(workspace.validation.manifest)["cases"][0]
     grid, digest = VoxelGrid.from_dict(record.pop("grid")), record.pop("digest")
     assert record.pop("aliases") == []
     assert Case(**record).label == "BraTS20_Training_501/BraTS20_Training_501_seg.nii.gz"
@@ -63,10 +57,10 @@ def test_a_bad_case_is_quarantined_and_the_others_go_on(workspace: Workspace, pa
 
     report = validate.run(workspace, params)
 
-    assert read(workspace.quarantine) == [
+    assert read_json(workspace.validation.quarantine) == [
         {"case_id": BAD, "reason": f"{BAD} has no t2: add its file, named as its release names it"}
     ]
-    assert BAD not in {case["case_id"] for case in read(workspace.manifest)["cases"]}
+    assert BAD not in {case["case_id"] for case in read_json(workspace.validation.manifest)["cases"]}
     assert str(report).startswith("validate: 5 of 6 cases valid, 1 quarantined (see ")
 
 
@@ -75,36 +69,36 @@ def test_a_case_without_a_label_map_is_valid(workspace: Workspace, params: Param
 
     validate.run(workspace, params)
 
-    assert read(workspace.manifest)["cases"][1]["label"] is None
+    assert read_json(workspace.validation.manifest)["cases"][1]["label"] is None
 
 
 def test_an_equal_cohort_gives_equal_bytes(workspace: Workspace, params: Params) -> None:
     validate.run(workspace, params)
-    before = digest_tree(workspace.validation)
+    before = digest_tree(workspace.validation.path)
 
     validate.run(workspace, params)
 
-    assert digest_tree(workspace.validation) == before
+    assert digest_tree(workspace.validation.path) == before
 
 
 def test_the_digest_of_a_case_changes_with_its_files(workspace: Workspace, params: Params) -> None:
     validate.run(workspace, params)
-    before = [case["digest"] for case in read(workspace.manifest)["cases"]]
+    before = [case["digest"] for case in read_json(workspace.validation.manifest)["cases"]]
     rewrite(volume(workspace, "t1"), lambda array: array + (array > 0).astype(np.int16))
 
     validate.run(workspace, params)
 
-    after = [case["digest"] for case in read(workspace.manifest)["cases"]]
+    after = [case["digest"] for case in read_json(workspace.validation.manifest)["cases"]]
     assert [one != other for one, other in zip(before, after, strict=True)] == [False, True, False, False, False, False]
 
 
 def test_a_cohort_of_tables_alone_has_an_empty_manifest(workspace: Workspace, params: Params) -> None:
     shutil.rmtree(workspace.raw)
-    workspace.raw.mkdir()
+    workspace.raw.path.mkdir()
 
     report = validate.run(workspace, params)
 
-    assert read(workspace.manifest) == {"cases": []}
+    assert read_json(workspace.validation.manifest) == {"cases": []}
     assert str(report) == "validate: 0 of 0 cases valid"
 
 
@@ -115,13 +109,13 @@ def test_without_raw_data_the_stage_before_is_named(tmp_path: Path, params: Para
 
 def test_what_was_found_of_the_same_bytes_is_not_measured_again(workspace: Workspace, params: Params) -> None:
     validate.run(workspace, params)
-    found = sorted((workspace.state / "examinations").iterdir())
+    found = sorted(workspace.state.examinations.path.iterdir())
     rewrite(volume(workspace, "t1"), lambda array: array + (array > 0).astype(np.int16))
 
     validate.run(workspace, params)
 
     assert len(found) == 6
-    assert len(set((workspace.state / "examinations").iterdir()) - set(found)) == 1
+    assert len(set(workspace.state.examinations.path.iterdir()) - set(found)) == 1
 
 
 def test_the_verdict_tells_of_every_rule_who_breaks_it(workspace: Workspace, params: Params) -> None:
@@ -129,7 +123,7 @@ def test_the_verdict_tells_of_every_rule_who_breaks_it(workspace: Workspace, par
 
     validate.run(workspace, params)
 
-    verdict = read(workspace.verdict)
+    verdict = read_json(workspace.validation.verdict)
     rules = {rule.pop("rule"): rule for rule in verdict.pop("rules")}
     assert verdict == {"verdict": "pass", "stops": [], "cases": 6, "valid": 5}
     assert rules["present"]["severity"] == "warning"
@@ -140,40 +134,40 @@ def test_the_verdict_tells_of_every_rule_who_breaks_it(workspace: Workspace, par
 def test_the_clinical_tables_are_accounted_for(workspace: Workspace, params: Params) -> None:
     validate.run(workspace, params)
 
-    kinds = [entry["kind"] for entry in read(workspace.clinical_report)]
+    kinds = [entry["kind"] for entry in read_json(workspace.validation.clinical_report)]
     assert kinds == ["clinical", "merged", "mapping"]
 
 
 def test_one_patient_under_two_names_has_one_name_in_the_manifest(workspace: Workspace, params: Params) -> None:
     """A second examination, called as another release calls the patient; the mapping table knows both names."""
-    other = workspace.raw / "BraTS19_X_1"
-    shutil.copytree(workspace.raw / BAD, other)
+    other = workspace.raw.path / "BraTS19_X_1"
+    shutil.copytree(workspace.raw.path / BAD, other)
     for path in other.iterdir():
         copy = path.rename(other / path.name.replace(BAD, "BraTS19_X_1"))
         noise = np.random.default_rng(1).integers(0, 9, (32, 32, 32), dtype=np.int16)
         rewrite(copy, lambda array, noise=noise: array if array.max() <= 4 else np.where(array > 0, array + noise, 0))
-    mapping = workspace.tables / "name_mapping.csv"
+    mapping = workspace.tables.path / "name_mapping.csv"
     table = pd.read_csv(mapping, dtype=str, keep_default_na=False)
     table.loc[table["BraTS_2020_subject_ID"] == BAD, "BraTS_2019_subject_ID"] = "BraTS19_X_1"
     table.to_csv(mapping, index=False)
 
     validate.run(workspace, params)
 
-    records = {case["case_id"]: case for case in read(workspace.manifest)["cases"]}
+    records = {case["case_id"]: case for case in read_json(workspace.validation.manifest)["cases"]}
     assert records[BAD]["patient"] == records["BraTS19_X_1"]["patient"] == BAD
     assert records[BAD]["aliases"] == records["BraTS19_X_1"]["aliases"] == ["BraTS19_X_1"]
 
 
 def test_all_real_cases_are_valid_in_one_folder(real_data: Path, tmp_path: Path, params: Params) -> None:
     ws = Workspace(tmp_path)
-    ws.raw.parent.mkdir(parents=True)
-    ws.raw.symlink_to(real_data)
-    ws.tables.mkdir()
+    ws.raw.path.parent.mkdir(parents=True)
+    ws.raw.path.symlink_to(real_data)
+    ws.tables.path.mkdir()
 
     validate.run(ws, params)
 
-    assert read(ws.quarantine) == []
-    headers = pd.read_csv(ws.headers)
+    assert read_json(ws.validation.quarantine) == []
+    headers = pd.read_csv(ws.validation.headers)
     assert len(headers) == 19 * 5
     # Read off the files: only this case has negative intensities, and it is allowed to.
     assert set(headers.loc[headers["negative_share"] > 0, "case_id"]) == {"BraTS-SSA-00010-000"}

@@ -14,6 +14,7 @@ from brats_ml.cohort.clinical import (
     survival_group,
 )
 from brats_ml.errors import TableError
+from brats_ml.workspace import Artefact
 
 LIMITS = [300, 450]
 
@@ -196,7 +197,7 @@ def test_a_ratio_outside_0_to_1_is_refused() -> None:
     ],
 )
 def test_the_real_tables_of_every_year_are_read(name: str, rows: int, alive: int, died: int, real_data: Path) -> None:
-    parsed = parse_survival(read_csv(real_data / "tables" / name, made_by="BraTS"), name=name)
+    parsed = parse_survival(read_csv(Artefact(real_data / "tables" / name, "BraTS")), name=name)
 
     assert len(parsed) == rows
     assert parsed["event"].value_counts().reindex([0, 1], fill_value=0).tolist() == [alive, died]
@@ -204,7 +205,7 @@ def test_the_real_tables_of_every_year_are_read(name: str, rows: int, alive: int
 
 def test_the_groups_of_the_real_patients_with_gross_total_resection(real_data: Path) -> None:
     name = "brats2020_survival_features_derived.csv"
-    features = features_from_table(read_csv(real_data / "tables" / name, made_by="BraTS"), name=name)
+    features = features_from_table(read_csv(Artefact(real_data / "tables" / name, "BraTS")), name=name)
 
     scored = features[(features["event"] == 1) & (features["resection"] == "GTR")]
 

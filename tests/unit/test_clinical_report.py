@@ -11,6 +11,7 @@ from brats_ml.adapters.tables.frames import read_csv
 from brats_ml.cohort.clinical_report import MERGED, report_clinical
 from brats_ml.cohort.patients import identify
 from brats_ml.cohort.release_files import is_mapping
+from brats_ml.workspace import Artefact
 
 MAPPING = pd.DataFrame(
     {
@@ -137,7 +138,7 @@ def test_a_table_without_rows_is_told_and_no_table_is_no_record() -> None:
     ],
 )
 def test_the_counts_of_the_real_tables(name: str, counts: tuple[int, ...], real_data: Path) -> None:
-    table = read_csv(real_data / "tables" / name, made_by="BraTS")
+    table = read_csv(Artefact(real_data / "tables" / name, "BraTS"))
 
     first, _ = report_clinical({name: table}, identify({}, []), [])
 

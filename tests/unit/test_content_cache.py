@@ -23,16 +23,15 @@ def test_a_value_is_made_where_it_is_not_there_or_damaged_and_only_then(damage: 
 @pytest.mark.parametrize("damaged", ["a.npz", "a.json"])
 @pytest.mark.parametrize("contents", [None, b"", b"ab"])
 def test_a_file_that_is_gone_or_cut_short_is_made_again(damaged: str, contents: bytes | None, tmp_path: Path) -> None:
-    path = tmp_path / "a.npz"
-    _, digest = cached_file(path, lambda temporary: void(temporary.write_bytes(b"array")))
+    path, note = tmp_path / "a.npz", tmp_path / "a.json"
+    digest = cached_file(path, lambda temporary: void(temporary.write_bytes(b"array")), note=note)
     (tmp_path / damaged).unlink()
     if contents is not None:
         (tmp_path / damaged).write_bytes(contents)
 
-    again = cached_file(path, lambda temporary: void(temporary.write_bytes(b"array")))
+    again = cached_file(path, lambda temporary: void(temporary.write_bytes(b"array")), note=note)
 
-    assert again == (path, digest)
-    assert digest_file(path) == digest
+    assert digest_file(path) == digest == again
     assert path.stat().st_mode & 0o222 == 0
 
 
@@ -40,7 +39,11 @@ def test_a_file_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     made: list[Path] = []
 
     for _ in range(2):
-        cached_file(tmp_path / "a.npz", lambda temporary: void(made.append(temporary), temporary.write_bytes(b"array")))
+        cached_file(
+            tmp_path / "a.npz",
+            lambda temporary: void(made.append(temporary), temporary.write_bytes(b"array")),
+            note=tmp_path / "a.json",
+        )
 
     assert len(made) == 1
 

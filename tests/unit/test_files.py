@@ -9,6 +9,7 @@ from brats_ml.adapters.folder_walk import walk
 from brats_ml.adapters.tables.frames import read_csv, write_csv
 from brats_ml.errors import SourceError, TableError
 from brats_ml.files import read_json, replacing
+from brats_ml.workspace import Artefact
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -62,10 +63,10 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 
 
 def test_names_made_of_digits_stay_names(tmp_path: Path) -> None:
-    path = tmp_path / "cases.csv"
+    path = Artefact(tmp_path / "cases.csv", "brats evaluate")
     write_csv(path, pd.DataFrame({"case_id": ["00042"], "dice_WT": [0.5]}))
 
-    table = read_csv(path, made_by="the test")
+    table = read_csv(path)
 
     assert table["case_id"].tolist() == ["00042"]
     assert table["dice_WT"].tolist() == [0.5]
@@ -149,4 +150,4 @@ def test_what_is_no_json_is_refused_with_the_command_that_makes_it(content: byte
     path.write_bytes(content)
 
     with pytest.raises(TableError, match=r"manifest\.json: is not valid JSON; run `brats validate` again"):
-        read_json(path, made_by="brats validate")
+        read_json(Artefact(path, "brats validate"))

@@ -12,6 +12,7 @@ from brats_ml.segmentation.inference.openvino_graph import openvino_graph  # noq
 from brats_ml.segmentation.inference.openvino_network import OpenVinoNetwork  # noqa: E402
 from brats_ml.segmentation.networks.baseline_unet import unet  # noqa: E402
 from brats_ml.segmentation.networks.region_unet import region_unet  # noqa: E402
+from brats_ml.workspace.state import Graph  # noqa: E402
 
 
 def stirred(model: "keras.Model") -> "keras.Model":
@@ -83,11 +84,11 @@ def test_a_graph_is_made_once_and_made_again_where_it_is_damaged(tmp_path: Path)
         made.append(1)
         return openvino_graph(model, (16, 16))
 
-    first = OpenVinoNetwork(cached_graph(tmp_path / "key", make), precision="float32").predict_on_batch(inputs)
-    again = OpenVinoNetwork(cached_graph(tmp_path / "key", make), precision="float32").predict_on_batch(inputs)
+    first = OpenVinoNetwork(cached_graph(Graph(tmp_path / "key"), make), precision="float32").predict_on_batch(inputs)
+    again = OpenVinoNetwork(cached_graph(Graph(tmp_path / "key"), make), precision="float32").predict_on_batch(inputs)
     assert len(made) == 1
     np.testing.assert_array_equal(first, again)
 
     (tmp_path / "key/graph.bin").unlink()
-    cached_graph(tmp_path / "key", make)
+    cached_graph(Graph(tmp_path / "key"), make)
     assert len(made) == 2

@@ -13,6 +13,7 @@ from brats_ml.cohort.mapping import mapping_rows, nameless_cells, repeating_colu
 from brats_ml.cohort.names import bare_name, name_key, release_year
 from brats_ml.cohort.patients import Identities, identify
 from brats_ml.errors import TableError
+from brats_ml.workspace import Artefact
 
 names = st.sampled_from(
     [
@@ -277,7 +278,7 @@ def test_the_real_mapping_tables_agree_with_the_numbering_of_2017_to_2019(real_d
     assert len(known.names) == 369 + 125 + 166
     bare = identify({}, [name for aliases in known.names.values() for name in aliases])
     for year in ("2017", "2018"):
-        table = read_csv(real_data / "tables/brats2020_name_mapping.csv", made_by="BraTS")
+        table = read_csv(Artefact(real_data / "tables/brats2020_name_mapping.csv", "BraTS"))
         both = table[[f"BraTS_{year}_subject_ID", "BraTS_2019_subject_ID"]]
         both = both[(both != "NA").all(axis="columns")]
         assert len(both) == 285

@@ -6,6 +6,7 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.registry import PREVIOUS, Registry, Version
 from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.workspace.state import State
 
 NAME = "brats-segmentation"
 
@@ -13,7 +14,7 @@ NAME = "brats-segmentation"
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store with one model of three versions."""
-    made = embedded_store(tmp_path_factory.mktemp("state"))
+    made = embedded_store(State(tmp_path_factory.mktemp("state")))
     client = MlflowClient(made)
     client.create_registered_model(NAME)
     experiment = client.get_experiment_by_name("brats")
@@ -37,41 +38,41 @@ def version(registry: Registry, number: int) -> Version:
     return found
 
 
-def entries(ledger: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in ledger.read_text().splitlines()]
+def entries(state: State) -> list[dict[str, object]]:
+    return [json.loads(line) for line in state.ledger.path.read_text().splitlines()]
 
 
 def test_a_promotion_moves_both_aliases(registry: Registry, uri: str, tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger.jsonl"
-    registry.promote(version(registry, 1), ledger=ledger, decision="first", judged_beside=None)
+    state = State(tmp_path)
+    registry.promote(version(registry, 1), state=state, decision="first", judged_beside=None)
 
-    grew = registry.promote(version(registry, 2), ledger=ledger, decision="second", judged_beside=1)
+    grew = registry.promote(version(registry, 2), state=state, decision="second", judged_beside=1)
 
     assert grew
     assert registry.champion(NAME) == version(registry, 2)
     assert MlflowClient(uri).get_model_version_by_alias(NAME, PREVIOUS).version == 1
-    assert [(entry["version"], entry["previous"]) for entry in entries(ledger)] == [(1, None), (2, 1)]
+    assert [(entry["version"], entry["previous"]) for entry in entries(state)] == [(1, None), (2, 1)]
 
 
 def test_the_ledger_is_the_last_word_on_aliases(registry: Registry, uri: str, tmp_path: Path) -> None:
     """A kill between the line in the ledger and the alias is mended by the same call."""
-    ledger = tmp_path / "ledger.jsonl"
-    registry.promote(version(registry, 2), ledger=ledger, decision="first", judged_beside=1)
+    state = State(tmp_path)
+    registry.promote(version(registry, 2), state=state, decision="first", judged_beside=1)
     MlflowClient(uri).set_registered_model_alias(NAME, "champion", "1")
 
-    grew = registry.promote(version(registry, 2), ledger=ledger, decision="first", judged_beside=1)
+    grew = registry.promote(version(registry, 2), state=state, decision="first", judged_beside=1)
 
     assert not grew
     assert registry.champion(NAME) == version(registry, 2)
-    assert len(entries(ledger)) == 1
+    assert len(entries(state)) == 1
 
 
 def test_promotions_in_another_registry_do_not_count(registry: Registry, tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger.jsonl"
+    state = State(tmp_path)
     elsewhere = {"model": NAME, "version": 9, "previous": None, "run_id": "another", "key": None, "decision": "d"}
-    ledger.write_text(json.dumps(elsewhere) + "\n")
+    state.ledger.path.write_text(json.dumps(elsewhere) + "\n")
 
-    registry.promote(version(registry, 3), ledger=ledger, decision="first here", judged_beside=None)
+    registry.promote(version(registry, 3), state=state, decision="first here", judged_beside=None)
 
-    assert entries(ledger)[-1]["previous"] is None
+    assert entries(state)[-1]["previous"] is None
     assert registry.champion(NAME) == version(registry, 3)

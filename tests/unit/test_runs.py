@@ -15,6 +15,7 @@ from brats_ml.orchestration.dag.graph import read_graph
 from brats_ml.orchestration.runs import retention
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.run import Run, slug, uncommitted, untracked
+from brats_ml.workspace.state import State
 
 PIPELINE = """
 stages:
@@ -51,7 +52,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def locations(repository: Path, tmp_path: Path) -> Locations:
-    return Locations(repository=str(repository), state=tmp_path / "state")
+    return Locations(repository=str(repository), state=State(tmp_path / "state"))
 
 
 def nothing_skipped(_: Path) -> tuple[str, ...]:
@@ -102,7 +103,7 @@ def test_a_run_that_was_refused_can_be_pinned_again(locations: Locations) -> Non
 
 
 def test_a_repository_that_is_not_there_is_named_with_its_variable(tmp_path: Path) -> None:
-    run = Run(Locations(str(tmp_path / "gone"), tmp_path / "state"), "dag", "one")
+    run = Run(Locations(str(tmp_path / "gone"), State(tmp_path / "state")), "dag", "one")
 
     with pytest.raises(MissingInputError, match=r"gone does not exist: correct BRATS_REPOSITORY"):
         run.pin("HEAD", nothing_skipped)
@@ -243,13 +244,13 @@ def test_prune_frees_downloads_that_are_old_and_linked_to_nothing(
     repository: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BRATS_STATE", str(locations.state))
-    folder, old = locations.state / "downloads/ab", (0, 0)
+    folder, old = locations.state.downloads / "ab", (0, 0)
     folder.mkdir(parents=True)
     for name in ("unused", "used", "new", "half.part"):
         (folder / name).write_text("1234")
     for name in ("unused", "used", "half.part"):
         os.utime(folder / name, old)
-    (locations.state / "link").hardlink_to(folder / "used")
+    (locations.state.path / "link").hardlink_to(folder / "used")
     (folder / "nowhere").symlink_to("gone")
 
     said = retention.prune(repository, keep_days=1, dry=True)
@@ -280,7 +281,7 @@ def test_results_of_a_stage_in_a_folder_are_kept_and_come_back(closed: Callable[
     retention.prune(repository, keep_days=0)
 
     assert (run.open() / "sub/out").read_text() == "a"
-    assert (run.record / "sub/params.yaml").read_text() == "value: 2\n"
+    assert (run.record.path / "sub/params.yaml").read_text() == "value: 2\n"
     retention.fetch(repository, "a")
     assert (repository / "sub/out").read_text() == "a"
 
@@ -314,7 +315,7 @@ def test_places_do_not_depend_on_the_folder_of_whoever_asks(tmp_path: Path, monk
     monkeypatch.setenv("BRATS_STATE", "state")
     monkeypatch.setenv("BRATS_REPOSITORY", ".")
 
-    assert Locations.from_environment(tmp_path) == Locations(str(tmp_path), tmp_path / "state")
+    assert Locations.from_environment(tmp_path) == Locations(str(tmp_path), State(tmp_path / "state"))
 
 
 def test_files_that_git_does_not_track_are_told(repository: Path) -> None:

@@ -47,7 +47,7 @@ def test_where_the_usual_port_is_taken_a_free_one_is_found(tmp_path: Path) -> No
 
 def test_what_was_saved_is_recalled(tmp_path: Path) -> None:
     chosen = settings.Settings(tmp_path, airflow_port=1234, mlflow_port=5678)
-    settings.record_file(tmp_path).parent.mkdir()
+    chosen.state.path.mkdir()
 
     settings.save(chosen, {"mlflow": 42})
 
@@ -63,7 +63,7 @@ def test_the_password_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path
 
     assert chosen.password == chosen.password
     assert len(chosen.password) >= 16
-    assert stat.S_IMODE(settings.passwords_file(tmp_path).stat().st_mode) == 0o600
+    assert stat.S_IMODE(chosen.state.airflow.passwords.stat().st_mode) == 0o600
 
 
 def test_passwords_of_two_checkouts_differ(tmp_path: Path) -> None:

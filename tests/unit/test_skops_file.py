@@ -13,6 +13,7 @@ from brats_ml.adapters.model_files.skops_file import load_estimator, write_estim
 from brats_ml.errors import MissingInputError, ModelError
 from brats_ml.survival.estimators import CLASSIFIERS, calibrated, make_estimator
 from brats_ml.survival.time_models import outcomes
+from brats_ml.workspace.outputs import SurvivalFolder
 
 FEATURES = np.random.default_rng(0).normal(size=(30, 4))
 GROUPS = np.array(["short", "mid", "long"] * 10)
@@ -27,7 +28,7 @@ def test_an_estimator_read_back_predicts_the_same(tmp_path: Path, name: str) -> 
     estimator = fitted(name)
     write_estimator(tmp_path / "estimator.skops", estimator)
 
-    found = load_estimator(tmp_path / "estimator.skops")
+    found = load_estimator(SurvivalFolder(tmp_path).estimator)
 
     np.testing.assert_array_equal(found.predict(FEATURES), estimator.predict(FEATURES))
 
@@ -36,7 +37,7 @@ def test_a_calibrated_estimator_read_back_tells_the_same_probabilities(tmp_path:
     estimator = calibrated(make_estimator("random_forest", seed=0), FEATURES, GROUPS, folds=3, seed=0)
     write_estimator(tmp_path / "estimator.skops", estimator)
 
-    found = load_estimator(tmp_path / "estimator.skops")
+    found = load_estimator(SurvivalFolder(tmp_path).estimator)
 
     np.testing.assert_array_equal(found.predict_proba(FEATURES), estimator.predict_proba(FEATURES))
 
@@ -45,7 +46,7 @@ def test_a_model_of_time_read_back_tells_the_same_curves(tmp_path: Path) -> None
     estimator = make_estimator("cox", seed=0).fit(FEATURES, outcomes(np.arange(30.0) + 1, np.arange(30) % 5 > 0))
     write_estimator(tmp_path / "estimator.skops", estimator)
 
-    found = load_estimator(tmp_path / "estimator.skops")
+    found = load_estimator(SurvivalFolder(tmp_path).estimator)
 
     np.testing.assert_array_equal(found[-1].curves(FEATURES), estimator[-1].curves(FEATURES))
 
@@ -70,7 +71,7 @@ def test_a_file_with_a_type_that_is_not_trusted_is_refused_by_name(tmp_path: Pat
     skops.io.dump(make_pipeline(FunctionTransformer(func=subprocess.getoutput), LogisticRegression()), path)
 
     with pytest.raises(ModelError, match=r"not trusted: subprocess\.getoutput"):
-        load_estimator(path)
+        load_estimator(SurvivalFolder(tmp_path).estimator)
 
 
 def test_a_file_that_holds_no_pipeline_is_refused(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_a_file_that_holds_no_pipeline_is_refused(tmp_path: Path) -> None:
     skops.io.dump({"weights": [1, 2]}, path)
 
     with pytest.raises(ModelError, match="holds a dict"):
-        load_estimator(path)
+        load_estimator(SurvivalFolder(tmp_path).estimator)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x05\x06" + bytes(18)])
@@ -87,9 +88,9 @@ def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, content: bytes)
     path.write_bytes(content)
 
     with pytest.raises(ModelError, match=r"estimator\.skops cannot be loaded"):
-        load_estimator(path)
+        load_estimator(SurvivalFolder(tmp_path).estimator)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match=r"estimator\.skops does not exist"):
-        load_estimator(tmp_path / "estimator.skops")
+        load_estimator(SurvivalFolder(tmp_path).estimator)

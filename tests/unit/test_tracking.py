@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from brats_ml.adapters.tracking.runs import MlflowTracker, embedded_store
+from brats_ml.workspace.state import State
 
 
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> MlflowTracker:
-    return MlflowTracker(embedded_store(tmp_path_factory.mktemp("state")))
+    return MlflowTracker(embedded_store(State(tmp_path_factory.mktemp("state"))))
 
 
 def status(tracker: MlflowTracker, run_id: str) -> str:

@@ -18,6 +18,7 @@ from brats_ml.segmentation.training.out_of_memory import out_of_memory_explained
 from brats_ml.segmentation.training.sampling import DRAWS
 from brats_ml.segmentation.training.step import PatchTraining
 from brats_ml.stages import train_baseline
+from brats_ml.workspace.outputs import PreprocessedFolder
 
 STILL = {"flip": [], "rotate_degrees": 0, "zoom": 0, "spatial_share": 0, "scale": 0, "shift": 0, "gamma": 0, "noise": 0}
 
@@ -89,9 +90,13 @@ def test_the_baselines_method_refuses_a_gpu_that_is_absent(
 
     with pytest.raises(ConfigError, match=r"train.device is gpu, but tensorflow sees none here"):
         train_baseline.fit(
-            recipe, params.train, cases=tmp_path, parts={"train": ["a"], "validation": []}, folder=tmp_path,
+            recipe,
+            params.train,
+            cases=PreprocessedFolder(tmp_path),
+            parts={"train": ["a"], "validation": []},
+            folder=tmp_path,
             tracked=Untracked(),
-        )  # fmt: skip
+        )
 
 
 def test_more_devices_than_there_are_are_refused() -> None:

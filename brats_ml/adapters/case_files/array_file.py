@@ -1,5 +1,6 @@
 """Preprocessed cases as one array file each."""
 
+import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from brats_ml.cohort.labels import LabelMap
 from brats_ml.errors import CaseError
-from brats_ml.files import replacing
+from brats_ml.files import replacing, require
+from brats_ml.workspace import Artefact
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,14 @@ class PreprocessedCase:
     full_shape: tuple[int, int, int]
 
 
-def write_case(path: Path, case: PreprocessedCase) -> None:
+@dataclass(frozen=True)
+class LabelledCase(PreprocessedCase):
+    """A case that has a reference label map."""
+
+    label: LabelMap
+
+
+def write_case(path: os.PathLike[str], case: PreprocessedCase) -> None:
     """Write a case as an uncompressed `.npz`; equal cases give equal bytes."""
     arrays: dict[str, Any] = {
         "image": case.image,
@@ -45,14 +54,15 @@ def write_case(path: Path, case: PreprocessedCase) -> None:
         np.savez(temporary, **arrays)
 
 
-def read_case(path: Path) -> PreprocessedCase:
-    """Read a case back; the inverse of `write_case`.
+def read_case(case: Artefact) -> PreprocessedCase:
+    """Read a case; the inverse of `write_case`.
 
     Raises:
         CaseError: Its file is damaged.
-        FileNotFoundError: There is none.
+        MissingInputError: It has no file.
     """
-    with _damage_told(path), path.open("rb") as file, np.load(file) as stored:
+    path = require(case)
+    with _damage_explained(path), path.open("rb") as file, np.load(file) as stored:
         return PreprocessedCase(
             image=stored["image"],
             label=stored.get("label"),
@@ -61,14 +71,29 @@ def read_case(path: Path) -> PreprocessedCase:
         )
 
 
-def read_shape(path: Path) -> tuple[int, int, int]:
+def read_labelled_case(case: Artefact) -> LabelledCase:
+    """Read a case to learn from, or to compare a prediction with.
+
+    Raises:
+        CaseError: It has no reference label map, or its file is damaged.
+        MissingInputError: It has no file.
+    """
+    found = read_case(case)
+    if found.label is None:
+        reason = "has no reference label map, which this step needs: add it to the cohort and run the pipeline again"
+        raise CaseError(case.path.stem, reason)
+    return LabelledCase(found.image, found.label, found.start, found.full_shape)
+
+
+def read_shape(case: Artefact) -> tuple[int, int, int]:
     """Return the extent of a case's crop, (X, Y, Z), without reading its voxels.
 
     Raises:
         CaseError: Its file is damaged.
-        FileNotFoundError: There is none.
+        MissingInputError: It has no file.
     """
-    with _damage_told(path), zipfile.ZipFile(path) as stored, stored.open("image.npy") as member:
+    path = require(case)
+    with _damage_explained(path), zipfile.ZipFile(path) as stored, stored.open("image.npy") as member:
         version = np.lib.format.read_magic(member)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, _ = read(member)
@@ -76,7 +101,7 @@ def read_shape(path: Path) -> tuple[int, int, int]:
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _damage_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:

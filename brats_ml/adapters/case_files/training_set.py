@@ -6,32 +6,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.cohort.labels import LabelMap
 from brats_ml.cohort.modalities import MODALITIES
-from brats_ml.errors import CaseError
 from brats_ml.files import replacing
 from brats_ml.imaging.channels import region_channels
+from brats_ml.workspace.outputs import PreprocessedFolder
+from brats_ml.workspace.state import ArrayFolder
 
 
 def read(
-    cases: Path,
+    cases: PreprocessedFolder,
     case_ids: Sequence[str],
     *,
     modalities: Sequence[str],
     contralateral: bool,
     memory_bytes: int,
-    folder: Path,
+    mapped: ArrayFolder,
 ) -> tuple[list[NDArray[np.float16]], list[LabelMap]]:
     """Return images (X, Y, Z, channel), normalised, in float16, and label maps (X, Y, Z) of cases.
 
     Args:
-        cases: Folder of preprocessed cases.
-        case_ids: Which of them.
+        cases: The preprocessed cases.
+        case_ids: Which of them to read.
         modalities: Channels, in this order.
-        contralateral: Whether each is seen on the other side of the brain, too.
-        memory_bytes: That the images may take; those beyond it are mapped.
-        folder: Where mapped images are written, for these cases and channels alone; what lies there is not made anew.
+        contralateral: Whether the network also sees each modality on the other side of the brain.
+        memory_bytes: Memory for the images; further images are mapped from disk.
+        mapped: Folder of mapped images, for these cases and channels alone; an image that is there is used as it is.
 
     Raises:
         CaseError: A case has no reference label map.
@@ -40,14 +41,12 @@ def read(
     labels: list[LabelMap] = []
     left = memory_bytes
     for case_id in case_ids:
-        case = read_case(cases / f"{case_id}.npz")
-        if case.label is None:
-            raise CaseError(case_id, "has no reference label map to train on")
+        case = read_labelled_case(cases.case(case_id))
         chosen = case.image[[MODALITIES.index(modality) for modality in modalities]]
         channels = region_channels(chosen, contralateral=contralateral)
         image = np.ascontiguousarray(np.moveaxis(channels, 0, -1).astype(np.float16))
         left -= image.nbytes
-        images.append(image if left >= 0 else _mapped(folder / f"{case_id}.npy", image))
+        images.append(image if left >= 0 else _mapped(mapped.array(case_id), image))
         labels.append(case.label)
     return images, labels
 
@@ -56,5 +55,5 @@ def _mapped(path: Path, image: NDArray[np.float16]) -> NDArray[np.float16]:
     if not path.exists():
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, image)
-    mapped: NDArray[np.float16] = np.load(path, mmap_mode="r")
-    return mapped
+    on_disk: NDArray[np.float16] = np.load(path, mmap_mode="r")
+    return on_disk

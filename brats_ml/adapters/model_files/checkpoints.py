@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from brats_ml import files
 from brats_ml.adapters.model_files.keras_file import read_model, write_model
 from brats_ml.errors import ModelError
+from brats_ml.workspace.state import Checkpoint
 
 History = list[dict[str, float]]
 
@@ -22,10 +23,11 @@ def save(folder: Path, model: keras.Model, history: History) -> None:
     The new one is complete before the old one goes, so that a kill at any moment leaves one of them.
     """
     with files.replacing(folder / f"epoch-{len(history):05d}") as unfinished:
-        write_model(unfinished / "model.keras", model)
-        files.write_json(unfinished / "history.json", history)
+        checkpoint = Checkpoint(unfinished)
+        write_model(checkpoint.model, model)
+        files.write_json(checkpoint.history, history)
     for older in _complete(folder)[:-1]:
-        files.remove(older)
+        files.remove(older.path)
 
 
 def restore(folder: Path) -> tuple[keras.Model, History] | None:
@@ -33,18 +35,18 @@ def restore(folder: Path) -> tuple[keras.Model, History] | None:
     complete = _complete(folder)
     if not complete:
         return None
-    history = files.read_json(complete[-1] / "history.json", made_by="brats train")
-    return read_model(complete[-1] / "model.keras"), history
+    return read_model(complete[-1].model.path), files.read_json(complete[-1].history)
 
 
 def keep(folder: Path, *, step: int, state: Mapping[str, NDArray[Any]], history: History) -> None:
     """Keep a training that may be in mid-epoch as the one checkpoint of `folder`, in the same way."""
     with files.replacing(folder / f"step-{step:09d}") as unfinished:
         unfinished.mkdir()
-        np.savez(unfinished / "state.npz", allow_pickle=False, **state)
-        files.write_json(unfinished / "history.json", history)
+        checkpoint = Checkpoint(unfinished)
+        np.savez(checkpoint.state, allow_pickle=False, **state)
+        files.write_json(checkpoint.history, history)
     for older in _complete(folder, "step")[:-1]:
-        files.remove(older)
+        files.remove(older.path)
 
 
 def resume(folder: Path) -> tuple[int, dict[str, NDArray[Any]], History] | None:
@@ -56,15 +58,15 @@ def resume(folder: Path) -> tuple[int, dict[str, NDArray[Any]], History] | None:
     complete = _complete(folder, "step")
     if not complete:
         return None
-    rows = files.read_json(complete[-1] / "history.json", made_by="brats train")
+    last = complete[-1]
+    rows = files.read_json(last.history)
     try:
-        with (complete[-1] / "state.npz").open("rb") as file, np.load(file) as stored:
+        with last.state.path.open("rb") as file, np.load(file) as stored:
             state = dict(stored)
     except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError) as error:
-        reason = f"{complete[-1]} is damaged ({error}): remove it, and training begins anew"
-        raise ModelError(reason) from error
-    return int(complete[-1].name.removeprefix("step-")), state, rows
+        raise ModelError(f"{last} is damaged ({error}): remove it, and training starts again") from error
+    return int(last.path.name.removeprefix("step-")), state, rows
 
 
-def _complete(folder: Path, unit: str = "epoch") -> list[Path]:
-    return sorted(folder.glob(f"{unit}-*"))
+def _complete(folder: Path, unit: str = "epoch") -> list[Checkpoint]:
+    return [Checkpoint(path) for path in sorted(folder.glob(f"{unit}-*"))]

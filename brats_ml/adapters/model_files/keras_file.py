@@ -1,6 +1,7 @@
 """Keras models from and to `.keras` files: equal weights give equal bytes, and no file may bring code of its own."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from brats_ml.files import replacing
 EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 
 
-def write_model(path: Path, model: keras.Model) -> None:
+def write_model(path: os.PathLike[str], model: keras.Model) -> None:
     """Write a model without the date that Keras puts into it."""
     with replacing(path) as temporary:
         model.save(temporary)

@@ -1,9 +1,9 @@
 """Fitted estimators as `.skops` files: equal estimators give equal bytes, and no file may bring code of its own."""
 
 import io
+import os
 import re
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import skops.io
@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from brats_ml.errors import ModelError
 from brats_ml.files import replacing, require
+from brats_ml.workspace import Artefact
 
 # What our estimators hold beyond the types that skops itself trusts, all of them data without code of their own.
 TRUSTED = (
@@ -33,7 +34,7 @@ ADDRESS_IN_NAME = re.compile(r"^\d+")
 OURS = (Pipeline, CalibratedClassifierCV)
 
 
-def write_estimator(path: Path, estimator: Any) -> None:
+def write_estimator(path: os.PathLike[str], estimator: Any) -> None:
     """Write a fitted estimator without the clock times and memory addresses that skops puts into the file."""
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator))) as stored:
         members = {name: stored.read(name) for name in stored.namelist()}
@@ -49,14 +50,14 @@ def write_estimator(path: Path, estimator: Any) -> None:
             rewritten.writestr(zipfile.ZipInfo(name, EPOCH_OF_ZIP), content, compress_type=zipfile.ZIP_DEFLATED)
 
 
-def load_estimator(path: Path) -> Any:
-    """Read a fitted estimator back.
+def load_estimator(file: Artefact) -> Any:
+    """Read a fitted estimator.
 
     Raises:
         MissingInputError: There is no such file.
         ModelError: The file is damaged, holds a type that is not trusted, or is no estimator of ours.
     """
-    require(path, made_by="brats survival")
+    path = require(file)
     try:
         untrusted = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED)
         if untrusted:

@@ -5,6 +5,7 @@ than the bytes that follow it. On the challenge's volumes it takes little longer
 """
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def read_volume(path: Path) -> Volume:
     return Volume(voxels, header.grid, header.disagreement_mm, header.is_oriented)
 
 
-def write_volume(path: Path, array: NDArray[Any], grid: VoxelGrid) -> None:
+def write_volume(path: os.PathLike[str], array: NDArray[Any], grid: VoxelGrid) -> None:
     """Write an array that is in stored orientation as `.nii.gz`, in the array's own type; equal input, equal bytes."""
     image = nib.Nifti1Image(array, grid.affine, dtype=array.dtype)
     for set_form in (image.set_qform, image.set_sform):

@@ -18,6 +18,7 @@ from mlflow.tracking import MlflowClient
 import brats_ml
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.errors import ModelError
+from brats_ml.workspace.state import State
 
 MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
 CHAMPION = "champion"
@@ -157,12 +158,12 @@ class Registry:
                 f"{version} was judged beside {judged}, but {champion} is champion by now: run `brats gate` again"
             )
 
-    def promote(self, version: Version, *, ledger: Path, decision: str, judged_beside: int | None) -> bool:
+    def promote(self, version: Version, *, state: State, decision: str, judged_beside: int | None) -> bool:
         """Make a version champion: first a line in the ledger, then the aliases.
 
         Args:
             version: The new champion.
-            ledger: File of promotions, one JSON line each; appended to under a lock.
+            state: Holds the ledger; the line is appended under a lock.
             decision: Digest of the gate's decision.
             judged_beside: The champion that the gate compared it with, None where there was none.
 
@@ -172,8 +173,9 @@ class Registry:
         Raises:
             ModelError: Another version became champion since it was judged.
         """
-        ledger.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(ledger.with_suffix(".lock")):
+        state.path.mkdir(parents=True, exist_ok=True)
+        ledger = state.ledger.path
+        with FileLock(state.ledger_lock):
             self.check_beside(version, judged_beside)
             lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
             past = [entry for entry in map(json.loads, lines) if entry["model"] == version.name and self._has(entry)]

@@ -8,6 +8,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from brats_ml.workspace.state import MlflowStore, State
+
 EXPERIMENT = "brats"
 KEY = "brats.key"
 # MLflow's pages open an experiment of this kind on its training runs, others on traces of language models.
@@ -22,31 +24,30 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def embedded_store(state: Path) -> str:
+def embedded_store(state: State) -> str:
     """Return the address of the checkout's own store, made on the first call.
 
     SQLite, with artifacts in a plain folder, so that it can be read with and without a server. Several processes that
     make a new store at once would break it, hence the lock.
 
     Args:
-        state: The checkout's folder for what outlives a run.
+        state: Of the checkout.
     """
-    home = (state / "mlflow").resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    address = f"sqlite:///{home / 'mlflow.db'}"
-    made = home / ".made"
-    with FileLock(home / ".lock"):
-        if not made.exists():
+    store = MlflowStore(state.mlflow.path.resolve())
+    store.path.mkdir(parents=True, exist_ok=True)
+    address = f"sqlite:///{store.database}"
+    with FileLock(store.lock):
+        if not store.made.exists():
             from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds, and not needed on later calls
 
             client = MlflowClient(address)
             if client.get_experiment_by_name(EXPERIMENT) is None:
-                client.create_experiment(EXPERIMENT, (home / "artifacts").as_uri(), KIND)
-            made.touch()
+                client.create_experiment(EXPERIMENT, store.artifacts.as_uri(), KIND)
+            store.made.touch()
     return address
 
 
-def tracking_uri(state: Path) -> str:
+def tracking_uri(state: State) -> str:
     """Return `MLFLOW_TRACKING_URI`, or else the address of the checkout's own store."""
     return os.environ.get("MLFLOW_TRACKING_URI") or embedded_store(state)
 

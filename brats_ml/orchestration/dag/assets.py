@@ -8,8 +8,8 @@ from airflow.sdk import Asset, Context
 from ruamel.yaml import YAML
 
 from brats_ml.orchestration.dag.operators import BRATS, FORM, CommandOperator, RunOperator
-from brats_ml.orchestration.runs.records import LOCK
 from brats_ml.orchestration.runs.run import Run
+from brats_ml.workspace.artefact import DVC_LOCK
 
 COHORT = Asset("brats_cohort")
 CHAMPIONS = Asset("brats_champions")
@@ -72,6 +72,6 @@ class PendingOperator(CommandOperator):
 
 def _validated(workspace: Path) -> str:
     """Return a digest of the volumes, of the tables, and of what validation found of them."""
-    stages = YAML(typ="safe").load(workspace / LOCK)["stages"]
+    stages = YAML(typ="safe").load(workspace / DVC_LOCK)["stages"]
     outs = [f"{out['path']} {out['md5']}" for stage in COHORT_STAGES for out in stages[stage]["outs"]]
     return sha256("\n".join(sorted(outs)).encode()).hexdigest()[:32]

@@ -11,13 +11,13 @@ from brats_ml.config import load
 from brats_ml.config.edit import override
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.dag.graph import Graph, difference, read_graph, without
-from brats_ml.orchestration.runs.records import LOCK, PARAMS
 from brats_ml.orchestration.runs.run import uncommitted
+from brats_ml.workspace.artefact import DVC_LOCK, PARAMS
 
 # The DAGs read it when they are parsed, before any form is filled in.
 FROM_CHECKOUT = "orchestration."
 # A checkout's dvc.lock says what was computed there; a run finds the same in the cache.
-NO_CODE = frozenset({LOCK, PARAMS})
+NO_CODE = frozenset({DVC_LOCK, PARAMS})
 
 
 def copy_uncommitted_params(checkout: Path, clone: Path) -> bool:

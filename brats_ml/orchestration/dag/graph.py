@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from brats_ml.config.section import Section
 from brats_ml.errors import ConfigError
+from brats_ml.workspace.artefact import DVC_YAML
 
 
 class Policy(Section):
@@ -74,7 +75,7 @@ def read_graph(root: Path) -> dict[str, Node]:
             return {_address(stage): _node(stage, _needs(graph, stage)) for stage in ordered}
     except DvcException as error:
         causes = "; ".join(str(cause) for cause in (error, error.__cause__) if cause is not None and str(cause))
-        raise ConfigError(f"dvc.yaml of {root}: {causes}", key="dvc.yaml") from error
+        raise ConfigError(f"{DVC_YAML} of {root}: {causes}", key=DVC_YAML) from error
 
 
 def difference(drawn: Graph, found: Graph) -> str | None:
@@ -143,4 +144,4 @@ def _address(stage: Any) -> str:
     name = getattr(stage, "name", None)
     if name is None:
         return str(stage.path_in_repo)
-    return str(name) if stage.path_in_repo == "dvc.yaml" else f"{stage.path_in_repo}:{name}"
+    return str(name) if stage.path_in_repo == DVC_YAML else f"{stage.path_in_repo}:{name}"

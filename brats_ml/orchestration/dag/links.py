@@ -9,8 +9,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from brats_ml.orchestration.runs.records import LOCK
 from brats_ml.orchestration.runs.run import Run
+from brats_ml.workspace.artefact import DVC_LOCK
 
 
 def remember(run: Run, address: str, links: Mapping[str, str]) -> None:
@@ -34,7 +34,7 @@ def recall(run: Run, address: str) -> dict[str, str]:
 
 def _path(run: Run, address: str) -> Path | None:
     """Return the file for the results that the workspace's dvc.lock records for a stage, None without a record."""
-    lock = run.workspace / LOCK
+    lock = run.workspace / DVC_LOCK
     try:
         entries: dict[str, Any] = (YAML(typ="safe").load(lock) or {}).get("stages", {}) if lock.is_file() else {}
     except YAMLError:
@@ -42,4 +42,4 @@ def _path(run: Run, address: str) -> Path | None:
     if address not in entries:
         return None
     digest = sha256(json.dumps(entries[address], sort_keys=True, default=str).encode()).hexdigest()
-    return run.locations.state / "links" / f"{digest}.json"
+    return run.locations.state.links(digest)

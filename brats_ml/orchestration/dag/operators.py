@@ -167,7 +167,7 @@ class CommandOperator(RunOperator):
         ended = end_marked(mark, mark=TASK)
         if ended:
             self.log.warning("%d process(es) of an earlier try were still at work and were ended", ended)
-        outcome = run.record / f"{name}.outcome.json"
+        outcome = run.record.outcome(name)
         outcome.unlink(missing_ok=True)
         environment = {
             TASK: mark,

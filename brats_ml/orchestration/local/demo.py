@@ -20,8 +20,9 @@ from rich.table import Table
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.local import servers
 from brats_ml.orchestration.local.airflow_api import FINISHED, AirflowClient, TaskState
-from brats_ml.orchestration.local.settings import USER, Settings
+from brats_ml.orchestration.local.settings import USER, Settings, local_state
 from brats_ml.orchestration.runs import retention
+from brats_ml.workspace import Workspace
 
 POLL_S = 2.0
 PARSE_S = 120.0
@@ -67,12 +68,12 @@ def run(root: Path) -> None:
 
 def _await_parsed(client: AirflowClient, root: Path, dag_id: str) -> None:
     """Wait until Airflow knows the DAG as its file, dvc.yaml and params.yaml now draw it."""
-    files = [root / f"dags/{dag_id}.py", root / "dvc.yaml", root / "params.yaml"]
+    files = [root / f"dags/{dag_id}.py", Workspace(root).dvc_yaml, Workspace(root).params]
     changed = datetime.fromtimestamp(max(file.stat().st_mtime for file in files), tz=UTC)
     deadline = time.monotonic() + PARSE_S
     while (parsed := client.parsed_at(dag_id)) is None or parsed < changed:
         if time.monotonic() > deadline:
-            raise ServiceError(f"Airflow has not parsed the DAG {dag_id}; see {root / '.brats/logs/dag-processor.log'}")
+            raise ServiceError(f"Airflow has not parsed the DAG {dag_id}; see {local_state(root).log('dag-processor')}")
         time.sleep(POLL_S)
 
 
@@ -130,10 +131,10 @@ def _seconds(task: TaskState) -> str:
 
 
 def _outcome(root: Path, settings: Settings, finished: dict[str, list[TaskState]], *, left_running: bool) -> Group:
-    places = Table(title="where", show_header=False)
-    places.add_row("report", "reports/index.html")
-    places.add_row("data quality", "data/validation/docs/index.html")
-    places.add_row("predictions", "predictions/")
+    ws, places = Workspace(root), Table(title="where", show_header=False)
+    places.add_row("report", ws.name(ws.reports.page))
+    places.add_row("data quality", ws.name(ws.validation.data_docs))
+    places.add_row("predictions", f"{ws.name(ws.predictions())}/")
     places.add_row("Airflow", f"{settings.airflow_url}, as {USER} with {settings.password}")
     places.add_row("MLflow", settings.mlflow_url)
     if left_running:
@@ -142,7 +143,7 @@ def _outcome(root: Path, settings: Settings, finished: dict[str, list[TaskState]
         places.add_row("next", "`make up` opens both on this run, `make down` ends them")
     return Group(
         *(_progress(dag_id, tasks) for dag_id, tasks in finished.items()),
-        *_leaderboard(root / "reports/leaderboard.csv"),
+        *_leaderboard(ws.reports.leaderboard.path),
         _champions(settings.mlflow_url),
         places,
     )

@@ -12,7 +12,7 @@ from rich.console import Console
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag.graph import read_graph
 from brats_ml.orchestration.local.airflow_api import AirflowClient
-from brats_ml.orchestration.local.settings import USER, Settings, choose, recall, save
+from brats_ml.orchestration.local.settings import USER, Settings, choose, local_state, recall, save
 from brats_ml.orchestration.runs.processes import MARK, end_marked, start_marked
 
 START_S = 240.0
@@ -30,8 +30,9 @@ def up(root: Path) -> Settings:
         ServiceError: A part ended or did not answer in time; everything is ended again, the sentence names its log.
     """
     console = Console(stderr=True)
-    (root / ".brats/logs").mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".brats/servers.lock"):
+    state = local_state(root)
+    state.logs.mkdir(parents=True, exist_ok=True)
+    with FileLock(state.servers_lock):
         settings, processes = _alive(root)
         missing = [name for name in settings.commands() if name not in processes]
         try:
@@ -51,8 +52,9 @@ def up(root: Path) -> Settings:
 
 def down(root: Path) -> None:
     """End every server of `root` and every process that they started; safe to repeat."""
-    (root / ".brats").mkdir(exist_ok=True)
-    with FileLock(root / ".brats/servers.lock"):
+    state = local_state(root)
+    state.path.mkdir(exist_ok=True)
+    with FileLock(state.servers_lock):
         ended = end_marked(root)
     print(f"{ended} process(es) ended" if ended else "nothing was running")
 
@@ -82,18 +84,17 @@ def _is_ours(pid: int, root: Path) -> bool:
 
 
 def _start(settings: Settings, missing: list[str], processes: dict[str, int], console: Console) -> None:
-    logs = settings.root / ".brats/logs"
     environment = settings.environment()
     if not processes:
         with console.status("Airflow: preparing its database"):
             # Brings the database to the installed version; the first time it makes airflow.cfg with its secrets too.
             migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-            log = logs / "migrate.log"
+            log = settings.state.log("migrate")
             if start_marked(migrate, root=settings.root, environment=environment, log=log).wait():
                 raise ServiceError(f"Airflow's database could not be prepared: {_tail(log)} (all of it in {log})")
     for name in missing:
         command = settings.commands()[name]
-        child = start_marked(command, root=settings.root, environment=environment, log=logs / f"{name}.log")
+        child = start_marked(command, root=settings.root, environment=environment, log=settings.state.log(name))
         processes[name] = child.pid
         save(settings, processes)
 
@@ -109,7 +110,7 @@ def _wait(settings: Settings, processes: dict[str, int], started: set[str], cons
                 console.print(f"{name}: ready after {time.monotonic() - begun:.0f} s")
             waiting -= healthy
             for name in sorted(waiting):
-                log = settings.root / f".brats/logs/{name}.log"
+                log = settings.state.log(name)
                 if not _is_ours(processes[name], settings.root):
                     raise ServiceError(f"{name} did not start: {_tail(log)} (all of it in {log})")
                 if time.monotonic() - begun > START_S:

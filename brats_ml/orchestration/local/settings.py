@@ -10,6 +10,8 @@ from pathlib import Path
 
 from brats_ml import environment
 from brats_ml.errors import ConfigError
+from brats_ml.workspace import Workspace
+from brats_ml.workspace.state import State
 
 USER = "admin"
 DEFAULT_PORTS = {"airflow": 8080, "mlflow": 5000}
@@ -26,6 +28,11 @@ class Settings:
     mlflow_port: int
 
     @property
+    def state(self) -> State:
+        """Where the servers keep their data: in the checkout, whatever runs of Airflow share."""
+        return local_state(self.root)
+
+    @property
     def airflow_url(self) -> str:
         """Airflow's page and API."""
         return f"http://127.0.0.1:{self.airflow_port}"
@@ -38,7 +45,7 @@ class Settings:
     @property
     def password(self) -> str:
         """The password of `admin` in Airflow, made at first use."""
-        path = passwords_file(self.root)
+        path = self.state.airflow.passwords
         if not path.is_file():
             _write_secret(path, json.dumps({USER: secrets.token_urlsafe(12)}))
         return str(json.loads(path.read_text())[USER])
@@ -49,14 +56,14 @@ class Settings:
 
     def commands(self) -> dict[str, list[str]]:
         """The command of each server, by its name."""
-        mlflow = self.root / ".brats/mlflow"
+        store = self.state.mlflow
         python = [sys.executable, "-m"]
         # Task logs are read as files: the log servers would listen on every interface.
         return {
             "mlflow": [
                 *python, "mlflow", "--env-file", "mlflow/server.env", "server", "--port", str(self.mlflow_port),
-                "--backend-store-uri", f"sqlite:///{mlflow / 'mlflow.db'}",
-                "--default-artifact-root", (mlflow / "artifacts").as_uri(),
+                "--backend-store-uri", f"sqlite:///{store.database}",
+                "--default-artifact-root", store.artifacts.as_uri(),
             ],
             "api-server": [*python, "airflow", "api-server"],
             "scheduler": [*python, "airflow", "scheduler", "--skip-serve-logs"],
@@ -66,15 +73,15 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """What the servers, and through them every task, find in their environment."""
-        home = self.root / ".brats/airflow"
+        home = self.state.airflow
         return environment.DEFAULTS | {
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
             "PYTHONPATH": str(self.root),
             "BRATS_REPOSITORY": str(self.root),
-            "BRATS_STATE": str(self.root / ".brats"),
+            "BRATS_STATE": str(self.state),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "AIRFLOW_HOME": str(home),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.database}",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": str(PARALLEL_TASKS),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.root / "dags"),
@@ -82,7 +89,7 @@ class Settings:
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file(self.root)),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.passwords),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.airflow_port),
             "AIRFLOW__API__BASE_URL": self.airflow_url,
@@ -94,18 +101,13 @@ class Settings:
             # A scheduler or task that was killed is noticed within a minute instead of five.
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
-            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home.logs),
         }
 
 
-def passwords_file(root: Path) -> Path:
-    """The file of Airflow's users and passwords, readable by its owner alone."""
-    return root / ".brats/airflow/passwords.json"
-
-
-def record_file(root: Path) -> Path:
-    """The file that says on which ports the servers of `root` listen and which processes they are."""
-    return root / ".brats/servers.json"
+def local_state(root: Path) -> State:
+    """Return the state of a checkout's own servers."""
+    return Workspace(root).state
 
 
 def choose(root: Path) -> Settings:
@@ -116,7 +118,7 @@ def choose(root: Path) -> Settings:
 def save(settings: Settings, processes: dict[str, int]) -> None:
     """Record the ports and the process id of each server."""
     document = {**asdict(settings), "root": str(settings.root), "processes": processes}
-    path = record_file(settings.root)
+    path = settings.state.servers
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(document, indent=2) + "\n")
     temporary.replace(path)
@@ -124,7 +126,7 @@ def save(settings: Settings, processes: dict[str, int]) -> None:
 
 def recall(root: Path) -> tuple[Settings, dict[str, int]] | None:
     """Return what `save` recorded for `root`, or None."""
-    path = record_file(root)
+    path = local_state(root).servers
     if not path.is_file():
         return None
     document = json.loads(path.read_text())

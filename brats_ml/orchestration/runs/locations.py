@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from brats_ml.errors import ServiceError
+from brats_ml.workspace.artefact import STATE
+from brats_ml.workspace.state import State
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,14 @@ class Locations:
     """
 
     repository: str
-    state: Path
+    state: State
 
     @classmethod
     def from_environment(cls, checkout: Path) -> Self:
         """Return the places that the environment names, or else those of a checkout."""
         return cls(
             repository=_absolute(os.environ.get("BRATS_REPOSITORY") or str(checkout)),
-            state=Path(os.environ.get("BRATS_STATE") or checkout / ".brats").resolve(),
+            state=State(Path(os.environ.get("BRATS_STATE") or checkout / STATE).resolve()),
         )
 
     @property
@@ -36,11 +38,6 @@ class Locations:
         """The repository's working tree, None where the repository is elsewhere or bare."""
         folder = Path(self.repository)
         return folder if (folder / ".git").exists() else None
-
-    @property
-    def cache(self) -> Path:
-        """DVC's cache for the workspaces of a repository that has no working tree here."""
-        return self.state / "cache"
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -68,13 +65,13 @@ class Locations:
 
     @contextmanager
     def _lock(self) -> Iterator[int]:
-        self.state.mkdir(parents=True, exist_ok=True)
-        with (self.state / "runs.lock").open("a") as file:
+        self.state.path.mkdir(parents=True, exist_ok=True)
+        with self.state.runs_lock.open("a") as file:
             yield file.fileno()
 
     def resolve(self, path: str) -> Path:
         """Return a path of a form, which starts from the working tree, or else beside the state."""
-        return (self.checkout or self.state.parent) / path
+        return (self.checkout or self.state.path.parent) / path
 
 
 def _absolute(repository: str) -> str:

@@ -4,11 +4,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-PARAMS = "params.yaml"
-LOCK = "dvc.lock"
-PIPELINE = "dvc.yaml"
-# What a run writes that DVC does not keep.
-DECISIONS = "decisions"
+from brats_ml.workspace.artefact import DECISIONS, DVC_LOCK, DVC_YAML, PARAMS
 
 
 def keep(workspace: Path, record: Path, *, tracked: Iterable[str]) -> None:
@@ -32,7 +28,7 @@ def keep(workspace: Path, record: Path, *, tracked: Iterable[str]) -> None:
 
 def restore(record: Path, workspace: Path) -> None:
     """Copy what `keep` kept back; folders that the workspace lacks are left out."""
-    for name in (PARAMS, LOCK):
+    for name in (PARAMS, DVC_LOCK):
         for path in record.rglob(name):
             target = workspace / path.relative_to(record)
             if target.parent.is_dir():
@@ -45,4 +41,4 @@ def described(tracked: Iterable[str]) -> list[Path]:
     """Return the paths, relative to a repository's root, of every params.yaml and of the dvc.lock of every dvc.yaml."""
     paths = [Path(name) for name in tracked]
     parameters = [path for path in paths if path.name == PARAMS]
-    return parameters + [path.with_name(LOCK) for path in paths if path.name == PIPELINE]
+    return parameters + [path.with_name(DVC_LOCK) for path in paths if path.name == DVC_YAML]

@@ -13,9 +13,8 @@ from dvc.config import Config
 
 from brats_ml.errors import ConfigError, ServiceError
 from brats_ml.orchestration.runs.locations import Locations
-from brats_ml.orchestration.runs.records import DECISIONS, LOCK
 from brats_ml.orchestration.runs.run import Run, cache_folder
-from brats_ml.workspace import Workspace
+from brats_ml.workspace.artefact import DECISIONS, DVC_LOCK
 
 DAY_S = 86400.0
 
@@ -32,7 +31,11 @@ def fetch(checkout: Path, run_id: str | None) -> Run:
         ServiceError: DVC refused; dvc.lock is as it was.
     """
     locations = Locations.from_environment(checkout)
-    closed = [run for run in Run.all(locations) if (pin := run.pinned()) and pin.closed and any(run.record.rglob(LOCK))]
+    closed = [
+        run
+        for run in Run.all(locations)
+        if (pin := run.pinned()) and pin.closed and any(run.record.path.rglob(DVC_LOCK))
+    ]
     wanted = [run for run in closed if run.run_id == run_id or (run_id is None and run.dag_id == "brats_train")]
     if not wanted:
         known = ", ".join(run.run_id for run in closed[-3:]) or "none"
@@ -45,7 +48,8 @@ def fetch(checkout: Path, run_id: str | None) -> Run:
             f"`dvc cache dir --local {shared}` lets it see them",
             key="cache.dir",
         )
-    locks = {checkout / path.relative_to(run.record): path for path in run.record.rglob(LOCK)}
+    record = run.record.path
+    locks = {checkout / path.relative_to(record): path for path in record.rglob(DVC_LOCK)}
     before = {lock: lock.read_bytes() for lock in locks if lock.is_file()}
     for lock, kept in locks.items():
         shutil.copyfile(kept, lock)
@@ -56,8 +60,8 @@ def fetch(checkout: Path, run_id: str | None) -> Run:
         for lock, content in before.items():
             lock.write_bytes(content)
         raise ServiceError(f"DVC could not bring the results of {run.run_id}: {_last_line(done.stderr)}")
-    if (run.record / DECISIONS).is_dir():
-        shutil.copytree(run.record / DECISIONS, checkout / DECISIONS, dirs_exist_ok=True)
+    if run.record.decisions.is_dir():
+        shutil.copytree(run.record.decisions, checkout / DECISIONS, dirs_exist_ok=True)
     return run
 
 
@@ -90,7 +94,7 @@ def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
                 shutil.rmtree(run.workspace, ignore_errors=True)
                 shutil.rmtree(run.record)
         said += _collect(locations, checkout, [run for run in runs if run not in old], dry=dry)
-        said += _free(Workspace(checkout, locations.state).kept, keep_days, dry=dry)
+        said += _free(locations.state.caches, keep_days, dry=dry)
     return said
 
 
@@ -100,7 +104,7 @@ def _old(runs: list[Run], keep_days: float) -> list[Run]:
     return [
         run
         for run in runs
-        if (run.record / "run.json").stat().st_mtime < limit
+        if run.record.pin.stat().st_mtime < limit
         and run != last_closed.get(run.dag_id)
         and not ((pin := run.pinned()) and pin.promoted)
     ]
@@ -130,7 +134,7 @@ def _collect(locations: Locations, checkout: Path, kept: list[Run], *, dry: bool
         for run in kept:
             if run.workspace.exists():
                 projects.append(run.workspace)
-            elif any(run.record.rglob(LOCK)):
+            elif any(run.record.path.rglob(DVC_LOCK)):
                 projects.append(stack.enter_context(run.project()))
         if locations.checkout is None and not projects:
             return []

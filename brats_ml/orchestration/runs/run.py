@@ -20,7 +20,8 @@ from filelock import FileLock
 from brats_ml.errors import ConfigError, MissingInputError, ServiceError, StorageError
 from brats_ml.orchestration.runs import records
 from brats_ml.orchestration.runs.locations import Locations
-from brats_ml.orchestration.runs.records import LOCK
+from brats_ml.workspace.artefact import DVC_LOCK
+from brats_ml.workspace.state import RunRecord
 
 LINKS = "hardlink,symlink"
 
@@ -55,22 +56,24 @@ class Run:
     @classmethod
     def all(cls, locations: Locations) -> list[Self]:
         """Return the runs that have a record, the one used last at the end."""
-        found = sorted(locations.state.glob("runs/*/*/run.json"), key=lambda path: path.stat().st_mtime)
-        return [cls(locations, path.parents[1].name, json.loads(path.read_text())["run_id"]) for path in found]
+        return [
+            cls(locations, record.path.parent.name, json.loads(record.pin.read_text())["run_id"])
+            for record in locations.state.records()
+        ]
 
     @property
-    def record(self) -> Path:
+    def record(self) -> RunRecord:
         """Folder of run.json and, once the run is closed, of its dvc.lock, params.yaml and decisions."""
-        return self.locations.state / "runs" / self.dag_id / slug(self.run_id)
+        return self.locations.state.record(self.dag_id, slug(self.run_id))
 
     @property
     def workspace(self) -> Path:
         """The clone."""
-        return self.locations.state / "workspaces" / self.dag_id / slug(self.run_id)
+        return self.locations.state.workspace(self.dag_id, slug(self.run_id))
 
     def pinned(self) -> Pin | None:
         """Return what the run was started on, None before its first task."""
-        path = self.record / "run.json"
+        path = self.record.pin
         if not path.is_file():
             return None
         values = json.loads(path.read_text())["pin"]
@@ -92,7 +95,7 @@ class Run:
             if known is None:
                 with self._cloned(asked) as (clone, revision):
                     known = Pin(revision, asked, skipped=prepare(clone))
-                    records.keep(clone, self.record, tracked=_tracked(clone))
+                    records.keep(clone, self.record.path, tracked=_tracked(clone))
                     self._note(known)
             return known
 
@@ -107,14 +110,14 @@ class Run:
             known = self.pinned()
             if known is None:
                 raise MissingInputError(
-                    self.record / "run.json", remedy="clear the first task of the run, which makes its workspace"
+                    self.record.pin, remedy="clear the first task of the run, which makes its workspace"
                 )
             if not self.workspace.exists():
                 with self._cloned(known.revision) as (clone, _):
-                    records.restore(self.record, clone)
-                    if any(self.record.rglob(LOCK)):
+                    records.restore(self.record.path, clone)
+                    if any(self.record.path.rglob(DVC_LOCK)):
                         _call([sys.executable, "-m", "dvc", "checkout", "-q", "--allow-missing"], folder=clone)
-            os.utime(self.record / "run.json")
+            os.utime(self.record.pin)
             return self.workspace
 
     def remote(self) -> str | None:
@@ -127,7 +130,7 @@ class Run:
         with self._locked():
             known = self.pinned()
             if known is not None and self.workspace.exists():
-                records.keep(self.workspace, self.record, tracked=_tracked(self.workspace))
+                records.keep(self.workspace, self.record.path, tracked=_tracked(self.workspace))
                 self._note(replace(known, closed=True, promoted=known.promoted or promoted))
                 shutil.rmtree(self.workspace)
 
@@ -136,20 +139,20 @@ class Run:
         """Yield a clone of the run's revision with its dvc.lock and parameters and without its data, then remove it."""
         known = self.pinned()
         if known is None:
-            raise MissingInputError(self.record / "run.json", remedy="there is no such run")
+            raise MissingInputError(self.record.pin, remedy="there is no such run")
         folder = self.workspace.with_name(f".lock-of-{self.workspace.name}")
         shutil.rmtree(folder, ignore_errors=True)
         try:
             _clone(self.locations, known.revision, folder)
-            records.restore(self.record, folder)
+            records.restore(self.record.path, folder)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.record.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.record / ".lock"):
+        self.record.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.record.lock):
             yield
 
     @contextmanager
@@ -166,9 +169,10 @@ class Run:
             raise
 
     def _note(self, pin: Pin) -> None:
-        temporary = self.record / ".run.json"
+        path = self.record.pin
+        temporary = path.with_name(f".{path.name}")
         temporary.write_text(json.dumps({"run_id": self.run_id, "pin": asdict(pin)}, indent=1) + "\n")
-        temporary.replace(self.record / "run.json")
+        temporary.replace(path)
 
 
 def slug(run_id: str) -> str:
@@ -191,7 +195,7 @@ def cache_folder(locations: Locations) -> Path:
     """Return DVC's cache that all workspaces share: the repository's own where its working tree is here."""
     checkout = locations.checkout
     if checkout is None:
-        return locations.cache
+        return locations.state.dvc_cache
     return Path(Config(str(checkout / ".dvc"))["cache"].get("dir") or checkout / ".dvc/cache")
 
 
@@ -237,7 +241,7 @@ def _configure(locations: Locations, clone: Path) -> None:
             f"{locations.repository} is no DVC repository at this revision: run `dvc init`", key="revision"
         )
     own = Config(str(checkout / ".dvc")) if checkout and (checkout / ".dvc").is_dir() else Config(str(clone / ".dvc"))
-    cache = cache_folder(locations) if checkout else Path(own["cache"].get("dir") or locations.cache)
+    cache = cache_folder(locations) if checkout else Path(own["cache"].get("dir") or locations.state.dvc_cache)
     with Config(str(clone / ".dvc")).edit("local") as local:
         local["cache"] |= {"dir": str(cache), "type": own["cache"].get("type") or LINKS}
         if own["core"].get("remote"):

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, JSON and CSV in one canonical form, and digests."""
+"""Files and folders that appear whole or not at all, JSON in one canonical form, and digests."""
 
 import errno
 import glob
@@ -19,24 +19,30 @@ from brats_ml.workspace.artefact import Artefact
 
 
 @contextmanager
-def replacing(target: os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; on success it takes the place of `target`, on failure it is removed.
+def replacing(target: os.PathLike[str], *, mode: int | None = None) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `target`; it replaces `target` on success and is removed on failure.
 
-    The temporary name keeps the suffixes, since writers choose a format by them. What a process that was killed left
-    unfinished is removed, on this host and in this container, where its id tells that it is gone. A folder that is
-    replaced moves away as a whole, so that a kill leaves the old one, none or the new one, and never a part of one.
+    The temporary name keeps the suffixes, since writers choose a format by them. A file is on the disk before it is
+    renamed, so a crash of the machine leaves the old or the new content and never an empty file. A folder is renamed
+    as it is: each file in it that must survive a crash is written by `replacing` too. The old folder moves away as a
+    whole, so a kill leaves the old folder, the new one or none, and never a mixture.
+
+    Args:
+        target: The file or folder to write; its parent folders are created.
+        mode: Permissions of a file from its first byte on, for secrets; by default those that the umask allows.
     """
     path = Path(target)
     path.parent.mkdir(parents=True, exist_ok=True)
     here = _process_space()
+    _remove_leftovers(path, here)
     temporary = path.with_name(f".{here}-{os.getpid()}-{threading.get_ident()}.{path.name}")
     replaced = path.with_name(f".{here}-{os.getpid()}-{threading.get_ident()}r.{path.name}")
-    for unfinished in path.parent.glob(f".*-*-*.{glob.escape(path.name)}"):
-        space, pid, _ = unfinished.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
-        if space == here and pid.isdecimal() and not _alive(int(pid)):
-            remove(unfinished)
     try:
+        if mode is not None:
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
         yield temporary
+        if temporary.is_file():
+            _flush_to_disk(temporary)
         if path.is_dir() and not path.is_symlink():
             path.rename(replaced)
         temporary.replace(path)
@@ -48,9 +54,22 @@ def replacing(target: os.PathLike[str]) -> Iterator[Path]:
     remove(replaced)
 
 
+def _remove_leftovers(path: Path, here: str) -> None:
+    """Remove unfinished versions of `path` that killed processes left in this process space."""
+    for unfinished in path.parent.glob(f".*-*-*.{glob.escape(path.name)}"):
+        space, pid, _ = unfinished.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
+        if space == here and pid.isdecimal() and not _alive(int(pid)):
+            remove(unfinished)
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 @cache
 def _process_space() -> str:
-    """Return a name for where process ids mean the same: this host, and this container of it."""
+    """Return a name for the host and container in which process ids are unique."""
     space = Path("/proc/self/ns/pid")
     own = space.stat().st_ino if space.exists() else 0
     return hashlib.sha256(f"{socket.gethostname()} {own}".encode()).hexdigest()[:8]
@@ -78,25 +97,25 @@ def require(artefact: Artefact) -> Path:
     """Return the path of an artefact that exists.
 
     Raises:
-        MissingInputError: It does not; the sentence names the command that makes it.
+        MissingInputError: It does not exist; the sentence names the command that makes it.
     """
     if not artefact.path.exists():
         raise MissingInputError(artefact.path, remedy=f"run `{artefact.made_by}` first")
     return artefact.path
 
 
-def write_json(path: os.PathLike[str], value: Any) -> None:
-    """Write JSON with sorted keys, so that equal values give equal bytes."""
-    with replacing(path) as temporary:
+def write_json(path: os.PathLike[str], value: Any, *, mode: int | None = None) -> None:
+    """Write JSON with sorted keys, so that equal values give equal bytes; `mode` is that of `replacing`."""
+    with replacing(path, mode=mode) as temporary:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(artefact: Artefact) -> Any:
-    """Read JSON that another command wrote.
+    """Read a JSON file that another command wrote.
 
     Raises:
         MissingInputError: There is no such file.
-        TableError: It is not JSON.
+        TableError: The file is not JSON.
     """
     try:
         return json.loads(require(artefact).read_text(encoding="utf-8"))
@@ -108,7 +127,7 @@ def digest_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex.
 
     Raises:
-        OSError: It cannot be read, or is no regular file: a pipe would wait for ever.
+        OSError: It cannot be read, or is not a regular file; reading a pipe would wait for ever.
     """
     require_regular(path)
     with path.open("rb") as file:
@@ -116,13 +135,13 @@ def digest_file(path: Path) -> str:
 
 
 def require_regular(path: Path) -> None:
-    """Refuse what is there and is no file with bytes, such as a pipe, a socket or a device.
+    """Refuse a pipe, a socket or a device; a missing file passes.
 
     Raises:
-        OSError: It is so.
+        OSError: `path` exists and is not a regular file.
     """
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def digest_value(value: Any) -> str:
@@ -131,6 +150,6 @@ def digest_value(value: Any) -> str:
 
 
 def digest_tree(folder: Path, pattern: str = "*") -> str:
-    """Return the SHA-256 over the relative names and bytes of all files below a folder that fit a pattern, in hex."""
+    """Return the SHA-256 over relative names and bytes of all files below `folder` that match `pattern`, in hex."""
     files = sorted(path for path in folder.rglob(pattern) if path.is_file())
     return digest_value([(path.relative_to(folder).as_posix(), digest_file(path)) for path in files])

@@ -140,7 +140,7 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "a pipe in place of a file": (
         lambda folder: (file(folder, "t1").unlink(), os.mkfifo(file(folder, "t1"))),
-        "{t1} cannot be read: it is no regular file",
+        "{t1} cannot be read: it is not a regular file",
     ),
     "overflowed": (array("t2", lambda old: np.where(old > 300, -old, old)), "{t2} is negative in"),
     "labels of another release": (

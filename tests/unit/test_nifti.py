@@ -140,7 +140,7 @@ def test_a_damaged_file_is_refused_by_name(how: str, tmp_path: Path) -> None:
 def test_a_folder_in_place_of_a_file_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a_t1.nii.gz").mkdir()
 
-    with pytest.raises(ValueError, match=r"a_t1\.nii\.gz cannot be read: it is no regular file"):
+    with pytest.raises(ValueError, match=r"a_t1\.nii\.gz cannot be read: it is not a regular file"):
         read_volume(tmp_path / "a_t1.nii.gz")
 
 

@@ -1,7 +1,6 @@
 """One sub-command a stage and a human action; what is heavy is imported inside the command."""
 
 import importlib
-import os
 import signal
 import sys
 from pathlib import Path
@@ -27,7 +26,7 @@ ACTIONS = "Actions on the world"
 RUNS = "Runs of Airflow"
 SERVERS = "Local servers"
 
-Root = Annotated[Path, typer.Option(help="Checkout with params.yaml and dvc.yaml.", envvar="BRATS_ROOT")]
+Root = Annotated[Path, typer.Option(help="Checkout with params.yaml and dvc.yaml.", envvar=environment.ROOT.name)]
 Recipe = Annotated[str, typer.Option(help="A section of `recipes` in params.yaml.")]
 HERE = Path()
 
@@ -36,7 +35,7 @@ def main() -> None:
     """Run a command; an expected error ends in its one sentence on stderr and exit status 1."""
     environment.set_defaults()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if os.environ.get("BRATS_HOLDER"):
+    if environment.HOLDER.read():
         from brats_ml.orchestration.runs import watchdog
 
         watchdog.watch()
@@ -76,7 +75,7 @@ def _workspace(root: Path) -> Workspace:
             f"call `python -m brats_ml` in {root} instead",
             key="--root",
         )
-    state = os.environ.get("BRATS_STATE")
+    state = environment.STATE.read()
     return Workspace(root, Path(state) if state else None)
 
 
@@ -237,6 +236,11 @@ def fetch(
 
     found = retention.fetch(root.resolve(), run)
     print(f"the results of {found.run_id} are here; its parameters are {found.record.params}")
+    if absent := retention.absent(found, root.resolve()):
+        print(
+            f"not here are those of {', '.join(absent)}: this dvc.yaml has no such stage, or the cache has lost them; "
+            f"for all of them, check out the revision of the run with its parameters, then fetch again"
+        )
 
 
 @app.command(rich_help_panel=RUNS)

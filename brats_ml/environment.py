@@ -1,13 +1,82 @@
-"""Variables that libraries read as they are imported; whoever starts a process sets them before it imports more."""
+"""Every environment variable that brats_ml reads or sets, named once; no other module touches `os.environ`."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable; docs/reference/environment.md has a row for each.
+
+    Attributes:
+        name: The name in the environment.
+        meaning: What the value is for.
+        default: What holds where the variable is unset.
+    """
+
+    name: str
+    meaning: str
+    default: str
+
+    def read(self) -> str | None:
+        """Return the value, None where the variable is unset."""
+        return os.environ.get(self.name)
+
+
+ROOT = Variable("BRATS_ROOT", "Checkout that `brats` works in, as option `--root`.", "the current folder")
+STATE = Variable(
+    "BRATS_STATE",
+    "Folder of what outlives a run: workspaces, records, checkpoints, downloads, permanent split, ledger. "
+    "All workers share it.",
+    "`.brats` in the checkout",
+)
+REPOSITORY = Variable(
+    "BRATS_REPOSITORY",
+    "Repository that runs of Airflow are cloned from: a folder, or an address that git can clone.",
+    "the checkout of the DAGs",
+)
+AIRFLOW_PORT = Variable("BRATS_AIRFLOW_PORT", "Port of the local Airflow.", "8080, or a free port if it is taken")
+MLFLOW_PORT = Variable("BRATS_MLFLOW_PORT", "Port of the local MLflow server.", "5000, or a free port if it is taken")
+FOR_USERS = (ROOT, STATE, REPOSITORY, AIRFLOW_PORT, MLFLOW_PORT)
+
+RUN = Variable("BRATS_RUN", "DAG and run that a command works for; MLflow shows it as a tag.", "no tag")
+TASK = Variable(
+    "BRATS_TASK",
+    "Name of the task that started a process. A retry ends the processes that an earlier try left behind.",
+    "no task started the process",
+)
+HOLDER = Variable(
+    "BRATS_HOLDER",
+    "Process id and start time of a task and of its supervisor. A stage ends itself once one of them is gone.",
+    "the stage runs to its end",
+)
+OUTCOME = Variable("BRATS_OUTCOME", "File in which a command writes its outcome for its task.", "no file is written")
+SERVERS = Variable(
+    "BRATS_SERVERS",
+    "Checkout that a server belongs to. `brats down` ends every process with this mark.",
+    "the process is not a server of a checkout",
+)
+SET_BY_TASKS_AND_SERVERS = (RUN, TASK, HOLDER, OUTCOME, SERVERS)
+
+MLFLOW_TRACKING_URI = Variable(
+    "MLFLOW_TRACKING_URI", "Address of the MLflow server.", "a store in the folder of `BRATS_STATE`"
+)
+AWS_ENDPOINT_URL_S3 = Variable("AWS_ENDPOINT_URL_S3", "Address of the S3 server.", "`AWS_ENDPOINT_URL`")
+AWS_ENDPOINT_URL = Variable("AWS_ENDPOINT_URL", "Address of the server of all AWS services.", "Amazon's own")
+CUDA_VISIBLE_DEVICES = Variable(
+    "CUDA_VISIBLE_DEVICES", "GPUs that a process may use; empty or `-1` for none.", "all GPUs"
+)
+OF_OTHER_PROGRAMS = (MLFLOW_TRACKING_URI, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, CUDA_VISIBLE_DEVICES)
+
+# Libraries read these when they are imported, so a process sets them before it imports anything else.
 DEFAULTS = {
-    # Nothing is reported to anybody outside.
+    # No usage data leave the machine.
     "DVC_NO_ANALYTICS": "1",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # TensorFlow tells errors alone.
+    # TensorFlow logs errors only.
     "TF_CPP_MIN_LOG_LEVEL": "3",
     # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, where its own 3D convolutions take 30 times as long.
     "TF_ENABLE_ONEDNN_OPTS": "1",
@@ -15,6 +84,16 @@ DEFAULTS = {
 
 
 def set_defaults() -> None:
-    """Set each of `DEFAULTS` that the user has not set."""
+    """Set each variable of `DEFAULTS` that the user has not set."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def for_child(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of this process with `values` added, for a child process."""
+    return {**os.environ, **values}
+
+
+def search_path(first: Path) -> str:
+    """Return `PATH` with the folder `first` in front."""
+    return os.pathsep.join((str(first), os.environ.get("PATH", os.defpath)))

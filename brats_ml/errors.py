@@ -1,19 +1,19 @@
-"""The exceptions of brats_ml: each is one clear sentence, carries data, and is also the builtin a caller expects.
+"""The exceptions of brats_ml: each has one clear sentence and its data, and is also the builtin a caller expects.
 
 BratsError
 ├── ConfigError (ValueError)             a key of params.yaml is unknown or out of range
-├── MissingInputError (FileNotFoundError) a file or folder that a step reads is not there
-├── EmptyCohortError (ValueError)        nothing is left to work on
-├── CohortError (ValueError)             the cohort as a whole may not be used
-├── SourceError (ValueError)             what a cohort comes from is damaged, refuses, or changed since it was listed
-├── CaseError (ValueError)               one case cannot be used; the others can
+├── MissingInputError (FileNotFoundError) a file or folder that a step reads does not exist
+├── EmptyCohortError (ValueError)        no case or row is left
+├── CohortError (ValueError)             the whole cohort breaks a critical rule
+├── SourceError (ValueError)             the source of a cohort is damaged, refuses, or changed after it was listed
+├── CaseError (ValueError)               one case cannot be used, and the others can
 ├── TableError (ValueError)              a table lacks a column or holds an impossible value
 ├── ModelError (ValueError)              a model does not fit its data, or may not be loaded
 ├── CodeError (SyntaxError)              a module of ours is not valid Python
-├── DivergedError (ArithmeticError)      a training's loss is not a number any more
-├── CapacityError (MemoryError)          memory does not suffice, and what to make smaller
-├── StorageError (OSError)               a disk is full or may not be written to
-└── ServiceError (RuntimeError)          a server did not start, answer or agree; the only one worth another try
+├── DivergedError (ArithmeticError)      the loss of a training is no longer a number
+├── CapacityError (MemoryError)          there is too little memory; the sentence names what to make smaller
+├── StorageError (OSError)               a disk is full, or a file cannot be written
+└── ServiceError (RuntimeError)          a server did not start or answer, or refused; only this error is transient
 """
 
 from pathlib import Path
@@ -21,10 +21,10 @@ from typing import ClassVar
 
 
 class BratsError(Exception):
-    """Base of every error that brats_ml raises on purpose; its text is one sentence for a person.
+    """Base of every error that brats_ml raises on purpose; its text is one sentence for the user.
 
     Attributes:
-        transient: Whether the same work may succeed when it is tried again.
+        transient: Whether another try of the same work may succeed.
     """
 
     transient: ClassVar[bool] = False
@@ -43,24 +43,24 @@ class MissingInputError(BratsError, FileNotFoundError):
     """A file or folder that a step reads does not exist."""
 
     def __init__(self, path: Path, *, remedy: str) -> None:
-        """Name the missing `path` and what to do about it."""
+        """Keep the missing `path`; the `remedy` says what to do."""
         super().__init__(f"{path} does not exist: {remedy}")
         self.path = path
 
 
 class EmptyCohortError(BratsError, ValueError):
-    """No case and no row is left to work on."""
+    """No case and no row is left."""
 
 
 class CohortError(BratsError, ValueError):
-    """The cohort as a whole breaks a critical rule."""
+    """The whole cohort breaks a critical rule."""
 
 
 class SourceError(BratsError, ValueError):
-    """What a cohort comes from is damaged, refuses, or changed since it was listed."""
+    """The source of a cohort is damaged, refuses, or changed after it was listed."""
 
     def __init__(self, where: Path | str, reason: str) -> None:
-        """Keep `where` the source or its file is, and the `reason`, a clause without a full stop."""
+        """Keep `where`, the address of the source or of its file, and the `reason`, a clause without a full stop."""
         super().__init__(f"{where}: {reason}")
         self.where = where
         self.reason = reason
@@ -101,23 +101,23 @@ class CodeError(BratsError, SyntaxError):
 
 
 class DivergedError(BratsError, ArithmeticError):
-    """The loss of a training is not a number any more."""
+    """The loss of a training is no longer a number."""
 
     def __init__(self, after: str, remedy: str) -> None:
-        """Keep `after` which step or epoch it was noticed; the `remedy` names the keys to lower."""
+        """Keep `after`, the step or epoch of the check; the `remedy` names the keys to lower."""
         super().__init__(f"the loss is not a number after {after}: lower {remedy}, and train again")
         self.after = after
 
 
 class CapacityError(BratsError, MemoryError):
-    """Memory does not suffice for what was asked."""
+    """There is too little memory for the work."""
 
 
 class StorageError(BratsError, OSError):
-    """A disk is full, or a file may not be written."""
+    """A disk is full, or a file cannot be written."""
 
 
 class ServiceError(BratsError, RuntimeError):
-    """A server did not start, did not answer, or answered with a refusal."""
+    """A server did not start, did not answer, or refused."""
 
     transient = True

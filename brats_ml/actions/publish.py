@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from brats_ml import files
+from brats_ml import dvc_lock, files, locks
 from brats_ml.actions import publish_survival
 from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
@@ -25,9 +23,8 @@ from brats_ml.workspace.outputs import ModelFolder
 
 def run(ws: Workspace, params: Params) -> Report:
     """Publish the checkout's results: a run a model, one parent run that links them, a version a nominee."""
-    ws.state.path.mkdir(parents=True, exist_ok=True)
     # Two runs with the same results would each find nothing and register everything twice.
-    with FileLock(ws.state.publish_lock):
+    with locks.exclusive(ws.state.publish_lock, holder="another process, which publishes results"):
         return _publish(ws, params)
 
 
@@ -84,7 +81,7 @@ def _tags(ws: Workspace, stage: str) -> dict[str, str]:
 
 
 def _pipeline_key(ws: Workspace) -> str:
-    return "pipeline-" + (provenance.lock_digest(ws.root) or files.digest_tree(ws.reports.path))[:16]
+    return "pipeline-" + (dvc_lock.digest(ws.root) or files.digest_tree(ws.reports.path))[:16]
 
 
 def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent: str) -> str | None:

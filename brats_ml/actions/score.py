@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
-from brats_ml import files
+from brats_ml import files, locks
 from brats_ml.actions.prediction_inputs import Origin, mark_scored, present_origin, unseen_cases, without_revision
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
@@ -90,7 +89,7 @@ def run(
         fingerprint = origin.fingerprint(case)
         counts[_score(batch, case, target.case(case.case_id))] += 1
         mark_scored(target, case, fingerprint)
-    with FileLock(target.lock):
+    with locks.exclusive(target.lock, holder="another shard, which lists the predictions"):
         _write_table(target)
     if counts["refused"] == len(found) and not only:
         raise EmptyCohortError(f"all {len(found)} cases of {source} were refused: see {target.table}")

@@ -1,36 +1,33 @@
-"""What a result was made from: the key of a piece of work, the data's digest, the code's revision."""
+"""What a result was made from: the key of the work, the digest of the data, the revision of the code."""
 
-import os
 import subprocess
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.repo import Repo
-from ruamel.yaml import YAML
 
-from brats_ml.errors import MissingInputError
+from brats_ml import dvc_lock, environment
+from brats_ml.errors import ConfigError, MissingInputError
 from brats_ml.files import digest_value
-from brats_ml.workspace.artefact import DVC_LOCK, DVC_YAML, PARAMS
-
-# Names the DAG run that a stage works for; set by its task, unset for people.
-RUN = "BRATS_RUN"
+from brats_ml.workspace.artefact import DVC_LOCK, PARAMS
 
 
 def work_key(root: Path, stage: str) -> str:
-    """Return the key of a stage's work: a digest of what DVC itself compares, and of nothing else.
+    """Return the key of a stage's work: a digest of exactly what DVC compares.
 
-    Command, parameters, and the digests of data and code it depends on; never the commit, the time or the place. The
-    same work has the same key in every checkout.
+    DVC compares the command, the parameters and the digests of data and code. The commit, the time and the folder do
+    not count, so the same work has the same key in every checkout.
 
     Args:
         root: The DVC repository.
         stage: A name of `dvc stage list`, such as `train@baseline`.
 
     Raises:
-        MissingInputError: `root` is no DVC repository, it has no such stage, or an input is not there yet.
+        MissingInputError: `root` is not a DVC repository, or an input of the stage does not exist yet.
+        TableError: dvc.lock is damaged.
+        ConfigError: DVC refuses the stage; dvc.yaml may not have it.
     """
+    dvc_lock.stages(root)
     try:
         with Repo(root) as repo:
             (found,) = repo.stage.collect(stage)
@@ -38,33 +35,23 @@ def work_key(root: Path, stage: str) -> str:
             return digest_value({"command": found.cmd, "inputs": inputs})[:16]
     except NotDvcRepoError as error:
         raise MissingInputError(root / ".dvc", remedy="run brats in a checkout that DVC manages") from error
-    except (DvcException, FileNotFoundError) as error:
-        raise MissingInputError(root / DVC_YAML, remedy=f"stage {stage} cannot run yet: {error}") from error
+    except FileNotFoundError as error:
+        remedy = f"run `dvc repro {stage}`, which makes the inputs of the stage first"
+        raise MissingInputError(Path(error.filename or root), remedy=remedy) from error
+    except DvcException as error:
+        raise ConfigError(f"DVC refuses stage {stage} of {root}: {error}", key=stage) from error
 
 
 def data_digest(root: Path) -> str | None:
     """Return DVC's digest of the acquired volumes, or None where DVC has not recorded them."""
-    for out in _locked(root).get("stages", {}).get("acquire", {}).get("outs", []):
-        if out["path"] == "data/raw":
-            return str(out["md5"])
-    return None
-
-
-def recorded(root: Path, stage: str) -> bool:
-    """Return whether DVC has recorded a run of a stage."""
-    return stage in _locked(root).get("stages", {})
-
-
-def lock_digest(root: Path) -> str | None:
-    """Return a digest of what dvc.lock records, in whatever order it was recorded, or None where there is none."""
-    locked = _locked(root)
-    return digest_value(locked) if locked else None
+    acquired = dvc_lock.stages(root).get("acquire")
+    return acquired.outs.get("data/raw") if acquired else None
 
 
 def revision(root: Path) -> dict[str, str]:
-    """Return the commit of the checkout and whether its tracked files differ from it; empty outside git.
+    """Return the commit of the checkout and whether tracked files differ from it; empty outside git.
 
-    Parameters do not count, since every run says its own; nor does dvc.lock, which is written by the run.
+    Two kinds of files do not count: params.yaml, since each run has its own, and dvc.lock, since the run writes it.
     """
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
@@ -75,20 +62,9 @@ def revision(root: Path) -> dict[str, str]:
 
 
 def origin(root: Path) -> dict[str, str]:
-    """Return the revision of the checkout and, where an Airflow run does the work, its name."""
-    run = os.environ.get(RUN)
+    """Return the revision of the checkout and, in a task of Airflow, the name of its run."""
+    run = environment.RUN.read()
     return revision(root) | ({"airflow.run": run} if run else {})
-
-
-def _locked(root: Path) -> dict[str, Any]:
-    lock = root / DVC_LOCK
-    return _parsed(lock, lock.stat().st_mtime_ns) if lock.is_file() else {}
-
-
-@lru_cache(maxsize=1)
-def _parsed(lock: Path, _mtime_ns: int) -> dict[str, Any]:
-    parsed: dict[str, Any] = YAML(typ="safe").load(lock)
-    return parsed
 
 
 def _git(root: Path, *arguments: str) -> str | None:

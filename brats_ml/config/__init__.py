@@ -1,4 +1,4 @@
-"""params.yaml as frozen, strict, typed sections; an unknown key or a value out of range is an error."""
+"""params.yaml as frozen, strict, typed sections; unknown keys and values out of range are errors."""
 
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -38,10 +38,10 @@ class Params(Section):
     def _named_recipes_exist(self) -> Self:
         for name in self.train.recipes:
             if name not in self.recipes:
-                raise ValueError(f"recipe {name} is named but has no section in recipes")
+                raise ValueError(f"train.recipes names {name}, which has no section in recipes")
         if self.features.predicted_by not in self.train.recipes:
             raise ValueError(
-                f"features.predicted_by is {self.features.predicted_by}, which is not one of train.recipes "
+                f"features.predicted_by is {self.features.predicted_by}, which train.recipes does not name "
                 f"({', '.join(self.train.recipes)}); set both together"
             )
         return self
@@ -63,21 +63,21 @@ def parse(document: Any) -> Params:
     """Return the typed parameters of a parsed params.yaml.
 
     Raises:
-        ConfigError: Names the first offending key and what is wrong with it.
+        ConfigError: A key is wrong; the sentence names the first such key and what is wrong with it.
     """
     refuse_old_names(document)
     try:
         return Params.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(_place(first["loc"])) or "(top)"
+        key = ".".join(_keys(first["loc"])) or "(top)"
         found = "" if isinstance(first["input"], dict) else f", found {redacted(repr(first['input']))}"
         reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"params.yaml, key {key}: {reason}{found}", key=key) from error
 
 
-def _place(location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that lead to a value; pydantic adds the method of a recipe behind the recipe's name."""
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that lead to a value; pydantic adds the method of a recipe after the recipe's name."""
     keys = [str(part) for part in location]
     return keys[:2] + keys[3:] if keys[:1] == ["recipes"] else keys
 

@@ -1,4 +1,4 @@
-"""The sections on data: where they come from, what may come in, who is held out."""
+"""The sections on data: their source, the rules of validation, the split."""
 
 from typing import Annotated, Self
 
@@ -16,7 +16,7 @@ def _has_a_known_form(source: str) -> str:
 
 
 class Acquire(Section):
-    """Where the cohort comes from; `cohort/source_address.py` has the forms."""
+    """The source of the cohort; `cohort/source_address.py` lists the forms."""
 
     source: Annotated[str, AfterValidator(_has_a_known_form)]
 
@@ -30,7 +30,7 @@ class Phantom(Section):
 
 
 class Validate(Section):
-    """What a case must fulfil to come in."""
+    """Rules that a case must pass."""
 
     spacing_mm: Annotated[float, Field(gt=0)]
     spacing_tolerance: Annotated[float, Field(ge=0)]
@@ -52,12 +52,12 @@ class Validate(Section):
     def _keeps_out_what_cannot_be_used(self) -> Self:
         for check in NEVER_NOTED:
             if self.severity.get(check) == "info":
-                raise ValueError(f"severity of {check} cannot be info, since such a case cannot be preprocessed")
+                raise ValueError(f"severity of {check} cannot be info: a case that fails it cannot be preprocessed")
         return self
 
 
 class Split(Section):
-    """Shares of the patients held out."""
+    """Shares of the patients that are held out."""
 
     validation: Fraction
     test: Fraction

@@ -1,4 +1,4 @@
-"""Change values of params.yaml where it stands, keeping its comments."""
+"""Changes values of params.yaml in place and keeps its comments."""
 
 from pathlib import Path
 
@@ -8,18 +8,19 @@ from ruamel.yaml.error import YAMLError
 from brats_ml.config import load
 from brats_ml.config.renamed import refuse_old_recipe
 from brats_ml.errors import ConfigError
+from brats_ml.files import replacing
 
 
 def override(path: Path, assignments: list[str]) -> None:
-    """Change values of params.yaml in place, keeping its comments; nothing is written unless the result is valid.
+    """Change values of params.yaml in place and keep its comments; write nothing unless the result is valid.
 
     Args:
         path: The params.yaml.
-        assignments: `dotted.key=value` each, the value in YAML.
+        assignments: Pairs `dotted.key=value` with the value in YAML.
 
     Raises:
         MissingInputError: There is no such file.
-        ConfigError: The file is wrong already, or an assignment is malformed, names an unknown key, or makes it wrong.
+        ConfigError: The file is not valid, or an assignment is malformed, names an unknown key, or makes it invalid.
     """
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -43,11 +44,6 @@ def override(path: Path, assignments: list[str]) -> None:
             section[last] = yaml.load(value)
         except YAMLError as error:
             raise ConfigError(f"{assignment!r}: the value is not valid YAML", key=key) from error
-    temporary = path.with_name(path.name + ".tmp")
-    yaml.dump(document, temporary)
-    try:
+    with replacing(path) as temporary:
+        yaml.dump(document, temporary)
         load(temporary)
-    except ConfigError:
-        temporary.unlink()
-        raise
-    temporary.replace(path)

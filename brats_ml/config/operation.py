@@ -1,4 +1,4 @@
-"""The sections on what is done with models: the gate, and when Airflow starts by itself."""
+"""The sections on operation: the gate for new models, and the schedules of Airflow."""
 
 from typing import Annotated, Literal, Self
 
@@ -8,7 +8,7 @@ from brats_ml.config.section import Count, Section
 
 
 class SegmentationGate(Section):
-    """What a segmentation model must reach on the locked test cases."""
+    """Thresholds for a segmentation model on the locked test cases."""
 
     minimum_cases: Count
     minimum_dice: dict[Literal["WT", "TC", "ET"], Annotated[float, Field(ge=0, le=1)]]
@@ -16,14 +16,14 @@ class SegmentationGate(Section):
 
 
 class SurvivalGate(Section):
-    """What a survival model must reach on the locked test patients."""
+    """Thresholds for a survival model on the locked test patients."""
 
     minimum_cases: Count
     minimum_gain: Annotated[float, Field(ge=-1, le=1)]
 
 
 class Gate(Section):
-    """What may become champion."""
+    """Conditions for a new champion."""
 
     segmentation: SegmentationGate
     survival: SurvivalGate
@@ -33,7 +33,7 @@ class Gate(Section):
 
 
 class Orchestration(Section):
-    """When Airflow starts by itself, and for how long it waits and keeps."""
+    """Schedules of Airflow, and how long it waits for approval and keeps runs."""
 
     watch: Annotated[str, Field(min_length=1)] | None
     score: Annotated[str, Field(min_length=1)] | None
@@ -44,5 +44,7 @@ class Orchestration(Section):
     @model_validator(mode="after")
     def _keep_what_waits(self) -> Self:
         if 24 * self.keep_days < self.approval_hours:
-            raise ValueError("keep_days is less than approval_hours, so a run could be removed while it waits")
+            raise ValueError(
+                "keep_days must not be less than approval_hours, or a run could be removed while it waits for approval"
+            )
         return self

@@ -1,4 +1,4 @@
-"""Recipes: each a way to train a segmentation network, told apart by its `method`."""
+"""Recipes: each is a way to train a segmentation network, and its `method` selects the class here."""
 
 from typing import Annotated, Literal, Self
 
@@ -16,14 +16,14 @@ Method = Literal["baseline", "regions"]
 
 
 class Slices(Section):
-    """The axial slices a 2D recipe sees: `count` of them from `first`, or all that follow."""
+    """The axial slices that a 2D recipe uses: `count` of them from `first`; a null `count` means all that follow."""
 
     first: Annotated[int, Field(ge=0)]
     count: Count | None
 
 
 class Plateau(Section):
-    """When the learning rate falls: after `patience` epochs without a lower validation loss."""
+    """The learning rate falls by `factor` after `patience` epochs without a lower validation loss."""
 
     factor: Fraction
     patience: Annotated[int, Field(ge=0)]
@@ -31,7 +31,7 @@ class Plateau(Section):
 
 
 class BaselineRecipe(Section):
-    """The baseline's way: resized axial slices, softmax over labels, a case a step."""
+    """The baseline: resized axial slices, softmax over labels, one case per step."""
 
     method: Literal["baseline"]
     modalities: Modalities
@@ -50,7 +50,7 @@ class BaselineRecipe(Section):
 
     @property
     def channels(self) -> int:
-        """Of the network's input."""
+        """Channels of the network's input."""
         return len(self.modalities)
 
     @model_validator(mode="after")
@@ -62,7 +62,7 @@ class BaselineRecipe(Section):
 
 
 class Optimizer(Section):
-    """AdamW: the highest learning rate, decay of weights, and the largest norm of a gradient."""
+    """AdamW: the highest learning rate, the weight decay, and the largest norm of a gradient."""
 
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Amount
@@ -78,13 +78,13 @@ class Schedule(Section):
 
 
 class Augmentation(Section):
-    """What each patch undergoes; a value of 0 switches it off.
+    """Random changes of each patch; the value 0 turns one off.
 
     Attributes:
         flip: Spatial axes that are mirrored with probability one half.
-        rotate_degrees: Largest turn in the axial plane.
+        rotate_degrees: Largest rotation in the axial plane.
         zoom: Largest relative change of size in the axial plane.
-        spatial_share: Share of the patches that are turned and zoomed.
+        spatial_share: Share of the patches that are rotated and zoomed.
         scale: Largest relative change of each modality's contrast.
         shift: Largest change of each modality's mean, in standard deviations.
         gamma: Largest change of the logarithm of gamma, in half of the patches and modalities.
@@ -102,12 +102,12 @@ class Augmentation(Section):
 
 
 class RegionsRecipe(Section):
-    """Our way: patches at full resolution, one sigmoid a region. What is null is left to `brats plan`."""
+    """Our method: patches at full resolution, one sigmoid per region. `brats plan` chooses a value for each null."""
 
     method: Literal["regions"]
     dimensions: Literal[2, 3]
     modalities: Modalities
-    contralateral: bool = False  # models that were trained before the key was there have none
+    contralateral: bool = False  # recipe.json of an older model lacks the key
     neighbours: Annotated[int, Field(ge=0, le=8)]
     patch: Annotated[list[Annotated[int, Field(ge=16)]], Field(min_length=2, max_length=3)] | None
     batch: Count | None
@@ -127,7 +127,7 @@ class RegionsRecipe(Section):
         if self.patch is not None and len(self.patch) != self.dimensions:
             raise ValueError(f"patch has {len(self.patch)} axes, dimensions is {self.dimensions}")
         if self.dimensions == 3 and self.neighbours:
-            raise ValueError("neighbours are slices beside a 2D patch; a 3D recipe has 0")
+            raise ValueError("neighbours are slices next to a 2D patch; set it to 0 in a 3D recipe")
         return self
 
     @model_validator(mode="after")
@@ -143,12 +143,12 @@ class RegionsRecipe(Section):
 
     @property
     def stride(self) -> int:
-        """What each axis of a patch is a multiple of; 1 while the filters are open."""
+        """Each axis of a patch is a multiple of this; 1 while the filters are null."""
         return 1 if self.filters is None else int(self.stem * 2 ** (len(self.filters) - 1))
 
     @property
     def channels(self) -> int:
-        """Of the network's input."""
+        """Channels of the network's input."""
         return len(self.modalities) * (1 + self.contralateral) * (1 + 2 * self.neighbours)
 
 

@@ -1,4 +1,4 @@
-"""What every section of params.yaml is made of."""
+"""Types that all sections of params.yaml use."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The sections on segmentation: how recipes are trained and what their evaluation shows."""
+"""The sections on segmentation: planning, training and evaluation of recipes."""
 
 from typing import Annotated, Literal, Self
 
@@ -8,27 +8,27 @@ from brats_ml.config.section import Count, Fraction, Name, Section
 
 
 class Plan(Section):
-    """What `brats plan` derives patches, batches and depths from."""
+    """Limits from which `brats plan` derives patches, batches and depths."""
 
     memory_share: Fraction
     cpu_voxels: Annotated[int, Field(ge=4096)]
 
 
 class Train(Section):
-    """Which recipes are trained, how repeatably, and with which resources.
+    """The recipes to train, how repeatable training is, and its resources.
 
     Attributes:
         recipes: Sections of `recipes`.
-        seed: Of weights, order and augmentation.
+        seed: Random seed of weights, order and augmentation.
         deterministic: Whether every run gives the same weights.
-        precision: Of the region recipes' convolutions.
-        xla: Whether the step is compiled by XLA.
-        device: What trains; `auto` takes GPUs where there are any.
-        devices: How many of them share a batch; None: all GPUs, or the one CPU.
-        residence: Where the training set lies: on the device, in memory, or mapped from disk.
+        precision: Number format of the region recipes' convolutions.
+        xla: Whether XLA compiles the step.
+        device: The kind of device that trains; `auto` takes GPUs if there are any.
+        devices: How many of them share a batch; None takes all GPUs, or the one CPU.
+        residence: Where the training set is kept: on the device, in memory, or mapped from disk.
         checkpoint_minutes: Time between two checkpoints.
-        folds: Networks of a recipe, each trained without another part of the training patients; their mean predicts.
-            0 trains one on all of them.
+        folds: How many networks a recipe trains, each without another part of the training patients; their mean
+            predicts. 0 trains one network on all training patients.
     """
 
     recipes: Annotated[list[Name], Field(min_length=1)]
@@ -45,7 +45,7 @@ class Train(Section):
     @model_validator(mode="after")
     def _one_fold_is_none(self) -> Self:
         if self.folds == 1:
-            raise ValueError("folds must be 0, for one network of all training cases, or at least 2")
+            raise ValueError("folds must be at least 2, or 0 for one network on all training cases")
         return self
 
 
@@ -53,14 +53,15 @@ PresetName = Literal["fast", "balanced", "best"]
 
 
 class Evaluate(Section):
-    """How held-out and unseen cases are predicted, and what the evaluation shows.
+    """How held-out and unseen cases are predicted and shown.
 
     Attributes:
-        preset: Sizes of windows, their overlap and mirrored copies; of region recipes alone.
-        window: Voxels that a network of regions sees at once; None: what the preset averages over.
-        runtime: What runs the network; `auto` takes OpenVINO on CPUs where it is installed, else Keras.
-        precision: Of OpenVINO's inner layers; `auto` takes bfloat16 for networks that `brats precision` let pass.
-        tuned_on: Training cases that the rules of postprocessing are chosen on; 0 leaves them as they are.
+        preset: Sizes of windows, their overlap and mirrored copies, for region recipes only.
+        window: Voxels that a network of regions gets at once; None takes the sizes that the preset averages over.
+        runtime: Library that runs the network; `auto` takes OpenVINO on CPUs if it is installed, else Keras.
+        precision: Number format of OpenVINO's inner layers; `auto` takes bfloat16 if `brats precision` passed the
+            network.
+        tuned_on: How many training cases choose the rules of postprocessing; 0 keeps the default rules.
         figures: Cases that get the six-panel figure.
     """
 

@@ -1,4 +1,4 @@
-"""The sections on survival: features, models, and how they are judged."""
+"""The sections on survival: features, models and their cross-validation."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,13 +11,13 @@ Value = float | int | str
 
 
 class Features(Section):
-    """Whose predicted masks make survival features."""
+    """The recipe that predicts the masks for survival features."""
 
     predicted_by: Name
 
 
 class Span(Section):
-    """Every whole number from the first to the last."""
+    """All whole numbers from `first` to `last`."""
 
     first: int
     last: int
@@ -30,7 +30,7 @@ class Span(Section):
 
 
 class Survival(Section):
-    """The survival models and how they are judged."""
+    """The survival models and their cross-validation."""
 
     protocol: Literal["nested", "baseline"]
     features_from: str | None
@@ -55,12 +55,12 @@ class Survival(Section):
         if missing:
             raise ValueError(f"grids has no entry for {', '.join(missing)}")
         if self.protocol == "baseline" and self.masks != "reference":
-            raise ValueError("protocol baseline takes reference masks: set masks to reference, or protocol to nested")
+            raise ValueError("protocol baseline needs reference masks: set masks to reference, or protocol to nested")
         if self.jobs == 0:
-            raise ValueError("jobs is a number of processes, or -1 for one a core, and cannot be 0")
+            raise ValueError("jobs cannot be 0: set a number of processes, or -1 for one per core")
         if self.features and self.features_from is not None:
             raise ValueError(
-                f"features asks for {', '.join(self.features)}, which the table of features_from does not hold; "
+                f"features names {', '.join(self.features)}, which the table of features_from does not have; "
                 "set features to [], or features_from to null"
             )
         return self

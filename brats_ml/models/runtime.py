@@ -1,13 +1,12 @@
 """A trained network in the runtime that fits the machine: Keras, or OpenVINO on CPUs."""
 
-import os
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from brats_ml import files
+from brats_ml import environment, files
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.errors import ConfigError
 from brats_ml.segmentation.inference.baseline import Network
@@ -40,7 +39,7 @@ def chosen_runtime(runtime: str) -> str:
         )
     if runtime != "auto":
         return runtime
-    on_gpu = GPU_DRIVER.exists() and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1")
+    on_gpu = GPU_DRIVER.exists() and environment.CUDA_VISIBLE_DEVICES.read() not in ("", "-1")
     return "openvino" if installed and not on_gpu else "keras"
 
 

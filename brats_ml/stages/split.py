@@ -3,10 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from filelock import FileLock
-
-from brats_ml import files
-from brats_ml.adapters import provenance
+from brats_ml import dvc_lock, files, locks
 from brats_ml.adapters.tables.clinical import clinical_table
 from brats_ml.cohort.clinical import survival_group
 from brats_ml.cohort.patients import Identities
@@ -42,9 +39,8 @@ def run(ws: Workspace, params: Params) -> Report:
     groups = _groups(ws, params.survival.limits_days, present)
     if not (with_images or groups):
         raise EmptyCohortError("there is no patient to split: no valid case and no clinical table")
-    ws.state.path.mkdir(parents=True, exist_ok=True)
     # Runs with workspaces of their own share one permanent split.
-    with FileLock(ws.state.splits_lock):
+    with locks.exclusive(ws.state.splits_lock, holder="another run, which splits its cohort"):
         here, kept = _before(ws)
         known = lasting_identities(ws)
         before, apart = carry((kept.parts, here.parts), known)
@@ -87,7 +83,7 @@ def _before(ws: Workspace) -> tuple[Split, Split]:
     A split that was made and is nowhere to be found is not made anew.
     """
     here, kept = Split.read(ws.splits), Split.read(ws.state.splits)
-    if not here.parts and not kept.parts and provenance.recorded(ws.root, "split"):
+    if not here.parts and not kept.parts and "split" in dvc_lock.stages(ws.root):
         raise MissingInputError(
             ws.splits.path,
             remedy="dvc.lock records a split, which is permanent: get it back with "

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from filelock import FileLock
 
-from brats_ml import files
+from brats_ml import files, locks
 from brats_ml.adapters import provenance
 from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
@@ -49,10 +48,10 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     key = provenance.work_key(ws.root, f"train@{recipe}")
     kept = ws.state.checkpoints(key)
     folder = kept.path
-    folder.mkdir(parents=True, exist_ok=True)
     tracker = MlflowTracker(tracking_uri(ws.state))
+    holder = f"another process, which trains {recipe} on the same data"
     tags = {"brats.stage": f"train@{recipe}", "brats.recipe": recipe, **provenance.origin(ws.root)}
-    with FileLock(kept.lock), tracker.run(key, name=f"train {recipe}", tags=tags) as tracked:
+    with locks.exclusive(kept.lock, holder=holder), tracker.run(key, name=f"train {recipe}", tags=tags) as tracked:
         settings = params.train.model_dump(exclude={"recipes"})
         tracked.log_params({"recipe": recipe, **settings, **flatten(chosen.model_dump())})
         digest = provenance.data_digest(ws.root)

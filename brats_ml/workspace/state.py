@@ -162,6 +162,10 @@ class State(Located):
         """Return the clone that a DAG run works in."""
         return self.path / "workspaces" / dag_id / run
 
+    def unfinished_workspaces(self) -> list[Path]:
+        """Return the clones that tasks are making or have left unfinished."""
+        return list(self.path.glob("workspaces/*/.*"))
+
     def links(self, digest: str) -> Path:
         """Return the addresses of pages about a stage's results, by the digest of these."""
         return self.path / f"links/{digest}.json"

@@ -7,12 +7,11 @@ from typing import Any
 
 import psutil
 
+from brats_ml.environment import HOLDER, TASK
 from brats_ml.orchestration.local.airflow_api import AirflowClient, TaskState
 from brats_ml.orchestration.local.settings import USER, recall
 from tests.e2e.checkout import Checkout
 
-TASK = "BRATS_TASK"
-HOLDER = "BRATS_HOLDER"
 THOUGHT_S = 5.0
 
 
@@ -83,7 +82,7 @@ def at_work(checkout: Checkout, task_id: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            mark = process.environ().get(TASK, "")
+            mark = process.environ().get(TASK.name, "")
             if mark.startswith(f"{checkout.root}/") and mark.endswith(f"/{task_id}"):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -123,7 +122,7 @@ def _victim(checkout: Checkout, what: str, task_id: str) -> psutil.Process | Non
         if what == "dvc":
             return next((process for process in processes if "dvc" in process.cmdline()), None)
         if what == "task":
-            return psutil.Process(int(stages[-1].environ()[HOLDER].partition(":")[0]))
+            return psutil.Process(int(stages[-1].environ()[HOLDER.name].partition(":")[0]))
         servers = json.loads((checkout.root / ".brats/servers.json").read_text())["processes"]
         return psutil.Process(servers["scheduler"])
     except psutil.NoSuchProcess:

@@ -154,7 +154,7 @@ def test_a_timeout_ends_a_stage_that_hears_no_signal(seen: Seen) -> None:
     (run,) = seen.runs["deaf"]
 
     assert run.states == {"open": "success", "deaf": "failed", "close": "upstream_failed"}
-    assert "deaf was not done within 0:00:06 and was ended" in run.last_words["deaf"]
+    assert "deaf took longer than 0:00:06 and was ended" in run.last_words["deaf"]
     assert seen.left == []
 
 

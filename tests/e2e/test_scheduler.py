@@ -297,4 +297,4 @@ def test_prune_keeps_what_a_kept_run_needs(story: Story) -> None:
 
 def test_down_ends_every_process_and_can_be_repeated(story: Story) -> None:
     assert story.seen["left after down"] == []
-    assert "nothing was running" in story.seen["second down"]
+    assert "no server was running" in story.seen["second down"]

@@ -35,7 +35,8 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
         (
             "validate.severity",
             {"present": "info"},
-            "params.yaml, key validate: severity of present cannot be info, since such a case cannot be preprocessed",
+            "params.yaml, key validate: severity of present cannot be info: a case that fails it cannot be "
+            "preprocessed",
         ),
         ("phantom.cases", 0, "params.yaml, key phantom.cases: Input should be greater than or equal to 1, found 0"),
         ("phantom.cases", "6", "params.yaml, key phantom.cases: Input should be a valid integer, found '6'"),
@@ -56,7 +57,7 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
         (
             "train.recipes",
             ["baseline"],
-            "params.yaml, key (top): features.predicted_by is baseline_mini, which is not one of train.recipes "
+            "params.yaml, key (top): features.predicted_by is baseline_mini, which train.recipes does not name "
             "(baseline); set both together",
         ),
         (
@@ -84,7 +85,11 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
             "seed_mini",
             "params.yaml, key features.predicted_by: recipe seed_mini is called baseline_mini now; write baseline_mini",
         ),
-        ("train.recipes", ["ghost"], "params.yaml, key (top): recipe ghost is named but has no section in recipes"),
+        (
+            "train.recipes",
+            ["ghost"],
+            "params.yaml, key (top): train.recipes names ghost, which has no section in recipes",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_sentence(

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from brats_ml.orchestration.runs.dvc_locks import mend
+from brats_ml.orchestration.runs.dvc_locks import repair
 
 PYTHON = sys.executable
 
@@ -25,7 +25,7 @@ def record(tmp_path: Path) -> Path:
 def test_a_record_that_was_cut_off_is_removed(record: Path, tmp_path: Path, left: str) -> None:
     record.write_text(left)
 
-    (done,) = mend(tmp_path)
+    (done,) = repair(tmp_path)
 
     assert not record.exists()
     assert str(record) in done
@@ -43,9 +43,9 @@ def test_an_entry_whose_process_is_no_dvc_is_removed_and_that_of_a_living_dvc_st
             time.sleep(0.01)
         entries = {name: {"pid": process.pid, "cmd": "dvc repro"} for name, process in (("a", other), ("b", dvc))}
         record.write_text(json.dumps({"write": entries, "read": {"c": list(entries.values())}}))
-        mend(tmp_path)
+        repair(tmp_path)
         kept = json.loads(record.read_text())
-        untouched = mend(tmp_path)
+        untouched = repair(tmp_path)
         other.kill()
         dvc.kill()
 
@@ -54,4 +54,4 @@ def test_an_entry_whose_process_is_no_dvc_is_removed_and_that_of_a_living_dvc_st
 
 
 def test_a_repository_without_a_record_needs_nothing(tmp_path: Path) -> None:
-    assert mend(tmp_path) == []
+    assert repair(tmp_path) == []

@@ -1,4 +1,5 @@
 import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -60,6 +61,31 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     assert not left.exists()
     assert written.exists()
     assert elsewhere.exists()
+
+
+def test_a_secret_can_be_read_by_its_owner_alone_from_the_first_byte_on(tmp_path: Path) -> None:
+    path = tmp_path / "passwords.json"
+
+    with replacing(path, mode=0o600) as unfinished:
+        assert stat.S_IMODE(unfinished.stat().st_mode) == 0o600
+        unfinished.write_text("secret")
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text() == "secret"
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "prediction.json"
+    flushed = []
+
+    def note(descriptor: int) -> None:
+        flushed.append((os.fstat(descriptor).st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    with replacing(path) as unfinished:
+        unfinished.write_text("1234")
+
+    assert flushed == [(4, False)]
 
 
 def test_names_made_of_digits_stay_names(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"set": ["orchestration.approval_hours=1"]}, "of the checkout that has its DAGs"),
+        ({"set": ["orchestration.approval_hours=1"]}, "in the checkout of its DAGs"),
         ({"set": ["survival.folds=3"], "folds": 4}, "the form sets survival.folds twice"),
         ({"set": ["train.seed=1", "train.seed=2"]}, "the form sets train.seed twice"),
     ],

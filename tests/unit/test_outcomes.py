@@ -1,4 +1,4 @@
-"""A stage tells how it ended, and ends with its task."""
+"""A stage reports how it ended, and ends with its task."""
 
 import errno
 import os
@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from brats_ml import environment
 from brats_ml.errors import CaseError, ServiceError
-from brats_ml.orchestration.runs import outcomes, watchdog
+from brats_ml.orchestration.runs import outcomes
 from brats_ml.orchestration.runs.processes import Child, end_marked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,24 +31,24 @@ PYTHON = sys.executable
         (KeyError("x"), True, "KeyError: 'x'"),
     ],
 )
-def test_what_a_person_has_to_mend_is_not_tried_again(error: Exception, transient: bool, sentence: str) -> None:
+def test_an_error_that_a_person_must_fix_is_not_tried_again(error: Exception, transient: bool, sentence: str) -> None:
     found = outcomes.failure(error)
 
     assert found.transient is transient
     assert found.sentence.startswith(sentence)
 
 
-def test_what_was_told_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(outcomes.VARIABLE, str(tmp_path / "outcome.json"))
-    told = outcomes.Outcome("done", links={"MLflow": "http://127.0.0.1"}, details={"shards": [["a"]]})
+def test_an_outcome_that_was_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(environment.OUTCOME.name, str(tmp_path / "outcome.json"))
+    written = outcomes.Outcome("done", links={"MLflow": "http://127.0.0.1"}, details={"shards": [["a"]]})
 
-    outcomes.write(told)
+    outcomes.write(written)
 
-    assert outcomes.read(tmp_path / "outcome.json") == told
+    assert outcomes.read(tmp_path / "outcome.json") == written
 
 
-def test_without_a_task_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(outcomes.VARIABLE, raising=False)
+def test_without_a_task_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(environment.OUTCOME.name, raising=False)
 
     outcomes.write(outcomes.Outcome("done"))
 
@@ -55,17 +56,17 @@ def test_without_a_task_nothing_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_command_leaves_its_failure_where_its_task_looks(tmp_path: Path) -> None:
-    environment = {**os.environ, outcomes.VARIABLE: str(tmp_path / "outcome.json"), "PYTHONPATH": str(ROOT)}
+    variables = {**os.environ, environment.OUTCOME.name: str(tmp_path / "outcome.json"), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [PYTHON, "-m", "brats_ml", "split", "--root", str(tmp_path)],
-        cwd=ROOT, env=environment, check=False, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, env=variables, check=False, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    told = outcomes.read(tmp_path / "outcome.json")
+    outcome = outcomes.read(tmp_path / "outcome.json")
 
     assert done.returncode == 1
-    assert told is not None
-    assert done.stderr == f"brats: {told.sentence}\n"
-    assert (told.error, told.transient) == ("MissingInputError", False)
+    assert outcome is not None
+    assert done.stderr == f"brats: {outcome.sentence}\n"
+    assert (outcome.error, outcome.transient) == ("MissingInputError", False)
 
 
 def test_a_command_refuses_to_run_the_code_of_another_checkout(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_a_command_refuses_to_run_the_code_of_another_checkout(tmp_path: Path) -
 
 
 def started(pid: int) -> str:
-    """Return what Linux says of a process in the field of its start time, by another way than the fence's."""
+    """Return what Linux says of a process in the field of its start time, by another way than the watchdog's."""
     fields = Path(f"/proc/{pid}/stat").read_text().split(") ")[-1].split()
     return fields[19]
 
@@ -96,7 +97,7 @@ def test_a_stage_ends_soon_after_its_task_or_the_supervisor_of_it_is_gone(gone: 
         value = f"{victim} {own}" if gone == "task" else f"{own} {victim}"
         with subprocess.Popen(
             [PYTHON, "-c", f"{watching}; time.sleep(60)"],
-            cwd=ROOT, env={**os.environ, watchdog.VARIABLE: value}, stdout=subprocess.PIPE,
+            cwd=ROOT, env={**os.environ, environment.HOLDER.name: value}, stdout=subprocess.PIPE,
         ) as stage:  # fmt: skip
             assert stage.stdout is not None
             assert stage.stdout.readline() == b"on\n"
@@ -111,10 +112,10 @@ def test_what_an_earlier_try_left_at_work_is_found_and_ended(tmp_path: Path) -> 
     mark = str(tmp_path / "task")
     sleep = "[sys.executable, '-c', 'import time; time.sleep(60)']"
     orphan = f"import subprocess, sys; subprocess.Popen({sleep}, start_new_session=True)"
-    subprocess.run([PYTHON, "-c", orphan], env={**os.environ, "BRATS_TASK": mark}, check=True)
+    subprocess.run([PYTHON, "-c", orphan], env={**os.environ, environment.TASK.name: mark}, check=True)
 
-    assert end_marked(mark, mark="BRATS_TASK", grace_s=1) == 1
-    assert end_marked(mark, mark="BRATS_TASK", grace_s=1) == 0
+    assert end_marked(mark, mark=environment.TASK, grace_s=1) == 1
+    assert end_marked(mark, mark=environment.TASK, grace_s=1) == 0
 
 
 def test_a_command_that_leaves_a_process_behind_does_not_keep_its_reader_waiting(tmp_path: Path) -> None:
@@ -137,10 +138,10 @@ def test_a_process_that_left_the_group_of_its_command_is_not_waited_for(tmp_path
     daemon = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)"
     mark = str(tmp_path / "task")
     leaves = f"import subprocess, sys; print({daemon}.pid)"
-    child = Child([PYTHON, "-c", leaves], folder=tmp_path, environment={"BRATS_TASK": mark})
+    child = Child([PYTHON, "-c", leaves], folder=tmp_path, variables={environment.TASK.name: mark})
     begun = time.monotonic()
 
     assert len(list(child.lines())) == 1
     assert time.monotonic() - begun < 30
-    assert end_marked(mark, mark="BRATS_TASK", grace_s=1) == 1
+    assert end_marked(mark, mark=environment.TASK, grace_s=1) == 1
     assert child.wait() == 0

@@ -11,12 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from brats_ml.environment import SERVERS
 from brats_ml.orchestration.runs.processes import Child, end_marked, marked, start_marked
 
 PYTHON = sys.executable
 SLEEP = "import time; time.sleep(60)"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); {SLEEP}"
-# Starts a grandchild, tells its id, and waits.
+# Starts a grandchild, prints its id, and waits.
 PARENT = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {SLEEP!r}]).pid, flush=True); {SLEEP}"
 
 
@@ -37,7 +38,7 @@ def test_lines_come_while_the_command_still_runs(tmp_path: Path) -> None:
     assert child.wait() < 0
 
 
-def test_both_outputs_and_the_status_of_a_command_are_told(tmp_path: Path) -> None:
+def test_both_outputs_and_the_status_of_a_command_are_read(tmp_path: Path) -> None:
     child = Child(
         [PYTHON, "-c", "import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)"], folder=tmp_path
     )
@@ -77,7 +78,7 @@ def test_a_command_can_be_ended_while_another_thread_reads_it(tmp_path: Path) ->
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    process = start_marked([PYTHON, "-c", PARENT], root=tmp_path, environment={}, log=tmp_path / "logs/server.log")
+    process = start_marked([PYTHON, "-c", PARENT], root=tmp_path, variables={}, log=tmp_path / "logs/server.log")
     deadline = time.monotonic() + 10
     while not (tmp_path / "logs/server.log").read_text().strip() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -110,7 +111,7 @@ def test_servers_of_another_checkout_are_left_alone(tmp_path: Path, server: subp
 def test_whoever_ends_the_servers_survives_it_though_a_task_started_it(tmp_path: Path) -> None:
     imports = "from pathlib import Path; from brats_ml.orchestration.runs.processes import end_marked"
     script = f"{imports}; print(end_marked(Path({str(tmp_path)!r})))"
-    environment = {**os.environ, "BRATS_SERVERS": str(tmp_path)}
+    environment = {**os.environ, SERVERS.name: str(tmp_path)}
 
     done = subprocess.run([PYTHON, "-c", script], env=environment, stdout=subprocess.PIPE, text=True, check=True)
 

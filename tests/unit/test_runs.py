@@ -1,4 +1,4 @@
-"""A DAG run's workspace: pinned once, opened by any task, made again after it was removed."""
+"""A DAG run's workspace is pinned once, opened by any task, and created again after it was removed."""
 
 import os
 import shutil
@@ -184,7 +184,7 @@ def test_a_revision_of_another_pipeline_is_refused(locations: Locations, reposit
         form.check_graph(clone, drawn)
         return ()
 
-    with pytest.raises(ConfigError, match="is not the one that is drawn: it has a stage more more"):
+    with pytest.raises(ConfigError, match="differs from the one that Airflow shows: it has a stage more more"):
         run.pin("HEAD", check)
 
 
@@ -213,16 +213,40 @@ def test_results_of_a_run_are_fetched_into_the_checkout(closed: Callable[..., Ru
     closed("one", "one")
     closed("two", "two")
 
-    assert retention.fetch(repository, "one").run_id == "one"
+    run = retention.fetch(repository, "one")
+    assert run.run_id == "one"
     assert (repository / "out").read_text() == "one"
+    assert retention.absent(run, repository) == []
     assert retention.fetch(repository, None).run_id == "two"
     assert (repository / "out").read_text() == "two"
+
+
+def test_stages_of_a_run_that_the_checkout_has_no_longer_are_named_after_a_fetch(
+    closed: Callable[..., Run], repository: Path
+) -> None:
+    closed("one", "one")
+    (repository / "dvc.yaml").write_text(PIPELINE.replace("copy:", "copy_again:"))
+
+    run = retention.fetch(repository, "one")
+
+    assert retention.absent(run, repository) == ["copy"]
+
+
+def test_a_clone_that_a_killed_task_left_is_pruned(closed: Callable[..., Run], repository: Path) -> None:
+    run = closed("one", "one")
+    left = run.workspace.parent / ".0000-1-1.one"
+    left.mkdir()
+
+    assert "unfinished workspaces: 1" in retention.prune(repository, keep_days=1, dry=True)
+    assert left.exists()
+    assert "unfinished workspaces: 1" in retention.prune(repository, keep_days=1)
+    assert not left.exists()
 
 
 def test_a_run_that_is_not_known_is_not_fetched(closed: Callable[..., Run], repository: Path) -> None:
     closed("one", "one")
 
-    with pytest.raises(ConfigError, match="no closed run is called three; the last ones are: one"):
+    with pytest.raises(ConfigError, match="there is no closed run three; the last ones are: one"):
         retention.fetch(repository, "three")
     assert not (repository / "dvc.lock").exists()
 
@@ -310,7 +334,7 @@ def test_results_in_a_cache_that_the_checkout_cannot_see_are_refused_by_name(
     assert not (repository / "dvc.lock").exists()
 
 
-def test_places_do_not_depend_on_the_folder_of_whoever_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locations_do_not_depend_on_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BRATS_STATE", "state")
     monkeypatch.setenv("BRATS_REPOSITORY", ".")
@@ -318,12 +342,19 @@ def test_places_do_not_depend_on_the_folder_of_whoever_asks(tmp_path: Path, monk
     assert Locations.from_environment(tmp_path) == Locations(str(tmp_path), State(tmp_path / "state"))
 
 
-def test_files_that_git_does_not_track_are_told(repository: Path) -> None:
+def test_files_that_git_does_not_track_are_listed(repository: Path) -> None:
     (repository / "new.py").write_text("")
     (repository / "new").mkdir()
     (repository / "new/one.py").write_text("")
 
     assert untracked(repository) == ["new.py", "new/"]
+
+
+def test_ids_that_are_too_long_for_a_folder_have_workspaces_of_their_own() -> None:
+    names = {slug("a" * 250), slug("a" * 249)}
+
+    assert len(names) == 2
+    assert max(map(len, names)) <= 220
 
 
 @pytest.mark.parametrize("run_id", [".", "..", ".hidden"])

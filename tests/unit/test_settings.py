@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from brats_ml.environment import AIRFLOW_PORT, MLFLOW_PORT
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.local import settings
 
 
 @pytest.fixture(autouse=True)
 def no_chosen_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("BRATS_AIRFLOW_PORT", raising=False)
-    monkeypatch.delenv("BRATS_MLFLOW_PORT", raising=False)
+    monkeypatch.delenv(AIRFLOW_PORT.name, raising=False)
+    monkeypatch.delenv(MLFLOW_PORT.name, raising=False)
 
 
 def test_a_port_of_the_environment_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRATS_AIRFLOW_PORT", "18123")
+    monkeypatch.setenv(AIRFLOW_PORT.name, "18123")
 
     assert settings.choose(tmp_path).airflow_url == "http://127.0.0.1:18123"
 
@@ -28,9 +29,9 @@ def test_a_port_of_the_environment_is_taken_as_it_is(tmp_path: Path, monkeypatch
 def test_a_port_that_is_none_is_refused_with_its_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    monkeypatch.setenv("BRATS_MLFLOW_PORT", value)
+    monkeypatch.setenv(MLFLOW_PORT.name, value)
 
-    with pytest.raises(ConfigError, match="BRATS_MLFLOW_PORT"):
+    with pytest.raises(ConfigError, match=MLFLOW_PORT.name):
         settings.choose(tmp_path)
 
 

@@ -1,6 +1,5 @@
 """Files brought from elsewhere, kept by what they are, so that one more case downloads one case and a retry goes on."""
 
-import fcntl
 import os
 import re
 import stat
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from brats_ml import locks
 from brats_ml.adapters.content_cache import READ_ONLY, link
 from brats_ml.adapters.sources.base import Entry, file_digest, require_space
 from brats_ml.files import digest_value
@@ -71,7 +71,7 @@ def unfinished(place: Path, entry: Entry) -> Iterator[Path | None]:
     part = place.with_name(place.name + UNFINISHED)
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("ab") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        locks.lock_until_closed(held, holder="another process, which downloads the same file")
         if is_whole(place, entry):
             if not held.tell():
                 part.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """An S3 bucket, or a prefix of one, as a source: parallel, resumed where it broke off, and checked byte by byte."""
 
-import os
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from brats_ml import environment
 from brats_ml.adapters.sources.base import CHUNK_BYTES, Contents, Entry, changed, check_path, checked
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
 from brats_ml.adapters.sources.s3_checks import fits
@@ -74,7 +74,7 @@ class S3Source:
 
     @property
     def _kept_as(self) -> str:
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+        endpoint = environment.AWS_ENDPOINT_URL_S3.read() or environment.AWS_ENDPOINT_URL.read() or ""
         return f"{endpoint} {self._name}"
 
     @cached_property

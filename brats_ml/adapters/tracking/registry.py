@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from filelock import FileLock
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 
 import brats_ml
+from brats_ml import locks
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.errors import ModelError
 from brats_ml.workspace.state import State
@@ -173,9 +173,8 @@ class Registry:
         Raises:
             ModelError: Another version became champion since it was judged.
         """
-        state.path.mkdir(parents=True, exist_ok=True)
         ledger = state.ledger.path
-        with FileLock(state.ledger_lock):
+        with locks.exclusive(state.ledger_lock, holder="another promotion"):
             self.check_beside(version, judged_beside)
             lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
             past = [entry for entry in map(json.loads, lines) if entry["model"] == version.name and self._has(entry)]

@@ -1,13 +1,11 @@
 """MLflow runs that belong to a piece of work: found by its key before one is made, so that a retry goes on with it."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from brats_ml import environment, locks
 from brats_ml.workspace.state import MlflowStore, State
 
 EXPERIMENT = "brats"
@@ -34,9 +32,8 @@ def embedded_store(state: State) -> str:
         state: Of the checkout.
     """
     store = MlflowStore(state.mlflow.path.resolve())
-    store.path.mkdir(parents=True, exist_ok=True)
     address = f"sqlite:///{store.database}"
-    with FileLock(store.lock):
+    with locks.exclusive(store.lock, holder="another process, which creates the MLflow store"):
         if not store.made.exists():
             from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds, and not needed on later calls
 
@@ -49,7 +46,7 @@ def embedded_store(state: State) -> str:
 
 def tracking_uri(state: State) -> str:
     """Return `MLFLOW_TRACKING_URI`, or else the address of the checkout's own store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or embedded_store(state)
+    return environment.MLFLOW_TRACKING_URI.read() or embedded_store(state)
 
 
 class MlflowTracker:

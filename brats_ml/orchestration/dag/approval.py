@@ -1,4 +1,4 @@
-"""What follows the gate: a person's approval, and tasks that have nothing to do where it lets no model through."""
+"""Tasks after the gate: a person's approval, and commands that are skipped if no model passed the gate."""
 
 from typing import Any
 
@@ -10,19 +10,19 @@ from brats_ml.orchestration.dag.operators import CommandOperator
 from brats_ml.orchestration.runs.run import Run
 
 GATE = "gate"
-NOTHING = "the gate lets no model through: nothing is to be promoted"
+NOTHING = "no model passed the gate, so there is nothing to promote"
 BODY = "{{ (ti.xcom_pull(task_ids='gate') or {}).get('markdown', '') }}"
 
 
 class GateApproval(ApprovalOperator):  # type: ignore[misc]  # mypy does not follow airflow.sdk
-    """Shows the gate's verdict and waits for a person, where the form asks for one; without an answer it rejects."""
+    """Shows the gate's verdict and waits for a person if the form asks for approval; rejects without an answer."""
 
     def __init__(self, **options: Any) -> None:
         """Take the options of every Airflow task and `response_timeout`."""
         super().__init__(subject="May these models become champion?", body=BODY, defaults=self.REJECT, **options)
 
     def execute(self, context: Context) -> Any:
-        """Ask.
+        """Ask for approval.
 
         Raises:
             AirflowSkipException: There is nothing to approve, or the form asks for no approval.
@@ -37,13 +37,13 @@ class GateApproval(ApprovalOperator):  # type: ignore[misc]  # mypy does not fol
 
 
 class PromotionOperator(CommandOperator):
-    """A command that is run only where the gate lets a model through."""
+    """Runs a command if a model passed the gate."""
 
     def work(self, context: Context, run: Run) -> Any:
         """Run the command.
 
         Raises:
-            AirflowSkipException: The gate lets no model through.
+            AirflowSkipException: No model passed the gate.
         """
         if not _promotes(context):
             self.skip(NOTHING)

@@ -1,4 +1,4 @@
-"""What the form of brats_train changes in the params.yaml of a run, checked before anything runs on it."""
+"""The form of brats_train: its values go into the params.yaml of a run, which is checked before anything runs."""
 
 import json
 import shutil
@@ -14,20 +14,20 @@ from brats_ml.orchestration.dag.graph import Graph, difference, read_graph, with
 from brats_ml.orchestration.runs.run import uncommitted
 from brats_ml.workspace.artefact import DVC_LOCK, PARAMS
 
-# The DAGs read it when they are parsed, before any form is filled in.
+# Airflow reads these keys when it parses the DAGs, before there is a form.
 FROM_CHECKOUT = "orchestration."
-# A checkout's dvc.lock says what was computed there; a run finds the same in the cache.
+# A run may differ in these. It needs no dvc.lock of the checkout, since it finds the same results in the cache.
 NO_CODE = frozenset({DVC_LOCK, PARAMS})
 
 
 def copy_uncommitted_params(checkout: Path, clone: Path) -> bool:
-    """Copy a params.yaml that was changed and not committed from the checkout to the clone of its commit.
+    """Copy each params.yaml with uncommitted changes from the checkout to the clone of its commit.
 
     Returns:
-        Whether there was one.
+        Whether there is one.
 
     Raises:
-        ConfigError: Other tracked files of the checkout differ from its commit; a run would not see them.
+        ConfigError: Other tracked files of the checkout have uncommitted changes, which a run would not see.
     """
     changed = uncommitted(checkout)
     code = [name for name in changed if Path(name).name not in NO_CODE]
@@ -45,7 +45,7 @@ def copy_uncommitted_params(checkout: Path, clone: Path) -> bool:
 
 
 def check_graph(clone: Path, drawn: Graph) -> None:
-    """Compare the graph of a clone with the one whose tasks are drawn.
+    """Compare the graph of a clone with the graph that Airflow shows.
 
     Raises:
         ConfigError: They differ.
@@ -53,8 +53,8 @@ def check_graph(clone: Path, drawn: Graph) -> None:
     found = difference(drawn, read_graph(clone))
     if found is not None:
         raise ConfigError(
-            f"the pipeline of this revision and form is not the one that is drawn: {found}; "
-            "check that revision out where Airflow reads its DAGs, or choose another",
+            f"the pipeline of this revision and form differs from the one that Airflow shows: {found}; "
+            "check out that revision where Airflow reads its DAGs, or choose another one",
             key="revision",
         )
 
@@ -64,15 +64,15 @@ def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn:
 
     Args:
         form: Fields of brats_train by name; None leaves params.yaml as it is.
-        clone: The workspace in the making.
-        checkout: What relative paths in params.yaml start from, if anything.
-        drawn: The graph whose tasks are drawn.
+        clone: The clone that becomes the workspace.
+        checkout: The folder that paths in params.yaml are relative to; None leaves them as they are.
+        drawn: The graph that Airflow shows.
 
     Returns:
-        Addresses of the drawn stages that the form leaves out, sorted.
+        Addresses of the stages in `drawn` that the form leaves out, sorted.
 
     Raises:
-        ConfigError: A value is refused, or the graph would not be the one that is drawn.
+        ConfigError: A value is not valid, or the graph would differ from `drawn`.
     """
     path = clone / PARAMS
     assignments = _assignments(form, load(path).train.recipes)
@@ -98,8 +98,8 @@ def _assignments(form: Mapping[str, Any], recipes: list[str]) -> list[str]:
     for assignment in assignments:
         if assignment.startswith(FROM_CHECKOUT):
             raise ConfigError(
-                f"{assignment}: Airflow reads `{FROM_CHECKOUT}*` from params.yaml of the checkout that has its DAGs; "
-                "change it there",
+                f"{assignment}: Airflow reads `{FROM_CHECKOUT}*` from params.yaml in the checkout of its DAGs; "
+                "change the value there",
                 key=FROM_CHECKOUT,
             )
     if form.get("source") is not None:
@@ -111,14 +111,14 @@ def _assignments(form: Mapping[str, Any], recipes: list[str]) -> list[str]:
     keys = [assignment.partition("=")[0] for assignment in assignments]
     twice = next((key for key in keys if keys.count(key) > 1), None)
     if twice is not None:
-        raise ConfigError(f"the form sets {twice} twice: once is enough", key=twice)
+        raise ConfigError(f"the form sets {twice} twice: set it once", key=twice)
     return assignments
 
 
 def _absolute(path: Path, checkout: Path) -> list[str]:
     params = load(path)
     source, features = params.acquire.source, params.survival.features_from
-    wanted = {"acquire.source": (source, with_absolute_path(source, checkout))}
+    absolute = {"acquire.source": (source, with_absolute_path(source, checkout))}
     if features is not None:
-        wanted["survival.features_from"] = (features, str(checkout / features))
-    return [f"{key}={json.dumps(value)}" for key, (before, value) in wanted.items() if value != before]
+        absolute["survival.features_from"] = (features, str(checkout / features))
+    return [f"{key}={json.dumps(value)}" for key, (before, value) in absolute.items() if value != before]

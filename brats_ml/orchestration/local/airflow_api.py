@@ -1,4 +1,4 @@
-"""A client of the few calls of Airflow's REST API that the demo and the servers' start need."""
+"""A client for the calls of Airflow's REST API that the demo and the start of the servers need."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,10 +30,10 @@ class TaskState:
 
 
 class AirflowClient:
-    """Calls with a token, which the first of them fetches."""
+    """Calls the API with a token, which the first call gets."""
 
     def __init__(self, url: str, *, user: str, password: str) -> None:
-        """Keep the address and the way to log in; nothing is sent yet."""
+        """Keep the address and the login; the first call sends it."""
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
         self._login = {"username": user, "password": password}
 
@@ -49,22 +49,22 @@ class AirflowClient:
         try:
             answer = self._http.get("/api/v2/monitor/health")
         except httpx.TransportError:
-            return {}  # not listening yet
+            return {}  # the server does not listen yet
         if answer.is_error:
             return {}
         return {part: (status or {}).get("status") == "healthy" for part, status in answer.json().items()}
 
     def set_pool(self, name: str, slots: int, description: str) -> None:
-        """Make a pool, or give an existing one `slots` slots."""
+        """Create a pool, or change the number of slots of an existing one."""
         pool = {"slots": slots, "description": description, "include_deferred": False}
         self._call("POST", "/pools", json={"name": name, **pool}, accept=(409,))
         self._call("PATCH", f"/pools/{name}", json={"pool": name, **pool})
 
     def parsed_at(self, dag_id: str) -> datetime | None:
-        """Return when the DAG's file was last parsed, None if it never was.
+        """Return when Airflow last parsed the DAG's file, None before the first time.
 
         Raises:
-            ServiceError: A DAG file cannot be imported; the sentence ends in the import error's last line.
+            ServiceError: Airflow cannot import a DAG file; the sentence ends with the last line of the error.
         """
         errors = self._call("GET", "/importErrors")["import_errors"]
         if errors:
@@ -79,7 +79,7 @@ class AirflowClient:
         )
 
     def give_up(self, dag_id: str) -> None:
-        """Mark every unfinished run of the DAG as failed, which ends its tasks."""
+        """Mark every unfinished run of the DAG as failed; Airflow then ends its tasks."""
         for run_id in self.unfinished(dag_id):
             self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
 
@@ -98,7 +98,7 @@ class AirflowClient:
         return str(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
-        """Return the run's tasks in the order in which they started; those that wait come last."""
+        """Return the run's tasks in the order of their start; waiting tasks come last."""
         answer = self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})
         tasks = [
             TaskState(
@@ -114,7 +114,7 @@ class AirflowClient:
         return sorted(tasks, key=lambda task: (task.started is None, task.started and task.started.timestamp()))
 
     def log(self, dag_id: str, run_id: str, task: TaskState) -> list[str]:
-        """Return the messages of the log of a task's last try, and the exception that ended it, if one did."""
+        """Return the log messages of a task's last try, with the exception that ended it, if one did."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{max(task.tries, 1)}"
         content = self._call("GET", path, params={"full_content": True})["content"]
         return [line for message in content for line in _lines(message)]
@@ -142,7 +142,7 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _lines(message: dict[str, Any]) -> list[str]:
-    # The page folds what stands between these marks.
+    # These marks only fold lines on the page.
     if message["event"].startswith(("::group::", "::endgroup::")):
         return []
     causes = [f"{cause['exc_type']}: {cause['exc_value']}" for cause in message.get("error_detail") or []]

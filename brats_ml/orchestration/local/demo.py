@@ -1,4 +1,4 @@
-"""The whole pipeline under the local scheduler, watched to its end."""
+"""Runs the whole pipeline under the local scheduler and shows its progress and results."""
 
 import csv
 import signal
@@ -33,16 +33,16 @@ REGISTERED = ("brats-segmentation", "brats-survival")
 
 
 def run(root: Path) -> None:
-    """Run brats_train and then brats_score under the local Airflow, and print what came out of them.
+    """Run brats_train and then brats_score under the local Airflow, and print the results.
 
-    Servers that ran before are left running, others are ended.
+    Servers that ran before keep running; others are ended.
 
     Raises:
-        ServiceError: A task failed; the last lines of its log were printed.
+        ServiceError: A task failed; the last lines of its log are printed.
     """
     console = Console()
     ran_before = servers.running(root)
-    # Python ends at once on this signal otherwise, and would leave the servers running.
+    # By default Python ends at once on this signal and leaves the servers running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("brats: ended by a signal"))
     try:
         settings = servers.up(root)
@@ -52,7 +52,7 @@ def run(root: Path) -> None:
         for dag_id in DAGS:
             _await_parsed(client, root, dag_id)
             if not ran_before:
-                # A demo that was broken off left its run behind, and the new one would share the machine with it.
+                # An interrupted demo leaves its run behind, which would compete with the new one.
                 client.give_up(dag_id)
         finished["brats_train"] = _watched(client, "brats_train", client.trigger("brats_train", {}), console)
         promoted = {task.task_id: task.state for task in finished["brats_train"]}["promote"] == "success"
@@ -67,7 +67,7 @@ def run(root: Path) -> None:
 
 
 def _await_parsed(client: AirflowClient, root: Path, dag_id: str) -> None:
-    """Wait until Airflow knows the DAG as its file, dvc.yaml and params.yaml now draw it."""
+    """Wait until Airflow has parsed the DAG since the last change of its file, dvc.yaml and params.yaml."""
     files = [root / f"dags/{dag_id}.py", Workspace(root).dvc_yaml, Workspace(root).params]
     changed = datetime.fromtimestamp(max(file.stat().st_mtime for file in files), tz=UTC)
     deadline = time.monotonic() + PARSE_S
@@ -78,7 +78,7 @@ def _await_parsed(client: AirflowClient, root: Path, dag_id: str) -> None:
 
 
 def _await_started(client: AirflowClient, dag_id: str) -> str:
-    """Return the id of the last run that an asset started, once there is one that has not ended."""
+    """Wait for a run that an asset starts and return its id; start one after a while."""
     deadline = time.monotonic() + PARSE_S
     while not (found := client.unfinished(dag_id)):
         if time.monotonic() > deadline:
@@ -100,8 +100,8 @@ def _watched(client: AirflowClient, dag_id: str, run_id: str, console: Console) 
 
 
 def _watch(client: AirflowClient, dag_id: str, run_id: str, console: Console) -> list[TaskState]:
-    """Show the run until it ends: a table on a terminal, elsewhere a line for each task that ends."""
-    told: set[str] = set()
+    """Show the run until it ends: a table on a terminal, otherwise a line for each task that ends."""
+    printed: set[str] = set()
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             state = client.run_state(dag_id, run_id)
@@ -109,9 +109,9 @@ def _watch(client: AirflowClient, dag_id: str, run_id: str, console: Console) ->
             if console.is_terminal:
                 live.update(_progress(dag_id, tasks), refresh=True)
             for task in tasks:
-                if task.state in FINISHED and task.task_id not in told and not console.is_terminal:
+                if task.state in FINISHED and task.task_id not in printed and not console.is_terminal:
                     console.print(f"{dag_id}: {task.task_id} {task.state} {_seconds(task)}", highlight=False)
-                    told.add(task.task_id)
+                    printed.add(task.task_id)
             if state in ("success", "failed"):
                 return tasks
             time.sleep(POLL_S)
@@ -131,26 +131,26 @@ def _seconds(task: TaskState) -> str:
 
 
 def _outcome(root: Path, settings: Settings, finished: dict[str, list[TaskState]], *, left_running: bool) -> Group:
-    ws, places = Workspace(root), Table(title="where", show_header=False)
-    places.add_row("report", ws.name(ws.reports.page))
-    places.add_row("data quality", ws.name(ws.validation.data_docs))
-    places.add_row("predictions", f"{ws.name(ws.predictions())}/")
-    places.add_row("Airflow", f"{settings.airflow_url}, as {USER} with {settings.password}")
-    places.add_row("MLflow", settings.mlflow_url)
+    ws, addresses = Workspace(root), Table(title="where", show_header=False)
+    addresses.add_row("report", ws.name(ws.reports.page))
+    addresses.add_row("data quality", ws.name(ws.validation.data_docs))
+    addresses.add_row("predictions", f"{ws.name(ws.predictions())}/")
+    addresses.add_row("Airflow", f"{settings.airflow_url}, as {USER} with {settings.password}")
+    addresses.add_row("MLflow", settings.mlflow_url)
     if left_running:
-        places.add_row("next", "`make down` ends both")
+        addresses.add_row("next", "`make down` ends both servers")
     else:
-        places.add_row("next", "`make up` opens both on this run, `make down` ends them")
+        addresses.add_row("next", "`make up` starts both servers with this run, `make down` ends them")
     return Group(
         *(_progress(dag_id, tasks) for dag_id, tasks in finished.items()),
         *_leaderboard(ws.reports.leaderboard.path),
         _champions(settings.mlflow_url),
-        places,
+        addresses,
     )
 
 
 def _leaderboard(path: Path) -> Iterator[Table]:
-    """Yield a table for each measure, best model first, as the file has them."""
+    """Yield a table for each measure, in the order of the file: the best model first."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     for (kind, measure), group in groupby(rows, key=itemgetter("kind", "measure")):

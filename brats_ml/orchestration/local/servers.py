@@ -1,4 +1,4 @@
-"""The local servers of a checkout: MLflow and Airflow's four parts, started, watched and ended together."""
+"""Starts, checks and ends the local servers of a checkout: MLflow and the four parts of Airflow."""
 
 import sys
 import time
@@ -6,33 +6,32 @@ from pathlib import Path
 
 import httpx
 import psutil
-from filelock import FileLock
 from rich.console import Console
 
+from brats_ml import environment, locks
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag.graph import read_graph
 from brats_ml.orchestration.local.airflow_api import AirflowClient
 from brats_ml.orchestration.local.settings import USER, Settings, choose, local_state, recall, save
-from brats_ml.orchestration.runs.processes import MARK, end_marked, start_marked
+from brats_ml.orchestration.runs.processes import end_marked, start_marked
 
+HOLDER = "another `brats up` or `brats down`"
 START_S = 240.0
 POLL_S = 1.0
-POOLS = {"gpu": "training and prediction, one at a time a GPU", "cpu": "all other stages"}
+POOLS = {"gpu": "training and prediction, one task per GPU", "cpu": "all other stages"}
 
 
 def up(root: Path) -> Settings:
-    """Start what is not running of MLflow and Airflow's four parts, and wait until all of them answer.
+    """Start each server that is not running, and wait until all of them answer.
 
-    Safe to repeat, and after the crash of one part starts just that part. Ports are 8080 and 5000, free ones where
-    those are taken, or `BRATS_AIRFLOW_PORT` and `BRATS_MLFLOW_PORT`.
+    A second call changes nothing; after a crash of one server it starts that server alone. `settings.choose` chooses
+    the ports.
 
     Raises:
-        ServiceError: A part ended or did not answer in time; everything is ended again, the sentence names its log.
+        ServiceError: A server ended or did not answer in time, and all of them were ended; the sentence names its log.
     """
     console = Console(stderr=True)
-    state = local_state(root)
-    state.logs.mkdir(parents=True, exist_ok=True)
-    with FileLock(state.servers_lock):
+    with locks.exclusive(local_state(root).servers_lock, holder=HOLDER):
         settings, processes = _alive(root)
         missing = [name for name in settings.commands() if name not in processes]
         try:
@@ -51,12 +50,10 @@ def up(root: Path) -> Settings:
 
 
 def down(root: Path) -> None:
-    """End every server of `root` and every process that they started; safe to repeat."""
-    state = local_state(root)
-    state.path.mkdir(exist_ok=True)
-    with FileLock(state.servers_lock):
+    """End every server of `root` and every process that they started; a second call changes nothing."""
+    with locks.exclusive(local_state(root).servers_lock, holder=HOLDER):
         ended = end_marked(root)
-    print(f"{ended} process(es) ended" if ended else "nothing was running")
+    print(f"{ended} process(es) ended" if ended else "no server was running")
 
 
 def running(root: Path) -> bool:
@@ -65,7 +62,7 @@ def running(root: Path) -> bool:
 
 
 def _alive(root: Path) -> tuple[Settings, dict[str, int]]:
-    """Return the recorded settings and the servers that still run; fresh settings where none does."""
+    """Return the recorded settings and the running servers; new settings if no server runs."""
     recorded = recall(root)
     if recorded is not None:
         settings, processes = recorded
@@ -78,23 +75,23 @@ def _alive(root: Path) -> tuple[Settings, dict[str, int]]:
 def _is_ours(pid: int, root: Path) -> bool:
     try:
         process = psutil.Process(pid)
-        return bool(process.environ().get(MARK) == str(root))
+        return bool(process.environ().get(environment.SERVERS.name) == str(root))
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
 
 
 def _start(settings: Settings, missing: list[str], processes: dict[str, int], console: Console) -> None:
-    environment = settings.environment()
+    variables = settings.environment()
     if not processes:
-        with console.status("Airflow: preparing its database"):
-            # Brings the database to the installed version; the first time it makes airflow.cfg with its secrets too.
+        with console.status("Airflow prepares its database"):
+            # It upgrades the database to the installed version; the first time it also writes airflow.cfg with secrets.
             migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
             log = settings.state.log("migrate")
-            if start_marked(migrate, root=settings.root, environment=environment, log=log).wait():
-                raise ServiceError(f"Airflow's database could not be prepared: {_tail(log)} (all of it in {log})")
+            if start_marked(migrate, root=settings.root, variables=variables, log=log).wait():
+                raise ServiceError(f"Airflow's database could not be prepared: {_tail(log)} (see {log})")
     for name in missing:
         command = settings.commands()[name]
-        child = start_marked(command, root=settings.root, environment=environment, log=settings.state.log(name))
+        child = start_marked(command, root=settings.root, variables=variables, log=settings.state.log(name))
         processes[name] = child.pid
         save(settings, processes)
 
@@ -112,9 +109,9 @@ def _wait(settings: Settings, processes: dict[str, int], started: set[str], cons
             for name in sorted(waiting):
                 log = settings.state.log(name)
                 if not _is_ours(processes[name], settings.root):
-                    raise ServiceError(f"{name} did not start: {_tail(log)} (all of it in {log})")
+                    raise ServiceError(f"{name} did not start: {_tail(log)} (see {log})")
                 if time.monotonic() - begun > START_S:
-                    raise ServiceError(f"{name} did not answer within {START_S:.0f} s; its log is {log}")
+                    raise ServiceError(f"{name} did not answer within {START_S:.0f} s: see {log}")
             time.sleep(POLL_S if waiting else 0)
 
 
@@ -133,4 +130,4 @@ def _healthy(settings: Settings) -> set[str]:
 
 def _tail(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it left no message")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it printed no message")

@@ -1,4 +1,4 @@
-"""Where a checkout's local servers listen and what they are told: all of it loopback, all of it under .brats."""
+"""Settings of a checkout's local servers: they listen on loopback only and keep their files in .brats."""
 
 import json
 import os
@@ -8,14 +8,14 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from brats_ml import environment
+from brats_ml import environment, files
 from brats_ml.errors import ConfigError
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.state import State
 
 USER = "admin"
 DEFAULT_PORTS = {"airflow": 8080, "mlflow": 5000}
-# The pool `gpu` has one slot: on a laptop it stands for the processor, which two trainings would share badly.
+PORT_VARIABLES = {"airflow": environment.AIRFLOW_PORT, "mlflow": environment.MLFLOW_PORT}
 PARALLEL_TASKS = 3
 
 
@@ -44,21 +44,24 @@ class Settings:
 
     @property
     def password(self) -> str:
-        """The password of `admin` in Airflow, made at first use."""
+        """The password of `admin` in Airflow, created at first use."""
         path = self.state.airflow.passwords
         if not path.is_file():
-            _write_secret(path, json.dumps({USER: secrets.token_urlsafe(12)}))
+            files.write_json(path, {USER: secrets.token_urlsafe(12)}, mode=0o600)
         return str(json.loads(path.read_text())[USER])
 
     def slots(self, pool: str) -> int:
-        """Return how many tasks a pool that `meta.airflow` in dvc.yaml names runs at once."""
+        """Return how many tasks of a pool run at once; `meta.airflow` in dvc.yaml names the pools.
+
+        On a laptop the pool `gpu` has the processor, which two trainings would share badly.
+        """
         return 1 if pool == "gpu" else os.cpu_count() or 1
 
     def commands(self) -> dict[str, list[str]]:
         """The command of each server, by its name."""
         store = self.state.mlflow
         python = [sys.executable, "-m"]
-        # Task logs are read as files: the log servers would listen on every interface.
+        # Airflow reads task logs as files, since its log servers would listen on every interface.
         return {
             "mlflow": [
                 *python, "mlflow", "--env-file", "mlflow/server.env", "server", "--port", str(self.mlflow_port),
@@ -72,14 +75,14 @@ class Settings:
         }  # fmt: skip
 
     def environment(self) -> dict[str, str]:
-        """What the servers, and through them every task, find in their environment."""
+        """Variables of the servers and of every task that they start."""
         home = self.state.airflow
         return environment.DEFAULTS | {
-            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
+            "PATH": environment.search_path(Path(sys.executable).parent),
             "PYTHONPATH": str(self.root),
-            "BRATS_REPOSITORY": str(self.root),
-            "BRATS_STATE": str(self.state),
-            "MLFLOW_TRACKING_URI": self.mlflow_url,
+            environment.REPOSITORY.name: str(self.root),
+            environment.STATE.name: str(self.state),
+            environment.MLFLOW_TRACKING_URI.name: self.mlflow_url,
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.database}",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -96,9 +99,9 @@ class Settings:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
-            # Tasks here are short, and one that has ended may go unnoticed for as long as this.
+            # Airflow may notice the end of a task only after this interval, and tasks here are short.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-            # A scheduler or task that was killed is noticed within a minute instead of five.
+            # Airflow notices a killed scheduler or task within a minute instead of five.
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home.logs),
@@ -111,21 +114,18 @@ def local_state(root: Path) -> State:
 
 
 def choose(root: Path) -> Settings:
-    """Return settings with ports for a fresh start: those of the environment, else the usual ones, else free ones."""
+    """Return settings with ports from the environment, else the usual ports, else free ones."""
     return Settings(root, airflow_port=_port("airflow"), mlflow_port=_port("mlflow"))
 
 
 def save(settings: Settings, processes: dict[str, int]) -> None:
     """Record the ports and the process id of each server."""
     document = {**asdict(settings), "root": str(settings.root), "processes": processes}
-    path = settings.state.servers
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(document, indent=2) + "\n")
-    temporary.replace(path)
+    files.write_json(settings.state.servers, document)
 
 
 def recall(root: Path) -> tuple[Settings, dict[str, int]] | None:
-    """Return what `save` recorded for `root`, or None."""
+    """Return what `save` recorded for `root`, None before its first call."""
     path = local_state(root).servers
     if not path.is_file():
         return None
@@ -134,12 +134,13 @@ def recall(root: Path) -> tuple[Settings, dict[str, int]] | None:
 
 
 def _port(server: str) -> int:
-    variable = f"BRATS_{server.upper()}_PORT"
-    chosen = os.environ.get(variable)
+    variable = PORT_VARIABLES[server]
+    chosen = variable.read()
     if chosen is not None:
         if not chosen.isdecimal() or not 0 < int(chosen) < 65536:
             raise ConfigError(
-                f"{variable} is {chosen!r}, which is not a port: set it to a number below 65536", key=variable
+                f"{variable.name} is {chosen!r}, which is not a port: set it to a number from 1 to 65535",
+                key=variable.name,
             )
         return int(chosen)
     for candidate in (DEFAULT_PORTS[server], 0):
@@ -148,12 +149,6 @@ def _port(server: str) -> int:
             try:
                 probe.bind(("127.0.0.1", candidate))
             except OSError:
-                continue  # taken: any free port will do
+                continue  # another program uses the port; any free one will do
             return int(probe.getsockname()[1])
-    raise ConfigError(f"no port is free on this machine; set {variable}", key=variable)
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    raise ConfigError("no port is free on this machine: end another server", key=variable.name)

@@ -1,14 +1,11 @@
-"""Where runs get their code from and where they keep what outlives them: named by the environment of the workers."""
+"""Where runs get their code from, and where they keep what outlives them: the workers' environment names both."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from brats_ml.errors import ServiceError
+from brats_ml import environment, locks
 from brats_ml.workspace.artefact import STATE
 from brats_ml.workspace.state import State
 
@@ -18,8 +15,8 @@ class Locations:
     """The repository that runs clone, and the folder of their workspaces, records, checkpoints and ledger.
 
     Attributes:
-        repository: A folder or an address that git can clone; `BRATS_REPOSITORY`, by default the DAGs' own checkout.
-        state: Shared by all workers; `BRATS_STATE`, by default `.brats` in the DAGs' own checkout.
+        repository: A folder or an address that git can clone.
+        state: The folder, shared by all workers.
     """
 
     repository: str
@@ -27,53 +24,36 @@ class Locations:
 
     @classmethod
     def from_environment(cls, checkout: Path) -> Self:
-        """Return the places that the environment names, or else those of a checkout."""
+        """Return the locations that the environment names, or those of the checkout that has the DAGs."""
         return cls(
-            repository=_absolute(os.environ.get("BRATS_REPOSITORY") or str(checkout)),
-            state=State(Path(os.environ.get("BRATS_STATE") or checkout / STATE).resolve()),
+            repository=_absolute(environment.REPOSITORY.read() or str(checkout)),
+            state=State(Path(environment.STATE.read() or checkout / STATE).resolve()),
         )
 
     @property
     def checkout(self) -> Path | None:
-        """The repository's working tree, None where the repository is elsewhere or bare."""
+        """The repository's working tree; None where the repository is elsewhere or bare."""
         folder = Path(self.repository)
         return folder if (folder / ".git").exists() else None
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Hold off `idle` while the context lasts; any number of tasks may. Waits for an `idle` that is there already.
+    def at_work(self) -> AbstractContextManager[None]:
+        """Keep `brats prune` from removing anything while the context lasts; any number of tasks may do so."""
+        return locks.shared(self.state.runs_lock, holder="`brats prune`")
 
-        The lock is the system's and ends with the process, however that ends.
-        """
-        with self._lock() as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
-            yield
-
-    @contextmanager
-    def idle(self) -> Iterator[None]:
-        """Hold off every task while the context lasts.
+    def idle(self) -> AbstractContextManager[None]:
+        """Keep every task waiting while the context lasts.
 
         Raises:
             ServiceError: A task is at work.
         """
-        with self._lock() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ServiceError("a task of a run is at work: wait until it is done, then try again") from error
-            yield
-
-    @contextmanager
-    def _lock(self) -> Iterator[int]:
-        self.state.path.mkdir(parents=True, exist_ok=True)
-        with self.state.runs_lock.open("a") as file:
-            yield file.fileno()
+        refusal = "a task of a run is at work: wait until it is done, then try again"
+        return locks.alone(self.state.runs_lock, refusal=refusal)
 
     def resolve(self, path: str) -> Path:
-        """Return a path of a form, which starts from the working tree, or else beside the state."""
+        """Return a path of a form, relative to the working tree, or to the state's parent where there is none."""
         return (self.checkout or self.state.path.parent) / path
 
 
 def _absolute(repository: str) -> str:
-    """Return an address as it is, and a folder that is there from the root on; git clones from another folder."""
+    """Return an existing folder as an absolute path, since git clones from another folder, and an address as it is."""
     return str(Path(repository).resolve()) if Path(repository).exists() else repository

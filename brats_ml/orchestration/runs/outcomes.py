@@ -1,30 +1,29 @@
-"""How a stage tells the task that started it how it ended: a small file, since `dvc repro` hides exit statuses."""
+"""How a command reports its end to its task: by a small file, since `dvc repro` hides exit statuses."""
 
 import errno
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from brats_ml import environment
 from brats_ml.errors import BratsError, StorageError
+from brats_ml.files import write_json
 
-# Names the file; set by the task, unset for people.
-VARIABLE = "BRATS_OUTCOME"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended.
+    """How a command ended.
 
     Attributes:
-        sentence: What came out, or what went wrong and what to do.
+        sentence: The result, or what went wrong and what to do.
         error: Class of the error, None where there was none.
         transient: Whether another try may succeed.
-        links: Title to address of a page about the result.
-        details: JSON-ready values of the stage's own.
+        links: Address of each page about the result, by its title.
+        details: JSON-ready values for the task.
     """
 
     sentence: str
@@ -35,38 +34,36 @@ class Outcome:
 
 
 def write(outcome: Outcome) -> None:
-    """Write the outcome where the task that started this process looks for it; without such a task do nothing."""
-    path = os.environ.get(VARIABLE)
+    """Write the outcome where the task of this process reads it; do nothing in a process without a task."""
+    path = environment.OUTCOME.read()
     if path:
-        temporary = Path(f"{path}.{os.getpid()}")
-        temporary.write_text(json.dumps(asdict(outcome)))
-        temporary.replace(path)
+        write_json(Path(path), asdict(outcome))
 
 
 def read(path: Path) -> Outcome | None:
-    """Return the outcome at `path`, None where the stage left none."""
+    """Return the outcome at `path`, None where the command left none."""
     return Outcome(**json.loads(path.read_text())) if path.is_file() else None
 
 
 def expected(error: BaseException) -> BratsError | None:
     """Return the error that a person can act on, or None for a defect of the program.
 
-    A full disk and exhausted memory befall any line of code; they become a sentence here.
+    A full disk and exhausted memory can end any line of code, so they get their sentences here.
     """
     if isinstance(error, BratsError):
         return error
     if isinstance(error, OSError) and error.errno in FULL:
         where = f" on the disk of {error.filename}" if error.filename else ""
-        return StorageError(f"no space is left{where}: free some (`brats prune` may), then run the same again")
+        return StorageError(f"no space is left{where}: free some (`brats prune` may), then run the same command again")
     if isinstance(error, MemoryError):
         return StorageError(
-            f"the memory is exhausted ({error or 'no details'}): make the work smaller or the machine larger"
+            f"the memory is exhausted ({error or 'no details'}): make the work smaller or use a larger machine"
         )
     return None
 
 
 def failure(error: BaseException) -> Outcome:
-    """Return the outcome of a stage that an error ended; a defect may be chance, so it is worth another try."""
+    """Return the outcome of a command that an error ended; a defect may not happen again, so it is transient."""
     known = expected(error)
     if known is not None:
         return Outcome(str(known), error=type(known).__name__, transient=known.transient)

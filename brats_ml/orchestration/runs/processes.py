@@ -1,4 +1,4 @@
-"""Child processes: a task's, ended as a group; those of a checkout's servers, found by a mark and ended whole."""
+"""Child processes of a task, which end as a group, and the servers of a checkout, which are found by a mark."""
 
 import os
 import signal
@@ -12,10 +12,11 @@ from threading import Thread
 
 import psutil
 
-MARK = "BRATS_SERVERS"
+from brats_ml import environment
+
 SERVERS_GRACE_S = 10.0
 POLL_S = 0.2
-# How long a command's output may stay open after its end before what holds it open is taken for an orphan.
+# A process that holds a command's output open for longer than this after the command's end is an orphan.
 LAST_WORDS_S = 1.0
 ORPHANS_GRACE_S = 10.0
 
@@ -23,13 +24,13 @@ ORPHANS_GRACE_S = 10.0
 class Child:
     """A command in a process group of its own, whose output is read line by line."""
 
-    def __init__(self, command: Sequence[str], *, folder: Path, environment: Mapping[str, str] | None = None) -> None:
-        """Start `command` in `folder`, with `environment` added to this process's own."""
+    def __init__(self, command: Sequence[str], *, folder: Path, variables: Mapping[str, str] | None = None) -> None:
+        """Start `command` in `folder`, with `variables` added to this process's own."""
         self.command = list(command)
         self._process = subprocess.Popen(
             self.command,
             cwd=folder,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            env=environment.for_child({"PYTHONUNBUFFERED": "1", **(variables or {})}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -40,10 +41,10 @@ class Child:
         self._reader: Thread | None = None
 
     def lines(self) -> Iterator[str]:
-        """Yield each line of standard output and standard error as it comes, without its end.
+        """Yield each line of standard output and standard error as it comes, without the line end.
 
-        Stops with the command: what it leaves running in its group is ended; whoever left the group and holds the
-        output open all the same is not waited for.
+        The last line is yielded soon after the command ends. Processes that the command leaves in its group are ended.
+        A process that has left the group may hold the output open; nobody waits for it.
         """
         lines: SimpleQueue[str | None] = SimpleQueue()
         self._reader = Thread(target=self._pump, args=(lines,), daemon=True)
@@ -71,21 +72,21 @@ class Child:
         lines.put(None)
 
     def wait(self) -> int:
-        """Return the exit status once the command has ended and was read; negative if a signal ended it."""
+        """Wait for the end of the command and of its output; return the exit status, negative for a signal."""
         status = self._process.wait()
         if self._reader is not None:
             self._reader.join(timeout=LAST_WORDS_S)
-        # A reader that still waits holds the stream's lock, and closing would wait for it.
+        # A reader that still waits holds the stream's lock, and `close` would wait for it.
         if self._process.stdout is not None and not (self._reader and self._reader.is_alive()):
             self._process.stdout.close()
         return status
 
     def end(self, *, grace_s: float) -> None:
-        """Ask the whole group to end, and kill what is left of it after `grace_s` seconds."""
+        """Ask the whole group to end, and kill the rest of it after `grace_s` seconds."""
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + grace_s
         while self._group_lives() and time.monotonic() < deadline:
-            self._process.poll()  # reaps the leader, whose remains would pass for a living member
+            self._process.poll()  # reaps the leader; as a zombie it would count as a living member
             time.sleep(POLL_S / 4)
         self._signal(signal.SIGKILL)
 
@@ -97,23 +98,23 @@ class Child:
         return True
 
     def _signal(self, number: signal.Signals) -> None:
-        # Where nobody is left in the group, what was wanted has happened.
+        # An empty group is what the caller wants.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
 
 def start_marked(
-    command: Sequence[str], *, root: Path, environment: Mapping[str, str], log: Path
+    command: Sequence[str], *, root: Path, variables: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a server in a session of its own that outlives this process; its output is appended to `log`."""
+    """Start a server in a session of its own, which outlives this process; append its output to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     # Airflow and gunicorn rename their processes, which would overwrite the mark; SPT_NOENV keeps it.
-    marked = {**os.environ, **environment, MARK: str(root), "SPT_NOENV": "1"}
+    marked = {**variables, environment.SERVERS.name: str(root), "SPT_NOENV": "1"}
     with log.open("ab") as output:
         return subprocess.Popen(
             list(command),
             cwd=root,
-            env=marked,
+            env=environment.for_child(marked),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -121,20 +122,20 @@ def start_marked(
         )
 
 
-def marked(value: Path | str, *, mark: str = MARK) -> list[psutil.Process]:
-    """Return every process whose environment has `value` at `mark`, but for this one and its parents.
+def marked(value: Path | str, *, mark: environment.Variable = environment.SERVERS) -> list[psutil.Process]:
+    """Return every process that has `value` in the variable `mark`, except this process and its parents.
 
-    With the mark of the servers and a checkout, these are its servers and all that they started. Descendants count
-    without the mark, since Airflow hides the environment of its workers from all users but root.
+    With a checkout as value and the mark of servers, these are its servers and all processes that they started.
+    Descendants count without the mark, since Airflow hides the environment of its workers from all users but root.
     """
     own = {process.pid for process in (psutil.Process(), *psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid not in own and process.environ().get(mark) == str(value):
+            if process.pid not in own and process.environ().get(mark.name) == str(value):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue  # it has just ended, or is another user's and so not ours
+            continue  # it has just ended, or belongs to another user and so is not ours
     return list(dict.fromkeys(one for process in found for one in (process, *_descendants(process, own))))
 
 
@@ -145,10 +146,15 @@ def _descendants(process: psutil.Process, own: set[int]) -> list[psutil.Process]
         return []
 
 
-def end_marked(value: Path | str, *, mark: str = MARK, grace_s: float = SERVERS_GRACE_S) -> int:
-    """End every process that `marked` finds: asked first, killed after `grace_s` seconds; return how many there were.
+def end_marked(
+    value: Path | str, *, mark: environment.Variable = environment.SERVERS, grace_s: float = SERVERS_GRACE_S
+) -> int:
+    """Ask every process that `marked` finds to end, and kill the rest after `grace_s` seconds.
 
-    psutil compares start times before it signals, so a process id that was given anew is never hit.
+    psutil compares start times before it sends a signal, so no other process with a reused id is hit.
+
+    Returns:
+        How many processes were found.
     """
     ended: set[psutil.Process] = set()
     while processes := marked(value, mark=mark):
@@ -166,4 +172,4 @@ def _signal(process: psutil.Process, *, kill: bool) -> None:
         else:
             process.terminate()
     except psutil.NoSuchProcess:
-        pass  # it ended by itself in the meantime
+        pass  # it has ended by itself

@@ -1,33 +1,31 @@
-"""What describes a run and its results, small enough to be kept for good: dvc.lock, params.yaml, decisions."""
+"""Files that describe a run and its results, small enough to be kept for good: dvc.lock, params.yaml, decisions."""
 
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from brats_ml.files import replacing
 from brats_ml.workspace.artefact import DECISIONS, DVC_LOCK, DVC_YAML, PARAMS
 
 
 def keep(workspace: Path, record: Path, *, tracked: Iterable[str]) -> None:
-    """Copy what describes a run from its workspace to its record.
+    """Copy the files that describe a run from its workspace to its record.
 
     Args:
         workspace: A DVC repository.
-        record: Where the copies go, each under its path in the workspace.
-        tracked: The files that git tracks there; the folder of any dvc.yaml among them may have a dvc.lock.
+        record: Folder of the copies; each has the same relative path there as in the workspace.
+        tracked: The files that git tracks in the workspace; next to a dvc.yaml among them there may be a dvc.lock.
     """
-    for name in described(tracked):
+    for name in _described(tracked):
         if (workspace / name).is_file():
-            target = record / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}")
-            shutil.copyfile(workspace / name, temporary)
-            temporary.replace(target)
+            with replacing(record / name) as temporary:
+                shutil.copyfile(workspace / name, temporary)
     if (workspace / DECISIONS).is_dir():
         shutil.copytree(workspace / DECISIONS, record / DECISIONS, dirs_exist_ok=True)
 
 
 def restore(record: Path, workspace: Path) -> None:
-    """Copy what `keep` kept back; folders that the workspace lacks are left out."""
+    """Copy back what `keep` copied, except into folders that the workspace lacks."""
     for name in (PARAMS, DVC_LOCK):
         for path in record.rglob(name):
             target = workspace / path.relative_to(record)
@@ -37,8 +35,13 @@ def restore(record: Path, workspace: Path) -> None:
         shutil.copytree(record / DECISIONS, workspace / DECISIONS, dirs_exist_ok=True)
 
 
-def described(tracked: Iterable[str]) -> list[Path]:
-    """Return the paths, relative to a repository's root, of every params.yaml and of the dvc.lock of every dvc.yaml."""
+def lock_files(record: Path) -> list[Path]:
+    """Return every dvc.lock of a record; none before the first stage of the run has finished."""
+    return list(record.rglob(DVC_LOCK))
+
+
+def _described(tracked: Iterable[str]) -> list[Path]:
+    """Return the relative path of every params.yaml, and of the dvc.lock that belongs to each dvc.yaml."""
     paths = [Path(name) for name in tracked]
     parameters = [path for path in paths if path.name == PARAMS]
     return parameters + [path.with_name(DVC_LOCK) for path in paths if path.name == DVC_YAML]

@@ -1,4 +1,4 @@
-"""One workspace a DAG run: a clone at a pinned revision that shares DVC's cache, and a record that outlives it."""
+"""A workspace for each DAG run, a clone at a pinned revision that shares DVC's cache, and a record that outlives it."""
 
 import errno
 import json
@@ -8,33 +8,34 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 from dvc.config import Config
-from filelock import FileLock
 
+from brats_ml import environment, files, locks
 from brats_ml.errors import ConfigError, MissingInputError, ServiceError, StorageError
 from brats_ml.orchestration.runs import records
 from brats_ml.orchestration.runs.locations import Locations
-from brats_ml.workspace.artefact import DVC_LOCK
 from brats_ml.workspace.state import RunRecord
 
 LINKS = "hardlink,symlink"
+# A file system allows 255 characters, and a temporary name adds 35.
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
 class Pin:
-    """What a run was started on; never changes afterwards, so that any of its tasks can be run again.
+    """The revision and form of a run, fixed at its start so that any task can be run again, and how the run ended.
 
     Attributes:
         revision: Full hash of the commit.
-        asked: What the form called it.
-        skipped: Addresses of the stages that the form left out, sorted.
-        closed: Whether the run came to its end.
+        asked: The revision as the form has it.
+        skipped: Addresses of the stages that the form leaves out, sorted.
+        closed: Whether the run has come to its end.
         promoted: Whether a model of the run became champion.
     """
 
@@ -47,7 +48,7 @@ class Pin:
 
 @dataclass(frozen=True)
 class Run:
-    """One DAG run, and where it works."""
+    """One DAG run, its workspace and its record."""
 
     locations: Locations
     dag_id: str
@@ -55,7 +56,7 @@ class Run:
 
     @classmethod
     def all(cls, locations: Locations) -> list[Self]:
-        """Return the runs that have a record, the one used last at the end."""
+        """Return the runs that have a record, the least recently used first."""
         return [
             cls(locations, record.path.parent.name, json.loads(record.pin.read_text())["run_id"])
             for record in locations.state.records()
@@ -63,7 +64,7 @@ class Run:
 
     @property
     def record(self) -> RunRecord:
-        """Folder of run.json and, once the run is closed, of its dvc.lock, params.yaml and decisions."""
+        """Folder of run.json and, after the run is closed, of its dvc.lock, params.yaml and decisions."""
         return self.locations.state.record(self.dag_id, slug(self.run_id))
 
     @property
@@ -72,7 +73,7 @@ class Run:
         return self.locations.state.workspace(self.dag_id, slug(self.run_id))
 
     def pinned(self) -> Pin | None:
-        """Return what the run was started on, None before its first task."""
+        """Return what the run works on, None before its first task."""
         path = self.record.pin
         if not path.is_file():
             return None
@@ -80,14 +81,14 @@ class Run:
         return Pin(**{**values, "skipped": tuple(values["skipped"])})
 
     def pin(self, asked: str, prepare: Callable[[Path], tuple[str, ...]]) -> Pin:
-        """Fix the revision of the run and make its workspace; a second call changes nothing.
+        """Fix the revision of the run and create its workspace; a second call changes nothing.
 
         Args:
             asked: A branch, tag or commit of the repository.
-            prepare: Is called with the new clone, to set its parameters and check it; returns the skipped stages.
+            prepare: Gets the new clone, sets its parameters and checks it; returns the skipped stages.
 
         Raises:
-            ConfigError: There is no such revision, or `prepare` refuses.
+            ConfigError: There is no such revision, or `prepare` raises it.
             ServiceError: The repository cannot be reached.
         """
         with self._locked():
@@ -100,22 +101,22 @@ class Run:
             return known
 
     def open(self) -> Path:
-        """Return the workspace; one that was removed is made again as it was when the run left it.
+        """Return the workspace; if it was removed, create it again as the run left it.
 
         Raises:
-            MissingInputError: The run was never pinned, or its record is gone.
+            MissingInputError: The run was never pinned, or its record was removed.
             ServiceError: The repository cannot be reached.
         """
         with self._locked():
             known = self.pinned()
             if known is None:
                 raise MissingInputError(
-                    self.record.pin, remedy="clear the first task of the run, which makes its workspace"
+                    self.record.pin, remedy="clear the first task of the run, which creates its workspace"
                 )
             if not self.workspace.exists():
                 with self._cloned(known.revision) as (clone, _):
                     records.restore(self.record.path, clone)
-                    if any(self.record.path.rglob(DVC_LOCK)):
+                    if records.lock_files(self.record.path):
                         _call([sys.executable, "-m", "dvc", "checkout", "-q", "--allow-missing"], folder=clone)
             os.utime(self.record.pin)
             return self.workspace
@@ -126,7 +127,7 @@ class Run:
         return name
 
     def close(self, *, promoted: bool = False) -> None:
-        """Keep what describes the results and remove the workspace; the results themselves are in DVC's cache."""
+        """Copy what describes the run to its record and remove the workspace; the results are in DVC's cache."""
         with self._locked():
             known = self.pinned()
             if known is not None and self.workspace.exists():
@@ -136,7 +137,7 @@ class Run:
 
     @contextmanager
     def project(self) -> Iterator[Path]:
-        """Yield a clone of the run's revision with its dvc.lock and parameters and without its data, then remove it."""
+        """Yield a clone with the dvc.lock and the parameters of the run and without its data, then remove it."""
         known = self.pinned()
         if known is None:
             raise MissingInputError(self.record.pin, remedy="there is no such run")
@@ -149,35 +150,22 @@ class Run:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.record.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.record.lock):
-            yield
+    def _locked(self) -> AbstractContextManager[None]:
+        return locks.exclusive(self.record.lock, holder="another task, which opens or closes this run")
 
     @contextmanager
     def _cloned(self, asked: str) -> Iterator[tuple[Path, str]]:
-        """Yield a new clone and its commit; it takes the place of the workspace on success and is removed otherwise."""
-        unfinished = self.workspace.with_name(f".{self.workspace.name}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(self.workspace, ignore_errors=True)
-        try:
-            yield unfinished, _clone(self.locations, asked, unfinished)
-            unfinished.replace(self.workspace)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
+        """Yield a new clone and its commit; the clone becomes the workspace on success and is removed otherwise."""
+        with files.replacing(self.workspace) as clone:
+            yield clone, _clone(self.locations, asked, clone)
 
     def _note(self, pin: Pin) -> None:
-        path = self.record.pin
-        temporary = path.with_name(f".{path.name}")
-        temporary.write_text(json.dumps({"run_id": self.run_id, "pin": asdict(pin)}, indent=1) + "\n")
-        temporary.replace(path)
+        files.write_json(self.record.pin, {"run_id": self.run_id, "pin": asdict(pin)})
 
 
 def slug(run_id: str) -> str:
-    """Return a run id as the name of a folder that can stand in PYTHONPATH; different ids give different names."""
-    plain = re.sub(r"[^\w.-]|^\.", "_", run_id)
+    """Return a run id as a folder name that PYTHONPATH can hold; different ids give different names."""
+    plain = re.sub(r"[^\w.-]|^\.", "_", run_id)[:LONGEST_NAME]
     return plain if plain == run_id else f"{plain}-{sha256(run_id.encode()).hexdigest()[:6]}"
 
 
@@ -192,7 +180,7 @@ def untracked(checkout: Path) -> list[str]:
 
 
 def cache_folder(locations: Locations) -> Path:
-    """Return DVC's cache that all workspaces share: the repository's own where its working tree is here."""
+    """Return the DVC cache that all workspaces share: that of the repository's working tree, if it is here."""
     checkout = locations.checkout
     if checkout is None:
         return locations.state.dvc_cache
@@ -210,7 +198,8 @@ def _listed(folder: Path, *arguments: str) -> list[str]:
 def _clone(locations: Locations, asked: str, folder: Path) -> str:
     source = locations.repository
     if "://" not in source and not re.match(r"[\w.-]+@?[\w.-]*:", source) and not Path(source).exists():
-        raise MissingInputError(Path(source), remedy="correct BRATS_REPOSITORY, which runs are cloned from")
+        remedy = f"correct {environment.REPOSITORY.name}, which runs are cloned from"
+        raise MissingInputError(Path(source), remedy=remedy)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _call(["git", "clone", "--quiet", "--no-checkout", source, str(folder)], folder=folder.parent)
     revision = _resolve(folder, asked)
@@ -222,7 +211,7 @@ def _clone(locations: Locations, asked: str, folder: Path) -> str:
 
 
 def _resolve(folder: Path, asked: str) -> str | None:
-    # A clone knows the branches of its origin by the origin's name.
+    # In a clone, the branches of the origin have its name in front.
     for name in (f"origin/{asked}", asked):
         done = subprocess.run(
             ["git", "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}"],
@@ -234,11 +223,11 @@ def _resolve(folder: Path, asked: str) -> str | None:
 
 
 def _configure(locations: Locations, clone: Path) -> None:
-    """Let the clone use the cache and the remotes that the repository itself uses, wherever they lie."""
+    """Let the clone use the cache and the remotes of the repository itself, wherever they are."""
     checkout = locations.checkout
     if not (clone / ".dvc").is_dir():
         raise ConfigError(
-            f"{locations.repository} is no DVC repository at this revision: run `dvc init`", key="revision"
+            f"{locations.repository} is not a DVC repository at this revision: run `dvc init`", key="revision"
         )
     own = Config(str(checkout / ".dvc")) if checkout and (checkout / ".dvc").is_dir() else Config(str(clone / ".dvc"))
     cache = cache_folder(locations) if checkout else Path(own["cache"].get("dir") or locations.state.dvc_cache)
@@ -251,11 +240,11 @@ def _configure(locations: Locations, clone: Path) -> None:
 
 
 def _call(command: list[str], *, folder: Path) -> str:
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    variables = environment.for_child({"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"})
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+        messages = [line for line in done.stderr.splitlines() if line.strip()] or ["it printed no message"]
         if os.strerror(errno.ENOSPC) in done.stderr:
             raise StorageError(f"no space is left for {folder}: free some (`brats prune` may), then clear the task")
-        raise ServiceError(f"`{' '.join(command)}` ended with status {done.returncode}: {said[-1]}")
+        raise ServiceError(f"`{' '.join(command)}` ended with status {done.returncode}: {messages[-1]}")
     return done.stdout

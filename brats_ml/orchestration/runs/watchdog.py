@@ -1,4 +1,4 @@
-"""Ends a stage whose task is gone: nobody would take its result, and the retry does the same work."""
+"""Ends a stage after its task: nobody would take the result, and a retry does the same work."""
 
 import os
 import signal
@@ -6,27 +6,27 @@ import time
 from pathlib import Path
 from threading import Thread
 
-# Names the task and its supervisor, a process id and start time each; set by the task, unset for people.
-VARIABLE = "BRATS_HOLDER"
+from brats_ml import environment
+
 POLL_S = 1.0
 GRACE_S = 30.0
 
 
 def holder() -> str:
-    """Return the value of `VARIABLE` for stages that this process starts.
+    """Return the value of `environment.HOLDER` for stages that this process starts.
 
-    The supervisor counts, since a task without one is given up by Airflow though it may go on for long.
+    It names the supervisor too: Airflow gives up a task without one, though the task may run on for long.
     """
     return " ".join(f"{pid}:{_started(pid)}" for pid in (os.getpid(), os.getppid()))
 
 
 def watch() -> None:
-    """Ask this process to end once a holder is gone, and end it after a grace time; without a holder do nothing.
+    """Ask this process to end once a holder is gone, and kill it after a grace time; do nothing without a holder.
 
-    The task is started again, on this host or another, only when the one or the other is dead; so no stage ever writes
-    beside its retry for longer than the grace time.
+    Airflow starts the task again, on this host or another, only after one of the two is dead. A stage therefore writes
+    at the same time as its retry for at most the grace time.
     """
-    value = os.environ.get(VARIABLE)
+    value = environment.HOLDER.read()
     if value:
         Thread(target=_watch, args=(value,), daemon=True).start()
 
@@ -43,8 +43,7 @@ def _watch(value: str) -> None:
 def _started(pid: int) -> str | None:
     """Return the start time of a living process in ticks since boot, which no clock moves; None of any other.
 
-    From /proc/PID/stat (proc_pid_stat(5)): behind the name in parentheses stand the state and 18 fields before the
-    start time.
+    /proc/PID/stat (proc_pid_stat(5)) has the name in parentheses, then the state and 18 fields, then the start time.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""The DAG brats_cohort: look at the source, and announce a cohort that is new and valid."""
+"""The DAG brats_cohort: checks the source and announces a new, valid cohort."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from brats_ml.orchestration.dag.rendering import DvcPipeline
 DOC = """
 # Is there a new cohort?
 
-Runs the stages of `dvc.yaml` up to `validate`. If what came out differs from what was announced last, the asset
-`brats_cohort` changes, and with it `brats_train` starts, on the same revision and source. `orchestration.watch` in
-params.yaml says when to look.
+Runs the stages of `dvc.yaml` up to `validate`. If the cohort differs from the one that was announced last, the asset
+`brats_cohort` changes, and `brats_train` starts with the same revision and source. `orchestration.watch` in params.yaml
+sets the schedule.
 """
 
 checkout = Path(__file__).resolve().parents[1]

@@ -1,4 +1,4 @@
-"""The DAG brats_score: unseen cases through the champions."""
+"""The DAG brats_score: predictions of unseen cases by the champions."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from brats_ml.orchestration.dag.operators import CommandOperator
 from brats_ml.orchestration.dag.rendering import ACTION_TIMEOUT, RETRY, RUN_UNLESS_FAILED, DvcPipeline
 
 DOC = """
-# Unseen cases through the champions
+# Predictions of unseen cases by the champions
 
-`pending` looks for cases that have no prediction by the present champions and deals them out; each task of `score`
-predicts a label map for every case of its shard and, where there is a survival champion, the survival group of its
-patient. What was scored before is left alone, so a run may start as often as one likes: `orchestration.score` in
-params.yaml says when, and a new champion starts one too.
+`pending` finds the cases without a prediction by the present champions and splits them into shards. Each task of
+`score` predicts a label map for every case of its shard and, if there is a survival champion, the survival group of
+the patient. A run skips cases with an up-to-date prediction, so it can start at any time: `orchestration.score` in
+params.yaml sets the schedule, and a new champion starts a run too.
 """
-SCORE_DOC = "Scores the cases of one shard; a case that is refused never stops the others."
+SCORE_DOC = "Scores the cases of one shard; a refused case never stops the others."
 
 checkout = Path(__file__).resolve().parents[1]
 cron = load(checkout / "params.yaml").orchestration.score
@@ -51,7 +51,7 @@ with DAG(
             type="string",
             minLength=1,
             title="Predictions",
-            description="Folder that the predictions go to; relative to the checkout.",
+            description="Folder for the predictions; relative to the checkout.",
         ),
     },
 ) as dag:
@@ -60,7 +60,7 @@ with DAG(
         operator=PendingOperator,
         cases="{{ params.cases }}",
         predictions="{{ params.output }}",
-        doc_md="Looks for cases without a prediction by the present champions.",
+        doc_md="Finds cases without a prediction by the present champions.",
     )
     score = CommandOperator.partial(
         task_id="score",

@@ -1,4 +1,4 @@
-"""The DAG brats_train: the stages of dvc.yaml, then what makes their outcome count."""
+"""The DAG brats_train: the stages of dvc.yaml, then publishing, gate and promotion."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,19 +15,23 @@ from brats_ml.orchestration.dag.rendering import RETRY, RUN_UNLESS_FAILED, DvcPi
 DOC = """
 # From a cohort to champions
 
-Every run works in a clone of its own, at the revision and with the parameters of its form; `open` makes it, `close`
-removes it. Between them stand the stages of `dvc.yaml`, drawn from DVC's own graph and run by DVC: what nothing changed
-for is skipped, whoever computed it. After `compare` come the tasks that act on the world: models are logged and
-registered in MLflow, the gate judges them on the locked test patients, a person approves if the form says so, results
-go to the DVC remote, and what was let through becomes champion.
+Every run works in its own clone, with the revision and the parameters of its form; `open` creates the clone, `close`
+removes it. In between, DVC runs the stages of `dvc.yaml`, in the order of DVC's own graph. It skips a stage if nothing
+has changed, no matter who computed the results. After `compare` come the tasks with effects outside the clone:
 
-A new validated cohort, announced by `brats_cohort`, starts a run by itself. Any task of any run can be cleared: its
-workspace is made again as the run left it.
+- `publish` logs the models to MLflow and registers the nominees,
+- `gate` judges the nominees on the locked test patients,
+- `approve` asks a person, if the form says so,
+- `push` copies the results to the DVC remote,
+- `promote` makes the models that passed the gate champions.
+
+When `brats_cohort` announces a new validated cohort, a run starts by itself. Any task of any run can be cleared:
+Airflow then creates the workspace again as the run left it.
 """
-GATE_DOC = "Judges the nominees on the locked test patients, beside the champions."
-APPROVE_DOC = "Waits for a person where the form asks for approval; without an answer in time it rejects."
-PUSH_DOC = "Copies the data and models of this run to the DVC remote, before any of it can become champion."
-PROMOTE_DOC = "Moves the alias `champion` to what the gate let through."
+GATE_DOC = "Judges the nominees on the locked test patients and compares them with the champions."
+APPROVE_DOC = "Waits for a person if the form asks for approval; rejects if nobody answers in time."
+PUSH_DOC = "Copies the data and models of this run to the DVC remote, before a model becomes champion."
+PROMOTE_DOC = "Moves the alias `champion` to the models that passed the gate."
 
 checkout = Path(__file__).resolve().parents[1]
 params = load(checkout / "params.yaml")
@@ -45,8 +49,8 @@ with DAG(
     max_active_runs=4,
     params={
         "revision": revision_field(
-            "Branch, tag or commit whose code and parameters run. HEAD takes the checkout's params.yaml "
-            "along as it stands, and refuses a checkout with other uncommitted changes."
+            "Branch, tag or commit of the code and parameters to run. HEAD also takes uncommitted changes of the "
+            "checkout's params.yaml, and refuses a checkout with other uncommitted changes."
         ),
         "source": source_field(),
         "recipes": Param(
@@ -64,20 +68,20 @@ with DAG(
             type=["null", "integer"],
             minimum=1,
             title="Epochs",
-            description="For every recipe of this run; empty: as in params.yaml.",
+            description="Number of epochs of every recipe in this run; empty: as in params.yaml.",
         ),
         "folds": Param(
             None,
             type=["null", "integer"],
             minimum=2,
             title="Folds",
-            description="Of the survival classifiers' cross-validation; empty: as in params.yaml.",
+            description="Folds of the survival classifiers' cross-validation; empty: as in params.yaml.",
         ),
         "approval": Param(
             False,
             type="boolean",
             title="Approval",
-            description="Whether a person must approve before a model becomes champion.",
+            description="Whether a person must approve each new champion.",
         ),
         "set": Param(
             None,

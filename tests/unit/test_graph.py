@@ -84,7 +84,7 @@ def test_equal_graphs_do_not_differ() -> None:
     ("found", "sentence"),
     [
         (graph(a=()), "it has no stage b"),
-        (graph(a=(), b=("a",), c=()), "it has a stage c more"),
+        (graph(a=(), b=("a",), c=()), "it also has stage c"),
         (graph(a=(), b=()), "its stage b waits for nothing, not for a"),
     ],
 )
@@ -92,7 +92,7 @@ def test_the_first_difference_is_named(found: Graph, sentence: str) -> None:
     assert difference(graph(a=(), b=("a",)), found) == sentence
 
 
-def test_a_graph_less_a_node_has_no_edge_to_it() -> None:
+def test_a_graph_without_a_node_has_no_edge_to_it() -> None:
     rest = without(graph(a=(), b=(), c=("a", "b")), frozenset({"b"}))
 
     assert {address: node.needs for address, node in rest.items()} == {"a": (), "c": ("a",)}

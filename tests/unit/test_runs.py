@@ -184,7 +184,7 @@ def test_a_revision_of_another_pipeline_is_refused(locations: Locations, reposit
         form.check_graph(clone, drawn)
         return ()
 
-    with pytest.raises(ConfigError, match="differs from the one that Airflow shows: it has a stage more more"):
+    with pytest.raises(ConfigError, match="differs from the one that Airflow shows: it also has stage more"):
         run.pin("HEAD", check)
 
 

@@ -3,7 +3,7 @@
 from airflow.sdk import Param
 
 
-def revision_field(description: str = "Branch, tag or commit whose code and parameters run.") -> Param:
+def revision_field(description: str = "Branch, tag or commit of the code and parameters to run.") -> Param:
     """Return the field `revision`."""
     return Param("HEAD", type="string", pattern="^[^-].*$", title="Revision", description=description)
 

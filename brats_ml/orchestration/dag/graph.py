@@ -1,4 +1,4 @@
-"""DVC's own graph of a repository: its stages, what each waits for, and how Airflow shall run them."""
+"""DVC's own graph of a repository: the stages, their order, and how Airflow runs them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,9 +17,10 @@ from brats_ml.workspace.artefact import DVC_YAML
 
 
 class Policy(Section):
-    """`meta.airflow` of a stage in dvc.yaml; what is not said is what a stage of unknown cost can live with.
+    """`meta.airflow` of a stage in dvc.yaml; the defaults suit a stage of unknown cost.
 
-    `links` names the pages that the stage tells the address of. Higher `priority` starts first where slots are few.
+    `links` names the pages that the stage reports addresses of. If slots are few, a stage with higher `priority` starts
+    first.
     """
 
     model_config = ConfigDict(strict=False)
@@ -37,12 +38,12 @@ class Node:
     """A stage of the graph, an item of a matrix or foreach stage, or a file that `dvc add` or `dvc import` tracks.
 
     Attributes:
-        address: What `dvc repro` calls it, seen from the root of the repository.
+        address: The name in `dvc repro`, when it runs in the root of the repository.
         needs: Addresses of the nodes that it waits for, sorted.
-        policy: How Airflow runs it.
-        item: Which item of a matrix or foreach stage, None for any other node.
-        command: What it runs; empty for a tracked file.
-        description: Its `desc`; empty where there is none.
+        policy: How Airflow runs the node.
+        item: The item of a matrix or foreach stage, None for any other node.
+        command: The command; empty for a tracked file.
+        description: The `desc` of the stage; empty without one.
     """
 
     address: str
@@ -70,7 +71,7 @@ def read_graph(root: Path) -> dict[str, Node]:
     try:
         with Repo(str(root)) as repo:
             graph = repo.index.graph
-            # An edge leads from a stage to what it needs.
+            # Edges go from a stage to the stages that it needs.
             ordered = nx.lexicographical_topological_sort(graph.reverse(copy=False), key=_address)
             return {_address(stage): _node(stage, _needs(graph, stage)) for stage in ordered}
     except DvcException as error:
@@ -85,7 +86,7 @@ def difference(drawn: Graph, found: Graph) -> str | None:
             return f"it has no stage {address}"
     for address, node in found.items():
         if address not in drawn:
-            return f"it has a stage {address} more"
+            return f"it also has stage {address}"
         if node.needs != drawn[address].needs:
             wanted, waits = (", ".join(needs) or "nothing" for needs in (drawn[address].needs, node.needs))
             return f"its stage {address} waits for {waits}, not for {wanted}"
@@ -93,7 +94,7 @@ def difference(drawn: Graph, found: Graph) -> str | None:
 
 
 def without(graph: Graph, addresses: frozenset[str]) -> dict[str, Node]:
-    """Return the graph less some nodes and all edges to them."""
+    """Return the graph without some nodes and without all edges to them."""
     return {
         address: replace(node, needs=tuple(need for need in node.needs if need not in addresses))
         for address, node in graph.items()
@@ -104,7 +105,7 @@ def without(graph: Graph, addresses: frozenset[str]) -> dict[str, Node]:
 def _needs(graph: Any, stage: Any) -> list[Any]:
     """Return the stages that one waits for, without those that others wait for already and only set its parameters.
 
-    A file of digests that every stage reads a key of would draw an edge to each of them, and say nothing.
+    Each stage reads a key of the file of code digests, so edges from that file to all stages would show nothing.
     """
     needed = list(graph.successors(stage))
     parameters = {dep.fs_path for dep in stage.deps if isinstance(dep, ParamsDependency)}

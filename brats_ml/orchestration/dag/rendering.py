@@ -1,4 +1,4 @@
-"""A DVC pipeline as the tasks of an Airflow DAG: its own graph, with a workspace opened before and closed after."""
+"""Renders a DVC pipeline as tasks of an Airflow DAG; the first task opens a workspace and the last closes it."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ from airflow.sdk import TaskGroup, TriggerRule
 from brats_ml.orchestration.dag.graph import Graph, Node, read_graph
 from brats_ml.orchestration.dag.operators import BRATS, CloseOperator, CommandOperator, OpenOperator, StageOperator
 
-# Tasks around the stages; a stage of one of these names gets another id.
+# Ids of the tasks around the stages; a stage with one of these names gets another id.
 ACTIONS = frozenset({"open", "publish", "gate", "approve", "push", "promote", "announce", "pending", "score", "close"})
 RETRY = {
     "retries": 2,
@@ -21,22 +21,22 @@ RETRY = {
     "retry_exponential_backoff": 3.0,
     "max_retry_delay": timedelta(hours=1),
 }
-# Airflow allows 250 characters, and a task's id stands in file names of at most 255 with more around it.
+# Airflow allows 250 characters; a file name with the id and more must not exceed 255.
 LONGEST_ID = 180
-# A skipped stage is one that was up to date, so whatever follows it goes on.
+# A skipped stage is up to date, so the tasks after it still run.
 RUN_UNLESS_FAILED = {"trigger_rule": TriggerRule.NONE_FAILED}
 ACTION_TIMEOUT = timedelta(hours=6)
 
 
 class DvcPipeline:
-    """The pipeline of one DVC repository; its methods make tasks of the DAG in whose `with` block they are called."""
+    """The pipeline of one DVC repository; its methods create tasks in the DAG of the enclosing `with` block."""
 
     def __init__(self, checkout: Path, *, stages: Collection[str] | None = None) -> None:
         """Read the graph.
 
         Args:
             checkout: The DVC repository that the DAG file belongs to.
-            stages: Addresses to draw, with all that they need; all by default.
+            stages: Addresses of the stages to render, with all stages that they need; all by default.
         """
         self.checkout = checkout
         self._chosen = stages
@@ -48,7 +48,7 @@ class DvcPipeline:
 
     @cached_property
     def graph(self) -> Graph:
-        """The part of DVC's graph that is drawn."""
+        """The part of DVC's graph that is rendered."""
         if self._chosen is None:
             return self.full_graph
         needed: set[str] = set()
@@ -60,18 +60,18 @@ class DvcPipeline:
         return {address: node for address, node in self.full_graph.items() if address in needed}
 
     def render(self) -> dict[str, StageOperator]:
-        """Draw a whole run: opened, every stage, closed. Enough for a pipeline that nothing is added to."""
+        """Render a whole run: open, all stages, close. A pipeline without further tasks needs nothing else."""
         opened = self.open()
         stages = self.stages(after=opened)
         self.last(stages) >> self.close()
         return stages
 
     def open(self, *, own_form: bool = False) -> OpenOperator:
-        """Return the first task, which makes the run's workspace."""
+        """Return the first task, which creates the run's workspace."""
         return OpenOperator(
             task_id="open",
-            doc_md="Pins the revision and the parameters of the run and makes its workspace, a clone of its own. "
-            "What the form gets wrong ends the run here.",
+            doc_md="Pins the revision and the parameters of the run and creates its workspace, a clone. "
+            "A wrong value in the form ends the run here.",
             drawn=self.full_graph,
             own_form=own_form,
             checkout=str(self.checkout),
@@ -80,7 +80,7 @@ class DvcPipeline:
         )
 
     def stages(self, *, after: OpenOperator) -> dict[str, StageOperator]:
-        """Return the task of every stage by its address, wired as DVC's graph is; the first ones follow `after`."""
+        """Return the task of every stage by its address, with the edges of DVC's graph; the first follow `after`."""
         tasks: dict[str, StageOperator] = {}
         groups: dict[str, TaskGroup] = {}
         ids = task_ids(self.graph)
@@ -102,7 +102,7 @@ class DvcPipeline:
         return [task for address, task in stages.items() if address not in needed]
 
     def action(self, name: str, *arguments: str, doc_md: str, **options: Any) -> CommandOperator:
-        """Return the task of a `brats` command that acts on the world around the stages."""
+        """Return the task of a `brats` command with effects outside the workspace."""
         return self.command(name, [*BRATS, name, *arguments], doc_md=doc_md, **options)
 
     def command(
@@ -114,18 +114,18 @@ class DvcPipeline:
         operator: type[CommandOperator] = CommandOperator,
         **options: Any,
     ) -> CommandOperator:
-        """Return the task of any other command, by another `operator` where more than running it is to be done."""
+        """Return the task of any other command; another `operator` can do more than run it."""
         defaults = {"execution_timeout": ACTION_TIMEOUT, **RETRY, **RUN_UNLESS_FAILED}
         if command is not None:
             defaults["command"] = command
         return operator(task_id=task_id, doc_md=doc_md, checkout=str(self.checkout), **(defaults | options))
 
     def close(self, *, promoted_by: str | None = None) -> CloseOperator:
-        """Return the last task, which removes the workspace of a run that went well."""
+        """Return the last task, which removes the workspace of a successful run."""
         return CloseOperator(
             task_id="close",
-            doc_md="Removes the workspace. Results stay in DVC's cache, the run's dvc.lock in its record; a run that "
-            "failed keeps its workspace until `brats prune` finds it old.",
+            doc_md="Removes the workspace. The results stay in DVC's cache, and dvc.lock stays in the run's record. "
+            "A failed run keeps its workspace until `brats prune` removes the run.",
             checkout=str(self.checkout),
             promoted_by=promoted_by,
             **RETRY,
@@ -153,10 +153,10 @@ class DvcPipeline:
 
 
 def task_ids(graph: Graph) -> dict[str, tuple[str | None, str]]:
-    """Return the Airflow group, if any, and the task's name in it for every node; no two are the same.
+    """Return the Airflow group, or None, and the task's name in it for every node; no two are the same.
 
-    Items of a matrix or foreach stage become tasks of a group. What Airflow allows in no id becomes `_`; where that
-    makes one of two, the later gets a digest of its address, and so does what is too long.
+    Items of a matrix or foreach stage become tasks of a group. Characters that Airflow does not allow become `_`. A
+    name that is too long, or that another node has already, gets a digest of its address.
     """
     taken = set(ACTIONS)
     groups: dict[str, str] = {}
@@ -185,7 +185,7 @@ def task_ids(graph: Graph) -> dict[str, tuple[str | None, str]]:
 def _documentation(node: Node) -> str:
     lines = [f"Stage `{node.address}` of dvc.yaml{f': {node.description}.' if node.description else '.'}"]
     if node.command:
-        lines.append(f"Runs `{node.command.splitlines()[0]}`, unless nothing that it reads has changed.")
+        lines.append(f"Runs `{node.command.splitlines()[0]}`, unless all that it reads is unchanged.")
     if node.needs:
         lines.append(f"Waits for {', '.join(f'`{need}`' for need in node.needs)}.")
     return "\n\n".join(lines)

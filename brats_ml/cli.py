@@ -238,8 +238,8 @@ def fetch(
     print(f"the results of {found.run_id} are here; its parameters are {found.record.params}")
     if absent := retention.absent(found, root.resolve()):
         print(
-            f"not here are those of {', '.join(absent)}: this dvc.yaml has no such stage, or the cache has lost them; "
-            f"for all of them, check out the revision of the run with its parameters, then fetch again"
+            f"without those of {', '.join(absent)}, which this checkout has no stage for, or the cache has lost: "
+            "check out the revision of the run, use its parameters, and fetch again"
         )
 
 

@@ -22,7 +22,7 @@ ORPHANS_GRACE_S = 10.0
 
 
 class Child:
-    """A command in a process group of its own, whose output is read line by line."""
+    """A command in its own process group; `lines` reads its output line by line."""
 
     def __init__(self, command: Sequence[str], *, folder: Path, variables: Mapping[str, str] | None = None) -> None:
         """Start `command` in `folder`, with `variables` added to this process's own."""

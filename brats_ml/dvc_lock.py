@@ -94,7 +94,7 @@ def _parsed(path: Path, _mtime_ns: int) -> _Record:
         lock = _Lock.model_validate(document)
     except (YAMLError, UnicodeDecodeError, ValidationError) as error:
         raise TableError(
-            path, "is damaged: restore it, or remove it and run `dvc repro`, which reuses what is in DVC's cache"
+            path, "is damaged; restore it, or remove it and run `dvc repro`, which reuses what is in DVC's cache"
         ) from error
     recorded = {
         name: Recorded({out.path: out.md5 for out in stage.outs}, _digest(document["stages"][name]))

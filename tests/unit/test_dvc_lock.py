@@ -74,7 +74,7 @@ def test_a_folder_without_a_dvc_lock_records_nothing(tmp_path: Path) -> None:
 def test_a_damaged_record_is_refused_with_the_way_out(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "dvc.lock").write_bytes(content)
 
-    with pytest.raises(TableError, match=r"dvc\.lock: is damaged: restore it, or remove it and run `dvc repro`"):
+    with pytest.raises(TableError, match=r"dvc\.lock: is damaged; restore it, or remove it and run `dvc repro`"):
         dvc_lock.stages(tmp_path)
 
 

@@ -1,19 +1,19 @@
-"""An artefact, and how a folder declares what is in it."""
+"""Artefacts, and the descriptors by which the class of a folder declares its files."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Files of a repository that DVC and git know by name, in whatever folder.
+# DVC finds these files by name, in any folder of a repository.
 PARAMS, DVC_YAML, DVC_LOCK = "params.yaml", "dvc.yaml", "dvc.lock"
-# Folders of a checkout that its run records and its clones have too.
+# Folders of a checkout.
 DECISIONS, STATE = "decisions", ".brats"
 
 
 @dataclass(frozen=True)
 class Located(os.PathLike[str]):
-    """Something at a path; `open` and the like take it as it is."""
+    """A file or folder; functions that take a path, such as `open`, accept it."""
 
     path: Path
 
@@ -26,18 +26,18 @@ class Located(os.PathLike[str]):
 
 @dataclass(frozen=True)
 class Artefact(Located):
-    """A file or folder, and the command that makes it."""
+    """A file or folder and the command that makes it."""
 
     made_by: str
 
 
 @dataclass(frozen=True)
 class Made:
-    """Declares an artefact of a folder by its name in there.
+    """A descriptor of an artefact in a folder.
 
     Attributes:
-        name: Relative to the folder.
-        by: The command that makes it, where that is not the folder's own.
+        name: The path relative to the folder.
+        by: The command that makes the artefact; by default the command that makes the folder.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Made:
 
 @dataclass(frozen=True)
 class At:
-    """Declares a path in a folder that no command alone makes, such as a lock."""
+    """A descriptor of a path in a folder that no single command makes, such as a lock."""
 
     name: str
 

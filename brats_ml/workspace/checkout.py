@@ -1,4 +1,4 @@
-"""A checkout: what its commands read and make."""
+"""The files of a checkout, which its commands read and write."""
 
 import os
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Workspace(os.PathLike[str]):
     """The files of one checkout.
 
     Attributes:
-        root: The checkout.
-        shared_state: What outlives a run, where several checkouts share it; `.brats` in the checkout by default.
+        root: The folder of the checkout.
+        shared_state: The folder of the state, if several checkouts share it; by default `.brats` in the checkout.
     """
 
     root: Path
@@ -33,29 +33,29 @@ class Workspace(os.PathLike[str]):
     dvc_yaml = At(DVC_YAML)
     dvc_lock = At(DVC_LOCK)
     code = Made("data/code.json", by="brats code")  # a digest of the code of each stage
-    listing = Made("data/listing.json", by="brats source")  # what the source holds: names, sizes, times
+    listing = Made("data/listing.json", by="brats source")  # names, sizes and times of the source's files
     raw = Made("data/raw", by="brats acquire")  # the cohort, immutable
-    tables = Made("data/tables", by="brats acquire")  # the clinical tables, as acquired
-    splits = Made("data/splits.json", by="brats split")  # every patient to train, validation or test; permanent
-    # The same for patients with images; apart, so that a longer table trains no network again.
+    tables = Made("data/tables", by="brats acquire")  # the clinical tables as they were acquired
+    splits = Made("data/splits.json", by="brats split")  # the part of each patient: train, validation, test; permanent
+    # The same for patients with images. It is a separate file, so that new rows of a table retrain no network.
     image_splits = Made("data/image_splits.json", by="brats split")
-    inbox = Made("inbox", by="brats inbox")  # cases that wait to be scored
+    inbox = Made("inbox", by="brats inbox")  # cases to score
 
     def __fspath__(self) -> str:
         return str(self.root)
 
     @property
     def validation(self) -> ValidationFolder:
-        """What validation finds."""
+        """The folder of validation results."""
         return ValidationFolder(self.root / "data/validation")
 
     @property
     def preprocessed(self) -> PreprocessedFolder:
-        """One array file a case."""
+        """The folder of array files, one per case."""
         return PreprocessedFolder(self.root / "data/preprocessed")
 
     def plan(self, recipe: str) -> Artefact:
-        """Return patch, batch and depth of a recipe, and what they are derived from."""
+        """Return the plan of a recipe: patch, batch and depth, and the values that they are derived from."""
         return Artefact(self.root / f"plans/{recipe}.json", f"brats plan --recipe {recipe}")
 
     def model(self, recipe: str) -> ModelFolder:
@@ -65,8 +65,8 @@ class Workspace(os.PathLike[str]):
     def evaluation(self, part: str, recipe: str) -> EvaluationFolder:
         """Return the folder of a recipe's evaluation on one part of the patients.
 
-        Parts are `validation`, `test`, and `out_of_fold`: training patients, each predicted by a network that did not
-        see them.
+        The parts are `validation`, `test` and `out_of_fold`. The last one has the training patients, each
+        predicted by a network that was not trained on them.
         """
         return EvaluationFolder(self.root / "evaluation" / part / recipe, f"brats evaluate --recipe {recipe}")
 
@@ -75,7 +75,7 @@ class Workspace(os.PathLike[str]):
         return Artefact(self.root / f"features/{masks}.csv", f"brats features --masks {masks}")
 
     def survival(self, estimator: str) -> SurvivalFolder:
-        """Return the folder of an estimator."""
+        """Return the folder of a fitted estimator."""
         return SurvivalFolder(self.root / "models/survival" / estimator, f"brats survival --estimator {estimator}")
 
     def segmentation_metrics(self, recipe: str) -> Artefact:
@@ -90,7 +90,7 @@ class Workspace(os.PathLike[str]):
 
     @property
     def reports(self) -> ReportsFolder:
-        """The comparison."""
+        """The folder of the comparison."""
         return ReportsFolder(self.root / "reports")
 
     def decision(self, kind: str) -> Artefact:
@@ -98,18 +98,18 @@ class Workspace(os.PathLike[str]):
         return Artefact(self.root / f"{DECISIONS}/{kind}.json", "brats gate")
 
     def unseen(self, folder: Path | None) -> Artefact:
-        """Return the folder of cases to score: the one given, or the inbox."""
+        """Return the folder of cases to score; by default the inbox."""
         return self.inbox if folder is None else Artefact(folder, self.inbox.made_by)
 
     def predictions(self, folder: Path | None = None) -> PredictionsFolder:
-        """Return the folder of scored cases: the one given, or the checkout's own."""
+        """Return the folder of scored cases; by default that of the checkout."""
         return PredictionsFolder(folder or self.root / "predictions")
 
     @property
     def state(self) -> State:
-        """What outlives a run."""
+        """The state, which outlives every run."""
         return State(self.shared_state or self.root / STATE)
 
     def name(self, artefact: Artefact) -> str:
-        """Return what DVC and people call an artefact: its path seen from the root."""
+        """Return the path of an artefact relative to the root, which is its name in DVC and in messages."""
         return artefact.path.relative_to(self.root).as_posix()

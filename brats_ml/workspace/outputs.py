@@ -10,20 +10,20 @@ VOLUME = ".nii.gz"
 
 @dataclass(frozen=True)
 class ValidationFolder(Artefact):
-    """What validation finds."""
+    """The results of validation."""
 
     made_by: str = "brats validate"
 
     manifest = Made("manifest.json")  # the valid cases
-    headers = Made("headers.csv")  # one row a case and modality
-    quarantine = Made("quarantine.json")  # the cases kept out, one sentence each
-    quarantine_page = Made("quarantine/index.html")  # the same with pictures, only where there are any
-    verdict = Made("verdict.json")  # whether the run may go on, and which case breaks which rule
-    clinical_report = Made("clinical.json")  # what became of every row of the clinical tables
+    headers = Made("headers.csv")  # one row per case and modality
+    quarantine = Made("quarantine.json")  # the excluded cases, each with its reasons
+    quarantine_page = Made("quarantine/index.html")  # the same with pictures, if a case is excluded
+    verdict = Made("verdict.json")  # whether the run may continue, and which case breaks which rule
+    clinical_report = Made("clinical.json")  # what happened to each row of the clinical tables
     data_docs = Made("docs/index.html")  # the page of Great Expectations
 
     def quarantine_picture(self, number: int) -> Path:
-        """Return the picture of a case on the page of the quarantine."""
+        """Return the picture of a case on the quarantine page."""
         return self.quarantine_page.path.with_name(f"{number:04d}.png")
 
 
@@ -34,7 +34,7 @@ def training_picture(epoch: float) -> str:
 
 @dataclass(frozen=True)
 class PreprocessedFolder(Artefact):
-    """One array file a case, and an index of them."""
+    """One array file per case, and an index of them."""
 
     made_by: str = "brats preprocess"
 
@@ -51,55 +51,55 @@ class ModelFolder(Artefact):
 
     made_by: str = "brats train"
 
-    verdict = Made("verdict.json")  # whether it was trained, on which cases, and the key of the work
-    recipe = Made("recipe.json")  # what it was trained by, with nothing left open
-    labels = Made("labels.json")  # the label scheme that it was trained for
-    history = Made("history.csv")  # one row an epoch
+    verdict = Made("verdict.json")  # whether it was trained, on which cases, and the work key
+    recipe = Made("recipe.json")  # the recipe of the training with every value resolved
+    labels = Made("labels.json")  # the label scheme of the training
+    history = Made("history.csv")  # one row per epoch
     postprocessing = Made("postprocessing.json", by="brats publish")  # how probabilities become labels
-    inference = Made("inference.json", by="brats publish")  # preset and windows that it was evaluated in
+    inference = Made("inference.json", by="brats publish")  # preset and windows of the evaluation
 
     def networks(self, count: int) -> list[Artefact]:
-        """Return the files of one network, or of one a fold."""
+        """Return the network files: one, or one per fold."""
         names = ["model.keras"] if count == 1 else [f"fold-{fold}.keras" for fold in range(count)]
         return [Artefact(self.path / name, self.made_by) for name in names]
 
     def fold_count(self) -> int:
-        """Return how many networks of folds are there."""
+        """Return the number of network files that belong to folds."""
         return len(list(self.path.glob("fold-*.keras")))
 
 
 @dataclass(frozen=True)
 class EvaluationFolder(Artefact):
-    """How a recipe predicts one part of the cohort."""
+    """The evaluation of a recipe on one part of the patients."""
 
     made_by: str = "brats evaluate"
 
-    cases = Made("cases.csv")  # one row a case
+    cases = Made("cases.csv")  # one row per case
     summary = Made("summary.json")
     figures = Made("figures")
 
     def mask(self, case_id: str) -> Path:
-        """Return the label map that was predicted of a case."""
+        """Return the predicted label map of a case."""
         return self.path / f"masks/{case_id}{VOLUME}"
 
     def masks(self) -> dict[str, Path]:
-        """Return every predicted label map by its case, in the order of their names."""
+        """Return every predicted label map by its case, sorted by name."""
         return {path.name.removesuffix(VOLUME): path for path in sorted(self.path.glob(f"masks/*{VOLUME}"))}
 
     def figure(self, case_id: str) -> Path:
-        """Return the six panels of a case."""
+        """Return the figure of a case, which has six panels."""
         return self.path / f"figures/{case_id}.png"
 
     def drawn(self) -> list[Path]:
-        """Return the figures of all cases that have one."""
+        """Return the figures that exist, sorted by name."""
         return sorted(self.path.glob("figures/*.png"))
 
     def planes(self, rank: str, case_id: str) -> Path:
-        """Return the three planes of the `best`, `median` or `worst` case."""
+        """Return the picture of three planes of the `best`, `median` or `worst` case."""
         return self.path / f"figures/planes/{rank}_{case_id}.png"
 
     def ranked_planes(self, rank: str) -> dict[str, Path]:
-        """Return the planes of a rank by their case; one or none."""
+        """Return the planes of a rank by their case; at most one case has them."""
         found = sorted(self.path.glob(f"figures/planes/{rank}_*.png"))
         return {path.stem.removeprefix(f"{rank}_"): path for path in found}
 
@@ -112,33 +112,33 @@ class SurvivalFolder(Artefact):
 
     estimator = Made("estimator.skops")
     summary = Made("summary.json")
-    folds = Made("folds.csv")  # one row a fold of the nested cross-validation
-    out_of_fold = Made("out_of_fold.csv")  # predictions of training patients, each while held out
+    folds = Made("folds.csv")  # one row per fold of the nested cross-validation
+    out_of_fold = Made("out_of_fold.csv")  # predictions of training patients, each by a fit without them
     test = Made("test.csv")  # predictions of the locked test patients
 
     def picture(self, drawing: str) -> Path:
-        """Return a picture by what it shows, such as `confusion`."""
+        """Return the picture of a drawing such as `confusion`."""
         return self.path / f"{drawing}.png"
 
     def pictures(self) -> list[Path]:
-        """Return all pictures that were drawn."""
+        """Return all pictures that exist, sorted by name."""
         return sorted(self.path.glob("*.png"))
 
 
 @dataclass(frozen=True)
 class ReportsFolder(Artefact):
-    """The comparison of everything that was trained and fitted."""
+    """The comparison of all recipes and estimators."""
 
     made_by: str = "brats compare"
 
     leaderboard = Made("leaderboard.csv")
-    nominees = Made("nominees.json")  # which recipe and which estimator the gate judges
+    nominees = Made("nominees.json")  # the recipe and the estimator that the gate judges
     page = Made("index.html")
 
 
 @dataclass(frozen=True)
 class PredictionFolder(Artefact):
-    """What was predicted of one unseen case."""
+    """The prediction of one unseen case."""
 
     made_by: str = "brats score"
 
@@ -151,11 +151,11 @@ class PredictionFolder(Artefact):
 
 @dataclass(frozen=True)
 class PredictionsFolder(Artefact):
-    """Predictions of unseen cases, a folder each."""
+    """Predictions of unseen cases, one folder per case."""
 
     made_by: str = "brats score"
 
-    table = Made("predictions.csv")  # one row a case
+    table = Made("predictions.csv")  # one row per case
     lock = At(".scored/.lock")
 
     def case(self, case_id: str) -> PredictionFolder:
@@ -163,9 +163,9 @@ class PredictionsFolder(Artefact):
         return PredictionFolder(self.path / case_id)
 
     def fingerprint(self, case_id: str) -> Path:
-        """Return the file that says what a case was scored from, or refused for."""
+        """Return the file that holds the fingerprint of a scored or refused case."""
         return self.path / ".scored" / case_id
 
     def cases(self) -> list[PredictionFolder]:
-        """Return the folders of all cases that have a prediction, in the order of their names."""
+        """Return the folders of all cases that have a prediction, sorted by name."""
         return [PredictionFolder(path.parent) for path in sorted(self.path.glob("[!.]*/prediction.json"))]

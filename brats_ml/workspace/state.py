@@ -1,4 +1,4 @@
-"""What outlives a run: caches, checkpoints, the ledger, records of runs, and the data of local servers."""
+"""The state, which outlives runs: caches, checkpoints, ledger, records of runs, and the data of local servers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,25 +8,25 @@ from brats_ml.workspace.artefact import DECISIONS, PARAMS, Artefact, At, Located
 
 @dataclass(frozen=True)
 class Checkpoints(Located):
-    """The checkpoints of one piece of work."""
+    """The checkpoints of one training, which has a work key."""
 
     lock = At(".lock")
 
 
 @dataclass(frozen=True)
 class Checkpoint(Artefact):
-    """A training at one moment."""
+    """A checkpoint: a training as it was at one moment."""
 
     made_by: str = "brats train"
 
-    model = Made("model.keras")  # of the baseline's method, with the state of its optimiser
-    state = Made("state.npz")  # of regions
+    model = Made("model.keras")  # baseline: the network and the state of its optimiser
+    state = Made("state.npz")  # region recipes
     history = Made("history.json")
 
 
 @dataclass(frozen=True)
 class ArrayFolder(Located):
-    """Arrays of cases that are mapped into memory."""
+    """Arrays of cases, which are memory-mapped."""
 
     def array(self, case_id: str) -> Path:
         """Return the array of a case."""
@@ -35,40 +35,40 @@ class ArrayFolder(Located):
 
 @dataclass(frozen=True)
 class Cache(Located):
-    """Results, each named by a digest of everything that it is made from."""
+    """Results, each named by a digest of all its inputs."""
 
     def value(self, key: str) -> Path:
-        """Return a value, or the note about a file."""
+        """Return the JSON file of a key."""
         return self.path / f"{key}.json"
 
     def array_file(self, key: str) -> Path:
-        """Return the array file of a case."""
+        """Return the array file of a key."""
         return self.path / f"{key}.npz"
 
 
 @dataclass(frozen=True)
 class GraphCache(Located):
-    """Networks exported for another runtime."""
+    """Networks exported to OpenVINO."""
 
     def graph(self, key: str) -> "Graph":
-        """Return a graph by the digest of everything that it is made from."""
+        """Return a graph by the digest of all its inputs."""
         return Graph(self.path / key)
 
     def bfloat16(self, digest: str) -> Artefact:
-        """Return the verdict on a network in bfloat16, by the digest of its file."""
+        """Return the verdict on bfloat16 for a network, by the digest of the network file."""
         return Artefact(self.path / f"{digest[:32]}.precision.json", "brats precision")
 
 
 @dataclass(frozen=True)
 class Graph(Located):
-    """A network as OpenVINO stores it, its weights in a second file."""
+    """A network in OpenVINO's format; a second file has the weights."""
 
     graph = At("graph.xml")
 
 
 @dataclass(frozen=True)
 class RunRecord(Located):
-    """What describes one DAG run, small enough to keep for good."""
+    """Files that describe one DAG run, small enough to be kept for good."""
 
     pin = At("run.json")
     lock = At(".lock")
@@ -76,18 +76,18 @@ class RunRecord(Located):
     params = At(PARAMS)
 
     def outcome(self, task: str) -> Path:
-        """Return how the command of a task ended."""
+        """Return the file of the outcome of a task's command."""
         return self.path / f"{task}.outcome.json"
 
 
 @dataclass(frozen=True)
 class MlflowStore(Located):
-    """The embedded store of MLflow."""
+    """The embedded MLflow store."""
 
     database = At("mlflow.db")
     artifacts = At("artifacts")
     lock = At(".lock")
-    made = At(".made")  # exists once the store is complete
+    made = At(".made")  # exists when the store is complete
 
 
 @dataclass(frozen=True)
@@ -101,52 +101,52 @@ class AirflowHome(Located):
 
 @dataclass(frozen=True)
 class State(Located):
-    """What outlives a run; all workspaces of a repository share it."""
+    """The folder of all that outlives a run; all workspaces of a repository share it."""
 
     ledger = Made("ledger.jsonl", by="brats promote")  # every promotion, one line each, only ever appended to
     ledger_lock = At("ledger.lock")
-    splits = Made("splits.json", by="brats split")  # of every cohort there ever was; each run takes its own from it
+    splits = Made("splits.json", by="brats split")  # the part of every patient that a run ever split
     splits_lock = At("splits.lock")
     publish_lock = At("publish.lock")
     runs_lock = At("runs.lock")
-    dvc_cache = At("cache")  # of runs whose repository has no working tree here
-    downloads = At("downloads")  # files of S3 and DVC, by what they are
+    dvc_cache = At("cache")  # DVC's cache if the repository has no working tree here
+    downloads = At("downloads")  # files from sources, by the digest of the entry in the source
     servers = At("servers.json")  # ports and process ids
     servers_lock = At("servers.lock")
     logs = At("logs")
 
     @property
     def examinations(self) -> Cache:
-        """What validation finds of each case."""
+        """The cache of validation results of cases."""
         return Cache(self.path / "examinations")
 
     @property
     def array_files(self) -> Cache:
-        """Array files of cases, linked to where they are wanted."""
+        """The cache of array files; checkouts link to them."""
         return Cache(self.path / "preprocessed")
 
     @property
     def graphs(self) -> GraphCache:
-        """Networks exported for another runtime, and whether they may run in bfloat16."""
+        """The cache of networks exported to OpenVINO and of verdicts on bfloat16."""
         return GraphCache(self.path / "graphs")
 
     @property
     def caches(self) -> tuple[Path, ...]:
-        """Caches: safe to delete; they are rebuilt or downloaded again."""
+        """Folders that are safe to delete; their files are rebuilt or downloaded again."""
         return (self.downloads, self.examinations.path, self.array_files.path, self.graphs.path)
 
     @property
     def mlflow(self) -> MlflowStore:
-        """MLflow's data."""
+        """The data of MLflow."""
         return MlflowStore(self.path / "mlflow")
 
     @property
     def airflow(self) -> AirflowHome:
-        """Airflow's data."""
+        """The data of Airflow."""
         return AirflowHome(self.path / "airflow")
 
     def checkpoints(self, key: str) -> Checkpoints:
-        """Return the checkpoints of one piece of work, by its key."""
+        """Return the checkpoints of one training, by its work key."""
         return Checkpoints(self.path / "checkpoints" / key)
 
     def record(self, dag_id: str, run: str) -> RunRecord:
@@ -154,7 +154,7 @@ class State(Located):
         return RunRecord(self.path / "runs" / dag_id / run)
 
     def records(self) -> list[RunRecord]:
-        """Return all records of DAG runs, the one used last at the end."""
+        """Return all records of DAG runs, the least recently used first."""
         pins = sorted(self.path.glob("runs/*/*/run.json"), key=lambda path: path.stat().st_mtime)
         return [RunRecord(path.parent) for path in pins]
 
@@ -167,7 +167,7 @@ class State(Located):
         return list(self.path.glob("workspaces/*/.*"))
 
     def links(self, digest: str) -> Path:
-        """Return the addresses of pages about a stage's results, by the digest of these."""
+        """Return the file of links to pages about a stage's results, by the digest of the results."""
         return self.path / f"links/{digest}.json"
 
     def log(self, server: str) -> Path:

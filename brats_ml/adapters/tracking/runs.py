@@ -29,7 +29,7 @@ def embedded_store(state: State) -> str:
     make a new store at once would break it, hence the lock.
 
     Args:
-        state: Of the checkout.
+        state: The state of the checkout.
     """
     store = MlflowStore(state.mlflow.path.resolve())
     address = f"sqlite:///{store.database}"

@@ -37,7 +37,7 @@ class Fold:
         repeat: Index of the repetition.
         fold: Index of the fold within it.
         rows: Held-out patients, the labelled ones first, shape (row,).
-        told: By the searched estimator.
+        prediction: By the searched estimator.
         majority: The commonest group of the training part, and the shares of all.
         age_only: By logistic regression on age.
         age_days: By Cox on age, beside a model of time; else None.
@@ -49,7 +49,7 @@ class Fold:
     repeat: int
     fold: int
     rows: NDArray[np.intp]
-    told: Prediction
+    prediction: Prediction
     majority: Prediction
     age_only: Prediction
     age_days: Prediction | None
@@ -125,16 +125,16 @@ def _judge(
     training = patients.take(np.setdiff1d(np.arange(len(patients.names)), rows))
     held_out = patients.take(rows)
     searched = search(training)
-    told = predict(searched.model, held_out.features)
+    prediction = predict(searched.model, held_out.features)
     age = held_out.features[:, [age_column]]
     return Fold(
         repeat=place[0],
         fold=place[1],
         rows=rows,
-        told=told,
+        prediction=prediction,
         majority=_majority(training.labelled.groups, len(rows)),
         age_only=predict(age_alone(training, age_column), age),
-        age_days=None if told.risk is None else predict(_age_days(training, age_column), age),
+        age_days=None if prediction.risk is None else predict(_age_days(training, age_column), age),
         best=searched.best,
         importance=None if place[0] else _importance(searched.model, held_out.labelled, seed),
     )

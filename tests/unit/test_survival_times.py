@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from statsmodels.duration.hazard_regression import PHReg
 from statsmodels.duration.survfunc import SurvfuncRight
 
+from brats_ml.stages.survival_figures import survival_curve
 from brats_ml.survival.concordance import concordance
 from brats_ml.survival.cox import Cox
-from brats_ml.survival.kaplan_meier import at_risk, kaplan_meier
 from brats_ml.survival.time_models import outcomes
 
 
@@ -103,11 +103,18 @@ def test_the_share_alive_is_that_of_statsmodels(seed: int) -> None:
     _, days, dead = cohort(30, seed=seed)
     peer = SurvfuncRight(days, dead.astype(int))
 
-    steps, shares = kaplan_meier(days, dead)
+    curve = survival_curve(days, dead, peer.surv_times)
 
-    np.testing.assert_allclose(shares[1:], peer.surv_prob)
-    np.testing.assert_array_equal(steps[1:], peer.surv_times)
-    np.testing.assert_array_equal(at_risk(days, steps[1:]), peer.n_risk)
+    np.testing.assert_array_equal(curve.days, [0, *peer.surv_times])
+    np.testing.assert_allclose(curve.shares, [1, *peer.surv_prob], rtol=0, atol=1e-15)
+    np.testing.assert_array_equal(curve.at_risk, peer.n_risk)
+
+
+def test_without_a_death_everyone_stays_alive() -> None:
+    curve = survival_curve(np.array([100.0, 200.0]), np.zeros(2, dtype=bool), [0, 150, 300])
+
+    assert (curve.days.tolist(), curve.shares.tolist()) == ([0], [1])
+    assert curve.at_risk.tolist() == [2, 1, 0]
 
 
 @settings(max_examples=40, deadline=None)

@@ -84,7 +84,7 @@ def test_what_is_told_of_a_patient_does_not_depend_on_that_patients_own_survival
     first, second = (judged(some, name="cox", repeats=1)[0] for some in (known, other))
 
     np.testing.assert_array_equal(first.rows, second.rows)
-    np.testing.assert_array_equal(first.told.probabilities, second.told.probabilities)
+    np.testing.assert_array_equal(first.prediction.probabilities, second.prediction.probabilities)
     np.testing.assert_array_equal(first.age_only.probabilities, second.age_only.probabilities)
 
 
@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_folds_and_another_seed_others() -> None:
     first, again, other = (judged(known, seed=seed) for seed in (1, 1, 2))
 
     assert [fold.rows.tolist() for fold in first] == [fold.rows.tolist() for fold in again]
-    assert [fold.told.groups.tolist() for fold in first] == [fold.told.groups.tolist() for fold in again]
+    assert [fold.prediction.groups.tolist() for fold in first] == [fold.prediction.groups.tolist() for fold in again]
     assert [fold.rows.tolist() for fold in first] != [fold.rows.tolist() for fold in other]
 
 
@@ -120,7 +120,7 @@ def test_folds_spread_over_processes_are_the_folds_of_one() -> None:
 
     for one, other in zip(alone, spread, strict=True):
         np.testing.assert_array_equal(one.rows, other.rows)
-        np.testing.assert_array_equal(one.told.probabilities, other.told.probabilities)
+        np.testing.assert_array_equal(one.prediction.probabilities, other.prediction.probabilities)
 
 
 def test_a_feature_that_tells_the_group_is_important_and_noise_is_not() -> None:

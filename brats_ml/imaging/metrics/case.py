@@ -22,6 +22,7 @@ __all__ = [
     "case_metrics",
     "column",
     "dice",
+    "greatest_value",
     "reference_volume_column",
 ]
 
@@ -76,6 +77,12 @@ def reference_volume_column(name: str) -> str | None:
     """Return the column that tells whether the reference of column `name` is empty, or None if `name` is no metric."""
     found = {column(metric.name, structure): structure for metric in METRICS for structure in STRUCTURES}
     return column("reference_volume_mm3", found[name]) if name in found else None
+
+
+def greatest_value(name: str) -> float:
+    """Return the upper end of the scale of column `name`: infinity for distances and volumes, 1 for everything else."""
+    unbounded = {column(metric.name, structure) for metric in METRICS if metric.unit for structure in STRUCTURES}
+    return np.inf if name in unbounded else 1.0
 
 
 CASE_DICE = tuple(column("dice", structure) for structure in STRUCTURES)

@@ -46,7 +46,7 @@ class Interval:
 
     @property
     def above_zero(self) -> bool:
-        """Whether the whole interval lies above zero."""
+        """Whether the whole interval is above zero."""
         return self.low is not None and self.low > 0
 
 
@@ -131,7 +131,7 @@ def share_interval(right: int, count: int) -> Interval:
 
 def _t_interval(mean: float, error: float, count: int, method: str, scale: Scale) -> Interval:
     half = float(student_t.ppf((1 + LEVEL) / 2, df=count - 1)) * error
-    return Interval(mean, max(scale[0], mean - half), min(scale[1], mean + half), method)
+    return Interval(mean, float(max(scale[0], mean - half)), float(min(scale[1], mean + half)), method)
 
 
 def _corrected_error(scores: Values, folds: int) -> float:

@@ -13,7 +13,7 @@ from brats_ml.cohort.clinical import GROUPS
 from brats_ml.intervals import share_interval
 from brats_ml.reports.confusion import confusion_figure
 from brats_ml.reports.panels import write_figure
-from brats_ml.survival.baseline_protocol import FOLDS, LIMITS_DAYS, Reproduced, other_orders, reproduce
+from brats_ml.survival.baseline_protocol import FOLDS, LIMITS_DAYS, Reproduction, other_orders, reproduce
 from brats_ml.survival.features import FEATURES
 from brats_ml.survival.patients import known_patients, row_states
 from brats_ml.workspace.outputs import SurvivalFolder
@@ -68,7 +68,7 @@ def reproduce_baseline(
     }
 
 
-def _draw(path: Path, name: str, found: Reproduced) -> None:
+def _draw(path: Path, name: str, found: Reproduction) -> None:
     groups = [*GROUPS, "none"] if "none" in found.predicted else list(GROUPS)
     matrix = confusion_matrix(found.truth, found.predicted, labels=groups)
     write_figure(path, confusion_figure(matrix, groups, title=f"{name}, the baseline's protocol"))

@@ -1,4 +1,4 @@
-"""Intervals against laws, scipy, statsmodels, and the share of simulated samples whose true value they cover."""
+"""Intervals against laws, scipy, statsmodels, and their coverage of the true value in simulations."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def width(interval: Interval) -> float:
 
 
 def covered(values: Values, truth: float) -> float:
-    """Return the share of samples, shape (sample, case), whose interval of the mean covers the true mean."""
+    """Return how often the interval of the mean covers the true mean, for samples of shape (sample, case)."""
     found = [ends(mean_interval(sample, resamples=2000)) for sample in values]
     return float(np.mean([low <= truth <= high for low, high in found]))
 

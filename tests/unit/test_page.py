@@ -84,7 +84,7 @@ def test_a_single_case_shows_its_score_without_an_interval() -> None:
     assert '<rect x="' not in html
 
 
-def test_an_estimator_stands_beside_its_baselines_and_the_published_figure() -> None:
+def test_an_estimator_is_shown_with_its_baselines_and_the_published_figure() -> None:
     html = page(estimators=[ESTIMATOR])
 
     for figure in ("0.500", "0.470", "0.380", "0.410", "0.010", "-0.050 to 0.070", "0.71", "no"):
@@ -92,7 +92,7 @@ def test_an_estimator_stands_beside_its_baselines_and_the_published_figure() -> 
     assert "0.5000 (svm, Wilson 0.314 to 0.686)" in html
 
 
-def test_a_model_of_time_stands_beside_cox_on_age() -> None:
+def test_a_model_of_time_is_shown_with_cox_on_age() -> None:
     days = {
         name: {
             "mean": 0.61,
@@ -114,7 +114,7 @@ def test_a_model_of_time_stands_beside_cox_on_age() -> None:
     assert "Cox on age alone" not in page(estimators=[ESTIMATOR])
 
 
-def test_the_baselines_protocol_stands_beside_what_the_baseline_publishes() -> None:
+def test_the_baselines_protocol_is_shown_with_its_published_figures() -> None:
     details = {
         "protocol": "baseline",
         "best": {"criterion": "gini", "n_estimators": 1},
@@ -160,7 +160,7 @@ def test_the_baselines_published_row_is_shown_as_published() -> None:
         assert f"<td>{published}</td>" in html
 
 
-def test_the_published_row_stands_in_the_leaderboard_without_regions_or_interval() -> None:
+def test_the_published_row_is_in_the_leaderboard_without_regions_or_interval() -> None:
     row = page(recipes=[RECIPE]).split("published<sup>*</sup>")[1].split("</tr>")[0]
 
     cells = [cell.split("<")[0] for cell in row.split("<td>")[1:]]

@@ -41,7 +41,7 @@ def test_the_curve_at_the_centre_is_the_baseline_of_statsmodels() -> None:
 
     curve = found.curves(features.mean(axis=0)[None])[0]
 
-    # statsmodels tells the hazard just before each day.
+    # statsmodels gives the hazard just before each day.
     days_before_the_last = found.curve_days_[found.curve_days_ < when.max()]
     expected = [np.exp(-hazard[when > day][0]) for day in days_before_the_last]
     np.testing.assert_allclose(curve[: len(expected)], expected, rtol=1e-4)
@@ -119,7 +119,7 @@ def test_without_a_death_everyone_stays_alive() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6), st.booleans(), st.integers(0, 4)), min_size=2, max_size=12))
-def test_concordance_counts_pairs_as_told(lives: list[tuple[int, bool, int]]) -> None:
+def test_concordance_counts_pairs_as_documented(lives: list[tuple[int, bool, int]]) -> None:
     days, dead, risk = (np.array(column) for column in zip(*lives, strict=True))
     points = []
     for i in range(len(lives)):

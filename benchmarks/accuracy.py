@@ -36,7 +36,7 @@ from brats_ml.config.edit import override
 from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
 from brats_ml.dataset import planned_recipe
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.imaging.metrics.summary import mean_interval
+from brats_ml.intervals import mean_interval
 from brats_ml.models.folder_writer import write_model_folder
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.stages import evaluate, plan, train_baseline, train_regions
@@ -219,13 +219,14 @@ def child(
 
 
 def rows(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, object]]:
-    """Return a row a recipe, with the bootstrap interval of the mean region Dice over cases."""
+    """Return one row per recipe, with the interval of the mean region Dice over cases and its method."""
     lines = []
     for name, found in results.items():
-        low, high = mean_interval(found["dice"].mean(axis=0))
+        score = mean_interval(found["dice"].mean(axis=0), scale=(0, 1))
         regions = {region: float(found["dice"][at].mean()) for at, region in enumerate(REGIONS)}
         lines.append({
-            "recipe": name, **regions, "mean": float(found["dice"].mean()), "low": low, "high": high,
+            "recipe": name, **regions, "mean": float(found["dice"].mean()), "low": score.low, "high": score.high,
+            "interval": score.method,
             "s/case": float(found["seconds_a_case"]), "core minutes": float(found["core_minutes"]),
             "minutes": float(found["clock_minutes"]),
         })  # fmt: skip
@@ -261,11 +262,11 @@ def main() -> None:
     figures = {f"{name}_region_dice": float(found["dice"].mean()) for name, found in results.items()}
     if "baseline" in results and chosen != "baseline":
         gain = (results[chosen]["dice"] - results["baseline"]["dice"]).mean(axis=0)
-        low, high = mean_interval(gain)
+        interval = mean_interval(gain)
         figures |= {
             "best_minus_baseline": float(gain.mean()),
-            "gain_low": float(low or 0),
-            "gain_high": float(high or 0),
+            "gain_low": float(interval.low or 0),
+            "gain_high": float(interval.high or 0),
         }
     best = results[chosen]
     report(

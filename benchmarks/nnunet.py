@@ -22,7 +22,7 @@ from accuracy import REGIONS, UNSEEN, child, divided, prepared, rows
 
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.imaging.metrics.case import case_metrics
-from brats_ml.imaging.metrics.summary import mean_interval
+from brats_ml.intervals import mean_interval
 from brats_ml.segmentation.devices import gpus
 from brats_ml.workspace import Workspace
 
@@ -65,10 +65,10 @@ def main() -> None:
     _, *theirs = results.values()
     best = max(theirs, key=lambda found: float(found["dice"].mean()))
     gain = (ours["dice"] - best["dice"]).mean(axis=0)
-    low, high = mean_interval(gain)
+    interval = mean_interval(gain)
     report(
         **{f"{name}_region_dice": float(found["dice"].mean()) for name, found in results.items()},
-        best_minus_nnunet=float(gain.mean()), gain_low=float(low or 0), gain_high=float(high or 0),
+        best_minus_nnunet=float(gain.mean()), gain_low=float(interval.low or 0), gain_high=float(interval.high or 0),
     )  # fmt: skip
 
 

@@ -1,11 +1,11 @@
-"""The baseline's three grids in full, by plain GridSearchCV as the baseline runs them and by the shared sweep.
+"""The baseline's three grids in full, by plain GridSearchCV as the baseline runs them and by shared fits.
 
 94 patients with the baseline's four features (a training part as long as its own), a 5-fold search, no threads, both
 sides in one process after each other. The patients are synthetic, unless `BRATS_REAL_DATA` names a folder with
 tables/brats2020_survival_features_derived.csv. Winners are compared without parameters that do not matter to them (the
 degree of an RBF kernel), scores bit for bit: every combination on every fold.
 
-- `search_vs_baseline_loops`: seconds of the shared sweep by seconds of the plain loops, all three grids together
+- `search_vs_baseline_loops`: seconds of shared fits by seconds of the plain loops, all three grids together
 - `same_winners`: whether all three winners are the same and all scores equal
 """
 
@@ -26,8 +26,8 @@ from threadpoolctl import threadpool_limits
 
 from brats_ml.cohort.clinical import features_from_table
 from brats_ml.survival.baseline_protocol import FOLDS, GRIDS, LIMITS_DAYS, SEED
-from brats_ml.survival.estimators import KERNEL_PARAMETERS, grid_points
-from brats_ml.survival.grid_search import group_scores, winner
+from brats_ml.survival.estimators import KERNEL_PARAMETERS, grid_combinations
+from brats_ml.survival.grid_search import fold_accuracies, winner
 from brats_ml.survival.patients import known_patients, row_states
 
 PATIENTS = 94
@@ -45,14 +45,14 @@ def main() -> None:
     with threadpool_limits(1):
         for name, grid in GRIDS.items():
             begun = time.perf_counter()
-            points = grid_points(name, grid, rows=min(len(training) for training, _ in parts))
-            scores = group_scores(name, points, features, groups, parts, seed=SEED, scaler=FunctionTransformer)
+            combinations = grid_combinations(name, grid, rows=min(len(training) for training, _ in parts))
+            scores = fold_accuracies(name, combinations, features, groups, parts, seed=SEED, scaler=FunctionTransformer)
             ours_s = time.perf_counter() - begun
             begun = time.perf_counter()
             plain = GridSearchCV(PLAIN[name], dict(grid), cv=parts, scoring="accuracy").fit(features, groups)
             plain_s = time.perf_counter() - begun
-            best = points[winner(scores)]
-            equal = best == mattering(plain.best_params_) and scores_equal(points, scores, plain)
+            best = combinations[winner(scores)]
+            equal = best == mattering(plain.best_params_) and scores_equal(combinations, scores, plain)
             same &= equal
             rows.append(
                 {
@@ -91,19 +91,20 @@ def patients() -> tuple[np.ndarray, np.ndarray]:
     return MinMaxScaler().fit_transform(features), np.array(["short", "mid", "long"])[np.digitize(days, [350, 500])]
 
 
-def mattering(point: dict[str, Any]) -> dict[str, Any]:
+def mattering(combination: dict[str, Any]) -> dict[str, Any]:
     """Return a combination of a full grid without the parameters that its kernel does not have."""
-    kernel = KERNEL_PARAMETERS.get(str(point.get("kernel")), ("degree", "gamma"))
-    return {key: value for key, value in point.items() if key not in ("degree", "gamma") or key in kernel}
+    kernel = KERNEL_PARAMETERS.get(str(combination.get("kernel")), ("degree", "gamma"))
+    return {key: value for key, value in combination.items() if key not in ("degree", "gamma") or key in kernel}
 
 
-def scores_equal(points: list[dict[str, Any]], scores: np.ndarray, plain: GridSearchCV) -> bool:
+def scores_equal(combinations: list[dict[str, Any]], scores: np.ndarray, plain: GridSearchCV) -> bool:
     """Return whether each combination of the full grid scored on each fold what its representative did."""
-    ours = {tuple(sorted(point.items())): row for point, row in zip(points, scores, strict=True)}
+    ours = {tuple(sorted(combination.items())): row for combination, row in zip(combinations, scores, strict=True)}
     theirs = np.array([plain.cv_results_[f"split{fold}_test_score"] for fold in range(FOLDS)]).T
     params = plain.cv_results_["params"]
     return all(
-        (ours[tuple(sorted(mattering(point).items()))] == row).all() for point, row in zip(params, theirs, strict=True)
+        (ours[tuple(sorted(mattering(combination).items()))] == row).all()
+        for combination, row in zip(params, theirs, strict=True)
     )
 
 

@@ -1,4 +1,7 @@
-"""The gate's judgement: thresholds, and a paired test against the champion on the same locked cases. Pure."""
+"""The rule of the gate: floors for the candidate, and a paired comparison with the champion on the same locked cases.
+
+The rule is a pure function of scores.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
-Scores = Mapping[str, NDArray[np.float64]]  # name of a score to one value a case, in one order of cases
+Scores = Mapping[str, NDArray[np.float64]]  # one value per case for each score, in one order of cases
 
 
 @dataclass(frozen=True)
@@ -23,24 +26,24 @@ class Interval:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate found, with its reasons as sentences."""
+    """The verdict of the gate, with its reasons as sentences."""
 
     verdict: Verdict
     reasons: list[str]
     measured: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready record."""
+        """Return a record that JSON can hold."""
         return asdict(self)
 
 
 def paired_interval(differences: NDArray[np.float64], *, resamples: int, seed: int) -> Interval:
-    """Return the mean of per-case differences with its percentile bootstrap interval.
+    """Return the mean of differences per case with its percentile bootstrap interval.
 
     Args:
-        differences: Candidate minus champion, one value a case; at least one.
-        resamples: Bootstrap samples.
-        seed: Of the resampling.
+        differences: Candidate minus champion, shape (case,), at least one.
+        resamples: Number of resamples.
+        seed: Seed of the resampling.
     """
     mean = float(differences.mean())
     if differences.size < 2 or np.ptp(differences) == 0:
@@ -62,21 +65,22 @@ def decide(
     resamples: int,
     seed: int,
 ) -> Decision:
-    """Judge a candidate on the locked cases.
+    """Decide on a candidate from its scores on the locked cases.
 
-    Below `minimum_cases` nothing is judged: HOLD. A mean below its floor: REJECT. Without a champion, the floors
-    suffice. With one, the mean over all scores must be shown to rise (the interval of the paired difference lies above
-    zero) while no single score is shown, or left possible, to fall by more than `non_inferiority`.
+    The verdict is HOLD with fewer than `minimum_cases` cases, and REJECT if a mean is below its floor. Otherwise a
+    candidate without a champion is promoted. With a champion, two conditions have to hold for PROMOTE: the interval of
+    the paired difference of the mean over all scores is above zero, and no interval of a single score reaches below
+    `-non_inferiority`.
 
     Args:
-        candidate: Score name to values, shape (case,).
-        champion: The same of the champion on the same cases in the same order, or None where there is none.
-        floors: Least mean of each score.
-        non_inferiority: What a score may lose.
-        minimum_cases: Least number of cases.
-        minimum_paired: Least number of cases for a comparison with a champion.
-        resamples: Bootstrap samples.
-        seed: Of the resampling.
+        candidate: Values of each score, shape (case,).
+        champion: Values of the champion on the same cases in the same order, or None without a champion.
+        floors: Smallest accepted mean of each score.
+        non_inferiority: Largest accepted loss of a score.
+        minimum_cases: Smallest number of cases for a decision.
+        minimum_paired: Smallest number of cases for a comparison with a champion.
+        resamples: Number of resamples of the bootstrap.
+        seed: Seed of the resampling.
     """
     cases = len(next(iter(candidate.values())))
     means = {name: float(values.mean()) for name, values in candidate.items()} if cases else {}
@@ -107,11 +111,11 @@ def decide(
 
 def _against_champion(intervals: Mapping[str, Interval], margin: float, measured: dict[str, Any]) -> Decision:
     overall = intervals["mean"]
-    shown = f"{overall.mean:+.3f} against the champion, interval {overall.low:+.3f} to {overall.high:+.3f}"
+    difference = f"{overall.mean:+.3f} against the champion, interval {overall.low:+.3f} to {overall.high:+.3f}"
     if overall.high < 0:
-        return Decision("REJECT", [f"worse on the whole: {shown}"], measured)
+        return Decision("REJECT", [f"worse on the whole: {difference}"], measured)
     if overall.low <= 0:
-        return Decision("HOLD", [f"not shown to be better: {shown}"], measured)
+        return Decision("HOLD", [f"not shown to be better: {difference}"], measured)
     fallen = [
         f"{name} may have lost {-interval.low:.3f}, more than the {margin:.3f} allowed"
         for name, interval in intervals.items()
@@ -119,4 +123,4 @@ def _against_champion(intervals: Mapping[str, Interval], margin: float, measured
     ]
     if fallen:
         return Decision("HOLD", fallen, measured)
-    return Decision("PROMOTE", [f"better: {shown}"], measured)
+    return Decision("PROMOTE", [f"better: {difference}"], measured)

@@ -1,31 +1,17 @@
 """How recipes compare, as points with their intervals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
+
+from brats_ml.intervals import Interval
 
 POINT, INTERVAL = "#0B5FA5", "#9CC3E6"
 BEST = "#F4F8FC"
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over cases.
-
-    Attributes:
-        mean: Of the cases.
-        low: Lower end of its 95 % interval, or None where there are too few cases to tell.
-        high: Upper end of it.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-
-
-def leaderboard_figure(recipes: Mapping[str, Sequence[Estimate]], measures: Sequence[str]) -> Figure:
+def leaderboard_figure(recipes: Mapping[str, Sequence[Interval]], measures: Sequence[str]) -> Figure:
     """Draw one row a recipe, one column a measure, each with its mean and 95 % interval on one scale from 0 to 1.
 
     Args:

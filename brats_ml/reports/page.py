@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.intervals import Interval
 from brats_ml.reports.survival_section import BASELINE_SURVIVAL, DRAWINGS, MaskLoss
 
 # What the baseline publishes in the README of rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION.
@@ -29,18 +30,14 @@ class LeaderboardEntry:
         name: Of a recipe or an estimator.
         verdict: What came of it, with the reason where nothing did.
         count: Cases or patients that it was measured on.
-        score: What it is ranked by, or None where it was not measured.
-        low: Lower end of the 95 % interval of the score, or None where there are too few to tell.
-        high: Upper end of it.
+        score: What it is ranked by, with its interval; None where it was not measured.
         details: Everything else that was measured, by name.
     """
 
     name: str
     verdict: str
     count: int
-    score: float | None
-    low: float | None
-    high: float | None
+    score: Interval | None
     details: Mapping[str, Any]
 
 

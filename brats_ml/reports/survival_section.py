@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from brats_ml.intervals import Interval
+
 # Accuracy on 24 patients, as published in the notebook of rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION, with Wilson's
 # 95 % interval of 11, 12 and 13 right, and what the notebook calls the train score.
 BASELINE_SURVIVAL = {
@@ -28,8 +30,7 @@ class MaskLoss:
         patients: Whom the recipe was not trained on, and who have both kinds of label maps.
         reference: Accuracy on them from reference label maps.
         predicted: Accuracy on them from predicted ones.
-        low: Lower end of the 95 % interval of the loss, by a percentile bootstrap over patients.
-        high: Upper end of it.
+        lost: Mean loss of accuracy per patient with its interval over patients.
         synthetic: Whether these patients are synthetic.
     """
 
@@ -38,6 +39,5 @@ class MaskLoss:
     patients: int
     reference: float
     predicted: float
-    low: float
-    high: float
+    lost: Interval
     synthetic: bool

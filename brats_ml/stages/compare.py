@@ -1,6 +1,7 @@
 """Rank what was trained, name the best for the gate, and write the report; the locked test set plays no part."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,10 @@ from brats_ml import files
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
-from brats_ml.imaging.metrics.summary import mean_interval
+from brats_ml.intervals import Interval, mean_interval
 from brats_ml.report import Report
 from brats_ml.reports.curves import learning_curve
-from brats_ml.reports.leaderboard import Estimate, leaderboard_figure
+from brats_ml.reports.leaderboard import leaderboard_figure
 from brats_ml.reports.page import FeatureDifference, LeaderboardEntry, Picture, comparison_page
 from brats_ml.reports.panels import figure_png
 from brats_ml.stages import compare_survival
@@ -62,7 +63,7 @@ def run(ws: Workspace, params: Params) -> Report:
 
 def ranked(standings: Sequence[LeaderboardEntry]) -> list[LeaderboardEntry]:
     """Return the standings best first, equal ones in the order given, those without a score last."""
-    return sorted(standings, key=lambda standing: -np.inf if standing.score is None else standing.score, reverse=True)
+    return sorted(standings, key=lambda entry: -np.inf if entry.score is None else entry.score.mean, reverse=True)
 
 
 def nominee(standings: Sequence[LeaderboardEntry], *, measure: str, among: str) -> tuple[str | None, str]:
@@ -76,7 +77,7 @@ def nominee(standings: Sequence[LeaderboardEntry], *, measure: str, among: str) 
     best = standings[0]
     if best.score is None:
         return None, "; ".join(dict.fromkeys(standing.verdict for standing in standings))
-    return best.name, f"highest {measure}, {best.score:.3f} on {best.count} {among}"
+    return best.name, f"highest {measure}, {best.score.mean:.3f} on {best.count} {among}"
 
 
 def leaderboard(
@@ -91,9 +92,7 @@ def leaderboard(
             "kind": kind,
             "name": standing.name,
             "measure": measure,
-            "score": standing.score,
-            "low": standing.low,
-            "high": standing.high,
+            **(asdict(standing.score) if standing.score else {}),
             "count": standing.count,
             "verdict": standing.verdict,
         }
@@ -103,8 +102,8 @@ def leaderboard(
         )
         for standing in standings
     ]
-    columns = ["kind", "name", "measure", "score", "low", "high", "count", "verdict"]
-    table = pd.DataFrame(rows, columns=columns)
+    columns = ["kind", "name", "measure", "mean", "low", "high", "method", "count", "verdict"]
+    table = pd.DataFrame(rows, columns=columns).rename(columns={"mean": "score", "method": "interval"})
     figures = ["score", "low", "high"]
     return table.astype(dict.fromkeys(figures, "float64")).round(dict.fromkeys(figures, 4))
 
@@ -130,14 +129,12 @@ def _recipe(ws: Workspace, name: str) -> LeaderboardEntry:
         return _unmeasured(name, summary["verdict"])
     cases = frames.read_csv(folder.cases)
     scores = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64).mean(axis=1)
-    low, high = mean_interval(scores)
-    return LeaderboardEntry(
-        name, summary["verdict"], summary["cases"], float(scores.mean()), low, high, summary["mean"]
-    )
+    score = mean_interval(scores, scale=(0, 1))
+    return LeaderboardEntry(name, summary["verdict"], summary["cases"], score, summary["mean"])
 
 
 def _unmeasured(name: str, verdict: str) -> LeaderboardEntry:
-    return LeaderboardEntry(name, verdict, 0, None, None, None, {})
+    return LeaderboardEntry(name, verdict, 0, None, {})
 
 
 def _panels(ws: Workspace, recipe: str | None) -> list[Picture]:
@@ -170,10 +167,10 @@ def _standings(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Pictu
     return [Picture("Mean Dice of each recipe with its 95 % interval", figure_png(figure))]
 
 
-def _estimates(cases: pd.DataFrame) -> list[Estimate]:
+def _estimates(cases: pd.DataFrame) -> list[Interval]:
     dice = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64)
     columns = [dice.mean(axis=1), *dice.T]
-    return [Estimate(float(scores.mean()), *mean_interval(scores)) for scores in columns]
+    return [mean_interval(scores, scale=(0, 1)) for scores in columns]
 
 
 def _curves(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:

@@ -11,16 +11,15 @@ from sklearn.model_selection import KFold
 from brats_ml import files
 from brats_ml.config import Params
 from brats_ml.config.survival import Survival
+from brats_ml.intervals import Interval, mean_interval
 from brats_ml.reports.page import LeaderboardEntry, Picture
 from brats_ml.reports.survival_section import DRAWINGS, MaskLoss
 from brats_ml.survival.grid_search import refit
-from brats_ml.survival.intervals import over_patients
 from brats_ml.survival.patients import known_patients, row_states
 from brats_ml.survival.prediction import predict
 from brats_ml.workspace import Workspace
 
 MEASURE = {"nested": "accuracy, nested cross-validation", "baseline": "accuracy, the baseline's protocol"}
-RESAMPLES = 10000
 # The caption of the picture that is the same for every estimator.
 LEARNT = "the patients whom the estimators learn from, and the median of each group"
 
@@ -29,18 +28,11 @@ def leaderboard_entry(ws: Workspace, name: str) -> LeaderboardEntry:
     """Return how an estimator stands by its own summary."""
     summary = files.read_json(ws.survival(name).summary)
     if "best" not in summary:
-        return LeaderboardEntry(name, summary["verdict"], 0, None, None, None, {})
+        return LeaderboardEntry(name, summary["verdict"], 0, None, {})
     reproduced = summary.get("protocol") == "baseline"
     accuracy, count = (summary["test"], summary["test"]["patients"]) if reproduced else (summary["accuracy"], None)
-    return LeaderboardEntry(
-        name,
-        summary["verdict"],
-        count or summary["patients"],
-        accuracy["mean"],
-        accuracy["low"],
-        accuracy["high"],
-        summary,
-    )
+    score = Interval(accuracy["mean"], accuracy["low"], accuracy["high"], accuracy["method"])
+    return LeaderboardEntry(name, summary["verdict"], count or summary["patients"], score, summary)
 
 
 def why_none(params: Params) -> str | None:
@@ -85,16 +77,13 @@ def mask_loss(
     if right is None:
         return None
     lost = right["reference"] - right["predicted"]
-    seed = params.survival.seed
-    found = over_patients(lambda rows: float(lost[rows].mean()), len(lost), resamples=RESAMPLES, seed=seed)
     return MaskLoss(
         estimator=name,
         recipe=params.features.predicted_by,
         patients=len(lost),
         reference=float(right["reference"].mean()),
         predicted=float(right["predicted"].mean()),
-        low=found["low"],
-        high=found["high"],
+        lost=mean_interval(lost, seed=params.survival.seed),
         synthetic=files.read_json(ws.listing)["phantom"] is not None,
     )
 

@@ -19,7 +19,7 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.imaging.metrics.case import CASE_METRICS, case_metrics, reference_volume_column
+from brats_ml.imaging.metrics.case import CASE_METRICS, case_metrics, greatest_value, reference_volume_column
 from brats_ml.imaging.metrics.summary import summarise
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.models.segmentation_method import SegmentationModel
@@ -142,17 +142,25 @@ def _evaluate_case(
 
 
 def summary_of(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
-    """Return verdict, number of cases, and each of `FIGURES` by metric, of a table of cases; it may be empty."""
+    """Return verdict, number of cases, method of the intervals, and each of `FIGURES` by metric.
+
+    Args:
+        table: One row per case, with `NAMES` and a column per metric; it may have no row.
+        trained: Whether there is a model.
+    """
     if table.empty:
         reason = "no labelled case in this part" if trained else "no model was trained"
-        return {"verdict": f"not evaluated: {reason}", "cases": 0, **{figure: {} for figure in FIGURES}}
-    found = {}
+        verdict = f"not evaluated: {reason}"
+        return {"verdict": verdict, "cases": 0, "interval": None, **{figure: {} for figure in FIGURES}}
+    found: dict[str, dict[str, Any]] = {}
     for name in table.columns.drop(list(NAMES)):
         volumes = reference_volume_column(name)
         empty = None if volumes is None else table[volumes].to_numpy() == 0
-        found[name] = asdict(summarise(table[name].to_numpy(dtype=np.float64), empty=empty))
+        values = table[name].to_numpy(dtype=np.float64)
+        found[name] = asdict(summarise(values, empty=empty, scale=(0, greatest_value(name))))
     by_figure = {figure: {name: summary[figure] for name, summary in found.items()} for figure in FIGURES}
-    return {"verdict": "evaluated", "cases": len(table), **by_figure}
+    # The method depends on the number of cases alone, so one name holds for every metric.
+    return {"verdict": "evaluated", "cases": len(table), "interval": found[CASE_METRICS[0]]["interval"], **by_figure}
 
 
 def headline(summary: dict[str, Any]) -> dict[str, Any]:

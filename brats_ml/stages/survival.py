@@ -1,5 +1,6 @@
 """Search one estimator's grid, judge it by nested cross-validation, and score it once on the locked test patients."""
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -14,12 +15,12 @@ from brats_ml.adapters.tables import frames
 from brats_ml.config import Params
 from brats_ml.config.survival import Survival as Settings
 from brats_ml.errors import ConfigError, TableError
+from brats_ml.intervals import share_interval
 from brats_ml.report import Report
 from brats_ml.stages.survival_baseline import reproduce_baseline
 from brats_ml.stages.survival_figures import draw
 from brats_ml.survival.features import AGE, columns
 from brats_ml.survival.grid_search import search
-from brats_ml.survival.intervals import wilson
 from brats_ml.survival.patients import LEFT_OUT, Patients, known_patients, row_states
 from brats_ml.survival.prediction import predict, time_model
 from brats_ml.survival.summary import (
@@ -189,7 +190,7 @@ def _tested(table: pd.DataFrame, majority: str) -> dict[str, Any]:
     return {
         "patients": len(table),
         "accuracy": right / len(table),
-        "interval": wilson(right, len(table)),
+        "interval": asdict(share_interval(right, len(table))),
         "majority_accuracy": float((table["group"] == majority).mean()),
     }
 

@@ -1,5 +1,6 @@
 """Run the baseline's protocol on one of its estimators; what comes out is for comparison and is never nominated."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ from sklearn.metrics import confusion_matrix
 
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.clinical import GROUPS
+from brats_ml.intervals import share_interval
 from brats_ml.reports.confusion import confusion_figure
 from brats_ml.reports.panels import write_figure
-from brats_ml.survival.baseline_protocol import FOLDS, LIMITS_DAYS, Reproduced, other_orders, reproduce
+from brats_ml.survival.baseline_protocol import FOLDS, LIMITS_DAYS, Reproduction, other_orders, reproduce
 from brats_ml.survival.features import FEATURES
-from brats_ml.survival.intervals import wilson
 from brats_ml.survival.patients import known_patients, row_states
 from brats_ml.workspace.outputs import SurvivalFolder
 
@@ -44,6 +45,7 @@ def reproduce_baseline(
         few = ", ".join(f"{count} {group}" for group, count in patients.counts.items())
         return summary | {"verdict": f"not reproduced: {few} after gross total resection are too few"}
     found = reproduce(name, patients)
+    accuracy = share_interval(found.right, len(found.patients))
     orders = np.array(other_orders(name, patients)) / len(found.patients)
     tested = pd.DataFrame({"patient": found.patients, "group": found.truth, "predicted": found.predicted})
     frames.write_csv(folder.test, tested)
@@ -53,7 +55,7 @@ def reproduce_baseline(
         "best": found.best,
         "search_accuracy": found.search_accuracy,
         "training_accuracy": found.training_accuracy,
-        "test": {"patients": len(found.patients), "right": found.right, **wilson(found.right, len(found.patients))},
+        "test": {"patients": len(found.patients), "right": found.right, **asdict(accuracy)},
         "other_orders": {
             "count": len(orders),
             "least": float(orders.min()),
@@ -66,7 +68,7 @@ def reproduce_baseline(
     }
 
 
-def _draw(path: Path, name: str, found: Reproduced) -> None:
+def _draw(path: Path, name: str, found: Reproduction) -> None:
     groups = [*GROUPS, "none"] if "none" in found.predicted else list(GROUPS)
     matrix = confusion_matrix(found.truth, found.predicted, labels=groups)
     write_figure(path, confusion_figure(matrix, groups, title=f"{name}, the baseline's protocol"))

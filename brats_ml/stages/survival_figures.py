@@ -1,24 +1,26 @@
 """The pictures of one estimator, drawn from what was told of patients while they were held out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import CensoredData, ecdf
 from sklearn.metrics import confusion_matrix
 
 from brats_ml.cohort.clinical import GROUPS
+from brats_ml.intervals import share_interval
 from brats_ml.reports.confusion import confusion_figure
 from brats_ml.reports.panels import write_figure
 from brats_ml.reports.survival_figures import (
     Curve,
+    Values,
     calibration_figure,
     distributions_figure,
     importance_figure,
     kaplan_meier_figure,
 )
-from brats_ml.survival.intervals import wilson
-from brats_ml.survival.kaplan_meier import at_risk, kaplan_meier
 from brats_ml.survival.patients import Patients
 from brats_ml.survival.scores import calibration
 from brats_ml.survival.summary import PROBABILITIES
@@ -61,14 +63,28 @@ def draw(
     write_figure(folder.picture("importance"), importance_figure(importance, title=title))
 
 
+def survival_curve(days: Values, dead: NDArray[np.bool_], marks_days: Sequence[int]) -> Curve:
+    """Return the share of patients alive from day 0 on, by the estimator of Kaplan and Meier.
+
+    Args:
+        days: Day of death, or the last day on which the patient was known to be alive, shape (patient,).
+        dead: Who died, shape (patient,).
+        marks_days: Days on which the patients at risk are counted.
+    """
+    alive = ecdf(CensoredData.right_censored(days, ~dead)).sf
+    steps = np.unique(np.append(0.0, days[dead]))
+    at_risk = (days[:, None] >= np.array(marks_days)).sum(axis=0)
+    return Curve(steps, alive.evaluate(steps), at_risk)
+
+
 def _calibration(path: Path, name: str, labelled: pd.DataFrame) -> None:
     by_patient = labelled.groupby("patient")
     truth = by_patient["group"].first().to_numpy(dtype=np.str_)
     found = calibration(truth, by_patient[list(PROBABILITIES)].mean().to_numpy(), bins=BINS)
     curves = {}
     for group, (told, seen, counts) in found.items():
-        ends = [wilson(round(share * count), int(count)) for share, count in zip(seen, counts, strict=True)]
-        low, high = (np.array([end[side] for end in ends]) for side in ("low", "high"))
+        shares = [share_interval(round(share * count), int(count)) for share, count in zip(seen, counts, strict=True)]
+        low, high = (np.array([getattr(share, end) for share in shares]) for end in ("low", "high"))
         curves[group] = (told, seen, low, high, counts)
     title = f"{name}: calibration out of fold, mean of the repetitions, 95 % Wilson intervals"
     write_figure(path, calibration_figure(curves, title=title))
@@ -85,9 +101,7 @@ def _kaplan_meier(path: Path, name: str, held_out: pd.DataFrame) -> None:
     for group in GROUPS:
         of_group = chosen == group
         if of_group.any():
-            steps, shares = kaplan_meier(days[of_group], dead[of_group])
-            numbers = at_risk(days[of_group], np.array(marks, dtype=np.float64))
-            curves[group] = Curve(steps, shares, numbers)
+            curves[group] = survival_curve(days[of_group], dead[of_group], marks)
     write_figure(
         path,
         kaplan_meier_figure(curves, marks, title=f"{name}: groups by the mean of the repetitions, held-out patients"),

@@ -1,1 +1,1 @@
-"""pandas and scikit-learn only: features, estimators, validation."""
+"""Survival models: features, estimators, nested cross-validation and scores, with pandas and scikit-learn only."""

@@ -1,4 +1,4 @@
-"""Cox's proportional hazards with a ridge penalty, in plain arrays so that it can be stored without pickle."""
+"""Cox's proportional hazards with a ridge penalty, fitted to plain arrays that skops can store without pickle."""
 
 from typing import Any, Self
 
@@ -8,27 +8,32 @@ from scipy.optimize import minimize
 
 from brats_ml.survival.time_models import TimeModel, Values
 
-# Norm of the gradient of the mean log likelihood at which the search for its maximum ends, and the most that is let
-# pass where rounding ended it before.
+# The search for the maximum ends at the first norm of the gradient of the mean log likelihood. Rounding may end it
+# earlier, which is accepted up to the second norm.
 GRADIENT, LARGEST_GRADIENT = 1e-6, 1e-4
 
 
 class Cox(TimeModel):
-    """D. R. Cox, "Regression Models and Life-Tables", J. R. Stat. Soc. B 34, 1972; ties and baseline by N. Breslow.
+    """Cox's model, with ties and baseline hazard by N. Breslow.
+
+    D. R. Cox, "Regression Models and Life-Tables", J. R. Stat. Soc. B 34, 1972.
 
     Attributes:
         coefficients_: Log hazard ratios, shape (feature,).
-        centre_: Mean of the features that it was fitted on, shape (feature,).
+        centre_: Mean of the training features, shape (feature,).
         hazard_: Cumulative hazard of a patient at the centre, at `curve_days_`.
     """
 
     def __init__(self, *, limits_days: tuple[float, float] = (300, 450), penalty: float = 0.001) -> None:
-        """Take the groups' limits and the weight of half the squared coefficients against the mean log likelihood."""
+        """Store the limits of the groups and the penalty, the weight of half the squared coefficients.
+
+        The penalty is added to the negative mean log likelihood.
+        """
         self.limits_days = limits_days
         self.penalty = penalty
 
     def fit(self, features: Values, outcomes: NDArray[Any]) -> Self:
-        """Fit to features, shape (patient, feature), and outcomes, as `time_models.outcomes` makes them.
+        """Fit to features, shape (patient, feature), and outcomes, as `time_models.outcomes` returns them.
 
         Raises:
             ValueError: Nobody died, or the penalty is negative.
@@ -40,7 +45,7 @@ class Cox(TimeModel):
         self.centre_ = features.mean(axis=0)
         order = np.argsort(-outcomes["days"], kind="stable")
         rows, days, dead = features[order] - self.centre_, outcomes["days"][order], outcomes["dead"][order]
-        # Who has not died before a day is at risk on it: with the longest lives first, all up to the last of that day.
+        # The longest lives come first, so the patients at risk on a day are all rows up to the last row of that day.
         at_risk = np.searchsorted(-days, -days[dead], side="right") - 1
         self.coefficients_ = _coefficients(rows, rows[dead], at_risk, penalty=self.penalty)
         self.curve_days_, first = np.unique(days[dead], return_index=True)
@@ -51,7 +56,7 @@ class Cox(TimeModel):
         return self
 
     def risk(self, features: Values) -> Values:
-        """Return the log hazard ratio of each patient against one at the centre."""
+        """Return the log hazard ratio of each patient to a patient at the centre."""
         return np.asarray((features - self.centre_) @ self.coefficients_)
 
     def curves(self, features: Values) -> Values:
@@ -60,13 +65,16 @@ class Cox(TimeModel):
 
 
 def _coefficients(rows: Values, dying: Values, at_risk: NDArray[np.intp], *, penalty: float) -> Values:
-    """Return the coefficients that make the penalised partial likelihood greatest.
+    """Return the coefficients that maximise the penalised partial likelihood.
 
     Args:
         rows: Centred features, longest lives first, shape (patient, feature).
-        dying: Those of them who died, shape (death, feature).
-        at_risk: For each death the last row that was at risk then, shape (death,).
+        dying: The rows of patients who died, shape (death, feature).
+        at_risk: The last row at risk at each death, shape (death,).
         penalty: Weight of half the squared coefficients.
+
+    Raises:
+        ValueError: The search does not converge.
     """
     count = len(rows)
     squares = rows[:, :, None] * rows[:, None, :]
@@ -96,5 +104,5 @@ def _coefficients(rows: Values, dying: Values, at_risk: NDArray[np.intp], *, pen
     start = np.zeros(rows.shape[1])
     found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": GRADIENT})
     if np.linalg.norm(found.jac) > LARGEST_GRADIENT:
-        raise ValueError(f"the likelihood of Cox's model has no maximum that was found: {found.message}")
+        raise ValueError(f"the search for the maximum likelihood of Cox's model did not converge: {found.message}")
     return np.asarray(found.x)

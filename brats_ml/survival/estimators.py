@@ -1,4 +1,4 @@
-"""The estimators by name, each behind a scaler of its own, and the combinations of their grids."""
+"""The estimators by name, each in a pipeline with its own scaler, and the combinations of their grids."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,9 +21,9 @@ from brats_ml.survival.survival_forest import SurvivalForest
 Features = NDArray[np.float64]  # (patient, feature), columns in the order of the chosen features
 Groups = NDArray[np.str_]  # (patient,)
 ParamGrid = Mapping[str, Sequence[float | int | str]]
-Point = dict[str, float | int | str]
+Combination = dict[str, float | int | str]
 
-# Brute force is as fast on some hundred patients, and the fitted model then holds plain arrays only.
+# Brute force is as fast on a few hundred patients, and its fitted model holds plain arrays only.
 CLASSIFIERS: dict[str, Callable[[int], Any]] = {
     "random_forest": lambda seed: RandomForestClassifier(random_state=seed, n_jobs=1),
     "svm": lambda _: SVC(),
@@ -37,10 +37,10 @@ KERNEL_PARAMETERS = {"linear": (), "poly": ("degree", "gamma"), "rbf": ("gamma",
 
 
 def make_estimator(name: str, *, seed: int) -> Pipeline:
-    """Return an unfitted pipeline of `scaler` and `classifier`; the scaler thus learns from the training fold alone.
+    """Return an unfitted pipeline of `scaler` and `classifier`, so that the scaler learns from the training fold alone.
 
     Raises:
-        ConfigError: No such estimator is known.
+        ConfigError: No estimator has this name.
     """
     known = CLASSIFIERS | TIME_MODELS
     if name not in known:
@@ -48,18 +48,20 @@ def make_estimator(name: str, *, seed: int) -> Pipeline:
     return Pipeline([("scaler", MinMaxScaler()), ("classifier", known[name](seed))])
 
 
-def with_parameters(name: str, point: Mapping[str, Any], *, seed: int) -> Pipeline:
+def with_parameters(name: str, combination: Mapping[str, Any], *, seed: int) -> Pipeline:
     """Return an unfitted estimator with one combination of its grid."""
-    return make_estimator(name, seed=seed).set_params(**{f"classifier__{key}": value for key, value in point.items()})
+    return make_estimator(name, seed=seed).set_params(
+        **{f"classifier__{key}": value for key, value in combination.items()}
+    )
 
 
 def calibrated(estimator: Pipeline, features: Features, groups: Groups, *, folds: int, seed: int) -> Any:
-    """Return a classifier fitted on all rows, whose probabilities were fitted on rows that it had not seen.
+    """Return a classifier fitted on all rows, with probabilities calibrated on held-out rows.
 
-    Its scores are divided by one temperature, found by cross-validation within these rows (C. Guo et al., "On
-    Calibration of Modern Neural Networks", ICML 2017), which leaves their order alone, so that the most probable group
-    is the one that the classifier names. A support vector machine has no probabilities of its own, and those of a
-    single tree are 0 and 1.
+    The classifier divides its scores by one temperature, which a cross-validation within these rows finds (C. Guo et
+    al., "On Calibration of Modern Neural Networks", ICML 2017). A temperature keeps the order of the scores, so the
+    most probable group is the predicted group. Without calibration a support vector machine has no probabilities, and
+    a single tree has only 0 and 1.
     """
     parts = StratifiedKFold(fewer_folds(groups, folds), shuffle=True, random_state=seed)
     return CalibratedClassifierCV(clone(estimator), method="temperature", ensemble=False, cv=parts).fit(
@@ -68,34 +70,39 @@ def calibrated(estimator: Pipeline, features: Features, groups: Groups, *, folds
 
 
 def fewer_folds(groups: Groups, folds: int) -> int:
-    """Return `folds`, or as many as the smallest group has patients where that is fewer."""
+    """Return `folds`, or the number of patients in the smallest group if that is less."""
     return min(folds, int(np.unique(groups, return_counts=True)[1].min()))
 
 
-def grid_points(name: str, grid: ParamGrid, *, rows: int) -> list[Point]:
-    """Return the distinct combinations of a grid in scikit-learn's order, so that ties fall as in the full grid.
+def grid_combinations(name: str, grid: ParamGrid, *, rows: int) -> list[Combination]:
+    """Return the distinct combinations of a grid in scikit-learn's order, so that ties have the same winner.
 
-    An SVM's degree matters to the polynomial kernel alone and its gamma not to the linear one, so combinations that
-    differ in nothing else are one. k-NN cannot ask for more neighbours than the `rows` it is fitted on.
+    Only the polynomial kernel of an SVM uses the degree, and the linear kernel does not use gamma. Combinations that
+    differ in an unused parameter alone count as one. k-NN takes at most as many neighbours as it has training rows.
+
+    Args:
+        name: Name of an estimator.
+        grid: Values to try for each parameter.
+        rows: Number of training rows.
 
     Raises:
-        ConfigError: The grid names a parameter that the estimator does not have, or no combination is left.
-        ValueError: A value is none that scikit-learn takes.
+        ConfigError: The grid names a parameter that the estimator does not have, or no combination remains.
+        ValueError: scikit-learn does not accept a value.
     """
     unknown = set(grid) - set(make_estimator(name, seed=0)["classifier"].get_params())
     if unknown:
         raise ConfigError(f"the grid of {name} has an unknown parameter: {min(unknown)}", key=f"survival.grids.{name}")
-    points: dict[tuple[tuple[str, Any], ...], Point] = {}
-    for combination in ParameterGrid(dict(grid)):
-        point = {key: value for key, value in combination.items() if _matters(key, combination)}
-        if int(point.get("n_neighbors", 1)) <= rows:
-            points.setdefault(tuple(sorted(point.items())), point)
-    for point in points.values() if name in CLASSIFIERS else ():
-        # What scikit-learn itself calls first in `fit`, which our shared fits would not reach.
-        with_parameters(name, point, seed=0)["classifier"]._validate_params()
-    if not points:
+    distinct: dict[tuple[tuple[str, Any], ...], Combination] = {}
+    for full in ParameterGrid(dict(grid)):
+        combination = {key: value for key, value in full.items() if _matters(key, full)}
+        if int(combination.get("n_neighbors", 1)) <= rows:
+            distinct.setdefault(tuple(sorted(combination.items())), combination)
+    for combination in distinct.values() if name in CLASSIFIERS else ():
+        # scikit-learn validates in `fit`, which the shared fits do not call for every combination.
+        with_parameters(name, combination, seed=0)["classifier"]._validate_params()
+    if not distinct:
         raise ConfigError(f"no value in the grid of {name} suits {rows} training rows", key=f"survival.grids.{name}")
-    return list(points.values())
+    return list(distinct.values())
 
 
 def _matters(key: str, combination: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""What the survival models see of a patient: age, each sub-region's volume by the brain's, and more where asked."""
+"""Features of the survival models: age, the share of each sub-region in the brain's volume, shape and location."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -11,13 +11,13 @@ from brats_ml.imaging.shape import LOCATION, SHAPE, location_features, shape_fea
 
 RATIOS = {label: f"{label.lower()}_ratio" for label in LABELS}
 AGE = "age_years"
-FEATURES = (AGE, *RATIOS.values())  # what every table has, and the order of every estimator's first columns
+FEATURES = (AGE, *RATIOS.values())  # every table has them, and every estimator has them as its first columns
 More = Literal["shape", "location"]
 MORE: dict[More, tuple[str, ...]] = {"shape": SHAPE, "location": LOCATION}
 
 
 def columns(more: Sequence[str]) -> tuple[str, ...]:
-    """Return the features with those of the optional groups that are asked for, in a fixed order."""
+    """Return the names of the features, including the optional groups in `more`, in a fixed order."""
     return FEATURES + tuple(name for group in get_args(More) if group in more for name in MORE[group])
 
 
@@ -25,14 +25,14 @@ def sub_region_ratios(labels: LabelMap, brain_voxels: int) -> dict[str, float]:
     """Return the share of each sub-region in the brain's volume.
 
     Args:
-        labels: Canonical label map, shape (X, Y, Z), or any crop of it that holds the whole tumour.
-        brain_voxels: Voxels of the same size that are brain.
+        labels: Canonical label map, shape (X, Y, Z), or a crop of it that holds the whole tumour.
+        brain_voxels: Number of brain voxels, of the same size.
 
     Returns:
         `ncr_ratio`, `ed_ratio` and `et_ratio`, without unit.
 
     Raises:
-        ValueError: There is no brain to divide by.
+        ValueError: The number of brain voxels is 0.
     """
     if brain_voxels <= 0:
         raise ValueError("the T1 volume holds no non-zero voxel, so there is no brain volume to divide by")
@@ -41,11 +41,11 @@ def sub_region_ratios(labels: LabelMap, brain_voxels: int) -> dict[str, float]:
 
 
 def case_features(labels: LabelMap, t1: NDArray[Any], *, more: Sequence[str] = ()) -> dict[str, float]:
-    """Return what the images of one case give: all of `columns(more)` but the age; the brain is where T1 is not zero.
+    """Return the features of one case that come from its images: all of `columns(more)` except the age.
 
     Args:
         labels: Canonical label map, shape (X, Y, Z).
-        t1: T1 volume, on the same voxels, zero outside the brain.
+        t1: T1 volume on the same voxels, zero outside the brain.
         more: Groups of `MORE`.
 
     Raises:

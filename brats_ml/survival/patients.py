@@ -1,4 +1,4 @@
-"""Which rows of the features are labelled patients, and why the others are not."""
+"""Patients of a table of features: labelled, censored, and the reason for leaving out each other row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from brats_ml.survival.estimators import Features, Groups
 from brats_ml.survival.features import FEATURES
 
 LEFT_OUT = ("censored", "unlabelled", "incomplete", "not_gtr", "follow_up")
-UNKNOWN = ""  # the group of who was alive when last seen
+UNKNOWN = ""  # the group of patients who were alive when last seen
 
 
 @dataclass(frozen=True)
 class Patients:
-    """Patients who died, whose group is thus known, and patients who were alive when last seen.
+    """Patients who died, and patients who were alive when last seen; the group of the latter is unknown.
 
     Attributes:
-        names: Patients, one row each.
+        names: One name per patient.
         features: Shape (patient, feature).
         groups: Names of `GROUPS`, or `UNKNOWN`, shape (patient,).
-        days: Of death, or of the last sign of life, shape (patient,).
+        days: Day of death, or the last day on which the patient was known to be alive, shape (patient,).
     """
 
     names: list[str]
@@ -39,12 +39,12 @@ class Patients:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Patients in each group."""
+        """Number of patients in each group."""
         return {group: int((self.groups == group).sum()) for group in GROUPS}
 
     @property
     def labelled(self) -> Self:
-        """Those who are in a group."""
+        """The patients with a known group."""
         return self.take(np.flatnonzero(self.dead))
 
     def take(self, rows: NDArray[np.intp]) -> Self:
@@ -53,15 +53,16 @@ class Patients:
 
 
 def row_states(table: pd.DataFrame, *, cohort: str, features: Sequence[str] = FEATURES) -> pd.Series:
-    """Return for each row of features `labelled`, or which of `LEFT_OUT` it is.
+    """Return `labelled` or one of `LEFT_OUT` for each row of a table of features.
 
-    `incomplete` lacks a finite feature; `censored` was alive when last seen; `unlabelled` has no survival; `not_gtr`
-    falls outside the cohort; `follow_up` is a later examination of a patient who is labelled or censored already.
+    An `incomplete` row lacks a finite feature. A `censored` patient was alive when last seen. An `unlabelled` row has
+    no survival. A `not_gtr` row is outside the cohort. A `follow_up` is a later examination of a patient who is
+    labelled or censored already.
 
     Args:
         table: Columns of the features stage.
         cohort: `gtr` for gross total resections only, `all` for everyone.
-        features: Columns that have to be there.
+        features: Required columns.
     """
     finite = np.isfinite(table[list(features)].to_numpy(dtype=np.float64)).all(axis=1)
     states = pd.Series("labelled", index=table.index)

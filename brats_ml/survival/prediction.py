@@ -1,6 +1,6 @@
-"""What a fitted model tells of patients, be it a classifier or a model of time, in one form."""
+"""Predictions of a fitted model, in one form for classifiers and models of time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,15 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was told of some patients.
+    """Predictions for some patients.
 
     Attributes:
         groups: The most probable group, shape (patient,).
-        probabilities: Of each of `GROUPS` in their order, shape (patient, group).
+        probabilities: Probability of each of `GROUPS` in their order, shape (patient, group).
         expected_days: Mean survival by a model of time, shape (patient,); None from a classifier.
-        risk: Higher where death is expected sooner, shape (patient,); None from a classifier.
+        risk: Higher for an earlier expected death, shape (patient,); None from a classifier.
         curve_days: Days at which the survival curves step, shape (day,); None from a classifier.
-        curves: Probability of living past each of them, shape (patient, day); None from a classifier.
+        curves: Probability of living past each of these days, shape (patient, day); None from a classifier.
     """
 
     groups: Groups
@@ -36,20 +36,19 @@ class Prediction:
 
 
 def predict(model: Any, features: Features) -> Prediction:
-    """Return what a fitted model tells of patients, features of shape (patient, feature)."""
+    """Return the predictions of a fitted model for features of shape (patient, feature)."""
     known = [str(group) for group in model.classes_]
     probabilities = model.predict_proba(features)
-    told = Prediction(
+    prediction = Prediction(
         groups=np.asarray(known)[probabilities.argmax(axis=1)],
         probabilities=probabilities[:, [known.index(group) for group in GROUPS]],
     )
     times = time_model(model)
     if times is None:
-        return told
+        return prediction
     scaled = model[:-1].transform(features)
-    return Prediction(
-        groups=told.groups,
-        probabilities=told.probabilities,
+    return replace(
+        prediction,
         expected_days=times.expected_days(scaled),
         risk=times.risk(scaled),
         curve_days=times.curve_days_,
@@ -58,6 +57,6 @@ def predict(model: Any, features: Features) -> Prediction:
 
 
 def time_model(model: Any) -> TimeModel | None:
-    """Return the last step of a pipeline that models time, None of any other model."""
+    """Return the last step of a pipeline if it is a model of time, otherwise None."""
     last = model[-1] if isinstance(model, Pipeline) else None
     return last if isinstance(last, TimeModel) else None

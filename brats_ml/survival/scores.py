@@ -1,4 +1,6 @@
-"""What is measured of predictions: of groups, of their probabilities, of days, and of the order of deaths."""
+"""Scores of survival predictions: of the group, of its probabilities, of the days, and of the order of deaths."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +14,16 @@ from brats_ml.survival.estimators import Groups
 Values = NDArray[np.float64]
 GROUP_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier")
 DAYS_SCORES = ("mean_squared_error", "median_squared_error", "spearman", "concordance")
-# No probability is taken for less than this, so that one certain error does not make a whole loss infinite.
+# Smaller probabilities count as this one, so that one certain error does not make the whole loss infinite.
 LEAST = 1e-15
 
 
 def group_scores(truth: Groups, predicted: Groups, probabilities: Values) -> dict[str, float]:
-    """Return `GROUP_SCORES`: the last two are losses, of natural logarithms, and of squares summed over groups.
+    """Return `GROUP_SCORES`. The log loss takes natural logarithms, the Brier score sums squares over the groups.
 
     Args:
-        truth: Shape (patient,).
-        predicted: Shape (patient,).
+        truth: True group, shape (patient,).
+        predicted: Predicted group, shape (patient,).
         probabilities: Of `GROUPS` in their order, shape (patient, group).
     """
     is_group = _one_hot(truth)
@@ -38,44 +40,57 @@ def group_scores(truth: Groups, predicted: Groups, probabilities: Values) -> dic
 def calibration(
     truth: Groups, probabilities: Values, *, bins: int
 ) -> dict[str, tuple[Values, Values, NDArray[np.intp]]]:
-    """Return for each group the mean probability, the share of patients in it, and their number, a bin each.
+    """Return per group and bin the mean probability, the share of patients in the group, and the number of patients.
 
-    Bins hold equally many patients, but for one, in the order of the probability.
+    The bins follow the order of the probability. Their sizes differ by one patient at most.
 
     Args:
-        truth: Shape (patient,).
-        probabilities: Of `GROUPS` in their order, shape (patient, group).
-        bins: At most so many.
+        truth: True group, shape (..., patient).
+        probabilities: Of `GROUPS` in their order, shape (..., patient, group).
+        bins: The largest number of bins.
+
+    Returns:
+        Mean probabilities and shares of shape (..., bin), numbers of patients of shape (bin,).
     """
     is_group = _one_hot(truth)
+    parts = [part for part in np.array_split(np.arange(truth.shape[-1]), bins) if part.size]
+    counts = np.array([part.size for part in parts])
+
+    def binned(values: NDArray[Any], order: NDArray[np.intp]) -> Values:
+        ordered = np.take_along_axis(values, order, axis=-1)
+        return np.stack([ordered[..., part].mean(axis=-1) for part in parts], axis=-1)
+
     found: dict[str, tuple[Values, Values, NDArray[np.intp]]] = {}
     for column, group in enumerate(GROUPS):
-        parts = [
-            part for part in np.array_split(np.argsort(probabilities[:, column], kind="stable"), bins) if len(part)
-        ]
-        told = np.array([probabilities[part, column].mean() for part in parts])
-        seen = np.array([is_group[part, column].mean() for part in parts])
-        found[group] = (told, seen, np.array([len(part) for part in parts]))
+        order = np.argsort(probabilities[..., column], axis=-1, kind="stable")
+        found[group] = (binned(probabilities[..., column], order), binned(is_group[..., column], order), counts)
     return found
 
 
-def calibration_error(truth: Groups, probabilities: Values, *, bins: int = 5) -> float:
-    """Return how far probabilities lie from shares on average: over the bins of `calibration`, then over the groups."""
+def calibration_error(truth: Groups, probabilities: Values, *, bins: int = 5) -> Values:
+    """Return the mean distance of probabilities from shares, over the bins of `calibration`, then over the groups.
+
+    Args:
+        truth: True group, shape (..., patient).
+        probabilities: Of `GROUPS` in their order, shape (..., patient, group).
+        bins: The largest number of bins.
+    """
     curves = calibration(truth, probabilities, bins=bins).values()
-    return float(np.mean([np.average(np.abs(told - seen), weights=count) for told, seen, count in curves]))
+    errors = [np.average(np.abs(predicted - seen), axis=-1, weights=counts) for predicted, seen, counts in curves]
+    return np.asarray(np.mean(errors, axis=0))
 
 
 def days_scores(days: Values, dead: NDArray[np.bool_], expected_days: Values, risk: Values) -> dict[str, float]:
-    """Return `DAYS_SCORES`; only the concordance counts patients who were alive when last seen.
+    """Return `DAYS_SCORES`. Only the concordance counts patients who were alive when last seen.
 
     Args:
-        days: Of death or of the last sign of life, shape (patient,).
+        days: Day of death, or the last day on which the patient was known to be alive, shape (patient,).
         dead: Who died, shape (patient,).
-        expected_days: Predicted, shape (patient,).
-        risk: The higher, the sooner death is expected, shape (patient,).
+        expected_days: Predicted survival, shape (patient,).
+        risk: Higher for an earlier expected death, shape (patient,).
 
     Returns:
-        Squares in days squared; the rank correlation is NaN where one side is constant.
+        Squared errors in days squared. The rank correlation is NaN if one side is constant.
     """
     errors = (expected_days[dead] - days[dead]) ** 2
     constant = np.ptp(days[dead]) == 0 or np.ptp(expected_days[dead]) == 0
@@ -88,4 +103,4 @@ def days_scores(days: Values, dead: NDArray[np.bool_], expected_days: Values, ri
 
 
 def _one_hot(truth: Groups) -> NDArray[np.bool_]:
-    return np.asarray(truth[:, None] == np.array(GROUPS)[None, :])
+    return np.asarray(truth[..., None] == np.array(GROUPS))

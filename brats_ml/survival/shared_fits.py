@@ -1,8 +1,8 @@
-"""Every combination of a grid on one fold, with the work that combinations share done once.
+"""Predictions of every combination of a grid on one fold, with the shared work done once.
 
-What comes out is what each combination, fitted alone, would predict, bit for bit: the first n trees of a random forest
-are the forest of n trees; one neighbour query serves every number of neighbours and both kinds of weights; a kernel's
-parameters matter to that kernel alone, so that `grid_points` leaves the rest out beforehand.
+The predictions equal those of combinations fitted alone, bit for bit. The first n trees of a random forest are the
+forest of n trees. One query for neighbours serves every number of neighbours and both kinds of weights. Each kernel of
+an SVM has parameters of its own, so `grid_combinations` removes combinations that differ in an unused parameter alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,40 +11,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.survival.estimators import CLASSIFIERS, Features, Point
+from brats_ml.survival.estimators import CLASSIFIERS, Combination, Features
 
-# Distances that differ by less than rounding may change places between queries, so there nothing is shared.
+# Rounding can swap neighbours at almost equal distances between two queries, so such a fold shares nothing.
 SAME_DISTANCE = 1e-9
 
 
-def sweep(
-    name: str, points: Sequence[Point], features: Features, groups: NDArray[Any], held_out: Features, *, seed: int
+def predict_combinations(
+    name: str,
+    combinations: Sequence[Combination],
+    features: Features,
+    groups: NDArray[Any],
+    held_out: Features,
+    *,
+    seed: int,
 ) -> NDArray[Any]:
-    """Return what each combination, fitted on the training part, predicts for the part that was held out.
+    """Return the predictions of each combination, fitted on the training part, for the held-out part.
 
     Args:
         name: A key of `CLASSIFIERS`.
-        points: Combinations of the classifier's parameters.
-        features: Of the training part, shape (patient, feature), scaled already.
-        groups: Of the training part, shape (patient,); to a forest also one column a group, shape (patient, group).
-        held_out: Features of the other part, shape (row, feature), scaled alike.
-        seed: Of the classifier.
+        combinations: Combinations of the classifier's parameters.
+        features: Scaled features of the training part, shape (patient, feature).
+        groups: Groups of the training part, shape (patient,). A forest also takes one column per group, shape (patient,
+            group).
+        held_out: Features of the held-out part, scaled alike, shape (row, feature).
+        seed: Seed of the classifier.
 
     Returns:
-        Shape (combination, row), with one more axis of groups where `groups` has one.
+        Shape (combination, row), with an additional axis of groups if `groups` has one.
     """
-    found: list[Any] = [None] * len(points)
-    for index, predicted in SWEEPS[name](points, features, groups, held_out, seed):
+    found: list[Any] = [None] * len(combinations)
+    for index, predicted in SHARED[name](combinations, features, groups, held_out, seed):
         found[index] = predicted
     return np.array(found)
 
 
 def _forests(
-    points: Sequence[Point], features: Features, groups: NDArray[Any], held_out: Features, seed: int
+    combinations: Sequence[Combination], features: Features, groups: NDArray[Any], held_out: Features, seed: int
 ) -> Iterator[tuple[int, NDArray[Any]]]:
     rows = held_out.astype(np.float32)
-    for shared, members in _alike(points, ("n_estimators",)):
-        wanted = {index: int(points[index].get("n_estimators", 100)) for index in members}
+    for shared, members in _differing_in(("n_estimators",), combinations):
+        wanted = {index: int(combinations[index].get("n_estimators", 100)) for index in members}
         forest = CLASSIFIERS["random_forest"](seed).set_params(**shared, n_estimators=max(wanted.values()))
         forest.fit(features, groups)
         several = groups.ndim == 2
@@ -53,51 +60,53 @@ def _forests(
         for count, tree in enumerate(forest.estimators_, start=1):
             shares = tree.predict_proba(rows, check_input=False)
             votes = [vote + share for vote, share in zip(votes, shares if several else [shares], strict=True)]
-            asked = [index for index in members if wanted[index] == count]
-            if asked:
-                # Divided as the forest does, since a division may make two sums equal.
+            complete = [index for index in members if wanted[index] == count]
+            if complete:
+                # The forest divides too, and a division can make two sums equal.
                 named = [names.take((vote / count).argmax(axis=1)) for names, vote in zip(classes, votes, strict=True)]
                 predicted = np.column_stack(named) if several else named[0]
-                yield from ((index, predicted) for index in asked)
+                yield from ((index, predicted) for index in complete)
 
 
-def _machines(
-    points: Sequence[Point], features: Features, groups: NDArray[Any], held_out: Features, seed: int
+def _support_vector_machines(
+    combinations: Sequence[Combination], features: Features, groups: NDArray[Any], held_out: Features, seed: int
 ) -> Iterator[tuple[int, NDArray[Any]]]:
-    for index, point in enumerate(points):
-        yield index, CLASSIFIERS["svm"](seed).set_params(**point).fit(features, groups).predict(held_out)
+    for index, combination in enumerate(combinations):
+        yield index, CLASSIFIERS["svm"](seed).set_params(**combination).fit(features, groups).predict(held_out)
 
 
 def _neighbours(
-    points: Sequence[Point], features: Features, groups: NDArray[Any], held_out: Features, seed: int
+    combinations: Sequence[Combination], features: Features, groups: NDArray[Any], held_out: Features, seed: int
 ) -> Iterator[tuple[int, NDArray[Any]]]:
-    for shared, members in _alike(points, ("n_neighbors", "weights")):
-        largest = max(int(points[index].get("n_neighbors", 5)) for index in members)
+    for shared, members in _differing_in(("n_neighbors", "weights"), combinations):
+        largest = max(int(combinations[index].get("n_neighbors", 5)) for index in members)
         query = CLASSIFIERS["knn"](seed).set_params(**shared, n_neighbors=largest).fit(features, groups)
         distances, neighbours = query.kneighbors(held_out)
         gaps = np.diff(distances, axis=1)
         if (gaps <= SAME_DISTANCE * distances[:, 1:]).any():
             for index in members:
-                alone = CLASSIFIERS["knn"](seed).set_params(**points[index]).fit(features, groups)
+                alone = CLASSIFIERS["knn"](seed).set_params(**combinations[index]).fit(features, groups)
                 yield index, alone.predict(held_out)
             continue
         is_group = np.array([groups[neighbours] == group for group in query.classes_])
         weights = {"uniform": np.ones_like(distances), "distance": _inverse(distances)}
         for index in members:
-            count = int(points[index].get("n_neighbors", 5))
-            weight = weights[str(points[index].get("weights", "uniform"))]
+            count = int(combinations[index].get("n_neighbors", 5))
+            weight = weights[str(combinations[index].get("weights", "uniform"))]
             votes = (is_group[:, :, :count] * weight[:, :count]).sum(axis=2)
             yield index, query.classes_.take(votes.argmax(axis=0))
 
 
-SWEEPS = {"random_forest": _forests, "svm": _machines, "knn": _neighbours}
+SHARED = {"random_forest": _forests, "svm": _support_vector_machines, "knn": _neighbours}
 
 
-def _alike(points: Sequence[Point], varied: tuple[str, ...]) -> Iterator[tuple[Mapping[str, Any], list[int]]]:
-    """Yield what combinations share that differ in the `varied` parameters alone, and their indices."""
-    seen: list[tuple[Point, list[int]]] = []
-    for index, point in enumerate(points):
-        shared = {key: value for key, value in point.items() if key not in varied}
+def _differing_in(
+    varied: tuple[str, ...], combinations: Sequence[Combination]
+) -> Iterator[tuple[Mapping[str, Any], list[int]]]:
+    """Yield the parameters that combinations share if they differ in `varied` alone, and the combinations' indices."""
+    seen: list[tuple[Combination, list[int]]] = []
+    for index, combination in enumerate(combinations):
+        shared = {key: value for key, value in combination.items() if key not in varied}
         for known, members in seen:
             if known == shared:
                 members.append(index)
@@ -108,10 +117,10 @@ def _alike(points: Sequence[Point], varied: tuple[str, ...]) -> Iterator[tuple[M
 
 
 def _inverse(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 / distance; where a neighbour lies on the spot it alone counts."""
+    """Return 1 / distance. In a row with neighbours at distance 0, these neighbours alone have a weight."""
     with np.errstate(divide="ignore"):
         weights = 1.0 / distances
-    on_the_spot = np.isinf(weights)
-    rows = on_the_spot.any(axis=1)
-    weights[rows] = on_the_spot[rows]
+    identical = np.isinf(weights)
+    rows = identical.any(axis=1)
+    weights[rows] = identical[rows]
     return weights

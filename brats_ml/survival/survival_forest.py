@@ -1,4 +1,4 @@
-"""A random survival forest by scikit-survival, which is GPL-3 and so an extra that nothing here imports unasked."""
+"""Random survival forest of scikit-survival, which is GPL-3 and therefore optional: only `fit` imports it."""
 
 from typing import Any, Self
 
@@ -24,14 +24,14 @@ class SurvivalForest(TimeModel):
         min_samples_leaf: int = 15,
         seed: int = 0,
     ) -> None:
-        """Take the groups' limits, the number of trees, the fewest patients of a leaf, and the seed of both."""
+        """Store the limits of the groups, the number of trees, the fewest patients in a leaf, and the seed."""
         self.limits_days = limits_days
         self.n_estimators = n_estimators
         self.min_samples_leaf = min_samples_leaf
         self.seed = seed
 
     def fit(self, features: Values, outcomes: NDArray[Any]) -> Self:
-        """Fit to features, shape (patient, feature), and outcomes, as `time_models.outcomes` makes them.
+        """Fit to features, shape (patient, feature), and outcomes, as `time_models.outcomes` returns them.
 
         Raises:
             ConfigError: scikit-survival is not installed.
@@ -53,7 +53,7 @@ class SurvivalForest(TimeModel):
         return self
 
     def risk(self, features: Values) -> Values:
-        """Return the expected number of deaths of each patient, as scikit-survival counts it."""
+        """Return the expected number of deaths of each patient, as scikit-survival defines it."""
         return np.asarray(self.forest_.predict(features))
 
     def curves(self, features: Values) -> Values:

@@ -1,4 +1,4 @@
-"""What every model of survival time can tell of a patient: a curve, days, and from the curve the probable group."""
+"""Base class of models of survival time: survival curves, expected days, and the most probable group of a curve."""
 
 from typing import Any
 
@@ -7,25 +7,27 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 Values = NDArray[np.float64]
-# One row a patient: whether death was seen, and the day of death or of the last sign of life.
+# One row per patient: whether the patient died, and the day of death or the last day known to be alive.
 OUTCOME = np.dtype([("dead", np.bool_), ("days", np.float64)])
 
 
 def outcomes(days: Values, dead: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return days and deaths, each of shape (patient,), as the one array that time models are fitted to."""
+    """Return days and deaths, each of shape (patient,), as the one array that models of time are fitted to."""
     found = np.empty(len(days), dtype=OUTCOME)
     found["days"], found["dead"] = days, dead
     return found
 
 
 class TimeModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A model that learns from censored patients too; a subclass gives `curve_days_`, `last_day_`, `curves` and `risk`.
+    """A model that learns from censored patients too.
+
+    A subclass defines `curve_days_`, `last_day_`, `curves` and `risk`.
 
     Attributes:
         limits_days: Ends of the groups, as `cohort.clinical.survival_group` reads them.
         curve_days_: Days at which the curves step down, ascending, shape (day,).
-        last_day_: The longest that a patient was followed, dead or alive.
-        classes_: The groups in the order of the alphabet, as scikit-learn has them.
+        last_day_: Last day on which a training patient was known to be alive, or died.
+        classes_: The groups in alphabetical order, as in scikit-learn.
     """
 
     limits_days: tuple[float, float]
@@ -38,7 +40,7 @@ class TimeModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         raise NotImplementedError
 
     def risk(self, features: Values) -> Values:
-        """Return a number for each patient that is the higher, the sooner death is expected."""
+        """Return the risk of each patient, which is higher for an earlier expected death."""
         raise NotImplementedError
 
     def alive_past(self, features: Values, day: float) -> Values:
@@ -48,12 +50,12 @@ class TimeModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         return np.asarray(padded[:, steps])
 
     def expected_days(self, features: Values) -> Values:
-        """Return the mean survival of each patient up to the last day that was seen: the area under the curve."""
+        """Return the mean survival of each patient up to `last_day_`: the area under the curve."""
         widths = np.diff(self.curve_days_, prepend=0.0, append=self.last_day_)
         return np.asarray(np.hstack([np.ones((len(features), 1)), self.curves(features)]) @ widths)
 
     def predict_proba(self, features: Values) -> Values:
-        """Return the probabilities of `classes_`: of death before the first limit, past the second, and between."""
+        """Return the probabilities of `classes_`: death after the second limit, between both, before the first."""
         first, second = self.limits_days
         until = self.alive_past(features, np.nextafter(first, 0))
         past = self.alive_past(features, second)

@@ -1,7 +1,7 @@
-"""Repeated stratified nested cross-validation: every choice is made inside the fold that it is judged on.
+"""Repeated, stratified, nested cross-validation: every choice is made on the training part of an outer fold.
 
-Beside the searched estimator stand rows that it has to beat on the same folds: always the commonest group, and age
-alone, by logistic regression for groups and by Cox for days.
+The estimator has to beat two rows on the same folds. One always predicts the most frequent group. The other knows the
+age alone and predicts the group by logistic regression, and the days by Cox's model.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,48 +19,48 @@ from sklearn.preprocessing import MinMaxScaler
 
 from brats_ml.cohort.clinical import GROUPS
 from brats_ml.survival.cox import Cox
-from brats_ml.survival.estimators import Groups, Point
-from brats_ml.survival.grid_search import Searched
+from brats_ml.survival.estimators import Combination, Groups
+from brats_ml.survival.grid_search import SearchResult
 from brats_ml.survival.patients import Patients
 from brats_ml.survival.prediction import Prediction, predict
 from brats_ml.survival.time_models import outcomes
 
-Search = Callable[[Patients], Searched]
-SHUFFLES = 10  # of each feature, to measure its importance
+Search = Callable[[Patients], SearchResult]
+SHUFFLES = 10  # per feature, to measure its importance
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What one outer fold held out and what was told of it.
+    """The held-out patients of one outer fold, and the predictions for them.
 
     Attributes:
         repeat: Index of the repetition.
-        fold: Index of the fold within it.
+        fold: Index of the fold within the repetition.
         rows: Held-out patients, the labelled ones first, shape (row,).
-        told: By the searched estimator.
-        majority: The commonest group of the training part, and the shares of all.
-        age_only: By logistic regression on age.
-        age_days: By Cox on age, beside a model of time; else None.
+        prediction: Prediction of the estimator.
+        majority: Prediction of the most frequent group of the training part, with the shares of all groups.
+        age_only: Prediction of the group by logistic regression on age.
+        age_days: Prediction of the days by Cox's model on age, if the estimator is a model of time; otherwise None.
         best: The combination that won the search in the training part.
-        importance: Of each feature, the accuracy that is lost where it is shuffled among the held-out patients, shape
-            (feature,); of the first repetition alone, else None.
+        importance: Accuracy lost by shuffling each feature among the held-out patients, shape (feature,). Only the
+            first repetition measures it; None in the others.
     """
 
     repeat: int
     fold: int
     rows: NDArray[np.intp]
-    told: Prediction
+    prediction: Prediction
     majority: Prediction
     age_only: Prediction
     age_days: Prediction | None
-    best: Point
+    best: Combination
     importance: NDArray[np.float64] | None
 
 
 def too_small(counts: dict[str, int], folds: int) -> str | None:
-    """Return why nested cross-validation cannot be done with so many patients in each group, or None if it can.
+    """Return why nested cross-validation is impossible with these numbers of patients per group, or None if it works.
 
-    Every outer fold needs one patient of each group, and what remains must still make two inner folds.
+    Every outer fold needs one patient of each group, and the remaining patients have to fill two inner folds.
     """
     needed = max(folds, 4)
     name, smallest = min(counts.items(), key=lambda item: item[1])
@@ -77,36 +77,37 @@ def too_small(counts: dict[str, int], folds: int) -> str | None:
 def nested_folds(
     patients: Patients, *, search: Search, age_column: int, folds: int, repeats: int, seed: int, jobs: int = 1
 ) -> Iterator[Fold]:
-    """Yield the `folds` x `repeats` outer folds, each searched afresh on its own training part.
+    """Yield the `folds` x `repeats` outer folds, each with a search of its own on its training part.
 
-    The labelled patients are stratified by group. Those who were alive when last seen are dealt out among the folds.
+    The labelled patients are stratified by group. Patients who were alive when last seen are spread over the folds.
 
     Args:
-        patients: All that may be learnt from.
-        search: Given the training part, returns the searched and refitted estimator.
-        age_column: Column of the features that holds age.
+        patients: All patients outside the locked test set.
+        search: Searches the grid on a training part and returns the refitted estimator.
+        age_column: Index of the age among the features.
         folds: Outer folds of each repetition.
-        repeats: Repetitions with other folds.
-        seed: Of the folds.
-        jobs: Folds at a time, by joblib; a surrounding `joblib.parallel_config` chooses the backend.
+        repeats: Number of repetitions, each with different folds.
+        seed: Seed of the folds.
+        jobs: Number of folds that joblib runs at the same time. `joblib.parallel_config` around the call chooses the
+            backend.
     """
     parts = _parts(patients, folds=folds, repeats=repeats, seed=seed)
     work = (
-        delayed(_judge)(patients, rows, search=search, age_column=age_column, place=divmod(index, folds), seed=seed)
+        delayed(_run_fold)(patients, rows, search=search, age_column=age_column, number=divmod(index, folds), seed=seed)
         for index, rows in enumerate(parts)
     )
     yield from Parallel(n_jobs=jobs, return_as="generator")(work)
 
 
 def age_alone(patients: Patients, age_column: int) -> Pipeline:
-    """Return logistic regression of the group on age, fitted; it has nothing to be chosen."""
+    """Return a fitted logistic regression of the group on age, which needs no search."""
     return make_pipeline(MinMaxScaler(), LogisticRegression()).fit(
         patients.features[:, [age_column]][patients.dead], patients.groups[patients.dead]
     )
 
 
 def majority_group(groups: Groups) -> str:
-    """Return the group with most patients; of equals the first in the alphabet."""
+    """Return the most frequent group, the first in the alphabet of equally frequent ones."""
     names, counts = np.unique(groups, return_counts=True)
     return str(names[counts.argmax()])
 
@@ -115,28 +116,28 @@ def _parts(patients: Patients, *, folds: int, repeats: int, seed: int) -> Iterat
     labelled, alive = np.flatnonzero(patients.dead), np.flatnonzero(~patients.dead)
     splitter = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
     for index, (_, rows) in enumerate(splitter.split(labelled, patients.groups[labelled])):
-        dealt = np.random.default_rng([seed, index // folds]).permutation(alive)
-        yield np.concatenate([labelled[rows], dealt[index % folds :: folds]])
+        shuffled = np.random.default_rng([seed, index // folds]).permutation(alive)
+        yield np.concatenate([labelled[rows], shuffled[index % folds :: folds]])
 
 
-def _judge(
-    patients: Patients, rows: NDArray[np.intp], *, search: Search, age_column: int, place: tuple[int, int], seed: int
+def _run_fold(
+    patients: Patients, rows: NDArray[np.intp], *, search: Search, age_column: int, number: tuple[int, int], seed: int
 ) -> Fold:
     training = patients.take(np.setdiff1d(np.arange(len(patients.names)), rows))
     held_out = patients.take(rows)
-    searched = search(training)
-    told = predict(searched.model, held_out.features)
+    found = search(training)
+    prediction = predict(found.model, held_out.features)
     age = held_out.features[:, [age_column]]
     return Fold(
-        repeat=place[0],
-        fold=place[1],
+        repeat=number[0],
+        fold=number[1],
         rows=rows,
-        told=told,
+        prediction=prediction,
         majority=_majority(training.labelled.groups, len(rows)),
         age_only=predict(age_alone(training, age_column), age),
-        age_days=None if told.risk is None else predict(_age_days(training, age_column), age),
-        best=searched.best,
-        importance=None if place[0] else _importance(searched.model, held_out.labelled, seed),
+        age_days=None if prediction.risk is None else predict(_age_days(training, age_column), age),
+        best=found.best,
+        importance=None if number[0] else _importance(found.model, held_out.labelled, seed),
     )
 
 

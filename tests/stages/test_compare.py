@@ -63,15 +63,18 @@ def add_estimator(ws: Workspace, name: str, *, accuracy: float) -> None:
         "best": {"weight<s>": "uniform", "p": 2},
         "protocol": "nested",
         "masks": "reference",
-        "calibration_error": {"mean": 0.05, "low": 0.02, "high": 0.09},
+        "calibration_error": {"mean": 0.05, "low": 0.02, "high": 0.09, "method": "percentile bootstrap"},
         "age_only_calibration_error": 0.04,
         "against_age_only": {
-            "folds": {"mean": 0.01, "low": -0.05, "high": 0.07, "p": 0.71},
-            "patients": {"mean": 0.01, "low": -0.04, "high": 0.06},
+            "folds": {"mean": 0.01, "low": -0.05, "high": 0.07, "method": "corrected t", "p": 0.71},
+            "patients": {"mean": 0.01, "low": -0.04, "high": 0.06, "method": "percentile bootstrap"},
             "beaten": False,
         },
         **{f"{row}_{score}": 0.4 for row in ("majority", "age_only") for score in GROUP_SCORES},
-        **{score: {"mean": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1} for score in GROUP_SCORES},
+        **{
+            score: {"mean": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1, "method": "corrected t"}
+            for score in GROUP_SCORES
+        },
         "test": {"patients": 7, "accuracy": 0.987654, "majority_accuracy": 0.4},
     }
     write_json(ws.survival(name).summary, summary)
@@ -128,6 +131,7 @@ def test_the_leaderboard_lists_both_kinds_best_first(compared: Workspace) -> Non
     assert table["name"].tolist() == ["baseline_mini", "baseline", "svm", "knn"]
     assert table["score"].tolist() == [0.75, 0.55, 0.5, 0.45]
     assert ((table["low"] <= table["score"]) & (table["score"] <= table["high"])).all()
+    assert table["interval"].tolist() == ["t", "t", "corrected t", "corrected t"]
 
 
 def test_where_nothing_was_trained_or_fitted_the_reasons_are_handed_on(ws: Workspace) -> None:
@@ -213,14 +217,6 @@ def test_label_maps_of_locked_patients_are_not_measured(ws: Workspace) -> None:
     assert "Over the 1 case\nthat has both" in ws.reports.page.path.read_text()
 
 
-def test_a_single_case_has_no_interval() -> None:
-    assert compare.mean_interval(np.array([0.7])) == (None, None)
-
-
-def test_equal_cases_have_an_interval_of_no_width() -> None:
-    assert compare.mean_interval(np.full(5, 0.5)) == (0.5, 0.5)
-
-
 def test_a_missing_evaluation_is_named_with_its_command(ws: Workspace) -> None:
     with pytest.raises(MissingInputError, match="brats evaluate --recipe baseline_mini"):
         compare.run(ws, params(recipes=["baseline_mini"], estimators=["svm"]))
@@ -284,7 +280,8 @@ def test_predicted_masks_that_tell_nothing_cost_accuracy(ws: Workspace) -> None:
 
     assert loss is not None
     assert loss.predicted < loss.reference
-    assert loss.low <= loss.reference - loss.predicted <= loss.high
+    assert loss.lost.low <= loss.reference - loss.predicted <= loss.lost.high
+    assert loss.lost.mean == pytest.approx(loss.reference - loss.predicted)
 
 
 def test_nobody_with_both_kinds_of_masks_tells_no_loss(ws: Workspace) -> None:

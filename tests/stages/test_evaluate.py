@@ -33,7 +33,8 @@ def test_every_metric_has_every_figure_and_a_missed_structure_stays_in_the_mean(
     found = summary_of(table, trained=True)
 
     assert (found["verdict"], found["cases"]) == ("evaluated", 4)
-    assert set(found) == {"verdict", "cases", *FIGURES}
+    assert set(found) == {"verdict", "cases", "interval", *FIGURES}
+    assert found["interval"] == "t"
     for figure in FIGURES:
         assert list(found[figure]) == [*CASE_METRICS, *BASELINE_SCORES]
     assert (found["mean"]["dice_ET"], found["median"]["dice_ET"]) == (0.5, 0.5)

@@ -97,7 +97,7 @@ def test_a_label_rightly_not_found_scores_0_by_the_baselines_label_dice(name: st
 
 
 def test_formulas_by_hand() -> None:
-    """One pixel of ET, found with probability 0.6, beside background at 0.4."""
+    """One pixel of ET, found with probability 0.6, background with 0.4."""
     target = np.array([[[[0, 0, 0, 1]]]], dtype=np.float32)
     predicted = np.array([[[[0.4, 0, 0, 0.6]]]], dtype=np.float32)
 

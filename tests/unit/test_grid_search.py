@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brats_ml.errors import ConfigError
-from brats_ml.survival.grid_search import Searched, search
+from brats_ml.survival.grid_search import SearchResult, search
 from brats_ml.survival.patients import Patients
 from brats_ml.survival.prediction import predict
 
@@ -28,7 +28,7 @@ def patients(count: int = 45, *, seed: int = 0, alive: int = 0) -> Patients:
     )
 
 
-def found(name: str, known: Patients, **changes: int) -> Searched:
+def found(name: str, known: Patients, **changes: int) -> SearchResult:
     return search(name, GRIDS[name], known, limits_days=[300, 450], **({"folds": 3, "seed": 0} | changes))
 
 
@@ -45,9 +45,9 @@ def test_the_same_seed_gives_the_same_model(name: str) -> None:
 
 
 def test_no_more_neighbours_are_asked_for_than_an_inner_fold_has_rows() -> None:
-    tried = found("knn", patients(30)).points  # three folds leave 20 rows
+    tried = found("knn", patients(30)).combinations  # three folds leave 20 rows
 
-    assert {point["n_neighbors"] for point in tried} == {1, 5}
+    assert {combination["n_neighbors"] for combination in tried} == {1, 5}
 
 
 def test_a_group_smaller_than_the_folds_makes_fewer_folds() -> None:
@@ -55,7 +55,7 @@ def test_a_group_smaller_than_the_folds_makes_fewer_folds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "grid", "told"),
+    ("name", "grid", "reason"),
     [
         ("svm", {"kernel": ["linear", "cubic"]}, "'kernel' parameter of SVC"),
         ("knn", {"weights": ["uniform", "foo"]}, "'weights' parameter of KNeighborsClassifier"),
@@ -66,9 +66,9 @@ def test_a_group_smaller_than_the_folds_makes_fewer_folds() -> None:
     ],
 )
 def test_a_value_that_the_estimator_does_not_take_is_refused_in_one_sentence(
-    name: str, grid: dict[str, list[Any]], told: str
+    name: str, grid: dict[str, list[Any]], reason: str
 ) -> None:
-    refusal = rf"survival.grids.{name} in params.yaml holds a value that cannot be fitted: .*{told}"
+    refusal = rf"survival.grids.{name} in params.yaml holds a value that cannot be fitted: .*{reason}"
     with pytest.raises(ConfigError, match=refusal):
         search(name, grid, patients(), limits_days=[300, 450], folds=3, seed=0)
 
@@ -78,8 +78,10 @@ def test_a_classifier_learns_nothing_from_who_was_alive_and_a_model_of_time_does
     without = with_alive.labelled
 
     for name, same in (("knn", True), ("cox", False)):
-        told = [predict(found(name, known).model, with_alive.features).probabilities for known in (with_alive, without)]
-        assert np.allclose(*told) is same
+        predicted = [
+            predict(found(name, known).model, with_alive.features).probabilities for known in (with_alive, without)
+        ]
+        assert np.allclose(*predicted) is same
 
 
 def test_a_survival_forest_without_its_library_is_refused_with_what_to_do() -> None:

@@ -1,13 +1,14 @@
 import numpy as np
 
-from brats_ml.reports.leaderboard import Estimate, leaderboard_figure
+from brats_ml.intervals import Interval
+from brats_ml.reports.leaderboard import leaderboard_figure
 
 
 def test_every_recipe_has_its_point_and_interval_in_each_column() -> None:
     figure = leaderboard_figure(
         {
-            "regions3d": [Estimate(0.8, 0.7, 0.9), Estimate(0.6, 0.5, 0.7)],
-            "baseline": [Estimate(0.1, 0.0, 0.2), Estimate(0.2, 0.1, 0.3)],
+            "regions3d": [Interval(0.8, 0.7, 0.9, "t"), Interval(0.6, 0.5, 0.7, "t")],
+            "baseline": [Interval(0.1, 0.0, 0.2, "t"), Interval(0.2, 0.1, 0.3, "t")],
         },
         ["WT", "ET"],
     )
@@ -21,12 +22,14 @@ def test_every_recipe_has_its_point_and_interval_in_each_column() -> None:
 
 
 def test_the_best_recipe_is_at_the_top() -> None:
-    (axes,) = leaderboard_figure({"a": [Estimate(0.8, None, None)], "b": [Estimate(0.7, None, None)]}, ["WT"]).axes
+    (axes,) = leaderboard_figure(
+        {"a": [Interval(0.8, None, None, None)], "b": [Interval(0.7, None, None, None)]}, ["WT"]
+    ).axes
 
     assert axes.yaxis_inverted()
 
 
 def test_a_mean_without_an_interval_is_a_point_alone() -> None:
-    (axes,) = leaderboard_figure({"baseline": [Estimate(0.8, None, None)]}, ["WT"]).axes
+    (axes,) = leaderboard_figure({"baseline": [Interval(0.8, None, None, None)]}, ["WT"]).axes
 
     assert [np.asarray(line.get_xdata()).tolist() for line in axes.lines] == [[0.8]]

@@ -85,7 +85,7 @@ def test_overlap_follows_its_laws(reference: np.ndarray, predicted: np.ndarray) 
 
 
 @given(label_maps, label_maps)
-def test_specificity_is_the_sensitivity_of_what_lies_outside(reference: np.ndarray, predicted: np.ndarray) -> None:
+def test_specificity_is_the_sensitivity_of_the_outside(reference: np.ndarray, predicted: np.ndarray) -> None:
     found = case_metrics(reference, predicted, spacing_mm=MM)
 
     for region in ("WT", "TC", "ET"):
@@ -199,7 +199,7 @@ def test_regions_are_unions_of_labels() -> None:
     assert (found["iou_TC"], found["sensitivity_TC"], found["precision_TC"]) == (0.5, 0.5, 1)
     assert (found["specificity_TC"], found["specificity_label_ED"]) == (1, pytest.approx(2 / 3))
     assert (found["volume_mm3_TC"], found["reference_volume_mm3_TC"]) == (2, 4)
-    # ET lies two steps of 2 mm apart; TC has its voxel in common and one of the reference 4 mm from it.
+    # The two ET are two steps of 2 mm apart. TC has one voxel in common, and one of the reference 4 mm from it.
     assert (found["hd95_ET"], found["hd95_TC"]) == (4, pytest.approx(0.95 * 4))
     assert found["hd95_pooled_TC"] == pytest.approx(0.9 * 4)
 

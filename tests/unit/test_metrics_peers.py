@@ -45,8 +45,8 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Values]:
         for name, file in files.items():
             np.savez(file, spacing_mm=spacing.get("spacing_mm", (1, 1, 1)), **full_masks(*pairs[name]))
         command = [str(python), _metric_peers.__file__, peer, "1", *map(str, files.values())]
-        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=500).stdout
-        found = json.loads(told)
+        printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=500).stdout
+        found = json.loads(printed)
         return {name: found[str(file)]["values"] for name, file in files.items()}
 
     return ask
@@ -69,14 +69,14 @@ def read_references(folder: Path, case_ids: list[str]) -> dict[str, LabelMap]:
 
 
 def every_pair(references: dict[str, LabelMap]) -> dict[str, tuple[LabelMap, LabelMap]]:
-    """Return each reference beside wrong versions of itself and beside the next case; nothing in it is random."""
+    """Return each reference with wrong versions of itself and with the next case; nothing in it is random."""
     following = dict(zip(references, [*list(references)[1:], next(iter(references))], strict=True))
     pairs = {}
     for case_id, reference in references.items():
         pairs[f"{case_id} shifted"] = reference, shifted(reference, (2, -1, 1))
         pairs[f"{case_id} dilated"] = reference, dilated(reference, 2)
         pairs[f"{case_id} speckled"] = reference, speckled(reference)
-        pairs[f"{case_id} beside {following[case_id]}"] = reference, references[following[case_id]]
+        pairs[f"{case_id} and {following[case_id]}"] = reference, references[following[case_id]]
     return pairs
 
 

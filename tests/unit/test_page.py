@@ -4,29 +4,28 @@ from typing import Any
 import pytest
 
 from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.intervals import Interval
 from brats_ml.reports.page import BASELINE_SEGMENTATION, FeatureDifference, LeaderboardEntry, Picture, comparison_page
 from brats_ml.reports.survival_section import MaskLoss
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier")
 DICE = [*(f"dice_{region}" for region in REGIONS), *(f"dice_label_{label}" for label in LABELS), *BASELINE_SEGMENTATION]
-RECIPE = LeaderboardEntry("baseline", "evaluated", 3, 0.7, 0.6, 0.8, dict.fromkeys(DICE, 0.7))
-UNTRAINED = LeaderboardEntry("baseline_mini", "not evaluated: no model was trained", 0, None, None, None, {})
+RECIPE = LeaderboardEntry("baseline", "evaluated", 3, Interval(0.7, 0.6, 0.8, "t"), dict.fromkeys(DICE, 0.7))
+UNTRAINED = LeaderboardEntry("baseline_mini", "not evaluated: no model was trained", 0, None, {})
 ESTIMATOR = LeaderboardEntry(
     "svm",
     "fitted",
     40,
-    0.5,
-    0.4,
-    0.6,
+    Interval(0.5, 0.4, 0.6, "corrected t"),
     {
         "protocol": "nested",
         "masks": "reference",
         "best": {"C": 1},
-        "calibration_error": {"mean": 0.05, "low": 0.02, "high": 0.09},
+        "calibration_error": {"mean": 0.05, "low": 0.02, "high": 0.09, "method": "percentile bootstrap"},
         "age_only_calibration_error": 0.04,
         "against_age_only": {
-            "folds": {"mean": 0.01, "low": -0.05, "high": 0.07, "p": 0.71},
-            "patients": {"mean": 0.01, "low": -0.04, "high": 0.06},
+            "folds": {"mean": 0.01, "low": -0.05, "high": 0.07, "method": "corrected t", "p": 0.71},
+            "patients": {"mean": 0.01, "low": -0.04, "high": 0.06, "method": "percentile bootstrap"},
             "beaten": False,
         },
         **{
@@ -67,8 +66,17 @@ def test_what_was_not_measured_shows_its_verdict_in_place_of_figures() -> None:
     assert "None" not in html
 
 
+def test_the_page_names_the_methods_of_its_intervals() -> None:
+    html = " ".join(page(recipes=[RECIPE, UNTRAINED], estimators=[ESTIMATOR]).split())
+
+    assert "95 % interval of the mean over cases (method: t)" in html
+    assert "allows for (corrected t)" in html
+    assert "its interval is over patients (percentile bootstrap)" in html
+    assert "Interval over folds: corrected t; p is two-sided. Interval over patients: percentile bootstrap, of" in html
+
+
 def test_a_single_case_shows_its_score_without_an_interval() -> None:
-    single = LeaderboardEntry("baseline", "evaluated", 1, 0.7, None, None, RECIPE.details)
+    single = LeaderboardEntry("baseline", "evaluated", 1, Interval(0.7, None, None, None), RECIPE.details)
 
     html = page(recipes=[single])
 
@@ -76,7 +84,7 @@ def test_a_single_case_shows_its_score_without_an_interval() -> None:
     assert '<rect x="' not in html
 
 
-def test_an_estimator_stands_beside_its_baselines_and_the_published_figure() -> None:
+def test_an_estimator_is_shown_with_its_baselines_and_the_published_figure() -> None:
     html = page(estimators=[ESTIMATOR])
 
     for figure in ("0.500", "0.470", "0.380", "0.410", "0.010", "-0.050 to 0.070", "0.71", "no"):
@@ -84,12 +92,13 @@ def test_an_estimator_stands_beside_its_baselines_and_the_published_figure() -> 
     assert "0.5000 (svm, Wilson 0.314 to 0.686)" in html
 
 
-def test_a_model_of_time_stands_beside_cox_on_age() -> None:
+def test_a_model_of_time_is_shown_with_cox_on_age() -> None:
     days = {
         name: {
             "mean": 0.61,
             "low": 0.5,
             "high": 0.7,
+            "method": "percentile bootstrap",
             "age_only": 0.63,
             "minus_age_only": {"mean": -0.02, "low": -0.06, "high": 0.03},
         }
@@ -105,7 +114,7 @@ def test_a_model_of_time_stands_beside_cox_on_age() -> None:
     assert "Cox on age alone" not in page(estimators=[ESTIMATOR])
 
 
-def test_the_baselines_protocol_stands_beside_what_the_baseline_publishes() -> None:
+def test_the_baselines_protocol_is_shown_with_its_published_figures() -> None:
     details = {
         "protocol": "baseline",
         "best": {"criterion": "gini", "n_estimators": 1},
@@ -114,7 +123,9 @@ def test_the_baselines_protocol_stands_beside_what_the_baseline_publishes() -> N
         "importance": {"age_years": 0.25},
     }
 
-    html = page(estimators=[LeaderboardEntry("random_forest", "reproduced", 24, 0.5, 0.314, 0.686, details)])
+    html = page(
+        estimators=[LeaderboardEntry("random_forest", "reproduced", 24, Interval(0.5, 0.314, 0.686, "Wilson"), details)]
+    )
 
     for figure in ("0.3959", "0.5000", "0.314 to 0.686", "0.21 to 0.42", "0.4234", "0.4583", "0.279 to 0.649"):
         assert f"<td>{figure}</td>" in html
@@ -124,12 +135,14 @@ def test_the_baselines_protocol_stands_beside_what_the_baseline_publishes() -> N
 
 @pytest.mark.parametrize("synthetic", [True, False])
 def test_what_predicted_masks_cost_is_labelled_where_patients_are_synthetic(synthetic: bool) -> None:
-    html = " ".join(page(mask_loss=MaskLoss("svm", "baseline_mini", 8, 0.625, 0.5, -0.1, 0.4, synthetic)).split())
-
-    assert (
-        "accuracy 0.625 from reference label maps, 0.500 from those of baseline_mini; lost 0.125 (-0.100 to 0.400"
-        in html
+    html = " ".join(
+        page(
+            mask_loss=MaskLoss("svm", "baseline_mini", 8, 0.625, 0.5, Interval(0.125, -0.1, 0.4, "t"), synthetic)
+        ).split()
     )
+
+    assert "accuracy 0.625 from reference label maps, 0.500 from those of baseline_mini" in html
+    assert "lost 0.125 (-0.100 to 0.400, t over patients)" in html
     assert ("These patients are synthetic" in html) is synthetic
 
 
@@ -147,7 +160,7 @@ def test_the_baselines_published_row_is_shown_as_published() -> None:
         assert f"<td>{published}</td>" in html
 
 
-def test_the_published_row_stands_in_the_leaderboard_without_regions_or_interval() -> None:
+def test_the_published_row_is_in_the_leaderboard_without_regions_or_interval() -> None:
     row = page(recipes=[RECIPE]).split("published<sup>*</sup>")[1].split("</tr>")[0]
 
     cells = [cell.split("<")[0] for cell in row.split("<td>")[1:]]

@@ -75,7 +75,7 @@ values = st.lists(st.floats(min_value=-1, max_value=1), min_size=1, max_size=20)
 
 
 @given(values)
-def test_an_interval_holds_its_mean_and_lies_within_the_data(differences: np.ndarray) -> None:
+def test_an_interval_contains_its_mean_and_stays_within_the_data(differences: np.ndarray) -> None:
     interval = paired_interval(differences, resamples=200, seed=0)
 
     assert interval.low - 1e-9 <= interval.mean <= interval.high + 1e-9 or np.ptp(differences) < 1e-9

@@ -1,4 +1,4 @@
-"""The shared sweep against scikit-learn's own grid search, which fits every combination alone."""
+"""Shared fits against scikit-learn's own grid search, which fits every combination alone."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GridSearchCV, ParameterGrid, StratifiedKFold
 
-from brats_ml.survival.estimators import CLASSIFIERS, grid_points, make_estimator
-from brats_ml.survival.grid_search import group_scores, winner
-from brats_ml.survival.shared_fits import sweep
+from brats_ml.survival.estimators import CLASSIFIERS, grid_combinations, make_estimator
+from brats_ml.survival.grid_search import fold_accuracies, winner
+from brats_ml.survival.shared_fits import predict_combinations
 
 GRIDS: dict[str, dict[str, list[Any]]] = {
     "random_forest": {"n_estimators": [1, 2, 7], "criterion": ["gini", "entropy"], "max_depth": [2, None]},
@@ -34,13 +34,13 @@ def test_every_combination_predicts_what_it_predicts_alone(name: str, decimals: 
     # Rounded to whole numbers many neighbours are equally far and many votes equal.
     features, groups = patients(60, seed=3, decimals=decimals)
     unseen, _ = patients(40, seed=4, decimals=decimals)
-    points = list(ParameterGrid(GRIDS[name]))
+    combinations = list(ParameterGrid(GRIDS[name]))
 
-    found = sweep(name, points, features, groups, unseen, seed=5)
+    found = predict_combinations(name, combinations, features, groups, unseen, seed=5)
 
-    for point, predicted in zip(points, found, strict=True):
-        alone = clone(CLASSIFIERS[name](5)).set_params(**point).fit(features, groups)
-        np.testing.assert_array_equal(predicted, alone.predict(unseen), err_msg=str(point))
+    for combination, predicted in zip(combinations, found, strict=True):
+        alone = clone(CLASSIFIERS[name](5)).set_params(**combination).fit(features, groups)
+        np.testing.assert_array_equal(predicted, alone.predict(unseen), err_msg=str(combination))
 
 
 def test_the_first_trees_of_a_forest_are_the_smaller_forest() -> None:
@@ -57,13 +57,13 @@ def test_a_forest_on_one_column_a_group_predicts_what_it_predicts_alone() -> Non
     features, groups = patients(60, seed=3)
     targets = (groups[:, None] == np.array(["short", "mid", "long"])).astype(int)
     unseen, _ = patients(40, seed=4)
-    points = list(ParameterGrid({"n_estimators": [1, 2, 5], "criterion": ["gini", "entropy"]}))
+    combinations = list(ParameterGrid({"n_estimators": [1, 2, 5], "criterion": ["gini", "entropy"]}))
 
-    found = sweep("random_forest", points, features, targets, unseen, seed=5)
+    found = predict_combinations("random_forest", combinations, features, targets, unseen, seed=5)
 
-    for point, predicted in zip(points, found, strict=True):
-        alone = RandomForestClassifier(random_state=5, **point).fit(features, targets)
-        np.testing.assert_array_equal(predicted, alone.predict(unseen), err_msg=str(point))
+    for combination, predicted in zip(combinations, found, strict=True):
+        alone = RandomForestClassifier(random_state=5, **combination).fit(features, targets)
+        np.testing.assert_array_equal(predicted, alone.predict(unseen), err_msg=str(combination))
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -74,12 +74,12 @@ def test_winner_and_scores_are_those_of_a_plain_grid_search(name: str, seed: int
     parts = list(StratifiedKFold(3, shuffle=True, random_state=seed).split(features, groups))
     prefixed = {f"classifier__{key}": values for key, values in GRIDS[name].items()}
     plain = GridSearchCV(make_estimator(name, seed=0), prefixed, cv=parts, scoring="accuracy").fit(features, groups)
-    points = grid_points(name, GRIDS[name], rows=30)
+    combinations = grid_combinations(name, GRIDS[name], rows=30)
 
-    scores = group_scores(name, points, features, groups, parts, seed=0)
+    scores = fold_accuracies(name, combinations, features, groups, parts, seed=0)
 
     best = {key.removeprefix("classifier__"): value for key, value in plain.best_params_.items()}
-    assert points[winner(scores)].items() <= best.items()
+    assert combinations[winner(scores)].items() <= best.items()
     assert scores.mean(axis=1).max() == plain.best_score_
     splits = np.array([plain.cv_results_[f"split{fold}_test_score"] for fold in range(3)]).T
     if name != "svm":  # of which the shortened grid has fewer combinations

@@ -70,7 +70,7 @@ def test_the_distance_scales_with_the_spacing(masks: tuple[np.ndarray, np.ndarra
 
 
 @given(pairs(), spacings)
-def test_a_mask_lies_at_no_distance_from_itself(
+def test_a_mask_has_no_distance_from_itself(
     masks: tuple[np.ndarray, np.ndarray], spacing: tuple[float, float, float]
 ) -> None:
     found = hausdorff95(masks[0], masks[0], spacing_mm=spacing)
@@ -91,7 +91,7 @@ def test_masks_in_the_bits_of_one_volume_are_measured_as_each_alone(volumes: np.
         assert found[bit] == hausdorff95(*alone, spacing_mm=MM)
 
 
-def test_a_moved_plate_lies_as_far_as_it_was_moved() -> None:
+def test_a_moved_plate_is_as_far_as_it_was_moved() -> None:
     """By hand: a plate across the volume; 3 steps of 2.5 mm are near, 20 of them far beyond the rings."""
     plate = np.zeros((40, 6, 6), dtype=bool)
     plate[5] = True
@@ -102,7 +102,7 @@ def test_a_moved_plate_lies_as_far_as_it_was_moved() -> None:
 
 
 def test_a_far_false_positive_raises_the_maximum_and_may_leave_the_pooled() -> None:
-    """By hand: 7 of 107 predicted voxels lie 30 mm off: more than 5 % of one direction, less of both together."""
+    """By hand: 7 of 107 predicted voxels are 30 mm off: more than 5 % of one direction, less of both together."""
     reference = np.zeros((12, 12, 60), dtype=bool)
     reference[1:11, 1:11, 5] = True
     prediction = reference.copy()

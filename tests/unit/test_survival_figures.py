@@ -21,8 +21,8 @@ def test_curves_step_and_numbers_at_risk_stand_below() -> None:
 
 
 def test_each_group_is_calibrated_in_a_panel_of_its_own() -> None:
-    told, seen = np.array([0.2, 0.6]), np.array([0.1, 0.7])
-    bins = (told, seen, seen - 0.1, seen + 0.1, np.array([5, 6]))
+    predicted, seen = np.array([0.2, 0.6]), np.array([0.1, 0.7])
+    bins = (predicted, seen, seen - 0.1, seen + 0.1, np.array([5, 6]))
 
     figure = calibration_figure({"short": bins, "mid": bins, "long": bins}, title="svm")
 
@@ -48,7 +48,7 @@ def test_a_group_without_patients_is_drawn_without_a_median() -> None:
     assert len(figure.axes[0].collections) == 2
 
 
-def test_the_most_important_feature_stands_on_top() -> None:
+def test_the_most_important_feature_is_on_top() -> None:
     (axes,) = importance_figure({"a": 0.1, "b": 0.3, "c": -0.01}, title="svm").axes
 
     assert [label.get_text() for label in axes.get_yticklabels()] == ["c", "a", "b"]

@@ -50,9 +50,9 @@ def test_each_patient_is_in_one_bin_of_a_group() -> None:
     probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], 13)
     truth = np.random.default_rng(1).choice(["long", "mid", "short"], 13)
 
-    for told, seen, counts in calibration(truth, probabilities, bins=5).values():
+    for predicted, seen, counts in calibration(truth, probabilities, bins=5).values():
         assert counts.sum() == 13
-        assert (np.diff(told) >= 0).all()
+        assert (np.diff(predicted) >= 0).all()
         assert ((seen >= 0) & (seen <= 1)).all()
 
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from statsmodels.duration.hazard_regression import PHReg
 from statsmodels.duration.survfunc import SurvfuncRight
 
+from brats_ml.stages.survival_figures import survival_curve
 from brats_ml.survival.concordance import concordance
 from brats_ml.survival.cox import Cox
-from brats_ml.survival.kaplan_meier import at_risk, kaplan_meier
 from brats_ml.survival.time_models import outcomes
 
 
@@ -41,7 +41,7 @@ def test_the_curve_at_the_centre_is_the_baseline_of_statsmodels() -> None:
 
     curve = found.curves(features.mean(axis=0)[None])[0]
 
-    # statsmodels tells the hazard just before each day.
+    # statsmodels gives the hazard just before each day.
     days_before_the_last = found.curve_days_[found.curve_days_ < when.max()]
     expected = [np.exp(-hazard[when > day][0]) for day in days_before_the_last]
     np.testing.assert_allclose(curve[: len(expected)], expected, rtol=1e-4)
@@ -103,16 +103,23 @@ def test_the_share_alive_is_that_of_statsmodels(seed: int) -> None:
     _, days, dead = cohort(30, seed=seed)
     peer = SurvfuncRight(days, dead.astype(int))
 
-    steps, shares = kaplan_meier(days, dead)
+    curve = survival_curve(days, dead, peer.surv_times)
 
-    np.testing.assert_allclose(shares[1:], peer.surv_prob)
-    np.testing.assert_array_equal(steps[1:], peer.surv_times)
-    np.testing.assert_array_equal(at_risk(days, steps[1:]), peer.n_risk)
+    np.testing.assert_array_equal(curve.days, [0, *peer.surv_times])
+    np.testing.assert_allclose(curve.shares, [1, *peer.surv_prob], rtol=0, atol=1e-15)
+    np.testing.assert_array_equal(curve.at_risk, peer.n_risk)
+
+
+def test_without_a_death_everyone_stays_alive() -> None:
+    curve = survival_curve(np.array([100.0, 200.0]), np.zeros(2, dtype=bool), [0, 150, 300])
+
+    assert (curve.days.tolist(), curve.shares.tolist()) == ([0], [1])
+    assert curve.at_risk.tolist() == [2, 1, 0]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6), st.booleans(), st.integers(0, 4)), min_size=2, max_size=12))
-def test_concordance_counts_pairs_as_told(lives: list[tuple[int, bool, int]]) -> None:
+def test_concordance_counts_pairs_as_documented(lives: list[tuple[int, bool, int]]) -> None:
     days, dead, risk = (np.array(column) for column in zip(*lives, strict=True))
     points = []
     for i in range(len(lives)):

@@ -3,7 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from brats_ml.survival.grid_search import Searched, search
+from brats_ml.survival.grid_search import SearchResult, search
 from brats_ml.survival.patients import Patients
 from brats_ml.survival.summary import days_summary, fold_scores, group_summary, mean_importance, out_of_fold
 from brats_ml.survival.validation import Fold, majority_group, nested_folds, too_small
@@ -13,7 +13,7 @@ DAYS = {"short": 150.0, "mid": 375.0, "long": 700.0, "": 400.0}
 
 
 def patients(count: int, *, effect: float, seed: int = 0, alive: int = 0) -> Patients:
-    """Return patients whose age tells their group by `effect` standard deviations; the other features are noise."""
+    """Return patients with an age that separates the groups by `effect` standard deviations; the rest is noise."""
     random = np.random.default_rng(seed)
     code = random.permutation(np.arange(count) % 3)
     features = random.normal(size=(count, 4))
@@ -48,7 +48,7 @@ def test_every_patient_is_held_out_once_a_repeat_alive_or_dead() -> None:
     assert dict(zip(table["patient"], table["group"], strict=True)) == dict(zip(known.names, known.groups, strict=True))
 
 
-def test_groups_that_age_tells_apart_are_found() -> None:
+def test_groups_that_age_separates_are_found() -> None:
     known = patients(60, effect=8.0)
 
     scores = fold_scores(judged(known), known)
@@ -67,7 +67,7 @@ def test_the_search_never_sees_the_patients_that_it_is_judged_on() -> None:
     known = patients(30, effect=1.0, alive=3)
     seen: list[set[bytes]] = []
 
-    def watched(training: Patients) -> Searched:
+    def watched(training: Patients) -> SearchResult:
         seen.append({row.tobytes() for row in training.features})
         return search("knn", GRIDS["knn"], training, limits_days=[300, 450], folds=3, seed=0)
 
@@ -75,7 +75,7 @@ def test_the_search_never_sees_the_patients_that_it_is_judged_on() -> None:
         assert not seen[-1] & {row.tobytes() for row in known.features[fold.rows]}
 
 
-def test_what_is_told_of_a_patient_does_not_depend_on_that_patients_own_survival() -> None:
+def test_the_prediction_for_a_patient_does_not_depend_on_that_patients_own_survival() -> None:
     known = patients(30, effect=2.0)
     other = Patients(known.names, known.features, known.groups, known.days.copy())
     rows = judged(known, name="cox", repeats=1)[0].rows
@@ -84,11 +84,11 @@ def test_what_is_told_of_a_patient_does_not_depend_on_that_patients_own_survival
     first, second = (judged(some, name="cox", repeats=1)[0] for some in (known, other))
 
     np.testing.assert_array_equal(first.rows, second.rows)
-    np.testing.assert_array_equal(first.told.probabilities, second.told.probabilities)
+    np.testing.assert_array_equal(first.prediction.probabilities, second.prediction.probabilities)
     np.testing.assert_array_equal(first.age_only.probabilities, second.age_only.probabilities)
 
 
-def test_the_majority_row_is_the_commonest_group_of_the_training_part() -> None:
+def test_the_majority_row_is_the_most_frequent_group_of_the_training_part() -> None:
     names = np.array(["long"] * 6 + ["mid"] * 8 + ["short"] * 16)
     features = np.random.default_rng(0).normal(size=(30, 4))
     known = Patients([str(row) for row in range(30)], features, names, np.full(30, 100.0))
@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_folds_and_another_seed_others() -> None:
     first, again, other = (judged(known, seed=seed) for seed in (1, 1, 2))
 
     assert [fold.rows.tolist() for fold in first] == [fold.rows.tolist() for fold in again]
-    assert [fold.told.groups.tolist() for fold in first] == [fold.told.groups.tolist() for fold in again]
+    assert [fold.prediction.groups.tolist() for fold in first] == [fold.prediction.groups.tolist() for fold in again]
     assert [fold.rows.tolist() for fold in first] != [fold.rows.tolist() for fold in other]
 
 
@@ -120,17 +120,17 @@ def test_folds_spread_over_processes_are_the_folds_of_one() -> None:
 
     for one, other in zip(alone, spread, strict=True):
         np.testing.assert_array_equal(one.rows, other.rows)
-        np.testing.assert_array_equal(one.told.probabilities, other.told.probabilities)
+        np.testing.assert_array_equal(one.prediction.probabilities, other.prediction.probabilities)
 
 
-def test_a_feature_that_tells_the_group_is_important_and_noise_is_not() -> None:
+def test_a_feature_that_separates_the_groups_is_important_and_noise_is_not() -> None:
     importance = mean_importance(judged(patients(60, effect=8.0)), ["age", "b", "c", "d"])
 
     assert importance["age"] > 0.4
     assert max(importance[name] for name in "bcd") < 0.1
 
 
-def test_age_alone_is_not_beaten_by_a_model_that_has_noise_besides() -> None:
+def test_age_alone_is_not_beaten_by_a_model_of_age_and_noise() -> None:
     known = patients(60, effect=1.5)
     folds = judged(known, repeats=3)
 
@@ -152,7 +152,7 @@ def test_a_model_that_knows_more_than_age_is_shown_to_beat_it() -> None:
     assert found["folds"]["p"] < 0.01
 
 
-def test_days_are_scored_beside_age_alone() -> None:
+def test_days_are_scored_next_to_age_alone() -> None:
     known = patients(40, effect=3.0, alive=4)
 
     found = days_summary(out_of_fold(judged(known, name="cox"), known), seed=0)

@@ -1,1 +1,1 @@
-"""Metrics of one case, and their summary over cases."""
+"""Segmentation metrics of one case, and their summary over cases."""

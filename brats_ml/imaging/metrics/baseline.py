@@ -1,8 +1,8 @@
-"""The figures that the baseline publishes, by its own formulas, so that its row can be read beside ours.
+"""Scores that the baseline publishes, by its own formulas, for comparison with its published figures.
 
-They are not what their names promise, which is why each is called `baseline_*`: they are taken on resized slices
-against soft targets, most of them count background, and `baseline_mean_iou` compares no classes at all.
-Every function takes
+The scores do not measure what their names say, so each name starts with `baseline_`. They compare resized slices with
+soft targets, most of them count background, and `baseline_mean_iou` does not compare classes at all. Every function
+takes two arrays:
 
 - `target`: one-hot or soft, shape (slice, size, size, class), classes in the order background, NCR, ED, ET;
 - `predicted`: probabilities of the same shape.
@@ -23,16 +23,16 @@ KERAS_EPSILON = 1e-7
 
 
 def baseline_accuracy(target: ClassMaps, predicted: ClassMaps) -> float:
-    """Return the share of pixels, background included, whose likeliest class is the target's."""
+    """Return the share of pixels, background included, with the most probable class equal to the target's."""
     return float(np.mean(target.argmax(axis=-1) == predicted.argmax(axis=-1)))
 
 
 def baseline_mean_iou(target: ClassMaps, predicted: ClassMaps) -> float:
-    """Return what `keras.metrics.MeanIoU(num_classes=4)` makes of class maps without an argmax.
+    """Return the value of `keras.metrics.MeanIoU(num_classes=4)` for class maps without an argmax.
 
-    The metric casts its inputs to integers, so every probability below 1 counts as 0: it compares the entries 0 and 1
-    of the maps, not the classes. Predicting background everywhere scores about 0.97, a right prediction at 95 %
-    confidence 0.375. Where several cases are averaged, Keras would pool their counts instead.
+    The metric casts its inputs to integers, so every probability below 1 counts as 0. It compares the entries 0 and 1
+    of the maps instead of the classes. Background everywhere scores about 0.97, and a right prediction with 95 %
+    confidence scores 0.375. Our summary averages cases, while Keras would pool their counts.
     """
     pairs = CLASSES * target.astype(np.uint8) + predicted.astype(np.uint8)
     counts = np.bincount(pairs.ravel(), minlength=CLASSES**2).reshape(CLASSES, CLASSES)
@@ -42,38 +42,38 @@ def baseline_mean_iou(target: ClassMaps, predicted: ClassMaps) -> float:
 
 
 def baseline_dice_coef(target: ClassMaps, predicted: ClassMaps) -> float:
-    """Return the soft Dice with plain denominators, smoothed by 1, averaged over background and labels."""
+    """Return the soft Dice with unsquared denominators, smoothed by 1, averaged over background and labels."""
     overlap = _sums(target * predicted)
     return float(np.mean((2 * overlap + SMOOTH) / (_sums(target) + _sums(predicted) + SMOOTH)))
 
 
 def baseline_dice_necrotic(target: ClassMaps, predicted: ClassMaps) -> float:
-    """Return the soft Dice of NCR with squared denominators; 0 where the target has none."""
+    """Return the soft Dice of NCR with squared denominators; 0 if the target has no NCR."""
     return _squared_dice(target[..., LABELS["NCR"]], predicted[..., LABELS["NCR"]])
 
 
 def baseline_dice_edema(target: ClassMaps, predicted: ClassMaps) -> float:
-    """Return the soft Dice of ED with squared denominators; 0 where the target has none."""
+    """Return the soft Dice of ED with squared denominators; 0 if the target has no ED."""
     return _squared_dice(target[..., LABELS["ED"]], predicted[..., LABELS["ED"]])
 
 
 def baseline_dice_enhancing(target: ClassMaps, predicted: ClassMaps) -> float:
-    """Return the soft Dice of ET with squared denominators; 0 where the target has none."""
+    """Return the soft Dice of ET with squared denominators; 0 if the target has no ET."""
     return _squared_dice(target[..., LABELS["ET"]], predicted[..., LABELS["ET"]])
 
 
 def baseline_precision(target: ClassMaps, predicted: ClassMaps) -> float:
-    """Return true positives over predicted positives, entries of all four class maps rounded to 0 or 1."""
+    """Return true positives divided by predicted positives, with all four class maps rounded to 0 or 1."""
     return _rounded_sum(target * predicted) / (_rounded_sum(predicted) + KERAS_EPSILON)
 
 
 def baseline_sensitivity(target: ClassMaps, predicted: ClassMaps) -> float:
-    """Return true positives over positives of the target, entries of all four class maps rounded to 0 or 1."""
+    """Return true positives divided by positives of the target, with all four class maps rounded to 0 or 1."""
     return _rounded_sum(target * predicted) / (_rounded_sum(target) + KERAS_EPSILON)
 
 
 def baseline_specificity(target: ClassMaps, predicted: ClassMaps) -> float:
-    """Return true negatives over negatives of the target, entries of all four class maps rounded to 0 or 1."""
+    """Return true negatives divided by negatives of the target, with all four class maps rounded to 0 or 1."""
     return _rounded_sum((1 - target) * (1 - predicted)) / (_rounded_sum(1 - target) + KERAS_EPSILON)
 
 
@@ -94,7 +94,7 @@ BASELINE_SCORES: dict[str, Callable[[ClassMaps, ClassMaps], float]] = {
 
 
 def baseline_scores(target: ClassMaps, predicted: ClassMaps) -> dict[str, float]:
-    """Return every figure of the baseline for one case, by name.
+    """Return every score of the baseline for one case, by name.
 
     Args:
         target: One-hot or soft target, shape (slice, size, size, class).

@@ -1,4 +1,4 @@
-"""What is measured of a predicted label map, by the rules of the BraTS challenge, and what each number means."""
+"""Metrics of one predicted label map by the rules of the BraTS challenge, each with its unit and definition."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,27 +22,28 @@ __all__ = [
     "case_metrics",
     "column",
     "dice",
+    "greatest_value",
     "reference_volume_column",
 ]
 
-# BraTS ranks by regions; labels are what a network of four classes predicts. A label's name says that it is one, since
-# the region ET and the label ET are the same voxels, and the region WT is not the label ED.
+# BraTS ranks by regions, and a network of four classes predicts labels. Names of labels start with `label_`, because
+# the region ET and the label ET would otherwise have the same name.
 STRUCTURES: dict[str, tuple[str, ...]] = {**REGIONS, **{f"label_{label}": (label,) for label in LABELS}}
 
-# What BraTS counts where one of two masks is empty: the diagonal of its 240 x 240 x 155 volume of 1 mm.
+# BraTS counts the diagonal of its 240 x 240 x 155 volume of 1 mm if one of two masks is empty.
 WORST_HD95_MM = float(np.sqrt(240**2 + 240**2 + 155**2))
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One measure of a structure.
+    """One metric of a structure.
 
     Attributes:
-        name: Of its columns, `<name>_<structure>`.
-        unit: Of its values; empty for a share between 0 and 1.
-        best: Its value for a perfect prediction, or None where that depends on the case.
-        definition: What it is.
-        empty: What it is where a mask is empty.
+        name: First part of its column names, `<name>_<structure>`.
+        unit: Unit of its values; empty for a share between 0 and 1.
+        best: Value for a perfect prediction, or None if the value depends on the case.
+        definition: Formula or short description.
+        empty: Value if a mask is empty.
     """
 
     name: str
@@ -68,14 +69,20 @@ METRICS = (
 
 
 def column(metric: str, structure: str) -> str:
-    """Return the name under which a metric of a structure is written, such as `hd95_WT` or `dice_label_NCR`."""
+    """Return the column name of a metric of a structure, such as `hd95_WT` or `dice_label_NCR`."""
     return f"{metric}_{structure}"
 
 
 def reference_volume_column(name: str) -> str | None:
-    """Return the column that tells whether the reference of column `name` is empty, or None if `name` is no metric."""
+    """Return the column that holds the reference volume of column `name`, or None if `name` is not a metric."""
     found = {column(metric.name, structure): structure for metric in METRICS for structure in STRUCTURES}
     return column("reference_volume_mm3", found[name]) if name in found else None
+
+
+def greatest_value(name: str) -> float:
+    """Return the upper end of the scale of column `name`: infinity for distances and volumes, 1 for everything else."""
+    unbounded = {column(metric.name, structure) for metric in METRICS if metric.unit for structure in STRUCTURES}
+    return np.inf if name in unbounded else 1.0
 
 
 CASE_DICE = tuple(column("dice", structure) for structure in STRUCTURES)
@@ -83,7 +90,7 @@ CASE_METRICS = tuple(column(metric.name, structure) for metric in METRICS for st
 
 
 def case_dice(reference: LabelMap, predicted: LabelMap) -> dict[str, float]:
-    """Return the Dice of every structure of one case: what `case_metrics` gives, without the rest and its cost.
+    """Return the Dice of every structure of one case, as in `case_metrics` but without the cost of the other metrics.
 
     Args:
         reference: Canonical label map, shape (X, Y, Z).
@@ -93,7 +100,7 @@ def case_dice(reference: LabelMap, predicted: LabelMap) -> dict[str, float]:
         One value for each name in `CASE_DICE`.
 
     Raises:
-        ValueError: The shapes differ, or a value is no canonical label.
+        ValueError: The shapes differ, or a value is not a canonical label.
     """
     pairs = confusion(reference, predicted)
     return {column("dice", structure): overlap(pairs, labels).dice for structure, labels in STRUCTURES.items()}
@@ -102,7 +109,7 @@ def case_dice(reference: LabelMap, predicted: LabelMap) -> dict[str, float]:
 def case_hd95(
     reference: LabelMap, predicted: LabelMap, *, structures: Iterable[str], spacing_mm: Sequence[float]
 ) -> dict[str, Hausdorff95]:
-    """Return both 95th percentiles of surface distance of some structures, by the rules of BraTS for empty ones.
+    """Return both 95th percentiles of surface distance of some structures, by the rules of BraTS for empty masks.
 
     Args:
         reference: Canonical label map, shape (X, Y, Z).
@@ -111,7 +118,7 @@ def case_hd95(
         spacing_mm: Voxel size along X, Y and Z.
 
     Raises:
-        ValueError: The shapes differ, a value is no canonical label, or the spacing is not three positive numbers.
+        ValueError: The shapes differ, a value is not a canonical label, or the spacing is not three positive numbers.
     """
     check_shapes(reference, predicted)
     checked_spacing(spacing_mm)
@@ -124,7 +131,7 @@ def case_metrics(reference: LabelMap, predicted: LabelMap, *, spacing_mm: Sequen
     """Return every metric of every structure of one case.
 
     Args:
-        reference: Canonical label map, shape (X, Y, Z), of the whole volume: specificity counts all of it.
+        reference: Canonical label map of the whole volume, shape (X, Y, Z); specificity counts every voxel.
         predicted: Canonical label map of the same shape.
         spacing_mm: Voxel size along X, Y and Z.
 
@@ -132,7 +139,7 @@ def case_metrics(reference: LabelMap, predicted: LabelMap, *, spacing_mm: Sequen
         One value for each name in `CASE_METRICS`, in that order; none of them is NaN.
 
     Raises:
-        ValueError: The shapes differ, a value is no canonical label, or the spacing is not three positive numbers.
+        ValueError: The shapes differ, a value is not a canonical label, or the spacing is not three positive numbers.
     """
     check_shapes(reference, predicted)
     voxel_mm3 = prod(checked_spacing(spacing_mm).tolist())
@@ -172,7 +179,10 @@ def _distances(
     structures: Iterable[str],
     spacing_mm: Sequence[float],
 ) -> dict[str, Hausdorff95]:
-    """Return the distances in label maps that may be cropped to all labels, by the counts of `confusion`."""
+    """Return the distances of some structures, from label maps that may be cropped to their labels.
+
+    The counts of `confusion` show which masks are empty.
+    """
     wanted = {structure: STRUCTURES[structure] for structure in structures}
     known: dict[tuple[str, ...], Hausdorff95] = {}
     bits: dict[tuple[str, ...], int] = {}
@@ -182,12 +192,12 @@ def _distances(
         if any(empty):
             known[labels] = Hausdorff95(*[0.0 if all(empty) else WORST_HD95_MM] * 2)
         else:
-            bits.setdefault(labels, len(bits))  # two structures may be one set of labels
+            bits.setdefault(labels, len(bits))  # two structures may have the same labels
     if bits:
         table = np.zeros(CLASSES, dtype=np.uint8)
         for labels, bit in bits.items():
             table[[LABELS[label] for label in labels]] |= 1 << bit
-        masks = [np.take(table, volume, mode="clip") for volume in (reference, predicted)]  # both hold labels alone
+        masks = [np.take(table, volume, mode="clip") for volume in (reference, predicted)]  # all values are labels
         measured = hausdorff95_by_bit(*masks, bits=list(bits.values()), spacing_mm=spacing_mm)
         known |= {labels: measured[bit] for labels, bit in bits.items()}
     return {structure: known[labels] for structure, labels in wanted.items()}

@@ -1,4 +1,4 @@
-"""Overlap of masks and label maps, from counts of voxels."""
+"""Overlap of masks and label maps: voxel counts, and the scores that follow from them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ Confusion = NDArray[np.intp]  # (reference label, predicted label), background f
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many voxels of two masks agree, and the scores that follow.
+    """Numbers of voxels that two masks share or do not share, and the scores that follow.
 
-    Dice, IoU, sensitivity and precision have one rule for empty masks, that of BraTS for Dice: where neither mask holds
-    a voxel they are 1, where only one does they are 0. So none of them rewards what is missed or invented, none is left
-    out of a mean, and Dice stays the harmonic mean of sensitivity and precision.
+    Dice, IoU, sensitivity and precision follow the rule of BraTS for the Dice of empty masks: they are 1 if both masks
+    are empty, and 0 if one of them is. So no score rewards a missed or an invented structure, no case drops out of a
+    mean, and Dice is always the harmonic mean of sensitivity and precision.
 
     Attributes:
-        both: Voxels of both masks: true positives.
-        predicted_only: False positives.
-        reference_only: False negatives.
-        neither: True negatives.
+        both: Voxels of both masks, the true positives.
+        predicted_only: Voxels of the prediction alone, the false positives.
+        reference_only: Voxels of the reference alone, the false negatives.
+        neither: Voxels of neither mask, the true negatives.
     """
 
     both: int
@@ -34,27 +34,27 @@ class Overlap:
 
     @property
     def dice(self) -> float:
-        """Twice the common voxels over the sum of both masks."""
+        """Twice the common voxels divided by the sum of both masks."""
         return self._share(2 * self.both, 2 * self.both + self.predicted_only + self.reference_only)
 
     @property
     def iou(self) -> float:
-        """Common voxels over those of either mask."""
+        """Common voxels divided by the voxels of either mask."""
         return self._share(self.both, self.both + self.predicted_only + self.reference_only)
 
     @property
     def sensitivity(self) -> float:
-        """Share of the reference that was found."""
+        """Share of the reference that the prediction covers."""
         return self._share(self.both, self.both + self.reference_only)
 
     @property
     def precision(self) -> float:
-        """Share of the prediction that is right."""
+        """Share of the prediction that the reference covers."""
         return self._share(self.both, self.both + self.predicted_only)
 
     @property
     def specificity(self) -> float:
-        """Share of all voxels outside the reference that were left alone; 1 where the reference fills the volume."""
+        """Share of the voxels outside the reference that are outside the prediction; 1 if there are no such voxels."""
         outside = self.neither + self.predicted_only
         return self.neither / outside if outside else 1.0
 
@@ -65,7 +65,7 @@ class Overlap:
 
 
 def dice(reference: BoolVolume, prediction: BoolVolume) -> float:
-    """Return the Dice coefficient of two masks of one shape, between 0 and 1, empty ones by the rule of `Overlap`.
+    """Return the Dice coefficient of two masks of one shape, between 0 and 1. `Overlap` has the rule for empty masks.
 
     Raises:
         ValueError: The shapes differ.
@@ -77,10 +77,10 @@ def dice(reference: BoolVolume, prediction: BoolVolume) -> float:
 
 
 def confusion(reference: LabelMap, predicted: LabelMap) -> Confusion:
-    """Return how many voxels of each label of the reference were given each label, shape (label, label).
+    """Return the number of voxels of each pair of reference label and predicted label, shape (label, label).
 
     Raises:
-        ValueError: The shapes differ, or a value is no canonical label.
+        ValueError: The shapes differ, or a value is not a canonical label.
     """
     check_shapes(reference, predicted)
     highest = max(int(reference.max(initial=0)), int(predicted.max(initial=0)))
@@ -91,10 +91,10 @@ def confusion(reference: LabelMap, predicted: LabelMap) -> Confusion:
 
 
 def overlap(pairs: Confusion, labels: Iterable[str]) -> Overlap:
-    """Return the overlap of the structure that `labels` make up.
+    """Return the overlap of the structure that consists of `labels`.
 
     Args:
-        pairs: What `confusion` returns.
+        pairs: Counts that `confusion` returns.
         labels: Names of labels, such as NCR.
     """
     inside = np.isin(np.arange(CLASSES), [LABELS[label] for label in labels])
@@ -107,7 +107,7 @@ def overlap(pairs: Confusion, labels: Iterable[str]) -> Overlap:
 
 
 def check_shapes(reference: NDArray[np.generic], predicted: NDArray[np.generic]) -> None:
-    """Refuse two volumes of different shapes.
+    """Raise an error if two volumes have different shapes.
 
     Raises:
         ValueError: The shapes differ.

@@ -1,14 +1,11 @@
-"""One number a metric for many cases, and how sure it is."""
+"""Summary of one metric over many cases: mean, median, interval of the mean, and the cases with an empty reference."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
-
-RESAMPLES = 9999
-LEVEL = 0.95
+from brats_ml.intervals import UNBOUNDED, Scale, Values, mean_interval
 
 
 @dataclass(frozen=True)
@@ -18,54 +15,46 @@ class Summary:
     Attributes:
         mean: Over every case.
         median: Over every case.
-        low: Lower end of the 95 % percentile bootstrap interval of the mean, or None for fewer than two cases.
-        high: Upper end of it.
-        empty_reference: Cases whose reference has nothing to find; by the rules such a case counts 0 or 1, 0 or 373.13.
-        mean_without_empty: Mean over the others, or None where there are none.
+        low: Lower end of the 95 % interval of the mean, or None for fewer than two cases.
+        high: Upper end of the interval, or None for fewer than two cases.
+        interval: Name of the method that made the interval, or None for fewer than two cases.
+        empty_reference: Number of cases with an empty reference. Such a case scores 0 or 1, or 0 or 373.13 mm.
+        mean_without_empty: Mean over the other cases, or None if there are none.
     """
 
     mean: float
     median: float
     low: float | None
     high: float | None
+    interval: str | None
     empty_reference: int
     mean_without_empty: float | None
 
 
-def summarise(values: Values, *, empty: NDArray[np.bool_] | None = None, seed: int = 0) -> Summary:
+def summarise(
+    values: Values, *, empty: NDArray[np.bool_] | None = None, scale: Scale = UNBOUNDED, seed: int = 0
+) -> Summary:
     """Return the summary of one metric.
 
     Args:
         values: Shape (case,), at least one, none of them NaN.
-        empty: Which cases have an empty reference; None where that has no meaning.
-        seed: Of the resampling.
+        empty: Cases with an empty reference, shape (case,); None for a metric without such cases.
+        scale: The least and the greatest value of the metric.
+        seed: Seed of the resampling.
 
     Raises:
-        ValueError: There is no value, or one is NaN: a case without a score may not drop out of a mean unseen.
+        ValueError: There is no value, or one is NaN. A mean that silently leaves out a case would mislead.
     """
     if not values.size or np.isnan(values).any():
         raise ValueError("a summary needs values, none of them NaN")
     counted = values if empty is None else values[~empty]
-    low, high = mean_interval(values, seed=seed)
+    found = mean_interval(values, scale=scale, seed=seed)
     return Summary(
-        mean=float(values.mean()),
+        mean=found.mean,
         median=float(np.median(values)),
-        low=low,
-        high=high,
+        low=found.low,
+        high=found.high,
+        interval=found.method,
         empty_reference=values.size - counted.size,
         mean_without_empty=float(counted.mean()) if counted.size else None,
     )
-
-
-def mean_interval(values: Values, *, seed: int = 0) -> tuple[float | None, float | None]:
-    """Return the ends of the 95 % percentile bootstrap interval of the mean, or None for fewer than two values.
-
-    How often each value is drawn is drawn, not which: the same distribution at a fraction of the cost.
-    """
-    count = len(values)
-    if count < 2:
-        return None, None
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn @ values / count, [tail, 1 - tail])
-    return float(low), float(high)

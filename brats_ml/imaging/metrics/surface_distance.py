@@ -1,11 +1,12 @@
-"""How far two masks' surfaces lie apart: the 95th percentile of the Hausdorff distance, by both definitions in use.
+"""Distance between the surfaces of two masks: the 95th percentile Hausdorff distance, by both common definitions.
 
-Several masks of a case are measured in one pass: a volume of `uint8` holds up to eight of them, mask k in bit k. Their
-surfaces are those of MedPy and MONAI: voxels of the mask with at least one of six neighbours outside it, where all
-beyond the volume is outside.
+One pass measures several masks of a case. A volume of `uint8` holds up to eight masks, mask k in bit k. A surface has
+the same definition as in MedPy and MONAI: the voxels of a mask with at least one of six neighbours outside the mask.
+Everything beyond the volume is outside.
 
-Most of a predicted surface lies within a few voxels of the reference. Such distances are looked up, ring by ring of
-voxels at one distance; only where the percentile lies beyond the last ring a KD-tree measures the rest. Both are exact.
+Most of a predicted surface is within a few voxels of the reference. A lookup finds such distances, ring by ring of
+voxels at the same distance. If the percentile is beyond the last ring, a KD-tree measures the remaining distances. Both
+ways are exact.
 """
 
 from collections.abc import Sequence
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 BitVolume = NDArray[np.uint8]  # (X, Y, Z), mask k in bit k
-Voxels = NDArray[np.intp]  # positions in a volume laid out flat, shape (voxel,)
+Voxels = NDArray[np.intp]  # positions in a flattened volume, shape (voxel,)
 Millimetres = NDArray[np.float64]
-Rings = list[tuple[float, Voxels]]  # a distance in mm and the steps to all voxels at that distance
+Rings = list[tuple[float, Voxels]]  # a distance in mm, and the steps to all voxels at that distance
 
 PERCENTILE = 95
 NEAR_VOXELS = 4.0
@@ -28,11 +29,11 @@ NEAR_VOXELS = 4.0
 
 @dataclass(frozen=True)
 class Hausdorff95:
-    """Both definitions, in mm.
+    """Both definitions of the distance, in mm.
 
     Attributes:
         maximum: The larger of the two directed 95th percentiles, reference to prediction and back.
-        pooled: The 95th percentile of the distances of both directions taken together.
+        pooled: The 95th percentile of the pooled distances of both directions.
     """
 
     maximum: float
@@ -44,10 +45,10 @@ class Surface:
     """The surface voxels of several masks.
 
     Attributes:
-        bits: In bit k whether a voxel is on the surface of mask k; laid out flat, with an empty margin.
-        voxels: Where any bit is set.
-        shape: Of the volume with its margin.
-        spacing_mm: Shape (3,).
+        bits: Bit k is set for voxels on the surface of mask k; a flattened volume with an empty margin.
+        voxels: Positions with any bit set.
+        shape: Shape of the volume with its margin.
+        spacing_mm: Voxel size, shape (3,).
     """
 
     bits: BitVolume
@@ -70,11 +71,11 @@ class Directed:
     """The distances from one mask's surface to another's.
 
     Attributes:
-        near_mm: Those within reach of the rings, shape (voxel,).
-        far: The voxels that lie farther away.
-        source: Surfaces that `far` belongs to.
-        target: Surfaces it is measured to.
-        bit: Of the mask.
+        near_mm: Distances within the rings, shape (voxel,).
+        far: Voxels beyond the rings.
+        source: Surfaces that hold `far`.
+        target: Surfaces that the distances lead to.
+        bit: Bit of the mask.
     """
 
     near_mm: Millimetres
@@ -89,7 +90,7 @@ class Directed:
         if not self.far.size:
             return np.empty(0)
         points = self.target.points_mm(self.target.of(self.bit))
-        # A better tree takes longer to build than it saves on the few points that are asked for.
+        # A balanced tree takes longer to build than it saves on the few points of a query.
         tree = KDTree(points, leafsize=32, balanced_tree=False, compact_nodes=False)
         return np.asarray(tree.query(self.source.points_mm(self.far))[0])
 
@@ -97,7 +98,7 @@ class Directed:
 def hausdorff95(
     reference: NDArray[np.bool_], prediction: NDArray[np.bool_], *, spacing_mm: Sequence[float]
 ) -> Hausdorff95:
-    """Return the distance between two masks of one shape (X, Y, Z), neither of them empty.
+    """Return the distance between two non-empty masks of one shape (X, Y, Z).
 
     Raises:
         ValueError: The shapes differ, a mask is empty, or the spacing is not three positive numbers.
@@ -109,14 +110,14 @@ def hausdorff95(
 def hausdorff95_by_bit(
     reference: BitVolume, prediction: BitVolume, *, bits: Sequence[int], spacing_mm: Sequence[float]
 ) -> dict[int, Hausdorff95]:
-    """Return the distance of every mask in `bits`, none of which may be empty.
+    """Return the distance of every mask in `bits`. No mask may be empty.
 
-    Volumes may be cropped to a box that holds every mask: what lies outside is background either way.
+    Volumes may be cropped to a box that holds every mask, because everything outside is background anyway.
 
     Args:
         reference: Masks of the reference.
         prediction: Masks of the prediction, of the same shape.
-        bits: Which masks to measure, by their bit.
+        bits: Bits of the masks to measure.
         spacing_mm: Voxel size along each axis.
 
     Raises:
@@ -146,7 +147,7 @@ def checked_spacing(spacing_mm: Sequence[float]) -> Millimetres:
     """Return the voxel size as an array of shape (3,).
 
     Raises:
-        ValueError: It is not three positive numbers.
+        ValueError: The spacing is not three positive numbers.
     """
     spacing = np.asarray(spacing_mm, dtype=np.float64)
     if spacing.shape != (3,) or not np.isfinite(spacing).all() or (spacing <= 0).any():
@@ -160,7 +161,7 @@ def _surface(masks: BitVolume, margin: NDArray[np.int_], spacing: Millimetres) -
     padded[tuple(slice(side, size - side) for side, size in zip(margin, shape, strict=True))] = masks
     bits = padded.ravel()
     plane, row, end = shape[1] * shape[2], shape[2], bits.size
-    # The margin is empty, so a step over the end of a row or plane lands on background, as it should.
+    # A step over the end of a row or plane ends in the margin, which is background.
     inner = bits[: end - 2 * plane] & bits[2 * plane :]
     for step in (row, -row, 1, -1):
         inner &= bits[plane + step : end - plane + step]
@@ -178,24 +179,24 @@ def _rings(margin: NDArray[np.int_], reach_mm: float, surface: Surface) -> Rings
 
 def _directed(source: Surface, target: Surface, rings: Rings, bits: Sequence[int]) -> dict[int, Directed]:
     wanted = np.uint8(sum(1 << bit for bit in bits))
-    left, missing = source.voxels, source.bits[source.voxels] & wanted
+    remaining, missing = source.voxels, source.bits[source.voxels] & wanted
     found = np.zeros((len(rings), 8), dtype=np.intp)
-    # Which bits make up a byte, the first in the first column.
+    # The bits of each byte, the lowest bit in the first column.
     table = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(np.intp)
     for number, (_, steps) in enumerate(rings):
-        met = target.bits[left + steps[0]]
+        met = target.bits[remaining + steps[0]]
         for step in steps[1:]:
-            met |= target.bits[left + step]
+            met |= target.bits[remaining + step]
         met &= missing
         found[number] = np.bincount(met, minlength=256) @ table
         missing ^= met
-        still = missing != 0
-        left, missing = left[still], missing[still]
+        unmet = missing != 0
+        remaining, missing = remaining[unmet], missing[unmet]
     distances = np.array([distance for distance, _ in rings])
     return {
         bit: Directed(
             near_mm=np.repeat(distances, found[:, bit]),
-            far=left[missing & (1 << bit) != 0],
+            far=remaining[missing & (1 << bit) != 0],
             source=source,
             target=target,
             bit=bit,
@@ -206,7 +207,7 @@ def _directed(source: Surface, target: Surface, rings: Rings, bits: Sequence[int
 
 def _percentile(parts: Sequence[Directed]) -> float:
     near, far = sum(part.near_mm.size for part in parts), sum(part.far.size for part in parts)
-    # The percentile lies between two ranks; where both are near, how far the far ones are does not matter.
+    # The percentile is between two ranks. If both are near, the distances of the far voxels do not matter.
     rank = min(floor(PERCENTILE / 100 * (near + far - 1)) + 1, near + far - 1)
     beyond = [np.full(far, np.inf)] if rank < near else [part.far_mm for part in parts]
     return float(np.percentile(np.concatenate([*(part.near_mm for part in parts), *beyond]), PERCENTILE))

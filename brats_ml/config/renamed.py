@@ -1,4 +1,8 @@
-"""Names of before that params.yaml and the command line may still use; each ends in a sentence with its new name."""
+"""Names of before, and what they are called now.
+
+In params.yaml and on the command line, an old name ends in a sentence that says the new one. A stored recipe.json of a
+trained model is read by either name.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +44,12 @@ def refuse_old_recipe(name: str, *, key: str) -> None:
     """
     if name in RECIPES:
         raise _renamed(key, f"recipe {name}", RECIPES[name])
+
+
+def with_present_method(recipe: Any) -> Any:
+    """Return a stored recipe with the present name of its method, and everything else as it is."""
+    method = recipe.get("method") if isinstance(recipe, dict) else None
+    return recipe | {"method": METHODS[method]} if isinstance(method, str) and method in METHODS else recipe
 
 
 def _renamed(key: str, what: str, new: str) -> ConfigError:

@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from brats_ml import files
 from brats_ml.cohort.labels import LABELS, REGIONS, label_scheme
 from brats_ml.config.recipes import Recipe
+from brats_ml.config.renamed import with_present_method
 from brats_ml.config.section import Count, Section
 from brats_ml.errors import ModelError, TableError
 from brats_ml.segmentation.inference.postprocessing import Rules
@@ -44,7 +45,8 @@ def read_recipe(folder: ModelFolder) -> Recipe:
     """
     path = folder.recipe.path
     try:
-        recipe: Recipe = TypeAdapter(Recipe).validate_python(files.read_json(folder.recipe))
+        stored = with_present_method(files.read_json(folder.recipe))
+        recipe: Recipe = TypeAdapter(Recipe).validate_python(stored)
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"])) or "the whole"
         raise ModelError(f"{path} is no recipe of this version ({place}): train the model again") from error

@@ -216,6 +216,8 @@ def holding(name: str, text: str) -> Callable[[Path], object]:
         (lambda folder: spoil(folder / "model.keras"), "cannot be loaded"),
         (lambda folder: (folder / "model.keras").unlink(), "does not exist"),
         (holding("recipe.json", '{"method": "regions"}'), "train the model again"),
+        (holding("recipe.json", '{"method": ["seed"]}'), "train the model again"),
+        (holding("recipe.json", '"seed"'), "train the model again"),
         (holding("recipe.json", "{"), "not valid JSON"),
         (holding("postprocessing.json", '{"rules": {"size": 3}}'), "no rules"),
         (holding("postprocessing.json", "[]"), "no rules"),

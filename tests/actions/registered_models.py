@@ -1,0 +1,53 @@
+"""Registered models for the tests of actions, and what MLflow is told to use, taken back."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.tracking import MlflowClient
+
+from brats_ml.adapters.tracking.registry import COHORT, MODELS, Registry
+from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
+from brats_ml.workspace import Workspace
+
+# Models of synthetic patients of 32 voxels along each axis.
+TRAINED = Path(__file__).parents[1] / "golden/before_the_move"
+
+
+@contextmanager
+def own_store() -> Iterator[None]:
+    """Lead no later test to the store that MLflow is told to use in this context."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.setenv(name, "")
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(None)
+            mlflow.set_registry_uri(None)
+
+
+def register(uri: str, kind: str, number: int, folder: Path, **tags: str) -> None:
+    """Register a folder as the next version of `segmentation` or `survival`, with a run of its own."""
+    client, name, key = MlflowClient(uri), MODELS[kind], f"{kind}-{number}"
+    if number == 1:
+        client.create_registered_model(name)
+    with MlflowTracker(uri).run(key, name=key, tags={}) as run:
+        run_id = run.run_id
+    client.create_model_version(name, folder.as_uri(), run_id, tags={KEY: key, COHORT: "synthetic", **tags})
+
+
+def copy_workspace(template: Workspace, root: Path) -> Workspace:
+    """Return a copy of a workspace with a registry of its own; artifacts of both go into one folder."""
+    return Workspace(Path(shutil.copytree(template.root, root)))
+
+
+def make_champion(ws: Workspace, kind: str, number: int) -> None:
+    """Promote a version, whatever the gate would say."""
+    registry = Registry(embedded_store(ws.state))
+    version, champion = registry.get(MODELS[kind], number), registry.champion(MODELS[kind])
+    assert version is not None
+    registry.promote(version, state=ws.state, decision="test", judged_beside=champion.number if champion else None)

@@ -1,0 +1,196 @@
+"""The way of a nominee: published, judged on the locked cases, promoted, and beaten by the next one or not."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+
+from brats_ml.actions import gate, promote, publish
+from brats_ml.adapters import folder_walk
+from brats_ml.adapters.case_files.array_file import write_case
+from brats_ml.adapters.tables.frames import write_csv
+from brats_ml.adapters.tracking.registry import CHAMPION, COHORT, MODELS, PREVIOUS, Registry, Version
+from brats_ml.adapters.tracking.runs import KEY, embedded_store
+from brats_ml.cohort.cases import find_cases
+from brats_ml.cohort.labels import REGIONS
+from brats_ml.config import Params
+from brats_ml.dataset.preprocessing import preprocess_case
+from brats_ml.files import read_json, write_json
+from brats_ml.models.compatibility import MASKS
+from brats_ml.models.segmentation import load_segmentation_model
+from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import ModelFolder
+from tests.actions.registered_models import TRAINED, copy_workspace, own_store
+
+RECIPE = "baseline_mini"
+SEGMENTATION, SURVIVAL = MODELS["segmentation"], MODELS["survival"]
+
+
+@pytest.fixture(scope="module")
+def small(make_params: Callable[[dict[str, Any]], Params]) -> Params:
+    return make_params(
+        {
+            "evaluate.runtime": "keras",
+            "survival.estimators": ["cox"],
+            "gate.survival.minimum_cases": 1,
+            "gate.minimum_paired": 2,
+            "gate.resamples": 200,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def published(cohort: Path, small: Params, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace with a trained recipe and a fitted estimator, both published. Read only."""
+    ws = Workspace(tmp_path_factory.mktemp("published") / "ws")
+    write_results(ws, cohort)
+    with own_store():
+        publish.run(ws, small)
+        yield ws
+
+
+@pytest.fixture
+def ws(published: Workspace, tmp_path: Path) -> Iterator[Workspace]:
+    """A copy of the published workspace, which the test may change."""
+    with own_store():
+        yield copy_workspace(published, tmp_path / "ws")
+
+
+def write_results(ws: Workspace, cohort: Path) -> None:
+    """Write what the stages leave for the actions: six locked cases, of which the network was trained on two."""
+    cases = find_cases(folder_walk.walk(cohort))
+    for case in cases:
+        write_case(ws.preprocessed.case(case.case_id), preprocess_case(cohort, case)[0])
+    write_json(ws.validation.manifest, {"cases": [{"patient": case.patient} for case in cases]})
+    ws.tables.path.mkdir(parents=True)
+    write_json(ws.listing, {"phantom": {"cases": 6}, "features": None})
+    shutil.copytree(TRAINED / "registered/segmentation/data/seed_mini", ws.model(RECIPE).path)
+    recipe = read_json(ws.model(RECIPE).recipe) | {"method": "baseline"}
+    write_json(ws.model(RECIPE).recipe, recipe)
+    names = pd.DataFrame({"case_id": [case.case_id for case in cases], "patient": [case.patient for case in cases]})
+    write_evaluation(ws, names, dice=0.9)
+    shutil.copytree(TRAINED / "registered/survival/data/cox", ws.survival("cox").path)
+    groups = {"group": ["short", "long", "mid"] * 2, "predicted": ["short", "long", "short"] * 2}
+    write_csv(ws.survival("cox").test, names.assign(**groups))
+    write_json(
+        ws.reports.nominees, {"segmentation": {"recipe": RECIPE}, "survival": {"estimator": "cox", "reason": None}}
+    )
+    ws.reports.page.path.write_text("<html></html>")
+
+
+def write_evaluation(ws: Workspace, names: pd.DataFrame, *, dice: float) -> None:
+    figures = {f"dice_{region}": dice for region in REGIONS}
+    for part in ("validation", "test"):
+        write_csv(ws.evaluation(part, RECIPE).cases, names.assign(**figures))
+        stated = {"preset": None, "windows": None, "postprocessing": None}
+        write_json(ws.evaluation(part, RECIPE).summary, {"mean": figures, **stated})
+
+
+def train_again(ws: Workspace, *, dice: float) -> None:
+    """Leave another model of the recipe, which has this Dice on every locked case."""
+    verdict = read_json(ws.model(RECIPE).verdict)
+    write_json(ws.model(RECIPE).verdict, verdict | {"key": f"{verdict['key']}-again"})
+    write_evaluation(ws, pd.read_csv(ws.evaluation("test", RECIPE).cases)[["case_id", "patient"]], dice=dice)
+
+
+def versions(ws: Workspace, name: str) -> list[int]:
+    found = MlflowClient(embedded_store(ws.state)).search_model_versions(f"name = '{name}'")
+    return sorted(int(version.version) for version in found)
+
+
+def registered(ws: Workspace, name: str, number: int) -> Version:
+    version = Registry(embedded_store(ws.state)).get(name, number)
+    assert version is not None
+    return version
+
+
+def aliases(ws: Workspace, name: str) -> dict[str, int]:
+    found = MlflowClient(embedded_store(ws.state)).get_registered_model(name).aliases
+    return {alias: int(version) for alias, version in found.items()}
+
+
+def decision(ws: Workspace, kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(ws.decision(kind).path.read_text())
+    return found
+
+
+def test_each_nominee_is_registered_with_its_key_and_its_cohort(published: Workspace) -> None:
+    network, estimator = registered(published, SEGMENTATION, 1), registered(published, SURVIVAL, 1)
+
+    assert network.tags[KEY] == publish.model_key(published, "segmentation", RECIPE)
+    assert estimator.tags[KEY] == publish.model_key(published, "survival", "cox")
+    assert (network.tags["recipe"], estimator.tags["estimator"]) == (RECIPE, "cox")
+    assert (network.tags[COHORT], estimator.tags[COHORT]) == ("synthetic", "synthetic")
+    assert estimator.tags[MASKS] == "reference"
+
+
+def test_a_registered_network_is_the_folder_that_training_left(published: Workspace) -> None:
+    with own_store():
+        folder = ModelFolder(Registry(embedded_store(published.state)).fetch(registered(published, SEGMENTATION, 1)))
+
+    assert load_segmentation_model(folder, runtime="keras").recipe.method == "baseline"
+    assert {path.name for path in folder.path.iterdir()} == {
+        path.name for path in published.model(RECIPE).path.iterdir()
+    }
+
+
+def test_the_run_of_a_model_has_its_parameters_its_curve_and_no_figure_of_locked_cases(published: Workspace) -> None:
+    client = MlflowClient(embedded_store(published.state))
+    run = client.get_run(registered(published, SEGMENTATION, 1).run_id)
+
+    assert run.data.params["method"] == "baseline"
+    assert len(client.get_metric_history(run.info.run_id, "loss")) == 160
+    assert run.data.metrics["validation.dice_WT"] == 0.9
+    assert [name for name in run.data.metrics if name.startswith("test")] == []
+    parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+    assert parent.info.run_name == "pipeline"
+
+
+def test_a_second_publish_makes_no_version_and_no_run(ws: Workspace, small: Params) -> None:
+    publish.run(ws, small)
+
+    client = MlflowClient(embedded_store(ws.state))
+    experiment = client.get_experiment_by_name("brats")
+    assert experiment is not None
+    assert (versions(ws, SEGMENTATION), versions(ws, SURVIVAL)) == ([1], [1])
+    assert len(client.search_runs([experiment.experiment_id])) == 3  # of the pipeline, the network and the estimator
+
+
+def test_the_first_nominees_become_champions_and_a_second_gate_holds_them(ws: Workspace, small: Params) -> None:
+    gate.run(ws, small)
+    promote.run(ws, small)
+
+    assert (aliases(ws, SEGMENTATION), aliases(ws, SURVIVAL)) == ({CHAMPION: 1}, {CHAMPION: 1})
+    assert decision(ws, "survival")["measured"]["candidate"]["accuracy"] == pytest.approx(2 / 3)
+    before = ws.state.ledger.path.read_bytes()
+
+    gate.run(ws, small)
+    promote.run(ws, small)
+
+    assert [decision(ws, kind)["verdict"] for kind in MODELS] == ["HOLD", "HOLD"]
+    assert ws.state.ledger.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("dice", "verdict"), [(0.95, "PROMOTE"), (0.05, "REJECT")])
+def test_the_next_nominee_is_judged_beside_the_champion_on_locked_cases_that_the_champion_never_saw(
+    dice: float, verdict: str, ws: Workspace, small: Params
+) -> None:
+    gate.run(ws, small)
+    promote.run(ws, small)
+    train_again(ws, dice=dice)
+    publish.run(ws, small)
+
+    gate.run(ws, small)
+    promote.run(ws, small)
+
+    judged = decision(ws, "segmentation")
+    assert (judged["version"], judged["champion"], judged["verdict"]) == (2, 1, verdict)
+    assert judged["measured"]["cases"] == 4
+    assert 0.1 < judged["measured"]["champion"]["WT"] < 0.9
+    assert aliases(ws, SEGMENTATION) == ({CHAMPION: 2, PREVIOUS: 1} if verdict == "PROMOTE" else {CHAMPION: 1})
+    assert decision(ws, "survival")["verdict"] == "HOLD"

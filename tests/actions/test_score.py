@@ -1,0 +1,359 @@
+"""What scoring writes about a case, when it scores a case again, and what it refuses."""
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from brats_ml.actions import score
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import read_volume, write_volume
+from brats_ml.adapters.tracking.registry import MODELS, Registry
+from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.cohort.labels import REGIONS, SCHEMES, region_mask
+from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.cohort.releases import volume_name
+from brats_ml.config import Params
+from brats_ml.errors import ConfigError, EmptyCohortError, MissingInputError, ModelError
+from brats_ml.files import digest_file, digest_tree
+from brats_ml.survival.features import FEATURES
+from brats_ml.survival.summary import PROBABILITIES
+from brats_ml.workspace import Workspace
+from tests.actions.registered_models import copy_workspace, make_champion, own_store
+
+FIRST, SECOND = "BraTS20_Validation_501", "BraTS20_Validation_502"
+Crown = Callable[[str, int], None]
+
+
+@pytest.fixture(scope="module")
+def scored(template: Workspace, quick_params: Params, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace whose two unseen cases are scored by version 1 of both models. Read only."""
+    with own_store():
+        ws = copy_workspace(template, tmp_path_factory.mktemp("scored") / "ws")
+        make_champion(ws, "segmentation", 1)
+        make_champion(ws, "survival", 1)
+        score.run(ws, quick_params)
+        yield ws
+
+
+@pytest.fixture
+def again(scored: Workspace, tmp_path: Path) -> Iterator[Workspace]:
+    """A copy of the scored workspace, which the test may change."""
+    with own_store():
+        yield copy_workspace(scored, tmp_path / "again")
+
+
+def scan(ws: Workspace, case_id: str, modality: str = "t1") -> Path:
+    return ws.inbox.path / case_id / volume_name(case_id, modality)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def prediction(ws: Workspace, case_id: str, output: Path | None = None) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(ws.predictions(output).case(case_id).prediction.path.read_text())
+    return read
+
+
+def statuses(ws: Workspace, output: Path | None = None) -> dict[str, str]:
+    records = [json.loads(folder.prediction.path.read_text()) for folder in ws.predictions(output).cases()]
+    return {record["case_id"]: record["status"] for record in records}
+
+
+def writes(ws: Workspace) -> dict[str, tuple[int, int]]:
+    """Which file holds the prediction of each case, and when it was written."""
+    found = {folder.path.name: folder.prediction.path.stat() for folder in ws.predictions().cases()}
+    return {case_id: (state.st_ino, state.st_mtime_ns) for case_id, state in found.items()}
+
+
+def test_a_label_map_has_the_labels_of_its_release_and_the_grid_of_its_scans(scored: Workspace) -> None:
+    labels = read_volume(scored.predictions().case(FIRST).labels(FIRST))
+    image = read_volume(scan(scored, FIRST))
+
+    assert labels.grid.distance_mm(image.grid) == 0
+    assert labels.array.dtype == np.uint8
+    assert set(np.unique(labels.array)) <= {0, 1, 2, 4}
+    assert labels.array.any()
+
+
+def test_a_case_in_another_orientation_gets_the_same_labels_on_its_own_grid(
+    scored: Workspace, template: Workspace, quick_params: Params, tmp_path: Path
+) -> None:
+    with own_store():
+        ws = copy_workspace(template, tmp_path / "ws")
+        make_champion(ws, "segmentation", 1)
+        for modality in MODALITIES:
+            path = scan(ws, FIRST, modality)
+            turned = nib.as_closest_canonical(nib.load(path))
+            grid = VoxelGrid(turned.shape, turned.affine)
+            write_volume(path, np.asarray(turned.dataobj).astype(np.int16), grid)
+
+        score.run(ws, quick_params, only=[FIRST])
+
+    labels = read_volume(ws.predictions().case(FIRST).labels(FIRST))
+    straight = read_volume(scored.predictions().case(FIRST).labels(FIRST))
+    assert (labels.grid.axes, straight.grid.axes) == ("RAS", "LPS")
+    np.testing.assert_array_equal(labels.grid.to_canonical(labels.array), straight.array)
+
+
+def test_a_prediction_holds_volumes_and_a_survival_group(scored: Workspace) -> None:
+    record = prediction(scored, FIRST)
+    stored = read_volume(scored.predictions().case(FIRST).labels(FIRST)).array
+    labels = SCHEMES["brats2017-2021"].to_canonical(stored)
+
+    assert (record["case_id"], record["patient"], record["status"]) == (FIRST, FIRST, "scored")
+    assert record["volume_mm3"] == {region: region_mask(labels, region).sum() for region in REGIONS}
+    assert any("synthetic" in flag for flag in record["flags"])
+    survival = record["survival"]
+    assert survival["group"] in ("short", "mid", "long")
+    assert sum(survival[name] for name in PROBABILITIES) == pytest.approx(1)
+    assert survival["masks"] == "reference"
+    assert set(survival["features"]) == set(FEATURES)
+    assert len(survival["curve_days"]) == len(survival["curve_alive"])
+
+
+def test_a_prediction_says_what_it_is_made_from(scored: Workspace) -> None:
+    made_from = prediction(scored, FIRST)["provenance"]
+    registry = Registry(embedded_store(scored.state))
+    ages = pd.read_csv(scored.inbox.path / "survival_info.csv").set_index("Brats20ID")["Age"]
+
+    for kind, name in MODELS.items():
+        champion = registry.champion(name)
+        assert champion is not None
+        assert made_from[kind] == {"name": name, "version": 1, "run_id": champion.run_id}
+    assert made_from["data"] == {modality: digest_file(scan(scored, FIRST, modality)) for modality in MODALITIES}
+    assert made_from["age_years"] == ages[FIRST]
+    assert len(made_from["code"]["digest"]) == 64
+    assert made_from["inference"] == {"preset": None, "precision": "float32"}
+
+
+def test_the_table_has_a_row_for_each_case_with_the_figures_of_its_prediction(scored: Workspace) -> None:
+    table = pd.read_csv(scored.predictions().table).set_index("case_id")
+    record = prediction(scored, SECOND)
+    row = table.loc[SECOND]
+
+    assert table.index.tolist() == [FIRST, SECOND]
+    assert row["status"] == "scored"
+    assert {region: row[f"{region}_mm3"] for region in REGIONS} == record["volume_mm3"]
+    assert row["survival_group"] == record["survival"]["group"]
+    assert row["expected_days"] == pytest.approx(record["survival"]["expected_days"])
+    assert (row["segmentation_model"], row["survival_model"]) == ("brats-segmentation v1", "brats-survival v1")
+    assert row["segmentation_run_id"] == record["provenance"]["segmentation"]["run_id"]
+
+
+def test_a_second_call_writes_no_prediction_again(again: Workspace, quick_params: Params) -> None:
+    before, digest = writes(again), digest_tree(again.predictions().path)
+
+    score.run(again, quick_params)
+
+    assert writes(again) == before
+    assert digest_tree(again.predictions().path) == digest
+
+
+def test_a_changed_scan_is_scored_again_and_the_other_case_is_kept(again: Workspace, quick_params: Params) -> None:
+    before, volume = writes(again), read_volume(scan(again, FIRST))
+    changed = volume.array.copy()
+    changed[16, 16, 16] += 1
+    write_volume(scan(again, FIRST), changed, volume.grid)
+
+    score.run(again, quick_params)
+
+    assert writes(again)[FIRST] != before[FIRST]
+    assert writes(again)[SECOND] == before[SECOND]
+    assert prediction(again, FIRST)["provenance"]["data"]["t1"] == digest_file(scan(again, FIRST))
+
+
+def test_a_new_age_scores_its_patient_again(again: Workspace, quick_params: Params) -> None:
+    before, table = writes(again), again.inbox.path / "survival_info.csv"
+    ages = pd.read_csv(table)
+    ages.loc[ages["Brats20ID"] == SECOND, "Age"] = 81.5
+    ages.to_csv(table, index=False)
+
+    score.run(again, quick_params)
+
+    assert writes(again)[FIRST] == before[FIRST]
+    assert prediction(again, SECOND)["survival"]["features"]["age_years"] == 81.5
+
+
+def test_a_new_champion_scores_every_case_again(again: Workspace, quick_params: Params) -> None:
+    before = writes(again)
+    make_champion(again, "segmentation", 2)
+
+    score.run(again, quick_params)
+
+    after = writes(again)
+    assert all(after[case_id] != before[case_id] for case_id in (FIRST, SECOND))
+    assert {prediction(again, case_id)["provenance"]["segmentation"]["version"] for case_id in after} == {2}
+
+
+def test_another_preset_scores_a_case_again(again: Workspace, quick_params: Params) -> None:
+    make_champion(again, "segmentation", 2)
+
+    for preset in ("fast", None):
+        score.run(again, quick_params, only=[FIRST], preset=preset)
+        assert prediction(again, FIRST)["provenance"]["inference"]["preset"] == preset
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones(ws: Workspace, quick_params: Params) -> None:
+    with pytest.raises(ConfigError, match=r"slow.*fast, balanced, best"):
+        score.run(ws, quick_params, preset="slow")
+
+
+def test_without_a_champion_nothing_is_scored(ws: Workspace, quick_params: Params) -> None:
+    with pytest.raises(ModelError, match="brats-segmentation has no champion"):
+        score.run(ws, quick_params)
+
+    assert not ws.predictions().path.exists()
+
+
+def test_a_bad_case_is_refused_by_name_and_the_other_one_is_scored(
+    ws: Workspace, crown: Crown, quick_params: Params
+) -> None:
+    crown("segmentation", 1)
+    cut_short(scan(ws, FIRST))
+
+    report = score.run(ws, quick_params)
+
+    assert statuses(ws) == {FIRST: "refused", SECOND: "scored"}
+    assert scan(ws, FIRST).name in prediction(ws, FIRST)["reason"]
+    assert not ws.predictions().case(FIRST).labels(FIRST).exists()
+    row = pd.read_csv(ws.predictions().table).set_index("case_id").loc[FIRST]
+    assert (row["status"], row["reason"]) == ("refused", prediction(ws, FIRST)["reason"])
+    assert "1 scored" in str(report)
+    assert "1 refused" in str(report)
+
+
+def test_a_case_without_a_modality_is_refused_with_its_name(ws: Workspace, crown: Crown, quick_params: Params) -> None:
+    crown("segmentation", 1)
+    scan(ws, FIRST, "t1ce").unlink()
+
+    score.run(ws, quick_params)
+
+    assert statuses(ws)[FIRST] == "refused"
+    assert "t1ce" in prediction(ws, FIRST)["reason"]
+
+
+def test_a_refused_case_is_scored_once_its_scan_is_replaced(again: Workspace, quick_params: Params) -> None:
+    whole = scan(again, FIRST).read_bytes()
+    cut_short(scan(again, FIRST))
+    score.run(again, quick_params)
+    assert statuses(again)[FIRST] == "refused"
+    scan(again, FIRST).write_bytes(whole)
+
+    score.run(again, quick_params)
+
+    assert statuses(again) == {FIRST: "scored", SECOND: "scored"}
+    assert again.predictions().case(FIRST).labels(FIRST).is_file()
+
+
+def test_an_inbox_of_which_every_case_is_refused_is_an_error(ws: Workspace, crown: Crown, quick_params: Params) -> None:
+    crown("segmentation", 1)
+    for case_id in (FIRST, SECOND):
+        scan(ws, case_id).write_bytes(gzip.compress(b"no volume"))
+
+    with pytest.raises(EmptyCohortError, match="all 2 cases"):
+        score.run(ws, quick_params)
+
+    assert statuses(ws) == {FIRST: "refused", SECOND: "refused"}
+
+
+def test_a_patient_without_an_age_gets_a_label_map_and_the_reason_for_no_group(
+    ws: Workspace, crown: Crown, quick_params: Params
+) -> None:
+    crown("segmentation", 1)
+    crown("survival", 1)
+    (ws.inbox.path / "survival_info.csv").unlink()
+
+    score.run(ws, quick_params)
+
+    survival = prediction(ws, FIRST)["survival"]
+    assert survival["group"] is None
+    assert "age" in survival["reason"]
+    assert ws.predictions().case(FIRST).labels(FIRST).is_file()
+    row = pd.read_csv(ws.predictions().table).set_index("case_id").loc[FIRST]
+    assert pd.isna(row["survival_group"])
+    assert row["survival_reason"] == survival["reason"]
+
+
+def test_without_a_survival_champion_a_case_gets_the_reason_for_no_group(
+    ws: Workspace, crown: Crown, quick_params: Params
+) -> None:
+    crown("segmentation", 1)
+
+    score.run(ws, quick_params, only=[FIRST])
+
+    record = prediction(ws, FIRST)
+    assert record["provenance"]["survival"] is None
+    assert record["survival"]["group"] is None
+    assert "no survival model" in record["survival"]["reason"]
+
+
+@pytest.mark.parametrize("drawing", [1, 2])
+def test_a_survival_model_of_predicted_masks_answers_for_the_network_that_drew_them_alone(
+    drawing: int, ws: Workspace, crown: Crown, quick_params: Params
+) -> None:
+    crown("segmentation", drawing)
+    crown("survival", 2)
+
+    score.run(ws, quick_params, only=[FIRST])
+
+    record = prediction(ws, FIRST)
+    assert (record["survival"]["group"] is not None) == (drawing == 1)
+    assert (record["provenance"]["survival"] is not None) == (drawing == 1)
+    assert drawing == 1 or "brats-survival v2" in record["survival"]["reason"]
+
+
+def test_only_the_named_cases_are_scored_and_those_that_are_gone_are_counted(
+    ws: Workspace, crown: Crown, quick_params: Params
+) -> None:
+    crown("segmentation", 1)
+
+    report = score.run(ws, quick_params, only=[SECOND, "BraTS20_Validation_999"])
+
+    assert statuses(ws) == {SECOND: "scored"}
+    assert "1 gone" in str(report)
+
+
+def test_a_refusal_of_every_named_case_is_no_error(ws: Workspace, crown: Crown, quick_params: Params) -> None:
+    crown("segmentation", 1)
+    cut_short(scan(ws, FIRST))
+
+    score.run(ws, quick_params, only=[FIRST])
+
+    assert statuses(ws) == {FIRST: "refused"}
+
+
+def test_names_of_which_no_case_is_there_are_an_error(ws: Workspace, quick_params: Params) -> None:
+    with pytest.raises(EmptyCohortError, match="BraTS20_Validation_999"):
+        score.run(ws, quick_params, only=["BraTS20_Validation_999"])
+
+
+def test_cases_and_predictions_may_be_in_any_folder(
+    ws: Workspace, crown: Crown, quick_params: Params, tmp_path: Path
+) -> None:
+    crown("segmentation", 1)
+    cases, output = tmp_path / "cases", tmp_path / "output"
+    ws.inbox.path.rename(cases)
+
+    score.run(ws, quick_params, cases=cases, output=output)
+
+    assert statuses(ws, output) == {FIRST: "scored", SECOND: "scored"}
+    assert not ws.predictions().path.exists()
+
+
+def test_a_folder_without_cases_and_a_missing_one_are_errors(
+    ws: Workspace, quick_params: Params, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(EmptyCohortError, match="empty"):
+        score.run(ws, quick_params, cases=tmp_path / "empty")
+    with pytest.raises(MissingInputError, match="missing"):
+        score.run(ws, quick_params, cases=tmp_path / "missing")

@@ -23,8 +23,8 @@ app = typer.Typer(
 )
 
 STAGES = "Stages of dvc.yaml"
-ACTIONS = "Actions"
-RUNS = "Airflow runs"
+ACTIONS = "Actions on the world"
+RUNS = "Runs of Airflow"
 SERVERS = "Local servers"
 
 Root = Annotated[Path, typer.Option(help="The checkout with params.yaml and dvc.yaml.", envvar="BRATS_ROOT")]

@@ -87,7 +87,7 @@ def source(root: Root = HERE) -> None:
 
 @app.command(rich_help_panel=STAGES)
 def code(root: Root = HERE) -> None:
-    """Digest the code of each stage, so that `dvc repro` reruns the stages whose code changed."""
+    """Digest the code of each stage, so that `dvc repro` reruns what a change of code affects."""
     _run("stages.code", root)
 
 

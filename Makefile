@@ -1,13 +1,13 @@
-# Every command a newcomer, a developer or CI needs. `make help` lists them.
+# The commands for newcomers, developers and CI. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help install demo up down test test-all lint docs bench lock clean
 
 VENV := .venv
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
-# The first Python found that the locks were compiled for.
+# The first Python that the locks support.
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info < (3,14))' 2>/dev/null && echo $$p && break; done)
-# `make install ACCELERATOR=gpu` installs CUDA wheels instead; the other targets take what is installed.
+# `make install ACCELERATOR=gpu` installs CUDA wheels; all other targets use what is installed.
 ACCELERATOR := $(or $(patsubst $(VENV)/.installed-%,%,$(wildcard $(VENV)/.installed-*)),cpu)
 STAMP := $(VENV)/.installed-$(ACCELERATOR)
 EXTRAS := train infer survival validate reports track version s3 orchestrate
@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: $(STAMP) ## make .venv from the hashed lock
+install: $(STAMP) ## create .venv from the hashed lock
 
 $(STAMP): requirements/$(ACCELERATOR).txt pyproject.toml | $(UV)
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
@@ -34,33 +34,33 @@ $(STAMP): requirements/$(ACCELERATOR).txt pyproject.toml | $(UV)
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
 	$(PYTHON) -m venv .uv && .uv/bin/pip install -q uv || { rm -rf .uv; $(PYTHON) -m pip install -q --target .uv uv; }
 
-demo: install ## the whole pipeline on synthetic patients under a real Airflow scheduler
+demo: install ## run the whole pipeline on synthetic patients under a real Airflow scheduler
 	brats demo
 
 up: install ## start Airflow and MLflow on loopback and leave them running
 	brats up
 
-down: install ## end everything that `up` or `demo` started
+down: install ## stop everything that `up` or `demo` started
 	brats down
 
-test: install ## the tests that CI runs
+test: install ## run the tests that CI runs
 	pytest -n 2 --dist=loadfile --no-loadscope-reorder -m "not slow"
 
-test-all: install ## every test, the slow ones too
+test-all: install ## run all tests, including the slow ones
 	pytest
 
-lint: install ## style, types and architecture
+lint: install ## check style, types and architecture
 	ruff check . && ruff format --check . && mypy && lint-imports
 
-docs: install ## the documentation in site/; fails on a broken link
+docs: install ## build the documentation in site/; a broken link is an error
 	python -m typer brats_ml.cli utils docs --name brats --title "Every option" --output docs/reference/commands.md
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
-bench: install ## the benchmarks, each with its peers
+bench: install ## run the benchmarks and compare with other packages
 	for b in benchmarks/*.py; do case $$b in benchmarks/_*) ;; *) python $$b || exit 1;; esac; done
 
-lock: | $(UV) ## compile both locks afresh from pyproject.toml
+lock: | $(UV) ## recompile both locks from pyproject.toml
 	for kind in cpu gpu; do rm -f requirements/$$kind.txt; $(UV) pip compile -q pyproject.toml $(EXTRAS:%=--extra %) --extra $$kind --group test --group lint --group docs --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/$$kind.txt || exit 1; done
 
-clean: ## remove the environment; data and runs stay
+clean: ## remove the environment; keep data and runs
 	rm -rf $(VENV) .uv

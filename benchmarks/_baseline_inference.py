@@ -1,6 +1,7 @@
-"""One case the way the baseline's notebook goes, in an environment of its own; prints its seconds and peak memory.
+"""Predict one case like the notebook of the baseline, and print the time and the peak memory.
 
-Called with a model, the files of FLAIR and T1ce, and where to write; needs keras, tensorflow, nibabel and opencv alone.
+Arguments: a model file, the files of FLAIR and T1ce, and the output file. This script runs in a separate environment.
+It needs only keras, tensorflow, nibabel and opencv.
 """
 
 import sys
@@ -9,7 +10,7 @@ import cv2
 import keras
 import nibabel as nib
 import numpy as np
-from _spent import now, tell
+from _spent import now, print_spent
 
 SIZE, FIRST, COUNT = 128, 22, 100
 
@@ -30,7 +31,7 @@ def main(model_file: str, flair_file: str, t1ce_file: str, out: str) -> None:
         labels[:, :, j + FIRST] = np.argmax(native, axis=0)
     labels[labels == 3] = 4
     nib.save(nib.Nifti1Image(labels, image.affine), out)
-    tell(loaded)
+    print_spent(loaded)
 
 
 main(*sys.argv[1:])

@@ -1,8 +1,8 @@
-"""The baseline's input path and training step, written anew from what its notebook does, slice by slice.
+"""The input path and the training step of the baseline, reimplemented from its notebook, slice by slice.
 
-Run in an environment of its own, as `python _baseline_system.py CASES SLICES`, where CASES is a JSON file with the
-paths of `flair`, `t1ce` and `seg` of each case. Trains as many cases as each line of the input
-says, and prints the seconds.
+Usage: `python _baseline_system.py CASES SLICES`, in a separate environment. CASES is a JSON file with the paths of
+`flair`, `t1ce` and `seg` of each case. Each line of standard input is a number of cases. The script trains on that many
+and prints the seconds.
 """
 
 import json
@@ -22,7 +22,7 @@ FILTERS = (32, 64, 128, 256, 512)
 
 
 class Volumes(keras.utils.PyDataset):
-    """One volume a batch, read from its files and resized slice by slice in Python."""
+    """Batches of one case each, read from its files and resized slice by slice in Python."""
 
     def __init__(self, cases, slices):
         super().__init__()

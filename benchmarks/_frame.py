@@ -1,6 +1,6 @@
-"""What every benchmark shares: a table for people, one JSON line for machines, and an environment for each peer.
+"""Functions that all benchmarks share: print tables, print the result as JSON, create environments for other packages.
 
-A benchmark is run as `python benchmarks/NAME.py`; its last line is one JSON object of named figures.
+Run a benchmark with `python benchmarks/NAME.py`. Its last line is a JSON object of named figures.
 """
 
 import json
@@ -21,25 +21,25 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> None:
-    """Print rows that share their keys; floats with three significant digits."""
-    drawn = Table(*map(str, rows[0]), title=title)
+    """Print rows with the same keys as a table, floats with three significant digits."""
+    printed = Table(*map(str, rows[0]), title=title)
     for row in rows:
-        drawn.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else 180).print(drawn)
+        printed.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 180).print(printed)
 
 
 def report(**figures: float | str) -> None:
-    """Print the figures as one JSON object, which has to be the last line of a benchmark."""
+    """Print the figures as one JSON object. This must be the last line of a benchmark."""
     print(json.dumps(figures))
 
 
 def peer_python(name: str, requirements: Sequence[str]) -> Path:
-    """Return the interpreter of an environment that holds a peer's packages, made on the first call.
+    """Return the Python of an environment with the packages of a peer. The first call creates the environment.
 
     Args:
-        name: Of the peer; the environment lies in .brats/peers/<name>.
-        requirements: What to install, pinned. Other requirements than last time make the environment anew. Wheels in
-            folders that pip is told of by PIP_FIND_LINKS are taken too, such as PyTorch without CUDA.
+        name: The name of the peer. The environment is in .brats/peers/<name>.
+        requirements: The pinned packages to install. If they changed, the environment is created again. Wheels in the
+            folders of PIP_FIND_LINKS are used as well, for example PyTorch without CUDA.
     """
     home = ROOT / ".brats/peers" / name
     installed = home / "requirements.txt"

@@ -1,4 +1,4 @@
-"""Predictions that are wrong as a network's are, made from reference label maps."""
+"""Make predictions with typical errors of a network from reference label maps."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,13 @@ MARGIN = 12
 
 
 def likely_prediction(reference: LabelMap, *, seed: int, warp: float = 2.5, blobs: int = 25) -> LabelMap:
-    """Return a reference label map with its borders moved and balls of false tumour scattered over the volume.
+    """Return a reference label map with displaced borders and random balls of false tumour.
 
     Args:
         reference: Canonical label map, shape (X, Y, Z).
-        seed: Of everything random.
-        warp: Standard deviation of the border's displacement along each axis, in voxels.
-        blobs: How many balls, of a radius of 1 to 4 voxels, all over the volume but its outer fifths.
+        seed: The seed of all random choices.
+        warp: The standard deviation of the displacement along each axis, in voxels.
+        blobs: The number of balls. They have a radius of 1 to 4 voxels and are not in the outer fifths of the volume.
     """
     rng = np.random.default_rng(seed)
     box = _surroundings(reference)
@@ -29,29 +29,29 @@ def likely_prediction(reference: LabelMap, *, seed: int, warp: float = 2.5, blob
 
 
 def shifted(labels: LabelMap, voxels: tuple[int, int, int]) -> LabelMap:
-    """Return the label map moved by whole voxels; what leaves one side comes in at the other."""
+    """Return the label map shifted by whole voxels, with wrap-around."""
     return np.roll(labels, voxels, axis=(0, 1, 2))
 
 
 def dilated(labels: LabelMap, voxels: int) -> LabelMap:
-    """Return the label map with a rim of oedema of so many voxels around the tumour."""
+    """Return the label map with a rim of edema around the tumour, `voxels` wide."""
     grown = ndimage.binary_dilation(labels != 0, iterations=voxels)
     return np.where(grown & (labels == 0), LABELS["ED"], labels).astype(labels.dtype)
 
 
 def speckled(labels: LabelMap, *, every: int = 32, radius: int = 2) -> LabelMap:
-    """Return the label map with balls of false enhancing tumour in the tumour's surroundings.
+    """Return the label map with balls of false enhancing tumour around the tumour.
 
     Args:
         labels: Canonical label map, shape (X, Y, Z).
-        every: Voxels from one ball's centre to the next along each axis.
-        radius: Of a ball, in voxels.
+        every: The distance between the centres of the balls along each axis, in voxels.
+        radius: The radius of a ball, in voxels.
     """
-    apart = [(np.arange(size) % every - every // 2) ** 2 for size in labels.shape]
-    squares = apart[0][:, None, None] + apart[1][:, None] + apart[2]
+    squares = [(np.arange(size) % every - every // 2) ** 2 for size in labels.shape]
+    squared = squares[0][:, None, None] + squares[1][:, None] + squares[2]
     predicted = labels.copy()
     box = _surroundings(labels)
-    predicted[box][squares[box] <= radius**2] = LABELS["ET"]
+    predicted[box][squared[box] <= radius**2] = LABELS["ET"]
     return predicted
 
 
@@ -78,5 +78,5 @@ def _add_ball(labels: LabelMap, rng: np.random.Generator) -> None:
     radius = int(rng.integers(1, 5))
     centre = [int(rng.integers(size // 5, size - size // 5)) for size in labels.shape]
     box = tuple(slice(max(middle - radius, 0), middle + radius + 1) for middle in centre)
-    apart = np.sum([(grid - middle) ** 2 for grid, middle in zip(np.mgrid[box], centre, strict=True)], axis=0)
-    labels[box][apart <= radius**2] = rng.choice(list(LABELS.values()))
+    squared = np.sum([(grid - middle) ** 2 for grid, middle in zip(np.mgrid[box], centre, strict=True)], axis=0)
+    labels[box][squared <= radius**2] = rng.choice(list(LABELS.values()))

@@ -1,9 +1,11 @@
-"""What other packages measure of pairs of masks; runs in the environment of one of them, which has nothing of ours.
+"""Compute metrics of pairs of masks with one other package, in the environment of that package.
 
-`python _metric_peers.py PEER REPEATS FILE...` reads files of `numpy.savez` with `spacing_mm` and, for every structure,
-`reference_<name>` and `prediction_<name>`, neither of them empty, and prints one JSON object: for every file the values
-of each structure, and the seconds that HD95 of all structures took each time, on the clock and of the processor. Peers
-are imported inside functions, since only one of them is there.
+Usage: `python _metric_peers.py PEER REPEATS FILE...`. A file of `numpy.savez` has `spacing_mm` and, for every
+structure, `reference_<name>` and `prediction_<name>`, which must not be empty. The script prints a JSON object. For
+every file it has the values of each structure, and the wall-clock and processor time of each repeat of HD95 of all
+structures.
+
+Functions import the peers, because only one of them is installed.
 """
 
 import json

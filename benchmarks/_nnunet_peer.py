@@ -1,11 +1,12 @@
-"""nnU-Net v2 on cases that `brats preprocess` wrote, for `nnunet.py`, which starts this with a JSON object.
+"""Train nnU-Net v2 on cases by `brats preprocess` and predict the unseen cases.
 
-Runs in an environment that has nnU-Net and nothing of ours. Its own plan, augmentation, loss and optimiser are used; of
-its schedule only the length differs: the learning rate falls with the share of the minutes that are spent, and what a
-real training spends on validation goes to training too. The minutes begin after the first step, which compiles.
+`nnunet.py` starts this script with a JSON object as argument, in an environment with nnU-Net and without our package.
+nnU-Net uses its own plan, augmentation, loss and optimizer. Only the length of the schedule differs: the learning rate
+falls with the share of the minutes that have passed, and there is no validation during training. The time starts after
+the first step, which compiles.
 
-For each configuration it writes the labels of the unseen cases to `<home>/<configuration>/<case>.npy`, and prints as
-its last line a JSON object with the steps done, and the seconds of training and of a case.
+For each configuration the script writes the labels of the unseen cases to `<home>/<configuration>/<case>.npy`. Its last
+line is a JSON object with the steps, the seconds of training and the seconds per case.
 """
 
 import json
@@ -18,7 +19,7 @@ import numpy as np
 
 DATASET = "Dataset001_BraTS"
 MODALITIES = ("flair", "t1", "t1ce", "t2")
-# WT, TC and ET of the labels 1 NCR, 2 ED, 3 ET; painted in this order with ED, NCR and ET.
+# Regions WT, TC and ET of the labels 1 NCR, 2 ED and 3 ET; the regions are painted in this order as ED, NCR and ET.
 REGIONS = {"background": 0, "WT": [1, 2, 3], "TC": [1, 3], "ET": [3]}
 PAINTED = [2, 1, 3]
 
@@ -36,7 +37,7 @@ def main():
 
 
 def prepare(job, raw):
-    """Write the training cases as nnU-Net wants them, plan, and preprocess."""
+    """Write the training cases in the format of nnU-Net, plan, and preprocess."""
     import nibabel  # noqa: PLC0415 - only this environment has it
     from nnunetv2.experiment_planning.plan_and_preprocess_api import (  # noqa: PLC0415
         extract_fingerprints,
@@ -67,9 +68,9 @@ def prepare(job, raw):
 
 
 def whole(path):
-    """Return image (modality, X, Y, Z) and label (X, Y, Z) in the extent of their files, and the box of the brain.
+    """Return the uncropped image (modality, X, Y, Z), the uncropped label (X, Y, Z), and the box of the brain.
 
-    nnU-Net normalises within the brain where it sees that much of the volume is empty, so it is not given crops.
+    nnU-Net normalises within the brain only if much of the volume is empty, so it must not get crops.
     """
     with np.load(path) as stored:
         box = tuple(slice(at, at + size) for at, size in zip(stored["start"], stored["label"].shape, strict=True))
@@ -89,12 +90,12 @@ def train_and_predict(job, home, configuration):
     spent = []
     for case in job["unseen"]:
         image, _, box = whole(Path(job["cases"]) / f"{case}.npz")
-        image = image.transpose(0, 3, 2, 1).astype(np.float32)  # the order in which nnU-Net reads files
+        image = image.transpose(0, 3, 2, 1).astype(np.float32)  # the axis order of nnU-Net
         begun = time.perf_counter()
         labels = predict.predict_single_npy_array(image, {"spacing": [1.0, 1.0, 1.0]})
         spent.append(time.perf_counter() - begun)
         np.save(folder / f"{case}.npy", labels.transpose()[box].astype(np.uint8))
-    # The first case prepares what the others find ready.
+    # The first case includes one-time preparation.
     return {
         "steps": trainer.steps,
         "training_seconds": trainer.training_seconds,
@@ -105,7 +106,7 @@ def train_and_predict(job, home, configuration):
 
 
 def trained(job, home, configuration, device):
-    """Return nnU-Net's trainer after the minutes."""
+    """Return the trainer of nnU-Net after the given minutes."""
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # noqa: PLC0415
 
     base = home / "preprocessed" / DATASET
@@ -128,7 +129,7 @@ def trained(job, home, configuration, device):
 
 
 def predictor(trainer):
-    """Return nnU-Net's own sliding window, mirrored, as it predicts by default."""
+    """Return nnU-Net's default predictor: a sliding window with mirrored copies."""
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor  # noqa: PLC0415
 
     trainer.set_deep_supervision_enabled(False)

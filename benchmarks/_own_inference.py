@@ -1,13 +1,13 @@
-"""One case the way `brats score` goes, from its files to its label file; prints its seconds and peak memory.
+"""Predict one case like `brats score`, and print the time and the peak memory.
 
-Called with the folder of a model, the folder of cases, the case, where to write, the preset, runtime, precision and the
-folder of graphs.
+Arguments: the folder of the model, the folder of cases, the case, the output file, the preset, the runtime, the
+precision and the folder of graphs.
 """
 
 import sys
 from pathlib import Path
 
-from _spent import now, tell
+from _spent import now, print_spent
 
 from brats_ml.adapters.folder_walk import walk
 from brats_ml.adapters.nifti.volume import write_volume
@@ -34,7 +34,7 @@ def main(*arguments: str) -> None:
     prepared, grid = preprocess_case(Path(cases), case)
     labels, _ = segment(uncrop(prepared.image, prepared.start, prepared.full_shape))
     write_volume(Path(out), grid.to_stored(SCHEMES[case.scheme].from_canonical(labels)), grid)
-    tell(loaded)
+    print_spent(loaded)
 
 
 main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""The recipes by regions as `brats plan` fills them in on CPUs, in float32, for heads of the true size."""
+"""Region recipes with the plan of `brats plan` for CPUs, float32 and brains of the true size."""
 
 from _frame import ROOT
 
@@ -11,11 +11,11 @@ MEMORY = 2**33
 
 
 def planned(name: str) -> RegionsRecipe:
-    """Return a recipe of params.yaml with nothing left open."""
+    """Return a region recipe of params.yaml with patch, batch and filters."""
     params = load(ROOT / "params.yaml")
     recipe = params.recipe(name)
     if not isinstance(recipe, RegionsRecipe):
-        raise TypeError(f"{name} is no recipe by regions")
+        raise TypeError(f"{name} is not a region recipe")
     made = planning.plan(
         TYPICAL_BRAIN,
         dimensions=recipe.dimensions,

@@ -1,4 +1,4 @@
-"""What a process spent on one case; of the standard library alone, for any environment."""
+"""Measure the time and memory of one case. Uses only the standard library, so it runs in any environment."""
 
 import json
 import time
@@ -8,12 +8,12 @@ Moment = tuple[float, float]
 
 
 def now() -> Moment:
-    """Return the seconds of the clock and of the processor."""
+    """Return the wall-clock time and the processor time, in s."""
     return time.perf_counter(), time.process_time()
 
 
-def tell(loaded: Moment) -> None:
-    """Print the seconds of the case since its network was loaded, those of the whole process, and its peak memory."""
+def print_spent(loaded: Moment) -> None:
+    """Print the times since the network was loaded, the processor time of the process, and its peak memory, as JSON."""
     clock, processor = now()
     with Path("/proc/self/status").open() as status:
         peak = next(line for line in status if line.startswith("VmHWM"))

@@ -1,6 +1,6 @@
-"""The network of `region_unet` and its training step in PyTorch, for `gpu.py`, which starts this with a JSON object.
+"""The network of `region_unet` and its training step in PyTorch.
 
-Prints samples a second.
+`gpu.py` starts this script with a JSON object as argument. The script prints the samples per second.
 """
 
 import json
@@ -22,7 +22,7 @@ CASES = 4
 
 
 class RegionUnet(nn.Module):
-    """Two units a level, strided convolutions down, transposed ones up, one logit a region."""
+    """A U-Net: two units per level, strided and transposed convolutions between levels, one logit per region."""
 
     def __init__(self, dimensions, channels, filters, stem):
         super().__init__()
@@ -55,7 +55,7 @@ class RegionUnet(nn.Module):
 
 
 class Patches:
-    """Batches cut from random cases on the device, at the places where ours are cut."""
+    """Patches of random cases on the device, at the same positions as ours."""
 
     def __init__(self, net, on, layout):
         self._net, self._layout = net, layout

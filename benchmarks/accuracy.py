@@ -1,13 +1,14 @@
-"""Dice of the recipes on real cases that they have not seen, after equal processor time.
+"""Compare the Dice of the recipes on unseen real cases after equal training time.
 
-Thirteen cases train, six are unseen, of three releases; the folder is BRATS_REAL_DATA. Each recipe gets the same
-minutes of two cores, counted as processor time, so that a busy machine takes longer and trains no less. Training is
-in bfloat16 where the processor multiplies matrices in it, prediction where it multiplies vectors in it. The recipe to
-put forward is chosen beforehand, by shorter trainings on nine of the thirteen, judged on the other four.
+The cases are from three releases in BRATS_REAL_DATA: thirteen for training and six unseen ones. Each recipe trains for
+the same minutes on two cores. The minutes are processor time, so a busy machine takes longer but trains just as much.
+Training uses bfloat16 if the processor multiplies matrices in it, prediction if the processor multiplies vectors in it.
 
-    python benchmarks/accuracy.py                      # all three, about two hours on two idle cores
-    python benchmarks/accuracy.py --recipes regions3d  # one
-    python benchmarks/accuracy.py --gpu --minutes 20   # on a GPU, in bfloat16 by XLA; minutes are of its clock
+The best recipe is selected before: by shorter trainings on nine of the thirteen cases, judged on the other four.
+
+    python benchmarks/accuracy.py                      # all three recipes, about two hours on two idle cores
+    python benchmarks/accuracy.py --recipes regions3d  # one recipe
+    python benchmarks/accuracy.py --gpu --minutes 20   # on a GPU, in bfloat16 with XLA; minutes are wall-clock time
 """
 
 import argparse
@@ -23,7 +24,7 @@ from typing import Any
 
 from _frame import ROOT, report, table
 
-# What comes before sets what TensorFlow reads as it is imported.
+# The import of _frame sets variables that TensorFlow reads on import.
 # isort: split
 import keras
 import numpy as np
@@ -48,14 +49,14 @@ UNSEEN = (
     "BraTS20_Training_273", "BraTS20_Training_274", "BraTS2021_00006", "BraTS2021_00014",
     "BraTS-SSA-00010-000", "BraTS-SSA-00080-000",
 )  # fmt: skip
-# One or two of each release, each with all three regions.
-CHOSEN_BY = ("BraTS20_Training_209", "BraTS2021_00003", "BraTS-SSA-00047-000", "BraTS-SSA-00068-000")
+# One or two cases of each release, each with all three regions, which select the best recipe.
+SELECTION = ("BraTS20_Training_209", "BraTS2021_00003", "BraTS-SSA-00047-000", "BraTS-SSA-00068-000")
 REGIONS = ("WT", "TC", "ET")
 EPOCH_STEPS = 100
-# Of an epoch of the trial, on a CPU and on a GPU.
+# Steps per epoch of the trial, on a CPU and on a GPU.
 TRIAL_STEPS = (8, 40)
 ON_GPU = ("train.device=gpu", "train.precision=bfloat16", "train.xla=true")
-# Of a processor that multiplies matrices in bfloat16, and of one that multiplies vectors in it.
+# For a processor that multiplies matrices in bfloat16, and for one that multiplies vectors in it.
 ON_CPUS = {
     "amx_bf16": ("train.precision=bfloat16", "evaluate.precision=bfloat16"),
     "avx512_bf16": ("evaluate.precision=bfloat16",),
@@ -63,37 +64,37 @@ ON_CPUS = {
 
 
 class EpochTimes:
-    """Stands where a run of MLflow would: of all that is logged it keeps the times at which epochs ended."""
+    """Replaces a run of MLflow and records only the end time of each epoch."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock, self.seconds = clock, [clock()]
 
     def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
-        """Note the time after an epoch."""
+        """Record the time after an epoch."""
         if rows:
             self.seconds.append(self.clock())
 
     def log_figure(self, figure: Any, name: str) -> None:
-        """Forget the figure."""
+        """Ignore the figure."""
 
 
 def prepared(source: str | None, *, gpu: bool = False) -> Path:
-    """Return a workspace with the preprocessed cases, made by the pipeline's own stages on the first call."""
+    """Return a workspace with the preprocessed cases. The first call runs the stages of the pipeline for it."""
     root = ROOT / ".brats/accuracy"
     root.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "params.yaml", root)
-    changes = ["train.recipes=[seed,regions2d,regions3d]", "features.predicted_by=seed", "evaluate.figures=0"]
+    changes = ["train.recipes=[baseline,regions2d,regions3d]", "features.predicted_by=baseline", "evaluate.figures=0"]
     if gpu:
         changes += ON_GPU
     else:
-        abilities = Path("/proc/cpuinfo").read_text().split()
-        changes += next((more for ability, more in ON_CPUS.items() if ability in abilities), ())
+        flags = Path("/proc/cpuinfo").read_text().split()
+        changes += next((settings for flag, settings in ON_CPUS.items() if flag in flags), ())
     override(root / "params.yaml", changes)
     ws = Workspace(root)
     if not ws.preprocessed.index.path.exists():
         if not source:
-            sys.exit("BRATS_REAL_DATA is unset: name the folder of the real cases")
-        # A machine to train on may lack what these need.
+            sys.exit("BRATS_REAL_DATA is not set: set it to the folder of the real cases")
+        # A machine that only trains may lack the packages that these need.
         from brats_ml.stages import acquire, preprocess, validate  # noqa: PLC0415
         from brats_ml.stages import source as listing  # noqa: PLC0415
 
@@ -106,7 +107,7 @@ def prepared(source: str | None, *, gpu: bool = False) -> Path:
 def train_and_measure(
     root: Path, recipe: str, minutes: float, unseen: Sequence[str], others: Sequence[str], *, gpu: bool
 ) -> None:
-    """Train one recipe on all cases but `unseen` and `others`, and print how it does on `unseen`."""
+    """Train one recipe on all cases except `unseen` and `others`, and print its results on `unseen`."""
     ws = Workspace(root)
     params = load(ws.params)
     parts = divided(ws, unseen, others)
@@ -116,7 +117,7 @@ def train_and_measure(
     length = train.length_within(60 * minutes * (1 if gpu else CORES), parts, root / "trial", compiling=not gpu)
     begun, clock = time.process_time(), time.monotonic()
     network, history = train(*length, parts, root / "whole")[:2]
-    spent, waited = time.process_time() - begun, time.monotonic() - clock
+    processor_s, wall_s = time.process_time() - begun, time.monotonic() - clock
     write_model_folder(
         ws.model(recipe), [network], history, planned, {"verdict": "trained", "key": "benchmark", "cases": parts}
     )
@@ -124,8 +125,8 @@ def train_and_measure(
     cases = frames.read_csv(ws.evaluation("test", recipe).cases)
     found = {
         "epochs_and_steps": length,
-        "core_minutes": spent / 60,
-        "clock_minutes": waited / 60,
+        "core_minutes": processor_s / 60,
+        "clock_minutes": wall_s / 60,
         "seconds_a_case": seconds_a_case(ws, params, recipe, unseen[:3]),
         "cases": cases[["case_id", *(f"dice_{region}" for region in REGIONS)]].to_dict("list"),
     }
@@ -133,7 +134,7 @@ def train_and_measure(
 
 
 def divided(ws: Workspace, unseen: Sequence[str], others: Sequence[str]) -> dict[str, list[str]]:
-    """Make `unseen` the test cases, leave out `others`, and train on the rest."""
+    """Write a split with `unseen` as test cases, and return it without `others` as case ids by part."""
     index = files.read_json(ws.preprocessed.index)
     held_out = {index[case]["patient"] for case in unseen}
     patients = {record["patient"]: "test" if record["patient"] in held_out else "train" for record in index.values()}
@@ -143,7 +144,7 @@ def divided(ws: Workspace, unseen: Sequence[str], others: Sequence[str]) -> dict
 
 
 class Training:
-    """One recipe, to be trained for any length on any cases."""
+    """Trains one recipe for any length on any cases."""
 
     def __init__(
         self,
@@ -158,34 +159,34 @@ class Training:
     def __call__(
         self, epochs: int, steps: int, parts: dict[str, list[str]], folder: Path
     ) -> tuple[keras.Model, list[Any], list[float]]:
-        """Return network, history, and the seconds of the clock at the start and after each epoch."""
+        """Return the network, the history, and the time at the start and after each epoch, in s."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         length = {"epochs": epochs} if self._is_baseline else {"epochs": epochs, "epoch_steps": steps}
-        ticks = EpochTimes(self._clock)
+        times = EpochTimes(self._clock)
         fit = train_baseline.fit if self._is_baseline else train_regions.fit
         network, history = fit(
             self._recipe.model_copy(update=length), self._settings, cases=self._cases, parts=parts, folder=folder,
-            tracked=ticks,
+            tracked=times,
         )  # fmt: skip
-        return network, history, ticks.seconds
+        return network, history, times.seconds
 
     def length_within(
         self, seconds: float, parts: dict[str, list[str]], folder: Path, *, compiling: bool
     ) -> tuple[int, int]:
-        """Return the epochs, and their steps, that fit into the seconds, by a trial on two cases.
+        """Return the epochs and the steps per epoch that fit into the time, estimated by a trial on two cases.
 
         Args:
-            seconds: Of the clock.
-            parts: Case ids of `train` and others.
-            folder: Of the trial.
-            compiling: Whether what the first step takes beyond the others counts.
+            seconds: The time to fill, by the clock of this object.
+            parts: The case ids by part; the trial uses two of `train`.
+            folder: The folder of the trial.
+            compiling: Whether the time for compilation in the first step counts.
         """
         few = {**parts, "train": parts["train"][:2]}
         trial = 1 if self._is_baseline else TRIAL_STEPS[self._clock is time.monotonic]
-        _, _, ticks = self(4, trial, few, folder)
-        each = (ticks[-1] - ticks[1]) / (3 * trial)
-        first = ticks[1] - ticks[0] - each * trial if compiling else 0.0
+        _, _, times = self(4, trial, few, folder)
+        each = (times[-1] - times[1]) / (3 * trial)
+        first = times[1] - times[0] - each * trial if compiling else 0.0
         if self._is_baseline:
             each *= len(parts["train"]) / len(few["train"])
         fitting = max(1, int((seconds - first) / each))
@@ -193,7 +194,7 @@ class Training:
 
 
 def seconds_a_case(ws: Workspace, params: Params, recipe: str, cases: Sequence[str]) -> float:
-    """Return the mean time that a loaded model takes to label a case; the first case, which prepares, is left out."""
+    """Return the mean time per case of a loaded model, without the first case, which includes preparation."""
     predict = segmentation_model(
         ws, params, ws.model(recipe), preset=params.evaluate.preset, window=params.evaluate.window
     )
@@ -209,7 +210,7 @@ def seconds_a_case(ws: Workspace, params: Params, recipe: str, cases: Sequence[s
 def child(
     root: Path, recipe: str, minutes: float, unseen: Sequence[str], others: Sequence[str], *, gpu: bool = False
 ) -> dict[str, Any]:
-    """Return what `train_and_measure` found, in a process of its own."""
+    """Return the results of `train_and_measure` in a separate process."""
     command = [sys.executable, __file__, "--child", recipe, "--minutes", str(minutes), "--root", str(root)]
     command += ["--unseen", *unseen, "--others", *others, *(["--gpu"] if gpu else [])]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -238,7 +239,9 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=["baseline", "regions2d", "regions3d"])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--choosing-minutes", type=float, default=10.0)
-    parser.add_argument("--gpu", action="store_true", help="train there; minutes are of its clock, compilation apart")
+    parser.add_argument(
+        "--gpu", action="store_true", help="train on a GPU; minutes are wall-clock, without compilation"
+    )
     parser.add_argument("--child")
     parser.add_argument("--root", type=Path)
     parser.add_argument("--unseen", nargs="*", default=())
@@ -251,14 +254,17 @@ def main() -> None:
     chosen = options.recipes[0]
     if len(options.recipes) > 1:
         trials = {
-            name: child(root, name, options.choosing_minutes, CHOSEN_BY, UNSEEN, gpu=options.gpu)
+            name: child(root, name, options.choosing_minutes, SELECTION, UNSEEN, gpu=options.gpu)
             for name in options.recipes
         }
-        table(rows(trials), title=f"{options.choosing_minutes:g} minutes, nine cases, judged on the other four")
+        table(
+            rows(trials),
+            title=f"Selection: {options.choosing_minutes:g} minutes, nine cases, evaluated on four",
+        )
         chosen = max(trials, key=lambda name: float(trials[name]["dice"].mean()))
     results = {name: child(root, name, options.minutes, UNSEEN, (), gpu=options.gpu) for name in options.recipes}
     where = "a GPU" if options.gpu else f"{CORES} cores"
-    table(rows(results), title=f"{options.minutes:g} minutes of {where}, thirteen cases, on the six unseen")
+    table(rows(results), title=f"{options.minutes:g} minutes on {where}, thirteen cases, evaluated on six unseen ones")
     figures = {f"{name}_region_dice": float(found["dice"].mean()) for name, found in results.items()}
     if "baseline" in results and chosen != "baseline":
         gain = (results[chosen]["dice"] - results["baseline"]["dice"]).mean(axis=0)

@@ -1,18 +1,18 @@
-"""What it costs to read, measure and preprocess volumes, beside what people use today, on the same cases and cores.
+"""Measure the cost of reading, measuring and preprocessing volumes, compared with other tools on the same cases.
 
-Cases are the real ones of BRATS_REAL_DATA (the first eight, of three releases), or eight phantoms of the true size.
+The cases are eight real ones of BRATS_REAL_DATA, evenly from all releases, or eight phantoms of the true size.
 
-- `read_vs_nibabel`: reading and measuring by `examine_all`, against nibabel's get_fdata and numpy, case by case, for
-  the same facts. How many times faster; the median of three rounds, taken in turn.
-- `read_over_decompression`: `read_volume` over inflating the same file into a buffer of the right size by ISA-L, one
-  thread each; the median over the volumes, the best of five each.
-- `preprocess_vs_nnunet`: `brats preprocess`, against `nnUNetv2_plan_and_preprocess -c 3d_fullres` with two workers. How
-  many times faster, whole processes. `validate_and_preprocess_vs_nnunet` adds `brats validate` to ours, since nnU-Net
-  looks at its cases too.
-- `peak_memory_200_over_20`: peak resident memory with 200 phantoms over that with 20, the larger ratio of validate and
-  preprocess.
-- `one_more_case_over_one_case`: source, acquire, validate and preprocess of a cohort of 20 phantoms of the true size
-  that has got one more, over the same for that one alone; imports left out.
+- `read_vs_nibabel`: how many times faster `examine_all` reads and measures the cases than nibabel's get_fdata and numpy
+  compute the same facts; the median of three rounds in turns.
+- `read_over_decompression`: the time of `read_volume` divided by the time of ISA-L to inflate the same file into a
+  buffer of the right size; one thread each, the median over the volumes of the best of five.
+- `preprocess_vs_nnunet`: how many times faster `brats preprocess` is than `nnUNetv2_plan_and_preprocess -c 3d_fullres`
+  with two workers, as whole processes. `validate_and_preprocess_vs_nnunet` adds `brats validate` to ours, because
+  nnU-Net checks its cases as well.
+- `peak_memory_200_over_20`: the peak resident memory with 200 phantoms divided by that with 20; the larger ratio of
+  validate and preprocess.
+- `one_more_case_over_one_case`: the time of source, acquire, validate and preprocess when a cohort of 20 phantoms of
+  the true size gets one more, divided by the time for that case alone; without imports.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ from brats_ml.workspace.state import Cache
 NNUNET = ["nnunetv2==2.8.1"]
 TRUE_SHAPE, SMALL_SHAPE = (240, 240, 155), (96, 96, 64)
 CASES, ROUNDS, READS, WORKERS = 8, 3, 5, 2
-# The kernel's own count of this process alone; getrusage would give that of the process which started it, if larger.
+# The kernel's count for this process; getrusage would return that of the parent process if it is larger.
 MEMORY = """
 import sys
 from brats_ml.cli import main
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def chosen_cases(scratch: Path) -> tuple[Path, list[Case]]:
-    """Return the cases to measure on, as many of each release as there are, and the folder that holds them."""
+    """Return the folder of the cases, and the cases to measure, evenly from all releases."""
     real = os.environ.get("BRATS_REAL_DATA")
     if not real:
         draw(scratch / "phantoms", range(CASES), TRUE_SHAPE)
@@ -112,7 +112,7 @@ def reading(folder: Path, cases: list[Case]) -> dict[str, float]:
         {"what": "examine_all", "seconds": statistics.median(ours)},
         {"what": "nibabel get_fdata and numpy", "seconds": statistics.median(theirs)},
     ]
-    table(rows, title=f"reading and measuring {len(cases)} cases")
+    table(rows, title=f"Read and measure {len(cases)} cases")
     return {
         "read_vs_nibabel": statistics.median(theirs) / statistics.median(ours),
         "read_over_decompression": statistics.median(over),
@@ -124,8 +124,8 @@ def best(work: Callable[[], object]) -> float:
 
 
 def inflating(path: Path) -> float:
-    """Return the seconds that it takes to inflate a file into memory of the right size."""
-    size = int.from_bytes(path.read_bytes()[-4:], "little")  # as the end of a gzip file tells
+    """Return the time to inflate a file into memory of the right size, in s."""
+    size = int.from_bytes(path.read_bytes()[-4:], "little")  # a gzip file ends with it
 
     def inflate() -> None:
         free = memoryview(np.empty(size, dtype=np.uint8).data)
@@ -137,7 +137,7 @@ def inflating(path: Path) -> float:
 
 
 def plain_profile(folder: Path, case: Case) -> list[dict[str, object]]:
-    """Measure a case as one would in a notebook, for the facts that our header table holds."""
+    """Measure the facts of our header table for a case as one would in a notebook."""
     rows, brain, seg = [], None, None
     for role, file in case.files.items():
         image = nib.load(folder / file)
@@ -190,7 +190,7 @@ def preprocessing(scratch: Path, folder: Path, cases: list[Case]) -> dict[str, f
         {"what": "brats preprocess", "seconds": statistics.median(ours)},
         {"what": "nnUNetv2_plan_and_preprocess", "seconds": theirs},
     ]
-    table(rows, title=f"preprocessing {len(cases)} cases")
+    table(rows, title=f"Preprocess {len(cases)} cases")
     return {
         "preprocess_vs_nnunet": theirs / statistics.median(ours),
         "validate_and_preprocess_vs_nnunet": theirs / (validated + statistics.median(ours)),
@@ -198,7 +198,7 @@ def preprocessing(scratch: Path, folder: Path, cases: list[Case]) -> dict[str, f
 
 
 def checkout(root: Path) -> Path:
-    """Make a folder with the parameters of this checkout, in which stages can be run by hand."""
+    """Create a folder with the parameters of this checkout in which stages can run."""
     root.mkdir(parents=True)
     shutil.copy(ROOT / "params.yaml", root)
     return root
@@ -244,7 +244,7 @@ def memory(scratch: Path) -> dict[str, float]:
             peaks[stage, count] = int(brats(root, stage).split("peak ")[-1].split()[0]) / 1024
         shutil.rmtree(root)
     rows = [{"stage": stage, "cases": count, "peak MiB": peak} for (stage, count), peak in peaks.items()]
-    table(rows, title="peak memory")
+    table(rows, title="Peak memory")
     return {
         "peak_memory_200_over_20": max(peaks[stage, 200] / peaks[stage, 20] for stage in ("validate", "preprocess"))
     }
@@ -254,26 +254,26 @@ def one_more_case(scratch: Path) -> dict[str, float]:
     known, new = scratch / "known", scratch / "new"
     draw(known, range(20), TRUE_SHAPE)
     draw(new, [20], TRUE_SHAPE)
-    first = arrive(scratch / "warm", new)
-    alone = statistics.median(arrive(scratch / f"alone-{number}", new) for number in range(ROUNDS))
+    first = run_stages(scratch / "warm", new)
+    alone = statistics.median(run_stages(scratch / f"alone-{number}", new) for number in range(ROUNDS))
     several = []
     for number in range(ROUNDS):
         grown = scratch / f"grown-{number}"
         shutil.copytree(known, grown)
-        arrive(scratch / f"cohort-{number}", grown)
+        run_stages(scratch / f"cohort-{number}", grown)
         shutil.copytree(new, grown, dirs_exist_ok=True)
-        several.append(arrive(scratch / f"cohort-{number}", grown))
+        several.append(run_stages(scratch / f"cohort-{number}", grown))
     rows = [
-        {"what": "one case, modules not yet loaded", "seconds": first},
+        {"what": "one case, including imports", "seconds": first},
         {"what": "one case", "seconds": alone},
-        {"what": "one case more than twenty", "seconds": statistics.median(several)},
+        {"what": "one case added to twenty", "seconds": statistics.median(several)},
     ]
-    table(rows, title="source, acquire, validate, preprocess")
+    table(rows, title="Time of source, acquire, validate and preprocess")
     return {"one_more_case_over_one_case": statistics.median(several) / alone}
 
 
-def arrive(root: Path, cohort: Path) -> float:
-    """Return the seconds from a cohort in its source to its array files; what a workspace had before is kept."""
+def run_stages(root: Path, cohort: Path) -> float:
+    """Return the time from the source to the array files, in s. An existing workspace is reused."""
     if not root.exists():
         checkout(root)
         override(root / "params.yaml", [f"acquire.source={cohort}"])

@@ -1,20 +1,26 @@
-"""How fast the recipes' networks train on one accelerator, and how much of it they use.
+"""Measure the speed of training on one accelerator, and the share of the accelerator that it uses.
 
     KERAS_BACKEND=jax python benchmarks/gpu.py --cases data/preprocessed
 
-It needs this checkout, Keras with TensorFlow or JAX, and nothing else; PyTorch is measured where it is installed.
-Cases are the `.npz` files that `brats preprocess` writes (`image` (modality, X, Y, Z) and `label` (X, Y, Z)); without a
-folder they are random, which is as fast. Training is the engine's own: bfloat16, compiled by XLA, the cases on the
-device, patches cut and augmented in the compiled step; no average of the weights is kept. `--tiny`, which is how
-it runs where there is no accelerator, shrinks all of it for a trial.
+The script needs this checkout and Keras with TensorFlow or JAX. It also measures PyTorch if it is installed. Cases are
+`.npz` files by `brats preprocess` with `image` (modality, X, Y, Z) and `label` (X, Y, Z). Without a folder the cases
+are random, which is just as fast.
 
-For each network: samples (patches or slices) a second; achieved TFLOP/s, counted from the layers as two operations a
-multiplication and addition of every convolution, three times that for a training step (forward, and backward to inputs
-and to weights), everything else left out; `of_matrix_rate`, their share of what a large bfloat16 matrix product
-reaches in the same process; and `vs_torch`, samples a second over those of the same network in PyTorch (bfloat16 by
-autocast, channels last, random cases on the device, the same loss and AdamW, but no augmentation; `--compile-torch`
-compiles it). The network `baseline` has no twin in PyTorch. 3D convolutions are computed as 2D ones, as in training on
-GPUs; `--plain` leaves them to Keras.
+Training is the same as in the pipeline: bfloat16, compiled with XLA, cases on the device, patches cut and augmented in
+the compiled step; but there is no moving average of the weights. `--tiny` shrinks everything for a trial, and is the
+default without an accelerator.
+
+The figures of each network:
+
+- `samples_per_second`: patches or slices per second.
+- `tflops`: achieved TFLOP/s, counted from the convolutions only. A multiplication with its addition counts as two
+  operations, and a training step as three forward passes (forward, backward to the inputs, backward to the weights).
+- `of_matrix_rate`: the share of the rate that a large bfloat16 matrix product reaches in the same process.
+- `vs_torch`: samples per second divided by those of the same network in PyTorch (bfloat16 with autocast, channels last,
+  random cases on the device, the same loss and AdamW, no augmentation; `--compile-torch` compiles it). The network
+  `baseline` has no version in PyTorch.
+
+3D convolutions are computed as 2D ones, as in training on GPUs; with `--plain` Keras computes them.
 """
 
 import argparse
@@ -30,7 +36,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-# PyTorch's child and this process share the device.
+# The child process with PyTorch shares the device with this process.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
@@ -50,16 +56,16 @@ from brats_ml.segmentation.training.step import PatchTraining
 
 TRAINING_PASSES = 3
 AUGMENTATION = {"rotate_degrees": 0.0, "zoom": 0.0, "spatial_share": 0.0, "scale": 0.25, "shift": 0.25, "gamma": 0.35}
-# Extent of a random case, at full size and tiny.
+# Shape of a random case, at full size and tiny.
 HEAD = ((140, 176, 148), (24, 26, 20))
 DEEP = (32, 64, 128, 256, 320, 320)
-# Each modality, and the same of the other side of the brain.
+# Each modality, and the same mirrored to the other side of the brain.
 CHANNELS = 2 * len(MODALITIES)
 
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained: `slices` of a 2D patch are its channels; the baseline's patch is a slice, its batch a case."""
+    """A network to train; `slices` of a 2D patch are channels. A patch of `baseline` is a slice, a batch is a case."""
 
     name: str
     patch: tuple[int, ...]
@@ -70,12 +76,12 @@ class Network:
 
     @property
     def dimensions(self) -> int:
-        """Axes in space that it convolves over."""
+        """Number of spatial axes."""
         return len(self.patch)
 
     @property
     def slab(self) -> tuple[int, ...]:
-        """The patch as it is cut from a case."""
+        """Shape of a patch in a case."""
         return self.patch if self.dimensions == 3 else (*self.patch, self.slices)
 
 
@@ -93,7 +99,7 @@ NETWORKS = {
 def main() -> None:
     options, devices = parsed(), keras.distribution.list_devices()
     if all(device.startswith("cpu") for device in devices) and not options.tiny:
-        print("There is no accelerator: this is a trial of tiny networks, and no figure of it tells anything.")
+        print("There is no accelerator: this trial of tiny networks gives no useful figures.")
         options.tiny = True
     chosen = [tiny(NETWORKS[name]) if options.tiny else NETWORKS[name] for name in options.networks]
     has_torch = importlib.util.find_spec("torch") is not None
@@ -121,11 +127,11 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=Path, help="folder of .npz files; random arrays without it")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of training for each network")
+    parser.add_argument("--cases", type=Path, help="folder of .npz files; by default random arrays")
+    parser.add_argument("--seconds", type=float, default=20.0, help="seconds of training per network")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--compile-torch", action="store_true", help="measure PyTorch with torch.compile")
-    parser.add_argument("--plain", action="store_true", help="3D convolutions as Keras computes them, not as 2D ones")
+    parser.add_argument("--plain", action="store_true", help="let Keras compute 3D convolutions, not as 2D ones")
     parser.add_argument("--tiny", action="store_true", help="small networks, for a trial on a CPU")
     return parser.parse_args()
 
@@ -135,7 +141,7 @@ def tiny(net: Network) -> Network:
 
 
 def read_cases(folder: Path) -> TrainingSet:
-    """Read every labelled case as the recipes do, but for the smoothing of what is mirrored, which costs no time."""
+    """Read every labelled case like the recipes, but without smoothing the mirrored half, which takes no time."""
     images, labels = [], []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as stored:
@@ -150,7 +156,7 @@ def read_cases(folder: Path) -> TrainingSet:
 
 
 def random_cases(*, tiny: bool) -> TrainingSet:
-    """Draw four cases of the extent of a head, each with a box of every label."""
+    """Return four random cases with the shape of a head, each with a box of every label."""
     rng = np.random.default_rng(0)
     shape = HEAD[tiny]
     images = [rng.standard_normal((*shape, CHANNELS), dtype=np.float32).astype(np.float16) for _ in range(4)]
@@ -161,7 +167,7 @@ def random_cases(*, tiny: bool) -> TrainingSet:
 
 
 def region_training(net: Network, cases: TrainingSet, *, sliced: bool) -> tuple[Callable[[int], object], keras.Model]:
-    """Return what trains a region network for so many steps, and the network."""
+    """Return a function that trains a region network for a number of steps, and the network."""
     network = region_unet(
         dimensions=net.dimensions,
         channels=CHANNELS * net.slices,
@@ -204,7 +210,7 @@ def region_training(net: Network, cases: TrainingSet, *, sliced: bool) -> tuple[
 
 
 class BaselineTraining(keras.Model):
-    """The baseline's U-Net on a batch of consecutive slices that lie on the device; its input is the first of them."""
+    """Trains the baseline's U-Net on consecutive slices on the device. The input is the index of the first slice."""
 
     def __init__(self, network: keras.Model, net: Network) -> None:
         super().__init__()
@@ -221,7 +227,7 @@ class BaselineTraining(keras.Model):
         return kept
 
     def call(self, first: object, training: bool = False) -> object:
-        """Return probabilities and targets of the slices from `first` on."""
+        """Return the probabilities and the targets of a batch of slices from `first`."""
         start = ops.concatenate([first[0], ops.zeros((3,), dtype="int32")])
         inputs, targets = (
             ops.slice(ops.convert_to_tensor(kept), start, (self._net.batch, *kept.shape[1:]))
@@ -230,13 +236,13 @@ class BaselineTraining(keras.Model):
         return {"predicted": self.network(inputs, training=training), "targets": targets}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Return the cross-entropy of predictions, which carry their targets."""
+        """Return the cross-entropy. The predictions contain their targets."""
         predicted = ops.cast(y_pred["predicted"], "float32")
         return ops.mean(ops.categorical_crossentropy(y_pred["targets"], predicted))
 
 
 def baseline_training(net: Network) -> tuple[Callable[[int], object], keras.Model]:
-    """Return what trains the baseline's network for so many steps, and the network."""
+    """Return a function that trains the network of the baseline for a number of steps, and the network."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     network = unet(size=net.patch[0], channels=2, classes=CLASSES, filters=net.filters, dropout=0.2, seed=0)
@@ -251,15 +257,15 @@ def baseline_training(net: Network) -> tuple[Callable[[int], object], keras.Mode
 
 
 def forward_flops(network: keras.Model) -> float:
-    """Return the operations of one sample's forward pass: two a multiplication and addition of every convolution."""
+    """Return the operations of all convolutions in the forward pass of one sample. A multiply-add counts as two."""
     total = 0
     for layer in network.layers:
         if not hasattr(layer, "kernel_size"):
             continue
-        # A kernel is applied once for each voxel that it makes, a transposed one once for each that it reads.
+        # A kernel is applied once per output voxel, a transposed kernel once per input voxel.
         is_transposed = "Transpose" in type(layer).__name__
-        places = layer.input.shape[1:-1] if is_transposed else layer.output.shape[1:-1]
-        total += 2 * math.prod(layer.kernel.shape) * math.prod(places)
+        shape = layer.input.shape[1:-1] if is_transposed else layer.output.shape[1:-1]
+        total += 2 * math.prod(layer.kernel.shape) * math.prod(shape)
     return float(total)
 
 
@@ -270,14 +276,14 @@ def samples_per_second(train: Callable[[int], object], batch: int, wanted: float
 
 
 def matrix_rate(size: int, repeats: int = 50) -> float:
-    """Return the operations a second of bfloat16 products of square matrices, the best of five."""
+    """Return the operations per second of bfloat16 products of square matrices, the best of five."""
     one = ops.cast(keras.random.normal((size, size), seed=0) / math.sqrt(size), "bfloat16")
 
     def products(matrix: object) -> object:
         return ops.sum(ops.cast(ops.fori_loop(0, repeats, lambda _, x: ops.matmul(x, matrix), matrix), "float32"))
 
     if keras.backend.backend() == "jax":
-        import jax  # noqa: PLC0415 - only one of the backends is there
+        import jax  # noqa: PLC0415 - only one of the backends is installed
 
         compiled = jax.jit(products)
     else:
@@ -295,10 +301,10 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def torch_twin(net: Network, options: argparse.Namespace) -> float:
-    """Return samples a second in PyTorch, in a process of its own, so that the two share no memory of the device."""
-    more = {"shape": HEAD[options.tiny], "channels": CHANNELS}
-    more |= {"seconds": options.seconds, "compile": options.compile_torch}
-    command = [sys.executable, Path(__file__).with_name("_torch_twin.py"), json.dumps(asdict(net) | more)]
+    """Return the samples per second in PyTorch. A separate process frees the memory of the device afterwards."""
+    settings = {"shape": HEAD[options.tiny], "channels": CHANNELS}
+    settings |= {"seconds": options.seconds, "compile": options.compile_torch}
+    command = [sys.executable, Path(__file__).with_name("_torch_twin.py"), json.dumps(asdict(net) | settings)]
     return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
 

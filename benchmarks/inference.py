@@ -1,18 +1,20 @@
-"""One case, files in and label file out: the baseline's way beside ours with the same network, and ours by preset.
+"""Compare the time to predict one case, from its files to its label file, with the baseline and between presets.
 
-The case is BRATS_CASE of BRATS_REAL_DATA, BraTS20_Training_001 by default, or a phantom of the true size. The network
-is the baseline's 2D U-Net of 32 to 512 filters with random weights, which cost what trained ones cost. Each way runs in
-a process of its own, in turns, and the fastest of its rounds counts; our exported graph is made before, once.
+The case is BRATS_CASE of BRATS_REAL_DATA, by default BraTS20_Training_001, or a phantom of the true size. The
+comparison uses the 2D U-Net of the baseline (32 to 512 filters) with random weights, which take as long as trained
+ones. Each program runs in a separate process, in turns, and its fastest round counts. Our graph is exported once,
+before the rounds.
 
-- `inference_vs_baseline`: seconds of the baseline's way over ours by the clock, from start to end of the process.
-- `inference_cpu_vs_baseline`: the same in seconds of the processor.
-- `inference_case_vs_baseline`: the same, from when the model is loaded. The network is nearly all of it then, and its
-  convolutions are the same library's in float32; `inference_case_bfloat16_vs_baseline` is ours in bfloat16, in which
-  only trained networks that pass `brats precision` run.
-- `peak_memory_vs_baseline`: our peak of resident memory over the baseline's; less is better.
-- `label_agreement`: share of voxels on which both label files agree.
-- `runtime_vs_keras`: seconds of the processor of a case by Keras over those by OpenVINO, 3D network, in float32.
-- `seconds_a_case_<recipe>_<preset>`: by the clock, with a model that is loaded.
+- `inference_vs_baseline`: wall-clock time of the baseline divided by ours, from start to end of the process.
+- `inference_cpu_vs_baseline`: the same in processor time.
+- `inference_case_vs_baseline`: the same in processor time after the model is loaded. The network then takes nearly all
+  of the time, and in float32 both use the convolutions of the same library.
+- `inference_case_bfloat16_vs_baseline`: the same with ours in bfloat16. With `evaluate.precision: auto`, only networks
+  that pass `brats precision` run in bfloat16.
+- `peak_memory_vs_baseline`: our peak resident memory divided by the baseline's; less is better.
+- `label_agreement`: share of the voxels with the same label in both label files.
+- `runtime_vs_keras`: processor time per case of Keras divided by that of OpenVINO; 3D network, float32.
+- `seconds_a_case_<recipe>_<preset>`: wall-clock time per case with a loaded model.
 """
 
 import json
@@ -41,7 +43,13 @@ from brats_ml.segmentation.inference.presets import PRESETS
 from brats_ml.segmentation.networks.baseline_unet import unet
 from brats_ml.segmentation.networks.region_unet import region_unet
 
-SEED = ["keras==3.15.1", "nibabel==5.4.2", "numpy==2.4.6", "opencv-python-headless==5.0.0.93", "tensorflow-cpu==2.21.0"]
+REQUIREMENTS = [
+    "keras==3.15.1",
+    "nibabel==5.4.2",
+    "numpy==2.4.6",
+    "opencv-python-headless==5.0.0.93",
+    "tensorflow-cpu==2.21.0",
+]
 CASE, TRUE_SHAPE, ROUNDS = "BraTS20_Training_001", (240, 240, 155), 3
 Found = dict[str, float]
 
@@ -50,7 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as name:
         scratch = Path(name)
         folder, case = chosen_case(scratch)
-        figures = beside_baseline(scratch, folder, case) | presets(scratch, folder, case)
+        figures = compare_with_baseline(scratch, folder, case) | presets(scratch, folder, case)
     report(**figures)
 
 
@@ -68,7 +76,7 @@ def chosen_case(scratch: Path) -> tuple[Path, Case]:
     return scratch / "phantoms", case
 
 
-def beside_baseline(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
+def compare_with_baseline(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
     model = scratch / "baseline"
     recipe = load(ROOT / "params.yaml").recipe("baseline").model_dump()
     filters, dropout = recipe["filters"], recipe["dropout"]
@@ -77,7 +85,7 @@ def beside_baseline(scratch: Path, folder: Path, case: Case) -> dict[str, float]
         unet(size=128, channels=2, classes=CLASSES, filters=filters, dropout=dropout, seed=0),
     )
     files.write_json(model / "recipe.json", recipe)
-    peer = peer_python("baseline_inference", SEED)
+    peer = peer_python("baseline_inference", REQUIREMENTS)
     theirs_out, ours_out = scratch / "theirs.nii.gz", scratch / "ours.nii.gz"
     inputs = [str(folder / case.images[role]) for role in ("flair", "t1ce")]
     own = ["baseline", folder, case.case_id, ours_out, "fast", "auto", "float32"]
@@ -90,15 +98,15 @@ def beside_baseline(scratch: Path, folder: Path, case: Case) -> dict[str, float]
         ours_found.append(ours(scratch, *own))
         rounded_found.append(ours(scratch, *own[:3], scratch / "rounded.nii.gz", "fast", "auto", "bfloat16"))
         keras_found.append(ours(scratch, *own[:3], scratch / "keras.nii.gz", "fast", "keras", "float32"))
-    ways = {
-        "the baseline's way": theirs_found,
+    results = {
+        "baseline": theirs_found,
         "brats_ml": ours_found,
-        "brats_ml by Keras": keras_found,
+        "brats_ml with Keras": keras_found,
         "brats_ml in bfloat16": rounded_found,
     }
-    best = {way: least(found) for way, found in ways.items()}
-    table([{"way": way, **found} for way, found in best.items()], title=f"{case.case_id}, the baseline's network")
-    theirs, mine = best["the baseline's way"], best["brats_ml"]
+    best = {program: fastest(found) for program, found in results.items()}
+    table([{"program": program, **found} for program, found in best.items()], title=f"{case.case_id}, baseline network")
+    theirs, mine = best["baseline"], best["brats_ml"]
     agreement = np.mean(np.asanyarray(nib.load(theirs_out).dataobj) == np.asanyarray(nib.load(ours_out).dataobj))
     return {
         "inference_vs_baseline": theirs["process_s"] / mine["process_s"],
@@ -133,7 +141,7 @@ def presets(scratch: Path, folder: Path, case: Case) -> dict[str, float]:
                 rows.append({"recipe": name, "preset": preset, "runtime": runtime, **found})
                 if runtime == "auto":
                     figures[f"seconds_a_case_{name}_{preset}"] = found["case_s"]
-    table(rows, title=f"{case.case_id}, networks of regions")
+    table(rows, title=f"{case.case_id}, region networks")
     kept = {key: value for key, value in figures.items() if key.startswith("seconds")}
     ratio = figures["regions3d_fast_keras"] / figures["regions3d_fast_auto"]
     return kept | {"runtime_vs_keras": ratio}
@@ -144,7 +152,7 @@ def ours(scratch: Path, model: str, *more: object) -> Found:
     return child(command)
 
 
-def least(found: list[Found]) -> Found:
+def fastest(found: list[Found]) -> Found:
     return {key: min(one[key] for one in found) for key in found[0]}
 
 

@@ -1,16 +1,17 @@
-"""HD95 of WT, TC and ET beside what people use today, on the same masks, in one run.
+"""Compare the speed of HD95 of WT, TC and ET with other packages, on the same masks in one run.
 
-References are real ones of BRATS_REAL_DATA (about eight, of three releases, in which no region is empty), or eight
-phantoms of the true size. Predictions are the references with moved borders and up to 25 balls of false tumour.
+References are real label maps of BRATS_REAL_DATA (about eight, from all releases, without empty regions), or eight
+phantoms of the true size. Predictions are the references with displaced borders and up to 25 balls of false tumour.
 
-- `hd95_vs_medpy`, `hd95_vs_surface_distance`, `hd95_vs_monai`: the seconds of MedPy, of DeepMind's surface-distance and
-  of MONAI over ours; each a median over cases of medians over rounds, ours taken before, between and after the peers.
-  Each peer has an environment of its own and gets masks of regions, in memory; ours gets label maps, and gives both
-  definitions where a peer gives one.
-- `hd95_ms`, `case_metrics_ms`: our HD95, and every metric of every region and label of one case.
+- `hd95_vs_medpy`, `hd95_vs_surface_distance`, `hd95_vs_monai`: the time of MedPy, of DeepMind's surface-distance and of
+  MONAI divided by ours. Each time is a median over cases of medians over rounds. Ours is measured before, between and
+  after the peers. Each peer runs in a separate environment and gets region masks in memory. Ours gets label maps and
+  computes both definitions, while a peer computes one.
+- `hd95_ms`: the time of our HD95 per case.
+- `case_metrics_ms`: the time of all metrics of all regions and labels per case.
 
-Everything is measured on one thread, by seconds of the processor, so that what else the machine does matters little.
-MONAI is measured with its default threads too, by the clock, and the faster counts.
+Times are processor time on one thread, so the load of the machine has little effect. MONAI is also measured by
+wall-clock time with its default number of threads, and the faster result counts.
 """
 
 import json
@@ -56,19 +57,19 @@ def main() -> None:
         )
         for name, threads in RUNS
     }
-    rows = [{"what": "brats_ml, both definitions", "threads": "1", "ms a case": own_ms["hd95"], "over ours": 1.0}]
+    rows = [{"what": "brats_ml, both definitions", "threads": "1", "ms per case": own_ms["hd95"], "times ours": 1.0}]
     rows += [
         {
             "what": peer_name,
-            "threads": str(threads or f"its default, {os.cpu_count()} cores"),
-            "ms a case": taken,
-            "over ours": taken / own_ms["hd95"],
+            "threads": str(threads or f"default, {os.cpu_count()} cores"),
+            "ms per case": taken,
+            "times ours": taken / own_ms["hd95"],
         }
         for (peer_name, threads), taken in peer_ms.items()
     ]
     table(rows, title=f"HD95 of three regions, {len(pairs)} cases")
     values = {case_id: case_metrics(*pair, spacing_mm=SPACING_MM) for case_id, pair in pairs.items()}
-    table([agreement(name, values, theirs[name, 1], files) for name in REQUIREMENTS], title="values, mm")
+    table([agreement(name, values, theirs[name, 1], files) for name in REQUIREMENTS], title="HD95, mm")
     report(
         cases=len(pairs),
         hd95_vs_medpy=peer_ms["medpy", 1] / own_ms["hd95"],
@@ -80,7 +81,7 @@ def main() -> None:
 
 
 def label_maps() -> Iterator[tuple[str, LabelMap, LabelMap]]:
-    """Yield name, reference and prediction of every case in which no region is empty."""
+    """Yield the name, reference and prediction of every case without empty regions."""
     for number, (name, reference) in enumerate(references()):
         labels = np.ascontiguousarray(reference)
         likely = likely_prediction(labels, seed=number, blobs=5 * (number % 6))
@@ -108,7 +109,7 @@ def write_masks(path: Path, reference: LabelMap, likely: LabelMap) -> Path:
 
 
 def own(pairs: dict[str, tuple[LabelMap, LabelMap]]) -> dict[str, dict[str, list[float]]]:
-    """Return the seconds of every round by case, for HD95 of the regions and for every metric."""
+    """Return the time of each round by case, in s, for HD95 of the regions and for all metrics."""
     taken: dict[str, dict[str, list[float]]] = {"hd95": {}, "everything": {}}
     for case_id, pair in pairs.items():
         taken["hd95"][case_id] = seconds(lambda pair=pair: case_hd95(*pair, structures=REGIONS, spacing_mm=SPACING_MM))
@@ -138,15 +139,15 @@ def peer(name: str, threads: int, files: list[Path]) -> dict[str, Any]:
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
-    told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    found: dict[str, Any] = json.loads(told)
+    output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    found: dict[str, Any] = json.loads(output)
     return found
 
 
 def agreement(
     name: str, ours: dict[str, dict[str, float]], theirs: dict[str, Any], files: dict[str, Path]
 ) -> dict[str, object]:
-    """Return how the peer's HD95 and ours of the definition that is nearest to it lie to each other."""
+    """Return how much the HD95 of a peer differs from ours in the most similar definition."""
     pairs = np.array(
         [
             (
@@ -157,14 +158,14 @@ def agreement(
             for region in REGIONS
         ]
     )
-    apart = np.abs(pairs[:, 0] - pairs[:, 1])
+    differences = np.abs(pairs[:, 0] - pairs[:, 1])
     return {
         "peer": name,
-        "beside": DEFINITIONS[name],
+        "our definition": DEFINITIONS[name],
         "our median": float(np.median(pairs[:, 0])),
         "its median": float(np.median(pairs[:, 1])),
-        "median difference": float(np.median(apart)),
-        "largest difference": float(apart.max()),
+        "median difference": float(np.median(differences)),
+        "largest difference": float(differences.max()),
     }
 
 

@@ -1,11 +1,11 @@
-"""Dice of a recipe beside nnU-Net v2's on the same real cases, after equal minutes of one GPU.
+"""Compare the Dice of a recipe with nnU-Net v2 on the same real cases after equal minutes on one GPU.
 
     python benchmarks/nnunet.py --minutes 20                             # 2d and 3d_fullres
     python benchmarks/nnunet.py --minutes 20 --configurations 3d_fullres
 
-Cases, their division and the measure are those of `accuracy.py`. Each network trains for the minutes, which begin when
-it is compiled; plans and preprocessing of either are not counted. nnU-Net keeps its own plan, augmentation, loss and
-optimiser, and its schedule shortened to the minutes (`_nnunet_peer.py`).
+The cases, the split and the metric are those of `accuracy.py`. The minutes of each network start when it is compiled.
+Planning and preprocessing do not count. nnU-Net keeps its own plan, augmentation, loss and optimizer, and shortens its
+schedule to the minutes (`_nnunet_peer.py`).
 """
 
 import argparse
@@ -32,7 +32,7 @@ REQUIREMENTS = ["nnunetv2==2.8.1", "torch==2.13.0"]
 def main() -> None:
     options = parsed()
     if options.device == "cuda" and not (gpus() or options.do == "prepare"):
-        print("There is no GPU here, so nothing is compared; `--device cpu` is for a trial.")
+        print("There is no GPU, so nothing is compared; use `--device cpu` for a trial.")
         report(measured="nothing")
         return
     root = prepared(os.environ.get("BRATS_REAL_DATA"), gpu=options.device == "cuda")
@@ -51,19 +51,19 @@ def main() -> None:
     ours = child(root, options.recipe, options.minutes, UNSEEN, (), gpu=options.device == "cuda")
     results = {options.recipe: ours}
     print(json.dumps({options.recipe: ours["cases"]}), flush=True)
-    told = json.loads(peer(python, {**job, "do": "train"}).splitlines()[-1])
-    for name, found in told.items():
+    theirs = json.loads(peer(python, {**job, "do": "train"}).splitlines()[-1])
+    for name, found in theirs.items():
         print(f"nnU-Net {name}: {json.dumps(found)}")
-        # In the order of ours, case by case: the gain is paired.
+        # In the same order of cases, because the gain is paired.
         dice = np.array([dice_of(root, home / name, case) for case in ours["cases"]["case_id"]]).T
         minutes = found["training_seconds"] / 60
         results[f"nnU-Net {name}"] = {
             "dice": dice, "seconds_a_case": found["seconds_a_case"], "core_minutes": float("nan"),
             "clock_minutes": minutes,
         }  # fmt: skip
-    table(rows(results), title=f"{options.minutes:g} minutes, thirteen cases, on the six unseen")
-    _, *theirs = results.values()
-    best = max(theirs, key=lambda found: float(found["dice"].mean()))
+    table(rows(results), title=f"{options.minutes:g} minutes, thirteen cases, evaluated on six unseen ones")
+    _, *peers = results.values()
+    best = max(peers, key=lambda found: float(found["dice"].mean()))
     gain = (ours["dice"] - best["dice"]).mean(axis=0)
     interval = mean_interval(gain)
     report(
@@ -77,20 +77,20 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--recipe", default="regions3d")
     parser.add_argument("--configurations", nargs="+", default=["2d", "3d_fullres"])
-    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu is for a trial")
-    parser.add_argument("--python", type=Path, help="an interpreter that has nnU-Net; by default one is set up")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu only for a trial")
+    parser.add_argument("--python", type=Path, help="a Python with nnU-Net; by default an environment is created")
     parser.add_argument("--do", choices=["prepare", "train", "all"], default="all", help="prepare needs no GPU")
     return parser.parse_args()
 
 
 def peer(python: Path, job: dict[str, Any]) -> str:
-    """Return what nnU-Net's process prints."""
+    """Return the output of the nnU-Net process."""
     command = [str(python), str(Path(__file__).with_name("_nnunet_peer.py")), json.dumps(job)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def dice_of(root: Path, folder: Path, case_id: str) -> list[float]:
-    """Return the Dice of each region of a case that nnU-Net has labelled."""
+    """Return the Dice of each region of a case that nnU-Net predicted."""
     reference = read_labelled_case(Workspace(root).preprocessed.case(case_id)).label
     measured = case_metrics(reference, np.load(folder / f"{case_id}.npy"), spacing_mm=(1.0, 1.0, 1.0))
     return [measured[f"dice_{region}"] for region in REGIONS]

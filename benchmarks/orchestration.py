@@ -1,15 +1,18 @@
-"""What Airflow and DVC add to the work: a run of brats_train that computes everything, one that finds nothing to do.
+"""Measure the overhead of Airflow and DVC in two runs of brats_train: one computes everything, one has nothing to do.
 
-A scratch clone of the last commit runs brats_train twice on params.yaml as it stands. Of each stage of the first run
-two times are taken:
+A temporary clone of the last commit runs brats_train twice with params.yaml. Two times are measured for each stage of
+the first run:
 
-- own: the stage's command from start to end, interpreter and imports included, by a clock around the command itself;
-- task: from the moment when the last task it waits for has ended to its own end, as Airflow records them. That counts
-  scheduling, queueing, the start of the task, DVC's hashing and caching, and the wait for a free slot.
+- own: the command of the stage from start to end, including the interpreter and imports.
+- task: from the end of the last task that it waits for to its own end, as Airflow records them. This includes
+  scheduling, queueing, starting the task, waiting for a free slot, and DVC's hashing and caching.
 
-`overhead_s_per_task` is the median of task minus own over all stages. `no_change_s_over_startup` is the whole second
-run, from its trigger to its end, with the servers' start left out. `parse_s` is what a fresh process needs to execute
-the file of brats_train once airflow.sdk is imported, as Airflow's own parser does; the median of five.
+The figures:
+
+- `overhead_s_per_task`: median of task minus own over all stages.
+- `no_change_s_over_startup`: the whole second run, from its trigger to its end, without starting the servers.
+- `parse_s`: the time of a new process to execute the file of brats_train after the import of airflow.sdk, like
+  Airflow's parser; the median of five.
 """
 
 import json
@@ -50,23 +53,23 @@ print(time.monotonic() - begun)
 
 
 def main() -> None:
-    # A benchmark that is ended by a signal ends its servers too.
+    # A signal must also end the servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as folder:
         root = Path(folder).resolve() / "clone"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(root)], check=True)
-        put_a_clock_around_each_command(root)
+        time_each_command(root)
         os.environ["PYTHONPATH"] = str(root)
         try:
             settings = servers.up(root)
             with AirflowClient(settings.airflow_url, user=USER, password=settings.password) as client:
-                tasks, wall_s = run_to_the_end(client)
-                unchanged, unchanged_s = run_to_the_end(client)
+                tasks, wall_s = run_dag(client)
+                unchanged, unchanged_s = run_dag(client)
         finally:
             servers.down(root)
         rows = measure(root, tasks)
         parse_s = statistics.median(parse(root) for _ in range(5))
-    table(rows, title="stages of the first run")
+    table(rows, title="Stages of the first run")
     skipped = sum(task.state == "skipped" for task in unchanged)
     report(
         overhead_s_per_task=round(statistics.median(row["overhead_s"] for row in rows), 2),
@@ -78,16 +81,16 @@ def main() -> None:
     )
 
 
-def put_a_clock_around_each_command(root: Path) -> None:
+def time_each_command(root: Path) -> None:
     (root / "clock.py").write_text(CLOCK)
     pipeline = root / "dvc.yaml"
     pipeline.write_text(pipeline.read_text().replace("cmd: python -m brats_ml ", "cmd: python clock.py "))
     identity = ["-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost"]
     subprocess.run(["git", "add", "-A"], cwd=root, check=True)
-    subprocess.run(["git", *identity, "commit", "-q", "-m", "Put a clock around each command"], cwd=root, check=True)
+    subprocess.run(["git", *identity, "commit", "-q", "-m", "Time each command"], cwd=root, check=True)
 
 
-def run_to_the_end(client: AirflowClient) -> tuple[list[TaskState], float]:
+def run_dag(client: AirflowClient) -> tuple[list[TaskState], float]:
     while client.parsed_at(DAG) is None:
         time.sleep(1)
     begun = time.monotonic()
@@ -103,7 +106,7 @@ def run_to_the_end(client: AirflowClient) -> tuple[list[TaskState], float]:
 
 def measure(root: Path, tasks: list[TaskState]) -> list[dict[str, Any]]:
     own = [json.loads(line) for line in (root / ".brats/seconds.jsonl").read_text().splitlines()]
-    # The first run alone; the second ran the stages that look at the world once more.
+    # Only the first run counts; the second ran the stages that always run again.
     own_s: dict[str, float] = {}
     for arguments, seconds in own:
         own_s.setdefault("@".join(arguments[:1] + arguments[2:]), seconds)

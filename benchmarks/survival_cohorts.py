@@ -1,14 +1,14 @@
 """The survival figures of docs/reference/results.md: real patients, both cohorts, all estimators, the baseline's too.
 
-`BRATS_REAL_DATA` names a folder with tables/brats2020_survival_features_derived.csv: 369 patients, 235 of them known to
-have died. Without it there is nothing to measure. Parameters are those of params.yaml with 10 repetitions; a fifth of
-the patients is locked away by the split, as in any run, and plays no part. Some minutes on one core. The random
-survival forest is measured where scikit-survival is installed.
+`BRATS_REAL_DATA` must have tables/brats2020_survival_features_derived.csv with 369 patients, 235 of them known to have
+died. Without it nothing is measured. The parameters are those of params.yaml, with 10 repetitions. As in every run, the
+split locks away a fifth of the patients, and they are not used. The random survival forest is included if
+scikit-survival is installed. The benchmark takes some minutes on one core.
 
-- `best_accuracy_all`, `best_accuracy_gtr`: nested accuracy of the best estimator
-- `age_only_all`, `age_only_gtr`: of logistic regression on age, on the same folds
-- `age_only_beaten`: whether any estimator is shown to be better, by both intervals
-- `highest`: of all nested accuracies; above 0.65 would be a leak until shown otherwise
+- `best_accuracy_all`, `best_accuracy_gtr`: the nested accuracy of the best estimator.
+- `age_only_all`, `age_only_gtr`: the accuracy of logistic regression on age, on the same folds.
+- `age_only_beaten`: whether both intervals show for any estimator that it is better than age alone.
+- `highest`: the highest nested accuracy; above 0.65 it counts as a leak until shown otherwise.
 """
 
 import os
@@ -41,13 +41,13 @@ def main() -> None:
         return
     found = {cohort: measure(Path(folder) / TABLE, ESTIMATORS, cohort=cohort) for cohort in ("all", "gtr")}
     for cohort, summaries in found.items():
-        table([row(name, summary) for name, summary in summaries.items()], title=f"cohort {cohort}, nested")
-        table([against(name, summary) for name, summary in summaries.items()], title=f"cohort {cohort}, age alone")
+        table([row(name, summary) for name, summary in summaries.items()], title=f"Cohort {cohort}: nested")
+        table([against(name, summary) for name, summary in summaries.items()], title=f"Cohort {cohort}: against age")
         for name in [name for name, summary in summaries.items() if "days" in summary]:
             scores = summaries[name]["days"]
-            table([days(name, scores[score], score) for score in scores], title=f"cohort {cohort}, days")
+            table([days(name, scores[score], score) for score in scores], title=f"Cohort {cohort}: days")
     reproduced = measure(Path(folder) / TABLE, CLASSIFIERS, protocol="baseline")
-    table([as_the_baseline(name, summary) for name, summary in reproduced.items()], title="the baseline's protocol")
+    table([as_the_baseline(name, summary) for name, summary in reproduced.items()], title="Protocol of the baseline")
     every = [summary for summaries in found.values() for summary in summaries.values()]
     report(
         **{f"best_accuracy_{cohort}": round(highest(some.values()), 4) for cohort, some in found.items()},
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def measure(path: Path, estimators: list[str], **settings: str) -> dict[str, dict[str, Any]]:
-    """Return the summary of each estimator, of a workspace that holds the table and no images."""
+    """Return the summary of each estimator, in a workspace with the table and without images."""
     document = YAML(typ="safe").load(ROOT / "params.yaml")
     document["survival"] |= {"repeats": REPEATS, "estimators": estimators, **settings}
     params = parse(document)
@@ -83,7 +83,7 @@ def row(name: str, summary: dict[str, Any]) -> dict[str, object]:
     return {
         "estimator": name,
         "n": summary["patients"],
-        **{score: shown(summary[score]) for score in scores},
+        **{score: format_interval(summary[score]) for score in scores},
         "calibration": round(summary["calibration_error"]["mean"], 3),
         "age alone": " ".join(f"{summary[f'age_only_{score}']:.3f}" for score in scores),
         "majority": " ".join(f"{summary[f'majority_{score}']:.3f}" for score in scores),
@@ -94,10 +94,10 @@ def against(name: str, summary: dict[str, Any]) -> dict[str, object]:
     tested = summary["against_age_only"]
     return {
         "estimator": name,
-        "gain, over folds": shown(tested["folds"]),
+        "gain, over folds": format_interval(tested["folds"]),
         "p": round(tested["folds"]["p"], 2),
-        "over patients": shown(tested["patients"]),
-        "beaten": tested["beaten"],
+        "gain, over patients": format_interval(tested["patients"]),
+        "better": tested["beaten"],
         "importance": " ".join(f"{key} {value:+.3f}" for key, value in summary["importance"].items()),
     }
 
@@ -105,9 +105,9 @@ def against(name: str, summary: dict[str, Any]) -> dict[str, object]:
 def days(name: str, found: dict[str, Any], score: str) -> dict[str, object]:
     return {
         "score": score,
-        name: shown(found),
+        name: format_interval(found),
         "cox on age alone": f"{found['age_only']:.5g}",
-        "difference": shown(found["minus_age_only"]),
+        "difference": format_interval(found["minus_age_only"]),
     }
 
 
@@ -117,13 +117,13 @@ def as_the_baseline(name: str, summary: dict[str, Any]) -> dict[str, object]:
         "estimator": name,
         "chosen": " ".join(f"{key}={value}" for key, value in summary["best"].items()),
         "search": round(summary["search_accuracy"], 4),
-        "test": f"{summary['test']['right']}/{summary['test']['patients']}, {shown(summary['test'])}",
+        "test": f"{summary['test']['right']}/{summary['test']['patients']}, {format_interval(summary['test'])}",
         "other orders": f"{orders['least']:.2f} to {orders['greatest']:.2f}, mean {orders['mean']:.2f}",
         "importance": summary["importance"] and " ".join(f"{v:.3f}" for v in summary["importance"].values()),
     }
 
 
-def shown(found: dict[str, Any]) -> str:
+def format_interval(found: dict[str, Any]) -> str:
     return f"{found['mean']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
 

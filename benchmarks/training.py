@@ -1,16 +1,16 @@
-"""How fast training goes beside the system that this project grew from, and what its input path costs.
+"""Compare the speed of training with the original baseline, and measure the cost of the input path.
 
-Cases are up to four real ones of BRATS_REAL_DATA in the baseline's format (240 x 240 voxels a slice, labels 0, 1, 2
-and 4), or four phantoms of the true size. Everything is trained in turn in one run, on all cores. Rounds are many and
-short, and a ratio is the median of those of the rounds, so that a processor which others share slows both of its parts.
+The cases are up to four real ones of BRATS_REAL_DATA in the format of the baseline (240 x 240 voxels per slice, labels
+0, 1, 2 and 4), or four phantoms of the true size. All candidates train in turns in one run, on all cores. The rounds
+are many and short, and each ratio is the median over the rounds, so other load slows both of its parts.
 
-- `train_vs_baseline`: slices a second of the recipe `baseline`, from preprocessed files through the step, over those of
-  the baseline's own generator and step, from `.nii.gz` through the same network with the metrics that it is compiled
-  with, which take it about as long as the rest of the step. What ours spends once, on preprocessing, is printed and not
-  in the figure.
-- `input_path_over_cached`: samples a second of a recipe's whole input path and step over the same step on one batch
-  that is in memory already; the lowest of the recipes. `input_path_over_cached_NAME` is each of them.
-- `bfloat16_over_float32`: samples a second of `regions3d` by `train.precision: bfloat16` over those in float32.
+- `train_vs_baseline`: slices per second of the recipe `baseline` divided by those of the original system. Ours reads
+  preprocessed files. The original reads `.nii.gz` files and computes its metrics in each step, which take about as long
+  as the rest of the step. The time of our preprocessing is printed, and is not part of the figure.
+- `input_path_over_cached`: samples per second with the whole input path divided by those of the same step on one batch
+  in memory; the lowest of the recipes. `input_path_over_cached_NAME` is the ratio of one recipe.
+- `bfloat16_over_float32`: samples per second of `regions3d` with `train.precision: bfloat16` divided by those in
+  float32.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from pathlib import Path
 from _frame import ROOT, peer_python, report, table
 from _plans import planned
 
-# What comes before sets what TensorFlow reads as it is imported.
+# The import of _frame sets variables that TensorFlow reads on import.
 # isort: split
 import keras
 
@@ -63,10 +63,10 @@ class Trained:
     """One recipe, ready to train.
 
     Attributes:
-        samples: Of a step: slices or patches.
-        steps: Of a round.
-        full: Trains so many steps by the whole input path.
-        cached: Trains so many steps on one batch.
+        samples: Slices or patches per step.
+        steps: Steps per round.
+        full: Trains a number of steps with the whole input path.
+        cached: Trains a number of steps on one batch.
     """
 
     samples: int
@@ -78,8 +78,8 @@ class Trained:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=2, help="cases of a round; regions take 20 patches for each")
-    parser.add_argument("--slices", type=int, default=100, help="of a case; the baseline takes 100")
+    parser.add_argument("--steps", type=int, default=2, help="cases per round; region recipes take 20 patches for each")
+    parser.add_argument("--slices", type=int, default=100, help="slices per case; the original takes 100")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as name:
@@ -88,23 +88,23 @@ def main() -> None:
         theirs = BaselineSystem(Path(name), folder, cases, chosen.slices) if "baseline" in chosen.recipes else None
         ready = {recipe: RECIPES[recipe](paths, chosen) for recipe in chosen.recipes}
         rates = measured(ready, theirs, chosen)
-    rows = [{"what": what, "samples a second": statistics.median(rate)} for what, rate in rates.items()]
-    table(rows, title=f"{len(cases)} cases, medians of {chosen.rounds} rounds")
+    rows = [{"what": what, "samples per second": statistics.median(rate)} for what, rate in rates.items()]
+    table(rows, title=f"{len(cases)} cases, median of {chosen.rounds} rounds")
 
     def ratio(one: str, other: str) -> float:
-        return statistics.median(ours / beside for ours, beside in zip(rates[one], rates[other], strict=True))
+        return statistics.median(first / second for first, second in zip(rates[one], rates[other], strict=True))
 
     over = {f"input_path_over_cached_{name}": ratio(f"{name}, whole", f"{name}, cached") for name in ready}
     figures = {"input_path_over_cached": min(over.values()), **over}
     if theirs is not None:
-        figures = {"train_vs_baseline": ratio("seed, whole", "baseline"), **figures}
+        figures = {"train_vs_baseline": ratio("baseline, whole", "original"), **figures}
     if {"regions3d", "regions3d_bfloat16"} <= set(ready):
         figures["bfloat16_over_float32"] = ratio("regions3d_bfloat16, whole", "regions3d, whole")
     report(**figures, slices=chosen.slices, rounds=chosen.rounds)
 
 
 def chosen_cases(scratch: Path) -> tuple[Path, list[Case]]:
-    """Return the cases to train on, and the folder that holds them."""
+    """Return the folder of the cases, and the cases to train on."""
     real = os.environ.get("BRATS_REAL_DATA")
     folder = Path(real) if real else scratch / "phantoms"
     if not real:
@@ -118,17 +118,17 @@ def chosen_cases(scratch: Path) -> tuple[Path, list[Case]]:
 
 
 def preprocessed(scratch: Path, folder: Path, cases: Sequence[Case]) -> list[Path]:
-    """Write the cases as `brats preprocess` does, and say what that cost."""
+    """Write the cases like `brats preprocess`, print the time, and return the files."""
     begun = time.perf_counter()
     paths = [scratch / f"{case.case_id}.npz" for case in cases]
     for path, case in zip(paths, cases, strict=True):
         write_case(path, preprocess_case(folder, case)[0])
-    print(f"preprocessing, once: {(time.perf_counter() - begun) / len(cases):.2f} s a case")
+    print(f"preprocessing: {(time.perf_counter() - begun) / len(cases):.2f} s per case")
     return paths
 
 
 class BaselineSystem:
-    """The baseline in a process and an environment of its own, which waits while others train."""
+    """The original baseline in a separate process and environment, which waits while others train."""
 
     def __init__(self, scratch: Path, folder: Path, cases: Sequence[Case], slices: int) -> None:
         roles = ("flair", "t1ce", "seg")
@@ -145,25 +145,25 @@ class BaselineSystem:
         self.slices = slices
 
     def train(self, steps: int) -> float:
-        """Return the seconds of so many cases."""
+        """Train on a number of cases and return the time, in s."""
         if self._process.stdin is None or self._process.stdout is None:
-            raise ValueError("the baseline has no pipes")
+            raise ValueError("the process of the baseline has no pipes")
         print(steps, file=self._process.stdin, flush=True)
         return float(self._process.stdout.readline())
 
     def end(self) -> None:
-        """Let the process end, and wait for it."""
+        """End the process and wait for it."""
         self._process.communicate()
 
 
 def measured(
     ready: dict[str, Trained], theirs: BaselineSystem | None, chosen: argparse.Namespace
 ) -> dict[str, list[float]]:
-    """Return samples a second of everything in each round; the first step, which compiles, is not counted."""
+    """Return the samples per second of each candidate in each round, without the first step, which compiles."""
     work: dict[str, tuple[int, Callable[[], float]]] = {}
     if theirs is not None:
         theirs.train(1)
-        work["baseline"] = (chosen.steps * theirs.slices, lambda: theirs.train(chosen.steps))
+        work["original"] = (chosen.steps * theirs.slices, lambda: theirs.train(chosen.steps))
     for name, recipe in ready.items():
         for kind, train in (("whole", recipe.full), ("cached", recipe.cached)):
             train(1)
@@ -185,7 +185,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def baseline_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Trained:
-    """The recipe `baseline`: a step is a case of resized slices, read from its file."""
+    """Return the recipe `baseline`. A step is one case of resized slices, read from its file."""
     stored = load(ROOT / "params.yaml").recipe("baseline")
     recipe = stored.model_copy(update={"slices": stored.slices.model_copy(update={"count": chosen.slices})})
     model = unet(
@@ -213,7 +213,7 @@ def baseline_recipe(paths: Sequence[Path], chosen: argparse.Namespace) -> Traine
 
 
 def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str, precision: str = "float32") -> Trained:
-    """A recipe by regions: a step is a batch of patches, cut on the host from cases in its memory."""
+    """Return a region recipe. A step is a batch of patches, cut on the host from cases in memory."""
     recipe = planned(name)
     patch = extent(recipe)
     cases = TrainingSet(
@@ -272,7 +272,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
     )
 
 
-# A recipe is measured by one function: what trains it by its whole input path, and what on one batch.
+# Functions that prepare each recipe.
 RECIPES: dict[str, Callable[[Sequence[Path], argparse.Namespace], Trained]] = {
     "baseline": baseline_recipe,
     "regions2d": partial(regions_recipe, name="regions2d"),

@@ -1,4 +1,4 @@
-"""One sub-command a stage and a human action; what is heavy is imported inside the command."""
+"""The command `brats`: one sub-command per stage and per action. Heavy modules are imported inside the command."""
 
 import importlib
 import signal
@@ -15,7 +15,7 @@ from brats_ml.workspace import Workspace
 
 app = typer.Typer(
     name="brats",
-    help="From MRI volumes to scored patients: the stages of dvc.yaml, and what acts on the world around them.",
+    help="Run one stage of dvc.yaml, or act on its results: publish, judge, promote and score.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,13 +26,13 @@ ACTIONS = "Actions on the world"
 RUNS = "Runs of Airflow"
 SERVERS = "Local servers"
 
-Root = Annotated[Path, typer.Option(help="Checkout with params.yaml and dvc.yaml.", envvar=environment.ROOT.name)]
+Root = Annotated[Path, typer.Option(help="The checkout with params.yaml and dvc.yaml.", envvar=environment.ROOT.name)]
 Recipe = Annotated[str, typer.Option(help="A section of `recipes` in params.yaml.")]
 HERE = Path()
 
 
 def main() -> None:
-    """Run a command; an expected error ends in its one sentence on stderr and exit status 1."""
+    """Run a command. An expected error prints one sentence on stderr and exits with status 1."""
     environment.set_defaults()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if environment.HOLDER.read():
@@ -61,18 +61,17 @@ def _run(module_name: str, root: Path, **options: Any) -> None:
 
 
 def _workspace(root: Path) -> Workspace:
-    """Return the files of a checkout, once it is certain that its own code is at work.
+    """Return the workspace of a checkout.
 
     Raises:
-        ConfigError: The checkout has a package of its own, and another one runs; DVC would hash the one and run the
-            other.
+        ConfigError: The checkout has its own package, but another one runs. DVC would hash one and run the other.
     """
     root = root.resolve()
     own = root / "brats_ml"
     if own.is_dir() and own != Path(__file__).parent.resolve():
         raise ConfigError(
-            f"{root} has code of its own, but that of {Path(__file__).parent} runs: "
-            f"call `python -m brats_ml` in {root} instead",
+            f"{root} has its own code, but the code in {Path(__file__).parent} runs: "
+            f"run `python -m brats_ml` in {root} instead",
             key="--root",
         )
     state = environment.STATE.read()
@@ -81,64 +80,64 @@ def _workspace(root: Path) -> Workspace:
 
 @app.command(rich_help_panel=STAGES)
 def source(root: Root = HERE) -> None:
-    """Look at the source of the cohort and list what it holds."""
+    """List the files of the source of the cohort."""
     _run("stages.source", root)
 
 
 @app.command(rich_help_panel=STAGES)
 def code(root: Root = HERE) -> None:
-    """Digest the code of each stage, so that `dvc repro` reruns what a change of code can change."""
+    """Digest the code of each stage, so that `dvc repro` reruns what a change of code affects."""
     _run("stages.code", root)
 
 
 @app.command(rich_help_panel=STAGES)
 def acquire(root: Root = HERE) -> None:
-    """Bring the listed cohort in, unchanged."""
+    """Copy or download the listed cohort without changes."""
     _run("stages.acquire", root)
 
 
 @app.command(rich_help_panel=STAGES)
 def validate(root: Root = HERE) -> None:
-    """Check every volume; quarantine the cases that cannot be trusted."""
+    """Check every volume and quarantine invalid cases."""
     _run("stages.validate", root)
 
 
 @app.command(rich_help_panel=STAGES)
 def preprocess(root: Root = HERE) -> None:
-    """Crop each valid case to its brain, in one canonical orientation."""
+    """Crop each valid case to its brain, in canonical orientation."""
     _run("stages.preprocess", root)
 
 
 @app.command(rich_help_panel=STAGES)
 def split(root: Root = HERE) -> None:
-    """Assign each new patient to train, validation or the locked test set."""
+    """Assign each new patient to training, validation or the locked test set."""
     _run("stages.split", root)
 
 
 @app.command(rich_help_panel=STAGES)
 def plan(recipe: Recipe, root: Root = HERE) -> None:
-    """Derive patch, batch and depth of one recipe from the cohort and the memory at hand."""
+    """Derive patch, batch and filters of one recipe from the cohort and the memory."""
     _run("stages.plan", root, recipe=recipe)
 
 
 @app.command(rich_help_panel=STAGES)
 def train(recipe: Recipe, root: Root = HERE) -> None:
-    """Fit one recipe; the same command resumes after a kill."""
+    """Train one recipe, or resume from its last checkpoint."""
     _run("stages.train", root, recipe=recipe)
 
 
 @app.command(rich_help_panel=STAGES)
 def evaluate(recipe: Recipe, root: Root = HERE) -> None:
-    """Predict the held-out cases and measure them at native resolution."""
+    """Predict the held-out cases and compute metrics at native resolution."""
     _run("stages.evaluate", root, recipe=recipe)
 
 
 @app.command(rich_help_panel=STAGES)
 def features(
-    masks: Annotated[str, typer.Option(help="`reference` or `predicted`: whose label maps to measure.")],
+    masks: Annotated[str, typer.Option(help="Label maps to measure: `reference` or `predicted`.")],
     root: Root = HERE,
 ) -> None:
-    """Measure the tumours for the survival classifiers."""
+    """Measure the features of tumours that survival models learn from."""
     _run("stages.features", root, masks=masks)
 
 
@@ -147,31 +146,31 @@ def survival(
     estimator: Annotated[str, typer.Option(help="One of `survival.estimators` in params.yaml.")],
     root: Root = HERE,
 ) -> None:
-    """Search one estimator's grid and judge it by nested cross-validation."""
+    """Search the grid of one estimator and judge it by nested cross-validation."""
     _run("stages.survival", root, estimator=estimator)
 
 
 @app.command(rich_help_panel=STAGES)
 def compare(root: Root = HERE) -> None:
-    """Rank what was trained, nominate the best, write the report."""
+    """Rank recipes and estimators, nominate the best, write the report."""
     _run("stages.compare", root)
 
 
 @app.command(rich_help_panel=ACTIONS)
 def publish(root: Root = HERE) -> None:
-    """Log everything to MLflow and register the nominees; a second call changes nothing."""
+    """Log all runs to MLflow and register the nominees. A second call changes nothing."""
     _run("actions.publish", root)
 
 
 @app.command(rich_help_panel=ACTIONS)
 def gate(root: Root = HERE) -> None:
-    """Judge the published nominees against thresholds and champions on the locked test set."""
+    """Judge the nominees on the locked test set by thresholds, and compare them with the champions."""
     _run("actions.gate", root)
 
 
 @app.command(rich_help_panel=ACTIONS)
 def promote(root: Root = HERE) -> None:
-    """Make the models that the gate let through champion."""
+    """Make the models that the gate accepted champion."""
     _run("actions.promote", root)
 
 
@@ -179,19 +178,19 @@ def promote(root: Root = HERE) -> None:
 def score(
     root: Root = HERE,
     cases: Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")] = None,
-    output: Annotated[Path | None, typer.Option(help="Where predictions go.", show_default="predictions/")] = None,
-    case: Annotated[list[str] | None, typer.Option(help="Name of a case to score; all by default.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the predictions.", show_default="predictions/")] = None,
+    case: Annotated[list[str] | None, typer.Option(help="A case to score; repeatable.", show_default="all")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="fast, balanced or best.", show_default="as the champion was registered")
+        str | None, typer.Option(help="`fast`, `balanced` or `best`.", show_default="that of the champion")
     ] = None,
 ) -> None:
-    """Predict label maps and survival of unseen cases with the champions."""
+    """Predict label maps and survival groups of unseen cases with the champions."""
     _run("actions.score", root, cases=cases, output=output, only=case or (), preset=preset)
 
 
 @app.command(rich_help_panel=ACTIONS)
 def precision(recipe: Recipe, root: Root = HERE) -> None:
-    """Measure what a recipe's network loses in bfloat16, for `evaluate.precision=auto` to go by."""
+    """Measure the Dice lost in bfloat16; `evaluate.precision=auto` uses the result."""
     _run("actions.bfloat16_check", root, recipe=recipe)
 
 
@@ -199,27 +198,27 @@ def precision(recipe: Recipe, root: Root = HERE) -> None:
 def pending(
     root: Root = HERE,
     cases: Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")] = None,
-    output: Annotated[Path | None, typer.Option(help="Where predictions go.", show_default="predictions/")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the predictions.", show_default="predictions/")] = None,
 ) -> None:
-    """Count the unseen cases that have no prediction by the present champions."""
+    """Count the unseen cases without a prediction by the current champions."""
     _run("actions.unscored", root, cases=cases, output=output)
 
 
 @app.command(rich_help_panel=ACTIONS)
 def inbox(
     root: Root = HERE,
-    cases: Annotated[int, typer.Option(min=1, help="How many synthetic patients.")] = 4,
+    cases: Annotated[int, typer.Option(min=1, help="Number of synthetic patients.")] = 4,
 ) -> None:
-    """Put synthetic patients whom no model has seen into inbox/, to try scoring with."""
+    """Put synthetic patients that no model has seen into inbox/, to try scoring."""
     _run("actions.sample_inbox", root, cases=cases)
 
 
 @app.command("set", rich_help_panel=ACTIONS)
 def set_(
-    assignments: Annotated[list[str], typer.Argument(help="KEY=VALUE, the key dotted, the value in YAML.")],
+    assignments: Annotated[list[str], typer.Argument(help="One or more KEY=VALUE: a dotted key, a YAML value.")],
     root: Root = HERE,
 ) -> None:
-    """Change values of params.yaml, checked as a whole before anything is written."""
+    """Change values in params.yaml. An invalid result is refused and nothing is written."""
     from brats_ml.config.edit import override
 
     override(_workspace(root).params, assignments)
@@ -228,10 +227,13 @@ def set_(
 
 @app.command(rich_help_panel=RUNS)
 def fetch(
-    run: Annotated[str | None, typer.Argument(help="Id of the run in Airflow.", show_default="the last")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="Run id in Airflow; by default the last closed run of brats_train.", show_default=False),
+    ] = None,
     root: Root = HERE,
 ) -> None:
-    """Bring the results of an Airflow run into this checkout, by links from DVC's cache."""
+    """Link the results of an Airflow run from DVC's cache into this checkout."""
     from brats_ml.orchestration.runs import retention
 
     found = retention.fetch(root.resolve(), run)
@@ -246,9 +248,9 @@ def fetch(
 @app.command(rich_help_panel=RUNS)
 def prune(
     root: Root = HERE,
-    dry: Annotated[bool, typer.Option("--dry", help="Say what would be removed.")] = False,
+    dry: Annotated[bool, typer.Option("--dry", help="Only print what would be removed.")] = False,
 ) -> None:
-    """Remove what old Airflow runs left, and cached data that no kept run needs."""
+    """Remove old Airflow runs and cached data that no kept run needs."""
     from brats_ml.config import load
     from brats_ml.orchestration.runs import retention
 
@@ -260,7 +262,7 @@ def prune(
 
 @app.command(rich_help_panel=SERVERS)
 def up(root: Root = HERE) -> None:
-    """Start Airflow and MLflow on loopback; a second call changes nothing."""
+    """Start Airflow and MLflow on this machine. A second call changes nothing."""
     from brats_ml.orchestration.local import servers
 
     servers.up(root.resolve())
@@ -268,7 +270,7 @@ def up(root: Root = HERE) -> None:
 
 @app.command(rich_help_panel=SERVERS)
 def down(root: Root = HERE) -> None:
-    """End everything that `up` or `demo` started; a second call changes nothing."""
+    """Stop everything that `up` or `demo` started. A second call changes nothing."""
     from brats_ml.orchestration.local import servers
 
     servers.down(root.resolve())
@@ -276,7 +278,7 @@ def down(root: Root = HERE) -> None:
 
 @app.command(rich_help_panel=SERVERS)
 def demo(root: Root = HERE) -> None:
-    """Run both DAGs under the local scheduler on params.yaml as it stands, then show what came out."""
+    """Run brats_train and brats_score with the current params.yaml under the local scheduler, and print the results."""
     from brats_ml.orchestration.local import demo
 
     demo.run(root.resolve())

@@ -1,4 +1,4 @@
-"""The DAG brats_cohort: checks the source and announces a new, valid cohort."""
+"""The DAG brats_cohort: check the source, and announce a cohort that is new and valid."""
 
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from brats_ml.orchestration.dag.form_fields import revision_field, source_field
 from brats_ml.orchestration.dag.rendering import DvcPipeline
 
 DOC = """
-# Is there a new cohort?
+# Check the source for a new cohort
 
-Runs the stages of `dvc.yaml` up to `validate`. If the cohort differs from the one that was announced last, the asset
-`brats_cohort` changes, and `brats_train` starts with the same revision and source. `orchestration.watch` in params.yaml
-sets the schedule.
+This DAG runs the stages of `dvc.yaml` up to `validate`. If the validated cohort differs from the one announced last,
+`announce` updates the asset `brats_cohort`. The update starts `brats_train` on the same revision and source.
+
+`orchestration.watch` in params.yaml sets the schedule.
 """
 
 checkout = Path(__file__).resolve().parents[1]
@@ -24,7 +25,7 @@ pipeline = DvcPipeline(checkout, stages=["validate"])
 
 with DAG(
     dag_id="brats_cohort",
-    description="Source to validated cohort",
+    description="From the source to a validated cohort",
     doc_md=DOC,
     tags=["brats", "data"],
     default_args={"owner": "brats_ml"},
@@ -37,7 +38,7 @@ with DAG(
     },
 ) as dag:
     announce = AnnounceOperator(
-        task_id="announce", doc_md="Changes the asset `brats_cohort` if the cohort is new.", checkout=str(checkout)
+        task_id="announce", doc_md="Updates the asset `brats_cohort` if the cohort is new.", checkout=str(checkout)
     )
     stages = pipeline.stages(after=pipeline.open(own_form=True))
     pipeline.last(stages) >> announce >> pipeline.close()

@@ -1,4 +1,4 @@
-"""The DAG brats_score: predictions of unseen cases by the champions."""
+"""The DAG brats_score: score unseen cases with the champions."""
 
 from pathlib import Path
 
@@ -13,14 +13,16 @@ from brats_ml.orchestration.dag.operators import CommandOperator
 from brats_ml.orchestration.dag.rendering import ACTION_TIMEOUT, RETRY, RUN_UNLESS_FAILED, DvcPipeline
 
 DOC = """
-# Predictions of unseen cases by the champions
+# Score unseen cases with the champions
 
-`pending` finds the cases without a prediction by the present champions and splits them into shards. Each task of
-`score` predicts a label map for every case of its shard and, if there is a survival champion, the survival group of
-the patient. A run skips cases with an up-to-date prediction, so it can start at any time: `orchestration.score` in
-params.yaml sets the schedule, and a new champion starts a run too.
+`pending` finds the cases that have no prediction by the current champions and divides them into shards. Each task of
+`score` predicts a label map for every case of its shard. If there is a survival champion, it also predicts the survival
+group of the patient.
+
+A run does not score a case twice, so you can start one at any time. `orchestration.score` in params.yaml sets the
+schedule, and a new champion starts a run as well.
 """
-SCORE_DOC = "Scores the cases of one shard; a refused case never stops the others."
+SCORE_DOC = "Scores the cases of one shard. A refused case does not stop the others."
 
 checkout = Path(__file__).resolve().parents[1]
 cron = load(checkout / "params.yaml").orchestration.score
@@ -44,14 +46,14 @@ with DAG(
             type="string",
             minLength=1,
             title="Cases",
-            description="Folder of unseen cases, in any BraTS naming; relative to the checkout.",
+            description="Folder of unseen cases in any BraTS naming, relative to the checkout.",
         ),
         "output": Param(
             "predictions",
             type="string",
             minLength=1,
             title="Predictions",
-            description="Folder for the predictions; relative to the checkout.",
+            description="Folder for the predictions, relative to the checkout.",
         ),
     },
 ) as dag:
@@ -60,7 +62,7 @@ with DAG(
         operator=PendingOperator,
         cases="{{ params.cases }}",
         predictions="{{ params.output }}",
-        doc_md="Finds cases without a prediction by the present champions.",
+        doc_md="Finds the cases without a prediction by the current champions.",
     )
     score = CommandOperator.partial(
         task_id="score",

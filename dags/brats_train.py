@@ -1,4 +1,4 @@
-"""The DAG brats_train: the stages of dvc.yaml, then publishing, gate and promotion."""
+"""The DAG brats_train: run the stages of dvc.yaml, then publish, judge and promote the models."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,23 +15,25 @@ from brats_ml.orchestration.dag.rendering import RETRY, RUN_UNLESS_FAILED, DvcPi
 DOC = """
 # From a cohort to champions
 
-Every run works in its own clone, with the revision and the parameters of its form; `open` creates the clone, `close`
-removes it. In between, DVC runs the stages of `dvc.yaml`, in the order of DVC's own graph. It skips a stage if nothing
-has changed, no matter who computed the results. After `compare` come the tasks with effects outside the clone:
+`open` clones the repository at the revision of the form and applies the parameters of the form. The stages of
+`dvc.yaml` run in this clone, in the order of DVC's own graph. DVC skips every stage that is up to date, even if another
+run computed it. `close` removes the clone.
 
-- `publish` logs the models to MLflow and registers the nominees,
-- `gate` judges the nominees on the locked test patients,
-- `approve` asks a person, if the form says so,
-- `push` copies the results to the DVC remote,
-- `promote` makes the models that passed the gate champions.
+After `compare`:
 
-When `brats_cohort` announces a new validated cohort, a run starts by itself. Any task of any run can be cleared:
-Airflow then creates the workspace again as the run left it.
+1. `publish` logs the runs to MLflow and registers the nominated models.
+2. `gate` judges the nominees on the locked test patients.
+3. `approve` asks a person, if the form requires approval.
+4. `push` copies the results to the DVC remote.
+5. `promote` makes the accepted models champion.
+
+When `brats_cohort` announces a new cohort, a run starts automatically. You can clear any task of any run: its workspace
+is restored first.
 """
 GATE_DOC = "Judges the nominees on the locked test patients and compares them with the champions."
-APPROVE_DOC = "Waits for a person if the form asks for approval; rejects if nobody answers in time."
-PUSH_DOC = "Copies the data and models of this run to the DVC remote, before a model becomes champion."
-PROMOTE_DOC = "Moves the alias `champion` to the models that passed the gate."
+APPROVE_DOC = "Asks a person if the form requires approval, and rejects without an answer in time."
+PUSH_DOC = "Copies the data and models of this run to the DVC remote before a model becomes champion."
+PROMOTE_DOC = "Moves the alias `champion` to the models that the gate accepted."
 
 checkout = Path(__file__).resolve().parents[1]
 params = load(checkout / "params.yaml")
@@ -40,7 +42,7 @@ pipeline = DvcPipeline(checkout)
 
 with DAG(
     dag_id="brats_train",
-    description="Cohort to validated, compared and promoted models",
+    description="From a cohort to evaluated, compared and promoted models",
     doc_md=DOC,
     tags=["brats", "training"],
     default_args={"owner": "brats_ml"},
@@ -49,8 +51,8 @@ with DAG(
     max_active_runs=4,
     params={
         "revision": revision_field(
-            "Branch, tag or commit of the code and parameters to run. HEAD also takes uncommitted changes of the "
-            "checkout's params.yaml, and refuses a checkout with other uncommitted changes."
+            "Branch, tag or commit to run. HEAD uses the checkout's params.yaml even if it is not committed, "
+            "and refuses other uncommitted changes."
         ),
         "source": source_field(),
         "recipes": Param(
@@ -61,42 +63,42 @@ with DAG(
             minItems=1,
             uniqueItems=True,
             title="Recipes",
-            description="Which of `train.recipes` in params.yaml to train; the tasks of the others are skipped.",
+            description="Recipes of `train.recipes` in params.yaml to train. The tasks of the others are skipped.",
         ),
         "epochs": Param(
             None,
             type=["null", "integer"],
             minimum=1,
             title="Epochs",
-            description="Number of epochs of every recipe in this run; empty: as in params.yaml.",
+            description="Epochs of every recipe of this run; empty: as in params.yaml.",
         ),
         "folds": Param(
             None,
             type=["null", "integer"],
             minimum=2,
             title="Folds",
-            description="Folds of the survival classifiers' cross-validation; empty: as in params.yaml.",
+            description="Folds of the cross-validation of survival models; empty: as in params.yaml.",
         ),
         "approval": Param(
             False,
             type="boolean",
             title="Approval",
-            description="Whether a person must approve each new champion.",
+            description="Ask a person before a model becomes champion.",
         ),
         "set": Param(
             None,
             type=["null", "array"],
             items={"type": "string", "pattern": r"^[A-Za-z][\w.]*=.*$"},
             title="Other parameters",
-            description="`KEY=VALUE` each, as in `recipes.baseline_mini.learning_rate=0.01`; keys are those of "
-            "params.yaml.",
+            description="Any number of `KEY=VALUE` with a key of params.yaml, for example "
+            "`recipes.baseline_mini.learning_rate=0.01`.",
         ),
     },
 ) as dag:
     opened = pipeline.open(own_form=True)
     stages = pipeline.stages(after=opened)
     publish = pipeline.action(
-        "publish", doc_md="Logs every run to MLflow and registers the nominees.", links=("MLflow", "Report")
+        "publish", doc_md="Logs all runs to MLflow and registers the nominees.", links=("MLflow", "Report")
     )
     gate = pipeline.action("gate", doc_md=GATE_DOC, pool="gpu", links=("MLflow",))
     approve = GateApproval(

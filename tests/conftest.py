@@ -1,4 +1,4 @@
-"""A tiny cohort in true layout, the parameters of this checkout, and real cases where there are some."""
+"""Fixtures for all tests: a tiny cohort in the layout of BraTS 2020, parameters, real cases and an S3 server."""
 
 import copy
 import os
@@ -19,14 +19,14 @@ from tests import s3_server
 from tests.environments import python_or_skip
 
 ROOT = Path(__file__).parents[1]
-# How long an example takes depends on what else the machine does; pytest-timeout ends what hangs.
+# The time of an example depends on the load of the machine; pytest-timeout ends a test that hangs.
 settings.register_profile("brats", deadline=None)
 settings.load_profile("brats")
 TINY = {"phantom.cases": 6, "phantom.shape": [32, 32, 32]}
 
 
 def pytest_configure() -> None:
-    """Set what libraries read as they are imported, as the command line does, before any test module imports them."""
+    """Set the environment variables that libraries read on import, before any test module imports them."""
     environment.set_defaults()
 
 
@@ -43,19 +43,19 @@ def tiny_params(overrides: dict[str, Any]) -> Params:
 
 @pytest.fixture(scope="session")
 def make_params() -> Callable[[dict[str, Any]], Params]:
-    """Return the parameters of this checkout for six tiny phantoms, with values at dotted keys replaced."""
+    """A function that returns `params` with the values at dotted keys replaced."""
     return tiny_params
 
 
 @pytest.fixture(scope="session")
 def params() -> Params:
-    """The parameters of this checkout, for six phantoms of 32 voxels along each axis."""
+    """The parameters of this checkout, for six phantoms of 32 x 32 x 32 voxels."""
     return tiny_params({})
 
 
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
-    """A folder as BraTS 2020 is published: six cases and, beside them, their two tables. Read only."""
+    """A folder in the published layout of BraTS 2020, with six cases and their two tables. Tests must not change it."""
     ws = Workspace(tmp_path_factory.mktemp("cohort"))
     source.run(ws, params)
     acquire.run(ws, params)
@@ -65,7 +65,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
 
 @pytest.fixture
 def workspace(tmp_path: Path, cohort: Path) -> Workspace:
-    """A workspace into which the tiny cohort has just been acquired; the test may change it."""
+    """A workspace after `acquire` of the tiny cohort. A test may change it."""
     ws = Workspace(tmp_path / "workspace")
     shutil.copytree(cohort, ws.raw, ignore=shutil.ignore_patterns("*.csv"))
     ws.tables.path.mkdir(parents=True)
@@ -76,10 +76,10 @@ def workspace(tmp_path: Path, cohort: Path) -> Workspace:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real BraTS releases that BRATS_REAL_DATA names."""
+    """The folder of real BraTS releases in BRATS_REAL_DATA."""
     folder = os.environ.get("BRATS_REAL_DATA")
     if not folder:
-        pytest.skip("BRATS_REAL_DATA is unset: no real BraTS cases at hand")
+        pytest.skip("BRATS_REAL_DATA is not set: there are no real BraTS cases")
     return Path(folder)
 
 
@@ -93,7 +93,7 @@ def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch, s3_address: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The same, with the usual AWS variables set for it and for nothing else."""
+    """The address of that S3 server, with the AWS variables set for it alone."""
     settings = tmp_path_factory.mktemp("aws") / "config"
     settings.touch()
     for name in [name for name in os.environ if name.startswith("AWS_")]:

@@ -1,4 +1,4 @@
-"""Environments of packages that tests ask beside ours, and that do not fit or belong into it."""
+"""Python environments with packages that tests compare with and that cannot be installed next to ours."""
 
 import shutil
 import subprocess
@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def python_with(name: str) -> Path:
-    """Return the Python of an environment with tests/requirements/<name>.txt, which is made on the first call.
+    """Return the Python of an environment with tests/requirements/<name>.txt. The first call creates it.
 
     Raises:
-        subprocess.CalledProcessError: It cannot be made, for example without a network.
+        subprocess.CalledProcessError: The environment cannot be created, for example without a network.
     """
     requirements = ROOT / f"tests/requirements/{name}.txt"
     home = ROOT / ".cache" / f"{name}-{sha256(requirements.read_bytes()).hexdigest()[:12]}"
@@ -26,21 +26,21 @@ def python_with(name: str) -> Path:
         if not complete.exists():
             uv = shutil.which("uv") or shutil.which("uv", path=ROOT / ".uv/bin")
             install = ["install", "-q", "--require-hashes", "-r", str(requirements)]
-            make = [sys.executable, "-m", "venv", "--clear", str(home)]
+            create = [sys.executable, "-m", "venv", "--clear", str(home)]
             if uv:
-                make = [uv, "venv", "-q", "--clear", "--python", sys.executable, str(home)]
+                create = [uv, "venv", "-q", "--clear", "--python", sys.executable, str(home)]
                 fill = [uv, "pip", *install, "--python", str(python)]
             else:
                 fill = [str(python), "-m", "pip", *install]
-            for command in (make, fill):
+            for command in (create, fill):
                 subprocess.run(command, check=True, capture_output=True, text=True, timeout=500)
             complete.touch()
     return python
 
 
 def python_or_skip(name: str) -> Path:
-    """Return what `python_with` does; without a network the tests that need it are skipped with the reason."""
+    """Return the result of `python_with`, or skip the test with the reason if the environment cannot be created."""
     try:
         return python_with(name)
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"the environment of {name} cannot be made: {error.stderr.strip().splitlines()[-1]}")
+        pytest.skip(f"the environment for {name} cannot be created: {error.stderr.strip().splitlines()[-1]}")

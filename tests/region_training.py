@@ -1,6 +1,6 @@
-"""A small training of a region network, for any backend and number of devices; run as a process of its own.
+"""Train a small region network in a separate process, with any backend and number of devices.
 
-Prints one JSON object: the digest of the weights, and the history.
+Prints one JSON object with the digest of the weights and the history.
 """
 
 import argparse
@@ -21,7 +21,7 @@ AUGMENTATION = {
 
 
 def devices(count: int) -> None:
-    """Make so many logical CPU devices, before the backend starts."""
+    """Create `count` logical CPU devices. Call this before the backend starts."""
     os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={count}"
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
         import tensorflow as tf

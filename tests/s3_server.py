@@ -1,4 +1,4 @@
-"""An S3 server on loopback, moto's, in an environment of its own, and a proxy before it that injects faults."""
+"""A local S3 server (moto, in a separate environment) and a proxy that injects faults into its answers."""
 
 import http.client
 import socket
@@ -17,15 +17,15 @@ from tests.environments import python_with
 
 @contextmanager
 def moto_server(log: Path) -> Iterator[str]:
-    """Yield the address of a fresh server, which is ended with the context."""
+    """Yield the address of a new server, which ends with the context."""
     port = free_port()
     command = [str(python_with("moto")), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with log.open("w") as told, subprocess.Popen(command, stdout=told, stderr=told) as server:
+    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:
         try:
             deadline = time.monotonic() + 60
             while not answers(port):
                 assert server.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, "moto's server does not answer"
+                assert time.monotonic() < deadline, "the moto server does not answer"
                 time.sleep(0.05)
             yield f"http://127.0.0.1:{port}"
         finally:
@@ -45,12 +45,13 @@ def answers(port: int) -> bool:
 
 
 class FaultyProxy(ThreadingHTTPServer):
-    """Forwards to a server; the next answers with an object's bytes get the faults in `faults`, one each.
+    """A proxy that forwards requests to a server and applies one fault to each of the next downloads of an object.
 
     Attributes:
-        faults: `500` instead of the answer; half of the body and then the end (`drop`) or silence (`stall`); the body a
-            byte at a time (`drip`); a flipped bit in it (`wrong`); any other name is the code of a refusal.
-        gets: Path and range of every request for an object's bytes.
+        faults: The faults to apply, in order. `500` replaces the answer by that status. `drop` sends half of the body
+            and closes, `stall` sends half and then nothing. `drip` sends the body byte by byte. `wrong` flips one bit.
+            Any other name is the error code of a refusal.
+        gets: Path and range of every download of an object.
     """
 
     daemon_threads = True
@@ -67,7 +68,7 @@ class FaultyProxy(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing where a client hung up."""
+        """Print nothing when a client closes the connection."""
 
 
 class _Forward(BaseHTTPRequestHandler):
@@ -115,15 +116,15 @@ class _Forward(BaseHTTPRequestHandler):
         if fault == "stall":
             self.server.over.wait(30)
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 - http.server calls them so
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 - http.server requires these names
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @contextmanager
 def faulty_proxy(target: str) -> Iterator[FaultyProxy]:
-    """Yield a proxy before a server, which is ended with the context."""
+    """Yield a proxy for the server at `target`. The proxy ends with the context."""
     proxy = FaultyProxy(target)
     thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -1,4 +1,4 @@
-"""Run by a Python that has scikit-survival: what brats_ml gives with it, as one JSON object."""
+"""Fit the random survival forest in an environment with scikit-survival, and print the results as one JSON object."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ groups = np.where(dead, np.array(["short", "mid", "long"])[np.digitize(days, [30
 patients = Patients([str(row) for row in range(90)], features, groups, days)
 grid = {"n_estimators": [20], "min_samples_leaf": [5, 15]}
 found = search("random_survival_forest", grid, patients, limits_days=[300, 450], folds=3, seed=0)
-told = predict(found.model, features)
+prediction = predict(found.model, features)
 stored = SurvivalFolder(Path(sys.argv[1])).estimator
 write_estimator(stored, found.model)
 peer = CoxPHSurvivalAnalysis(ties="breslow").fit(features, outcomes(days, dead))
@@ -33,11 +33,17 @@ print(
     json.dumps(
         {
             "best": found.best,
-            "sums": [float(told.probabilities.sum(axis=1).min()), float(told.probabilities.sum(axis=1).max())],
-            "falling": bool((np.diff(told.curves, axis=1) <= 1e-12).all()),
-            "concordance": [concordance(days, dead, told.risk), concordance_index_censored(dead, days, told.risk)[0]],
+            "sums": [
+                float(prediction.probabilities.sum(axis=1).min()),
+                float(prediction.probabilities.sum(axis=1).max()),
+            ],
+            "falling": bool((np.diff(prediction.curves, axis=1) <= 1e-12).all()),
+            "concordance": [
+                concordance(days, dead, prediction.risk),
+                concordance_index_censored(dead, days, prediction.risk)[0],
+            ],
             "cox": [Cox(penalty=0.0).fit(features, outcomes(days, dead)).coefficients_.tolist(), peer.coef_.tolist()],
-            "same": bool((predict(load_estimator(stored), features).probabilities == told.probabilities).all()),
+            "same": bool((predict(load_estimator(stored), features).probabilities == prediction.probabilities).all()),
         }
     )
 )

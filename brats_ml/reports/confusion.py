@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 
 def confusion_figure(matrix: NDArray[np.int64], groups: Sequence[str], *, title: str) -> Figure:
-    """Return the drawn matrix: counts in the cells, shade by the share of the true group, accuracy in the title.
+    """Draw a confusion matrix with the accuracy in its title.
+
+    A cell shows its count. Its shade is the share of the patients in the true group.
 
     Args:
-        matrix: Counts, shape (true group, predicted group).
-        groups: Names along both axes.
-        title: What the matrix is of.
+        matrix: The counts, shape (true group, predicted group).
+        groups: The names of the groups, in the order of both axes.
+        title: The first line of the title.
     """
     figure = Figure(figsize=(4.2, 4.2), dpi=120, layout="constrained")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""Learning curves, from whatever columns a history has."""
+"""Learning curves of the columns that a training history has."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,44 +9,45 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 HELD_OUT = "val_"
-# Colours that people with any colour vision tell apart (Okabe and Ito), those of them that show on white.
+# The colours of Okabe and Ito that are visible on white. People with any colour vision can distinguish them.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 FEW_POINTS = 30
 
 
 def learning_curve(history: pd.DataFrame) -> Figure:
-    """Draw the loss over the epochs, below it every Dice there is, and the learning rate; training and validation.
+    """Draw the losses, the Dice scores and the learning rate over the epochs, each in a panel if the history has them.
 
     Args:
-        history: One row an epoch, or a step. `epoch` or else `step` is what the rows are drawn over; columns that end
-            in `loss` or have `dice` in their name are drawn, those that begin with `val_` as validation;
-            `learning_rate` too. An empty cell is a row without that measurement. Other columns are left out.
+        history: The history, one row per epoch or step. The x axis is the column `epoch`, else `step`, else the number
+            of the row. Columns that end in `loss` are losses, and columns with `dice` in their name are Dice scores.
+            The prefix `val_` marks validation. Except `learning_rate`, other columns are ignored. An empty cell is
+            not drawn.
     """
-    along = next((name for name in ("epoch", "step") if name in history), None)
-    at = history[along] if along else pd.Series(range(1, len(history) + 1), index=history.index)
+    x_name = next((name for name in ("epoch", "step") if name in history), None)
+    x = history[x_name] if x_name else pd.Series(range(1, len(history) + 1), index=history.index)
     panels = _panels([str(name) for name in history])
     heights = [1 if label == "learning rate" else 3 for label in panels]
     figure = Figure(figsize=(7.2, 0.9 + 0.75 * sum(heights)), layout="constrained")
-    drawn = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
-    for axes, (label, columns) in zip(drawn, panels.items(), strict=True):
+    all_axes = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    for axes, (label, columns) in zip(all_axes, panels.items(), strict=True):
         axes.set_ylabel(_axis_name(label, columns))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
         if label == "learning rate":
-            axes.step(at, history["learning_rate"], where="mid", color="#555555")
+            axes.step(x, history["learning_rate"], where="mid", color="#555555")
         else:
-            _draw_measures(axes, at, history[columns])
+            _draw_measures(axes, x, history[columns])
         if label == "Dice":
             axes.set_ylim(0, 1)
         elif (history[columns].min() > 0).all():
             _scale_by_decades(axes)
-    drawn[-1].set_xlabel(along or "row")
-    drawn[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    all_axes[-1].set_xlabel(x_name or "row")
+    all_axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
 def _panels(names: Sequence[str]) -> dict[str, list[str]]:
-    """Return which columns are drawn together, by what they are."""
+    """Return the columns of each panel by its label."""
     panels = {
         "loss": [name for name in names if name.endswith("loss")],
         "Dice": [name for name in names if "dice" in name and not name.endswith("loss")],
@@ -56,13 +57,13 @@ def _panels(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _axis_name(label: str, columns: Sequence[str]) -> str:
-    """Return what a panel shows: its one measure by name, several of them by what they have in common."""
+    """Return the name of the only measure in a panel, or the label of the panel for several measures."""
     measures = {name.removeprefix(HELD_OUT) for name in columns}
     return measures.pop().replace("_", " ") if len(measures) == 1 else label
 
 
-def _draw_measures(axes: Axes, at: "pd.Series[Any]", columns: pd.DataFrame) -> None:
-    """Draw measures of training dashed and of validation solid, one colour a measure; a lone one has two colours."""
+def _draw_measures(axes: Axes, x: "pd.Series[Any]", columns: pd.DataFrame) -> None:
+    """Draw training dashed and validation solid, one colour per measure; a single measure has two colours."""
     measures = list(dict.fromkeys(str(name).removeprefix(HELD_OUT) for name in columns))
     for name, values in columns.items():
         held_out = str(name).startswith(HELD_OUT)
@@ -70,20 +71,20 @@ def _draw_measures(axes: Axes, at: "pd.Series[Any]", columns: pd.DataFrame) -> N
         part = "validation" if held_out else "training"
         known = values.notna()
         axes.plot(
-            at[known],
+            x[known],
             values[known],
             color=COLOURS[int(held_out) if len(measures) == 1 else measures.index(measure) % len(COLOURS)],
             linestyle="-" if held_out else "--",
             marker="o" if known.sum() < FEW_POINTS else None,
             markersize=3,
             linewidth=1.4,
-            label=part if len(measures) == 1 else f"{_spoken(measure, measures)}, {part}",
+            label=part if len(measures) == 1 else f"{_short_name(measure, measures)}, {part}",
         )
     axes.legend(frameon=False, fontsize=8.5, ncols=1 if len(measures) == 1 else 2)
 
 
-def _spoken(measure: str, measures: Sequence[str]) -> str:
-    """Return the part of a measure's name that the others do not share: WT for `dice_WT` among Dice alone."""
+def _short_name(measure: str, measures: Sequence[str]) -> str:
+    """Return the name of a measure without the prefix `dice_` if all measures have it."""
     shared = all(name.startswith("dice_") for name in measures)
     return measure.removeprefix("dice_") if shared else measure
 

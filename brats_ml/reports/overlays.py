@@ -1,4 +1,4 @@
-"""The tumour of a case in the three planes through its centre, reference and prediction side by side."""
+"""Figures of the three planes through the centre of a tumour, with reference and prediction side by side."""
 
 from typing import Any
 
@@ -10,29 +10,30 @@ from brats_ml.cohort.labels import LabelMap
 from brats_ml.imaging.geometry import Box, bounding_box
 from brats_ml.reports.panels import MARGIN_VOXELS, draw_slice, label_legend, mark_sides
 
-PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}  # by the axis that runs through them
+PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}  # the axis that is perpendicular to the plane
 HEAD_INCHES = 2.75
 
 
 def three_planes(
     background: NDArray[Any], reference: LabelMap, predicted: LabelMap, *, title: str, modality: str
 ) -> Figure:
-    """Draw the axial, coronal and sagittal plane through the tumour's centre, each with reference and prediction.
+    """Draw the axial, coronal and sagittal plane through the centre of the tumour, each with reference and prediction.
 
-    Axial and coronal planes have the patient's right on the left, sagittal ones the front of the head.
+    In axial and coronal planes, the right side of the patient is on the left. In sagittal planes, the front of the head
+    is on the left.
 
     Args:
-        background: Canonical volume, shape (X, Y, Z), any intensity scale.
-        reference: Canonical label map of the same shape.
-        predicted: Canonical label map of the same shape.
-        title: What the case is called and how well it is predicted.
-        modality: What the background is called.
+        background: The canonical volume, shape (X, Y, Z), with any intensity scale.
+        reference: The canonical reference label map, shape (X, Y, Z).
+        predicted: The canonical predicted label map, shape (X, Y, Z).
+        title: The title, with the name and the score of the case.
+        modality: The name of the background's modality.
     """
     centre = tumour_centre(reference, predicted)
     box = _head(background)
     volumes = [volume[box] for volume in (background, reference, predicted)]
-    shape, inside = volumes[0].shape, [at - side.start for at, side in zip(centre, box, strict=True)]
-    # One scale for all planes: a millimetre is as long in each of them.
+    shape, cropped_centre = volumes[0].shape, [at - side.start for at, side in zip(centre, box, strict=True)]
+    # All planes have the same scale.
     widths = [shape[0], shape[0], shape[1]]
     inch = HEAD_INCHES / max(shape)
     figure = Figure(figsize=(2 * sum(widths) * inch + 0.3, max(shape[1:]) * inch + 1.15), layout="constrained")
@@ -41,7 +42,7 @@ def three_planes(
     for part, plane in zip(parts, reversed(PLANES), strict=True):
         axis = PLANES[plane]
         part.suptitle(f"{plane}, slice {centre[axis]}", fontsize=10.5, fontweight="bold", color="#5B6472")
-        grey, *maps = (plane_of(volume, axis, inside[axis]) for volume in volumes)
+        grey, *maps = (plane_of(volume, axis, cropped_centre[axis]) for volume in volumes)
         for axes, labels, name in zip(part.subplots(1, 2), maps, ("reference", "predicted"), strict=True):
             draw_slice(axes, grey, labels)
             axes.set_title(name, fontsize=10)
@@ -53,9 +54,10 @@ def three_planes(
 
 
 def tumour_centre(reference: LabelMap, predicted: LabelMap) -> tuple[int, int, int]:
-    """Return the tumour's voxel nearest to its centre of mass, so that every plane through it shows some of the tumour.
+    """Return the tumour voxel nearest to the centre of mass, so that every plane through it shows tumour.
 
-    The tumour is the reference one; the predicted one where the reference has none; the whole volume where neither has.
+    The tumour is that of the reference, or else that of the prediction. Without any tumour, return the centre of the
+    volume.
     """
     for labels in (reference, predicted):
         voxels = np.argwhere(labels)
@@ -67,14 +69,14 @@ def tumour_centre(reference: LabelMap, predicted: LabelMap) -> tuple[int, int, i
 
 
 def plane_of(volume: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
-    """Return a plane of a canonical volume as rows and columns of a picture: front or top of the head up."""
+    """Return a plane of a canonical volume as rows and columns of an image, with the front or top of the head up."""
     plane: NDArray[Any] = volume.take(index, axis=axis).T
-    # Rows run down: to the back in axial planes, which is right, and to the top in the others, which is not.
+    # Rows run downwards. Their direction in the volume is to the back in axial planes, as wanted, else to the top.
     return plane if axis == PLANES["axial"] else plane[::-1]
 
 
 def _head(background: NDArray[Any]) -> Box:
-    """Return the box of the voxels other than 0 with a margin, or all of the volume where it is empty."""
+    """Return the box of the nonzero voxels with a margin, or the box of the whole volume if it is empty."""
     sides = bounding_box(background != 0)
     if sides[0].stop == 0:
         return tuple(slice(0, size) for size in background.shape)

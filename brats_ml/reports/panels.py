@@ -1,4 +1,4 @@
-"""Slices of a case with its labels on them, drawn without a display; equal input gives equal bytes."""
+"""Figures of slices with labels. Equal input gives equal bytes, and no display is needed."""
 
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from brats_ml.cohort.labels import LABELS, LabelMap
 from brats_ml.imaging.geometry import bounding_box
 
-# Colours that people with any colour vision tell apart (Okabe and Ito), bright enough on grey.
+# Colours of Okabe and Ito that are bright enough on grey. People with any colour vision can distinguish them.
 COLOURS = {"NCR": "#D55E00", "ED": "#56B4E9", "ET": "#F0E442"}
 NAMES = {"NCR": "necrotic core", "ED": "edema", "ET": "enhancing tumour"}
 PANEL_INCHES = 2.2
@@ -24,15 +24,16 @@ MARGIN_VOXELS = 4
 
 
 def six_panels(flair: NDArray[Any], reference: LabelMap, predicted: LabelMap, *, title: str) -> Figure:
-    """Draw the axial slice with most reference tumour six times: bare, reference, prediction, and each label predicted.
+    """Draw the axial slice with the most reference tumour in six panels.
 
-    The slice lies as radiologists look at it: front of the head up, the patient's right on the left.
+    The panels show FLAIR, the reference, the prediction, and each predicted label. As usual in radiology, the front of
+    the head is up, and the right side of the patient is on the left.
 
     Args:
-        flair: Canonical volume, shape (X, Y, Z), any intensity scale.
-        reference: Canonical label map of the same shape.
-        predicted: Canonical label map of the same shape.
-        title: What the case is called.
+        flair: The canonical volume, shape (X, Y, Z), with any intensity scale.
+        reference: The canonical reference label map, shape (X, Y, Z).
+        predicted: The canonical predicted label map, shape (X, Y, Z).
+        title: The name of the case.
     """
     z = _fullest_slice(reference, predicted, flair)
     rows, columns = _view(flair[..., z])
@@ -58,27 +59,27 @@ def six_panels(flair: NDArray[Any], reference: LabelMap, predicted: LabelMap, *,
 
 
 def figure_png(figure: Figure) -> bytes:
-    """Return a figure as PNG, without the name and version of the library that drew it."""
+    """Return a figure as PNG, without the name and version of matplotlib."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def write_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG, making its folder where there is none."""
+    """Write a figure as PNG, and create its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(figure_png(figure))
 
 
 def draw_slice(axes: Axes, grey: NDArray[Any], labels: LabelMap | None) -> None:
-    """Draw a plane in grey, and over it its labels in their colours.
+    """Draw a plane in grey and its labels in colour.
 
     Args:
-        axes: Where to.
-        grey: Shape (row, column), any intensity scale; 0 is outside the brain.
-        labels: Canonical labels of the same shape, or None for the bare plane.
+        axes: The axes to draw on.
+        grey: The plane, shape (row, column), with any intensity scale; 0 is outside the brain.
+        labels: The canonical labels, shape (row, column), or None to draw only the plane.
     """
-    # A few very bright vessels would darken all the rest.
+    # A few very bright vessels would darken the rest of the brain.
     brightest = np.percentile(grey[grey != 0], 99.5) if grey.any() else 1.0
     axes.imshow(grey, cmap="gray", vmin=0, vmax=brightest, interpolation="bilinear")
     if labels is not None:
@@ -90,23 +91,23 @@ def draw_slice(axes: Axes, grey: NDArray[Any], labels: LabelMap | None) -> None:
 
 
 def mark_sides(axes: Axes, sides: str = "RL") -> None:
-    """Write a letter at the left and the right edge of a plane: which side of the patient lies there."""
+    """Write one letter at each edge of a plane: first the side of the patient on the left, then that on the right."""
     for x, name in zip((0.03, 0.97), sides, strict=True):
         axes.text(x, 0.5, name, transform=axes.transAxes, color="white", fontsize=9, ha="center", va="center")
 
 
 def label_legend(figure: Figure, *more: Line2D) -> None:
-    """Say below a figure which colour is which label, and what else is drawn."""
+    """Add a legend with the colours of the labels and any other lines below a figure."""
     handles = [*(Patch(color=COLOURS[label], label=f"{NAMES[label]} ({label})") for label in LABELS), *more]
     legend = figure.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=10.5, frameon=True)
-    # The colours are chosen for grey slices and would be lost on white.
+    # The colours are chosen for grey slices, and hardly visible on white.
     legend.get_frame().set(facecolor="#303030", edgecolor="none")
     for text in legend.get_texts():
         text.set_color("white")
 
 
 def _fullest_slice(*volumes: NDArray[Any]) -> int:
-    """Return the axial slice with most non-zero voxels in the first volume that has any."""
+    """Return the axial slice with the most nonzero voxels in the first volume that has any, or the middle slice."""
     for volume in volumes:
         filled = np.count_nonzero(volume, axis=(0, 1))
         if filled.any():
@@ -115,7 +116,7 @@ def _fullest_slice(*volumes: NDArray[Any]) -> int:
 
 
 def _view(plane: NDArray[Any]) -> tuple[slice, slice]:
-    """Return rows and columns of the displayed plane around its non-zero pixels, or all where there are none."""
+    """Return the rows and columns around the nonzero pixels of a plane, or all of them if the plane is empty."""
     box = bounding_box(plane != 0)
     if box[0].stop == 0:
         return slice(None), slice(None)

@@ -1,4 +1,4 @@
-"""The cases that were kept out, each with a picture, so that a person sees what is wrong without opening a viewer."""
+"""The page of quarantined cases, with one picture per case that shows its volumes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ ALARM = "#b00020"
 
 @dataclass(frozen=True)
 class KeptOut:
-    """One case of the quarantine.
+    """A quarantined case.
 
     Attributes:
-        case_id: Its name.
-        reasons: What keeps it out, clause by clause.
-        picture: File name of its picture beside the page.
+        case_id: The name of the case.
+        reasons: The reasons for the quarantine.
+        picture: The file name of the picture, in the folder of the page.
     """
 
     case_id: str
@@ -32,10 +32,10 @@ class KeptOut:
 
 
 def quarantine_picture(volumes: Mapping[str, NDArray[np.generic] | str]) -> Figure:
-    """Draw the middle slice of each volume along its last axis, as it is stored.
+    """Draw the middle slice of each volume along its last axis, in its stored orientation.
 
     Args:
-        volumes: Role to a volume, shape (I, J, K), or to the reason why there is none.
+        volumes: The volumes by role, shape (I, J, K), or the reason why there is none.
     """
     figure = Figure(figsize=(PANEL_INCHES * max(len(volumes), 1), PANEL_INCHES + 0.4), layout="constrained")
     panels = figure.subplots(1, max(len(volumes), 1), squeeze=False)[0]
@@ -44,14 +44,19 @@ def quarantine_picture(volumes: Mapping[str, NDArray[np.generic] | str]) -> Figu
     for axes, (role, volume) in zip(panels, volumes.items(), strict=False):
         axes.set_title(role, fontsize=10)
         if isinstance(volume, str):
-            _say(axes, volume)
+            _write(axes, volume)
         else:
             _draw(axes, volume, is_label_map=role == "seg")
     return figure
 
 
 def quarantine_page(kept_out: Sequence[KeptOut], *, cases: int) -> str:
-    """Return the page of all cases kept out, as HTML that needs no network but the pictures beside it."""
+    """Return the page as HTML. It loads only the pictures in its folder.
+
+    Args:
+        kept_out: The quarantined cases.
+        cases: The number of all cases.
+    """
     environment = Environment(
         loader=PackageLoader("brats_ml.reports"), undefined=StrictUndefined, autoescape=True, trim_blocks=True
     )
@@ -65,7 +70,7 @@ def _draw(axes: Axes, volume: NDArray[np.generic], *, is_label_map: bool) -> Non
     if is_label_map or not filled.size:
         axes.imshow(shown, cmap="viridis" if is_label_map else "gray", interpolation="nearest")
         return
-    # A few very bright vessels would darken all the rest.
+    # A few very bright vessels would darken the rest of the brain.
     low, high = min(float(filled.min()), 0.0), float(np.percentile(filled, 99.5))
     axes.imshow(
         shown,
@@ -76,7 +81,7 @@ def _draw(axes: Axes, volume: NDArray[np.generic], *, is_label_map: bool) -> Non
     )
 
 
-def _say(axes: Axes, reason: str) -> None:
+def _write(axes: Axes, reason: str) -> None:
     lines = wrap(reason, TEXT_WIDTH, max_lines=8)
     axes.set_box_aspect(1)
     text = axes.text(0.5, 0.5, "\n".join(lines), fontsize=7, color=ALARM, ha="center", va="center")

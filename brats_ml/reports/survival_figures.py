@@ -1,4 +1,4 @@
-"""Pictures of survival: calibration, curves of the predicted groups, distributions, and what the features are worth."""
+"""Figures of a survival model: calibration, survival curves, distributions of features and their importance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ COLOURS: dict[str, str] = dict(zip(GROUPS, ("#c2410c", "#8a8d91", "#0b5fa5"), st
 
 @dataclass(frozen=True)
 class Curve:
-    """The share of some patients alive over time.
+    """The survival curve of a group of patients.
 
     Attributes:
-        days: Where it steps, from day 0, shape (step,).
-        shares: From each of these days on, shape (step,).
-        at_risk: How many are alive and seen at each of the days below the figure, shape (mark,).
+        days: The days at which the curve steps, from day 0, shape (step,).
+        shares: The share of patients alive from each of these days, shape (step,).
+        at_risk: The number of patients at risk on each marked day, shape (mark,).
     """
 
     days: Values
@@ -31,34 +31,41 @@ class Curve:
 def calibration_figure(
     curves: Mapping[str, tuple[Values, Values, Values, Values, NDArray[np.intp]]], *, title: str
 ) -> Figure:
-    """Draw for each group the share of patients in it over the mean probability, a point a bin.
+    """Draw the share of patients in each group over the mean predicted probability, one point per bin.
 
     Args:
-        curves: Group to told probability, share, ends of the share's interval, and patients, each of shape (bin,).
-        title: What is calibrated, and by what the intervals are.
+        curves: For each group the mean probability, the share, the ends of its interval and the number of patients,
+            each of shape (bin,).
+        title: The title, with the name of the estimator and the method of the intervals.
     """
     figure = Figure(figsize=(9.6, 3.6), dpi=120, layout="constrained")
-    every = figure.subplots(1, len(curves), sharex=True, sharey=True)
-    for axes, (group, (told, seen, low, high, counts)) in zip(np.atleast_1d(every), curves.items(), strict=True):
+    every = np.atleast_1d(figure.subplots(1, len(curves), sharex=True, sharey=True))
+    for axes, (group, (predicted, observed, low, high, counts)) in zip(every, curves.items(), strict=True):
         axes.plot([0, 1], [0, 1], color="#d9dee5", linewidth=1)
         axes.errorbar(
-            told, seen, yerr=[seen - low, high - seen], fmt="o-", color=COLOURS[group], capsize=2, linewidth=1.2
+            predicted,
+            observed,
+            yerr=[observed - low, high - observed],
+            fmt="o-",
+            color=COLOURS[group],
+            capsize=2,
+            linewidth=1.2,
         )
         axes.set_title(f"{group}, {counts.sum()} patients in {len(counts)} bins", fontsize=9)
         axes.set_xlabel("mean probability")
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    np.atleast_1d(every)[0].set_ylabel("share of patients")
+    every[0].set_ylabel("share of patients")
     figure.suptitle(title, fontsize=10)
     return figure
 
 
 def kaplan_meier_figure(curves: Mapping[str, Curve], marks_days: Sequence[int], *, title: str) -> Figure:
-    """Draw the share alive of each predicted group, and below it the patients at risk.
+    """Draw the survival curve of each predicted group and, below it, the number of patients at risk.
 
     Args:
-        curves: Group to its curve; groups that nobody was predicted to be in are left out.
-        marks_days: Days on which the numbers at risk are told.
-        title: Whose groups these are.
+        curves: The curve of each group with patients.
+        marks_days: The days for the numbers at risk.
+        title: The title, with the name of the estimator.
     """
     figure = Figure(figsize=(6.4, 4.8), dpi=120, layout="constrained")
     axes, numbers = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
@@ -78,13 +85,13 @@ def kaplan_meier_figure(curves: Mapping[str, Curve], marks_days: Sequence[int], 
 
 
 def distributions_figure(features: Values, groups: NDArray[np.str_], names: Sequence[str], *, title: str) -> Figure:
-    """Draw each feature's values by group: every patient a point, and a bar at the median.
+    """Draw the values of each feature by group, with one point per patient and a bar at the median.
 
     Args:
-        features: Shape (patient, feature).
-        groups: Shape (patient,).
-        names: Of the features.
-        title: Of whom.
+        features: The features, shape (patient, feature).
+        groups: The group of each patient, shape (patient,).
+        names: The names of the features.
+        title: The title.
     """
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
@@ -107,17 +114,17 @@ def distributions_figure(features: Values, groups: NDArray[np.str_], names: Sequ
 
 
 def importance_figure(importances: Mapping[str, float], *, title: str) -> Figure:
-    """Draw a bar for each feature, the largest on top.
+    """Draw one bar per feature, the longest on top.
 
     Args:
-        importances: Name to accuracy that is lost where the feature is shuffled.
-        title: Of what.
+        importances: The accuracy lost when a feature is shuffled, by the name of the feature.
+        title: The title.
     """
     ordered = sorted(importances.items(), key=lambda item: item[1])
     figure = Figure(figsize=(5.2, 0.9 + 0.32 * len(ordered)), dpi=120, layout="constrained")
     axes = figure.subplots()
     axes.barh([name for name, _ in ordered], [value for _, value in ordered], color="#0b5fa5")
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel("accuracy lost where it is shuffled")
+    axes.set_xlabel("accuracy lost when the feature is shuffled")
     axes.set_title(title, fontsize=10)
     return figure

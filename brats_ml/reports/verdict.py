@@ -1,14 +1,14 @@
-"""The gate's decisions as Markdown, for whoever approves them."""
+"""The decisions of the gate as Markdown, for the person who approves them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def verdict_markdown(decisions: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a section a model: verdict, reasons, and means on the locked cases with the paired differences.
+    """Return one section per model: verdict, reasons, and mean scores on the locked cases with paired differences.
 
     Args:
-        decisions: `segmentation` and `survival` to the records that the gate wrote.
+        decisions: The records that the gate wrote, by `segmentation` and `survival`.
     """
     return "\n\n".join(_section(kind, decision) for kind, decision in decisions.items())
 
@@ -26,8 +26,8 @@ def _table(measured: Mapping[str, Any]) -> list[str]:
     champion, differences = measured.get("champion", {}), measured.get("difference", {})
     rows = ["| score | candidate | champion | difference, 95 % interval |", "|---|---|---|---|"]
     for name, value in measured["candidate"].items():
-        known = f"{champion[name]:.3f}" if name in champion else "none yet"
+        champion_score = f"{champion[name]:.3f}" if name in champion else "none yet"
         found = differences.get(name)
-        shown = f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})" if found else ""
-        rows.append(f"| {name} | {value:.3f} | {known} | {shown} |")
+        difference = f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})" if found else ""
+        rows.append(f"| {name} | {value:.3f} | {champion_score} | {difference} |")
     return rows

@@ -1,6 +1,6 @@
-"""Reads DAG files and DVC's graphs as JSON, each in a process of its own.
+"""Read DAG files and DVC's graphs as JSON, each in a separate process.
 
-Airflow writes a configuration where it is first imported, and DVC a lock.
+The process is separate because Airflow writes a configuration file on import, and DVC a lock file.
 """
 
 import json
@@ -50,7 +50,7 @@ print(json.dumps({stage.addressing: {
 
 
 def run(script: str, argument: Path, *, home: Path) -> Any:
-    """Return what a script prints as JSON on its last line."""
+    """Run a script and return the JSON of its last line."""
     environment = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", script, str(argument)], env=environment, check=True, stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""A change of code changes the digests of the stages that compute with it, and of no other."""
+"""A change of code changes the digests of the stages that compute with it, and no others."""
 
 import json
 import os
@@ -17,7 +17,7 @@ REGIONS = ("regions2d", "regions3d")
 
 
 def digests(checkout: Path) -> Digests:
-    """Return what `brats code` writes, one entry a stage or a stage and recipe."""
+    """Return the digests by `brats code`: one per stage, or one per stage and recipe."""
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     subprocess.run([sys.executable, "-m", "brats_ml", "code"], cwd=checkout, env=environment, check=True)
     found = json.loads((checkout / "data/code.json").read_text())
@@ -40,7 +40,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def changed(checkout: Path) -> Callable[[Callable[[str], str], str], set[str]]:
-    """Return what edits a module and returns the keys whose digests that changes."""
+    """A function that edits a module and returns the keys with a changed digest."""
 
     def edit(change: Callable[[str], str], module: str) -> set[str]:
         before = digests(checkout)
@@ -68,32 +68,32 @@ def test_an_edited_docstring_or_comment_changes_no_digest(checkout: Path) -> Non
     assert digests(checkout) == before
 
 
-def test_a_constant_of_the_region_loss_retrains_recipes_by_regions_alone(changed: Changed) -> None:
+def test_a_constant_of_the_region_loss_retrains_only_region_recipes(changed: Changed) -> None:
     edited = changed(lambda text: text.replace("SMOOTH = 1.0", "SMOOTH = 2.0"), "segmentation/training/losses.py")
 
     assert edited == {f"train.{recipe}" for recipe in REGIONS}
 
 
-def test_a_constant_of_the_baselines_training_retrains_the_baseline_alone(changed: Changed) -> None:
+def test_a_constant_of_the_baseline_training_retrains_only_baseline_recipes(changed: Changed) -> None:
     edited = changed(with_constant, "segmentation/training/baseline.py")
 
     assert edited == {f"train.{recipe}" for recipe in BASELINE}
 
 
 @pytest.mark.parametrize("module", ["reports/page.py", "reports/curves.py"])
-def test_a_change_of_a_page_draws_the_report_again_and_computes_nothing(module: str, changed: Changed) -> None:
+def test_a_change_of_a_page_reruns_only_compare(module: str, changed: Changed) -> None:
     assert changed(with_constant, module) == {"compare"}
 
 
 @pytest.mark.parametrize("module", ["sliding_window.py", "regions.py", "postprocessing.py", "presets.py"])
-def test_a_change_of_inference_evaluates_again_and_retrains_nothing(module: str, changed: Changed) -> None:
+def test_a_change_of_inference_reruns_only_evaluate(module: str, changed: Changed) -> None:
     edited = changed(with_constant, f"segmentation/inference/{module}")
 
     assert edited
     assert all(key.startswith("evaluate.") for key in edited)
 
 
-def test_a_new_import_counts_without_anyone_listing_it(checkout: Path, changed: Changed) -> None:
+def test_a_newly_imported_module_counts_automatically(checkout: Path, changed: Changed) -> None:
     added = checkout / "brats_ml/imaging/added.py"
     added.write_text('"""Added."""\n\nVALUE = 1\n')
     module = "segmentation/training/losses.py"
@@ -104,7 +104,7 @@ def test_a_new_import_counts_without_anyone_listing_it(checkout: Path, changed: 
     assert changed(with_constant, "imaging/added.py") == {f"train.{recipe}" for recipe in REGIONS}
 
 
-def test_a_module_that_cannot_be_parsed_ends_in_one_sentence(checkout: Path) -> None:
+def test_a_module_that_cannot_be_parsed_is_an_error_of_one_sentence(checkout: Path) -> None:
     broken = checkout / "brats_ml/segmentation/training/losses.py"
     broken.write_text("def broken(:\n")
     environment = {**os.environ, "PYTHONPATH": str(checkout)}

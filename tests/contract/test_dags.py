@@ -1,4 +1,4 @@
-"""The DAG files agree with dvc.yaml, explain themselves, and are cheap to parse."""
+"""The DAG files agree with dvc.yaml, have descriptions, and are cheap to parse."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def test_tasks_of_brats_train_are_the_stages_of_dvc_and_the_actions_around_them(
     assert {_address(task) for task in train["tasks"]} == stages.keys() | AROUND_THE_STAGES
 
 
-def test_edges_between_stages_are_those_of_dvc_and_the_digests_of_code_draw_one_alone(train: Any, stages: Any) -> None:
+def test_edges_between_stages_are_those_of_dvc_without_implied_edges_from_code(train: Any, stages: Any) -> None:
     drawn = {
         _address(name): sorted(_address(needed) for needed in task["upstream"] if needed != "open")
         for name, task in train["tasks"].items()
@@ -65,14 +65,14 @@ def test_every_task_runs_after_the_workspace_was_opened_and_before_it_is_closed(
     assert [name for name in dag["tasks"] if name not in needed] == ["close"]
 
 
-def test_brats_cohort_runs_the_stages_up_to_validate_and_announces_what_came_out(dags: Any) -> None:
+def test_brats_cohort_runs_the_stages_up_to_validate_and_announces_the_cohort(dags: Any) -> None:
     tasks = dags["cohort"]["tasks"]
 
     assert set(tasks) == {"open", "code", "source", "acquire", "validate", "announce", "close"}
     assert tasks["announce"]["upstream"] == ["validate"]
 
 
-def test_pool_retries_and_timeout_of_a_task_are_those_of_its_stage(train: Any, stages: Any) -> None:
+def test_a_task_has_the_pool_retries_and_timeout_of_its_stage(train: Any, stages: Any) -> None:
     for name, task in train["tasks"].items():
         if name not in AROUND_THE_STAGES:
             stage = stages[_address(name)]
@@ -83,7 +83,7 @@ def test_pool_retries_and_timeout_of_a_task_are_those_of_its_stage(train: Any, s
             )
 
 
-def test_each_stage_task_repeats_exactly_its_own_stage(train: Any) -> None:
+def test_a_stage_task_reproduces_only_its_own_stage(train: Any) -> None:
     for name, task in train["tasks"].items():
         if name not in AROUND_THE_STAGES:
             assert task["command"][-3:] == ["repro", "--single-item", _address(name)]
@@ -97,13 +97,13 @@ def test_promotion_waits_for_the_gate_the_approval_and_the_push_to_the_remote(tr
     assert tasks["promote"]["upstream"] == ["approve", "push"]
 
 
-def test_a_skipped_stage_holds_nothing_up(train: Any) -> None:
+def test_a_skipped_stage_does_not_block_later_tasks(train: Any) -> None:
     rules = {task["rule"] for name, task in train["tasks"].items() if name != "open"}
 
     assert rules == {"none_failed"}
 
 
-def test_a_dag_says_what_it_is_and_never_makes_up_for_missed_times(dag: Any) -> None:
+def test_a_dag_has_a_description_and_a_tag_and_does_not_catch_up(dag: Any) -> None:
     assert dag["doc"].strip()
     assert "brats" in dag["tags"]
     assert dag["catchup"] is False

@@ -1,4 +1,4 @@
-"""What the layout of the repository promises."""
+"""Rules for the layout of the repository."""
 
 import importlib.util
 import subprocess
@@ -16,12 +16,12 @@ def tracked(*patterns: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["mlflow", "docker"])
 def test_a_folder_named_like_a_library_holds_no_python(name: str) -> None:
-    """An `__init__.py` there would shadow the library for whoever stands in the repository."""
+    """An `__init__.py` there would hide the library from Python in the root of the repository."""
     assert list((ROOT / name).rglob("*.py")) == []
     assert not (ROOT / f"{name}.py").exists()
 
 
-def test_mlflow_is_the_library() -> None:
+def test_import_mlflow_finds_the_library() -> None:
     found = importlib.util.find_spec("mlflow")
 
     assert found is not None
@@ -29,11 +29,11 @@ def test_mlflow_is_the_library() -> None:
     assert ROOT / "mlflow" not in Path(found.origin).parents
 
 
-def test_no_module_is_longer_than_a_sitting() -> None:
+def test_no_module_has_more_than_300_lines() -> None:
     long = [path for path in tracked("brats_ml/*.py", "dags/*.py") if len((ROOT / path).read_text().splitlines()) > 300]
 
     assert long == []
 
 
-def test_no_volume_and_no_lock_of_data_is_tracked() -> None:
+def test_git_tracks_no_volume_and_no_dvc_lock() -> None:
     assert tracked("*.nii", "*.nii.gz", "*.mha", "dvc.lock") == []

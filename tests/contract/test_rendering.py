@@ -1,4 +1,4 @@
-"""Any DVC pipeline becomes tasks with the very nodes and edges of DVC's own graph."""
+"""Every DVC pipeline is rendered as tasks with the nodes and edges of DVC's own graph."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ from tests.contract import dag_reader
 
 PIPELINES = Path(__file__).with_name("pipelines")
 NAMES = sorted(path.name for path in PIPELINES.iterdir())
-# All that a user writes to see a pipeline in Airflow.
+# The complete DAG file for a pipeline.
 DAG_FILE = """
 from pathlib import Path
 from airflow.sdk import DAG
@@ -21,7 +21,7 @@ with DAG("pipeline") as dag:
     DvcPipeline(Path(__file__).parent).render()
 """
 AROUND = {"open", "close"}
-# Edges of parameters alone that a path says already, as in pipelines/digests; no other edge is left out.
+# Edges that only a parameter makes and a path already implies, as in pipelines/digests. No other edge is left out.
 IMPLIED = {("second", "digests")}
 
 
@@ -45,7 +45,7 @@ def stages(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return dag_reader.run(dag_reader.INDEX, folder, home=tmp_path_factory.mktemp("dvc"))
 
 
-def test_nodes_and_edges_are_those_of_dvc_less_edges_of_parameters_that_a_path_implies(tasks: Any, stages: Any) -> None:
+def test_nodes_and_edges_are_those_of_dvc_without_implied_parameter_edges(tasks: Any, stages: Any) -> None:
     drawn = {
         task["address"]: sorted(tasks[needed]["address"] for needed in task["upstream"] if needed not in AROUND)
         for name, task in tasks.items()
@@ -58,7 +58,7 @@ def test_nodes_and_edges_are_those_of_dvc_less_edges_of_parameters_that_a_path_i
     }
 
 
-def test_the_workspace_is_opened_first_and_closed_last(tasks: Any, stages: Any) -> None:
+def test_open_is_the_first_task_and_close_the_last(tasks: Any, stages: Any) -> None:
     needed = {upstream for stage in stages.values() for upstream in stage["upstream"]}
     last = {name for name, task in tasks.items() if task["address"] in stages.keys() - needed}
 
@@ -66,12 +66,12 @@ def test_the_workspace_is_opened_first_and_closed_last(tasks: Any, stages: Any) 
     assert set(tasks["close"]["upstream"]) == last
 
 
-def test_items_of_one_stage_stand_in_one_group(tasks: Any) -> None:
+def test_the_items_of_a_stage_are_in_one_group(tasks: Any) -> None:
     for task in tasks.values():
         assert (task["group"] is not None) == ("@" in (task["address"] or ""))
 
 
-def test_policy_is_what_meta_airflow_says(tasks: Any, stages: Any) -> None:
+def test_a_task_has_the_settings_of_meta_airflow(tasks: Any, stages: Any) -> None:
     for task in tasks.values():
         declared = stages.get(task["address"], {})
         assert task["pool"] == declared.get("pool", "default_pool")

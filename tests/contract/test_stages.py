@@ -1,4 +1,4 @@
-"""What every stage of dvc.yaml has: a command of its name, a policy for Airflow, a key of data/code.json."""
+"""Rules for the stages of dvc.yaml: their commands, Airflow settings, code digests, deps and metrics."""
 
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ PARTS = ("train_", "evaluate_", "survival_", "compare_")
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_calls_the_command_of_its_own_name(name: str) -> None:
+def test_a_stage_runs_the_command_of_the_same_name(name: str) -> None:
     assert STAGES[name]["cmd"].split()[:4] == ["python", "-m", "brats_ml", name]
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_says_how_airflow_runs_it(name: str) -> None:
+def test_a_stage_has_airflow_settings(name: str) -> None:
     assert set(STAGES[name]["meta"]["airflow"]) >= {"pool", "retries", "timeout_minutes"}
 
 
@@ -36,14 +36,14 @@ def test_no_stage_lists_files_of_code(name: str) -> None:
     assert [dep for dep in STAGES[name]["deps"] if dep.endswith(".py") or dep.startswith("brats_ml")] == []
 
 
-def test_the_room_of_the_stages_holds_them_and_their_parts_alone() -> None:
+def test_the_package_stages_has_only_stages_and_their_parts() -> None:
     modules = {path.stem for path in (ROOT / "brats_ml/stages").glob("*.py")} - {"__init__"}
 
     assert {name for name in modules if not name.startswith(PARTS)} == set(STAGES)
 
 
 def test_only_compare_depends_on_parents_of_outs() -> None:
-    """See docs/decisions/0002: elsewhere a folder that an unselected recipe left behind would count as a change."""
+    """In other stages, a folder that an unselected recipe left behind would count as a change (docs/decisions/0002)."""
     outs = [out if isinstance(out, str) else next(iter(out)) for stage in STAGES.values() for out in stage["outs"]]
     parents = {parent.as_posix() for out in outs for parent in Path(out).parents}
 
@@ -52,7 +52,7 @@ def test_only_compare_depends_on_parents_of_outs() -> None:
     assert named == {"compare"}
 
 
-def test_no_figure_of_locked_patients_is_a_metric_or_a_plot() -> None:
+def test_no_metric_or_plot_is_about_the_locked_test_patients() -> None:
     shown = [path for stage in STAGES.values() for path in stage.get("metrics", []) + stage.get("plots", [])]
 
     assert shown

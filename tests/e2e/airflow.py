@@ -1,4 +1,4 @@
-"""A checkout's Airflow as a person at its page uses it, and as bad luck does."""
+"""Control the Airflow of a checkout as a user does, and kill parts of its runs."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from brats_ml.orchestration.local.airflow_api import AirflowClient, TaskState
 from brats_ml.orchestration.local.settings import USER, recall
 from tests.e2e.checkout import Checkout
 
-THOUGHT_S = 5.0
+ANSWER_DELAY_S = 5.0
 
 
 class Airflow(AirflowClient):
@@ -28,7 +28,7 @@ class Airflow(AirflowClient):
         return {task.task_id: task.state for task in self.tasks(dag_id, run_id)}
 
     def wait(self, dag_id: str, run_id: str, *, until: Callable[[dict[str, str]], bool], limit_s: float = 400) -> None:
-        """Wait until the states of the run's tasks fulfil a condition, or the run has ended."""
+        """Wait until the states of the run's tasks fulfil a condition or the run has ended."""
         deadline = time.monotonic() + limit_s
         while not until(states := self.states(dag_id, run_id)):
             if self.run_state(dag_id, run_id) in ("success", "failed"):
@@ -44,41 +44,41 @@ class Airflow(AirflowClient):
     def task(self, dag_id: str, run_id: str, task_id: str) -> TaskState:
         return next(task for task in self.tasks(dag_id, run_id) if task.task_id == task_id)
 
-    def told(self, dag_id: str, run_id: str, task_id: str) -> str:
-        """Return the log of a task's last try."""
+    def last_log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Return the log of the last try of a task."""
         return "\n".join(self.log(dag_id, run_id, self.task(dag_id, run_id, task_id)))
 
     def link(self, dag_id: str, run_id: str, task_id: str, name: str) -> str | None:
-        """Return the address behind a link of a task's page."""
+        """Return the address of a link on the page of a task."""
         links = self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/links")["extra_links"]
         address: str | None = links[name]
         return address
 
     def question(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-        """Return what a task asks a person."""
-        asked: dict[str, Any] = self._call(
+        """Return the question of a task that waits for a person."""
+        question: dict[str, Any] = self._call(
             "GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
         )
-        return asked
+        return question
 
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
-        """Answer what a task asks, after a moment's thought.
+        """Answer the question of a task after a delay.
 
-        Within a second of the question Airflow 3.3 takes the end of the asking process for that of the answered one,
-        and the task fails and asks again (apache/airflow#71579).
+        Airflow 3.3 mishandles an answer within a second of the question: it takes the end of the asking process for
+        the end of the answered task, so the task fails and asks again (apache/airflow#71579).
         """
-        time.sleep(THOUGHT_S)
+        time.sleep(ANSWER_DELAY_S)
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
         self._call("PATCH", path, json={"chosen_options": [option]})
 
     def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
-        """Clear tasks, as the button of that name does."""
+        """Clear tasks like the button "Clear"."""
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": task_ids, "only_failed": False}
         self._call("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
 
 
-def at_work(checkout: Checkout, task_id: str) -> list[psutil.Process]:
-    """Return the processes that work for a task of any run of the checkout, DVC first and then its stage."""
+def processes_of(checkout: Checkout, task_id: str) -> list[psutil.Process]:
+    """Return the processes of a task in any run of the checkout, by process id: DVC first, then the stage."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -91,13 +91,13 @@ def at_work(checkout: Checkout, task_id: str) -> list[psutil.Process]:
 
 
 def kill(checkout: Checkout, what: str, task_id: str, *, limit_s: float = 200) -> int:
-    """Wait for a task to be at work, end a part of it without warning, and return the part's process id.
+    """Wait until a task runs, kill one of its processes, and return the process id.
 
     Args:
-        checkout: Whose servers run.
-        what: `stage` (the command of dvc.yaml), `dvc`, `task` (Airflow's own process of the task), or `scheduler`.
-        task_id: Of the task.
-        limit_s: How long to wait.
+        checkout: The checkout of the servers.
+        what: The process: `stage` (the command of dvc.yaml), `dvc`, `task` (the process of Airflow) or `scheduler`.
+        task_id: The id of the task.
+        limit_s: The longest time to wait.
     """
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
@@ -110,7 +110,7 @@ def kill(checkout: Checkout, what: str, task_id: str, *, limit_s: float = 200) -
 
 
 def _victim(checkout: Checkout, what: str, task_id: str) -> psutil.Process | None:
-    processes = at_work(checkout, task_id)
+    processes = processes_of(checkout, task_id)
     try:
         stages = [
             process for process in processes if "brats_ml" in process.cmdline() and "dvc" not in process.cmdline()

@@ -1,4 +1,4 @@
-"""A copy of this repository that is run from outside, as a newcomer would."""
+"""A copy of this repository in which tests run commands as a user does."""
 
 import subprocess
 import sys
@@ -10,13 +10,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy, and the environment of what runs in it."""
+    """A copy of the repository and the environment of its commands."""
 
     root: Path
     environment: dict[str, str]
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command, output and errors together, in a process group of its own."""
+        """Start a command in a new session, with output and errors in one stream."""
         return subprocess.Popen(
             command,
             cwd=self.root,
@@ -28,17 +28,17 @@ class Checkout:
         )
 
     def run(self, *command: str, status: int = 0) -> str:
-        """Run a command to its end, which has to have `status`, and return what it printed."""
+        """Run a command, check that its exit status is `status`, and return its output."""
         with self.start(*command) as process:
-            told, _ = process.communicate()
-        assert process.returncode == status, f"{' '.join(command)} ended with {process.returncode}:\n{told}"
-        return told
+            output, _ = process.communicate()
+        assert process.returncode == status, f"{' '.join(command)} ended with {process.returncode}:\n{output}"
+        return output
 
     def wait_for(self, condition: Callable[[], bool], *, limit_s: float) -> None:
-        """Wait until something is true."""
+        """Wait until a condition is true."""
         deadline = time.monotonic() + limit_s
         while not condition():
-            assert time.monotonic() < deadline, f"it did not come true within {limit_s} s"
+            assert time.monotonic() < deadline, f"the condition was not true within {limit_s} s"
             time.sleep(0.02)
 
     def brats(self, *arguments: str, status: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""Copies of this repository with a tiny cohort."""
+"""A fixture that copies this repository and sets a tiny cohort."""
 
 import os
 import shutil
@@ -37,13 +37,13 @@ GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
 
 @pytest.fixture(scope="module")
 def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Checkout]]:
-    """Return what copies the repository, sets a tiny cohort and then the given values of params.yaml."""
+    """A function that copies the repository and sets a tiny cohort and the given values in params.yaml."""
     made: list[Path] = []
 
     def make(*assignments: str) -> Checkout:
         root = tmp_path_factory.mktemp("checkout").resolve()
         made.append(root)
-        # What a demo or a `dvc repro` leaves here, such as dvc.lock, is not tracked and stays out.
+        # Untracked files of a demo or a `dvc repro`, such as dvc.lock, are not copied.
         listing = ["git", "ls-files", "-z"]
         listed = subprocess.run(listing, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         for name in filter(None, listed.stdout.split("\0")):
@@ -54,7 +54,7 @@ def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
             subprocess.run([*GIT, *command], cwd=root, check=True)
         environment = {
             **os.environ,
-            # Stages run `python`: the one that runs the tests, on the code of the copy.
+            # Stages call `python`: this must be the Python of the tests, with the code of the copy.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(root),
             "BRATS_AIRFLOW_PORT": str(free_port()),

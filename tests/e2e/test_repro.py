@@ -1,4 +1,4 @@
-"""The way without a scheduler: `dvc repro`, killed and repeated, then the actions, each of them twice."""
+"""The pipeline without a scheduler: `dvc repro`, killed and repeated, then each action twice."""
 
 import json
 import os
@@ -36,24 +36,24 @@ def store(checkout: Checkout) -> str:
 
 
 @pytest.fixture(scope="module")
-def story(checkout: Checkout) -> dict[str, str]:
-    """Live through it once; what was told on the way is judged by the tests."""
-    told = {}
-    told["epochs before the kill"] = str(kill_in_training(checkout))
-    told["repro"] = checkout.dvc("repro")
-    told["second repro"] = checkout.dvc("repro")
+def output(checkout: Checkout) -> dict[str, str]:
+    """Run all commands once and return their output."""
+    output = {}
+    output["epochs before the kill"] = str(kill_in_training(checkout))
+    output["repro"] = checkout.dvc("repro")
+    output["second repro"] = checkout.dvc("repro")
     for round_ in ("first", "second"):
         for action in ("publish", "gate", "promote"):
-            told[f"{round_} {action}"] = checkout.brats(action)
+            output[f"{round_} {action}"] = checkout.brats(action)
     checkout.brats("inbox")
     spoil_inbox(checkout.root / "inbox")
-    told["first score"] = checkout.brats("score")
-    told["second score"] = checkout.brats("score")
-    return told
+    output["first score"] = checkout.brats("score")
+    output["second score"] = checkout.brats("score")
+    return output
 
 
 def kill_in_training(checkout: Checkout) -> int:
-    """Start `dvc repro`, end all of it without warning in mid-epoch, and return how many epochs it had finished."""
+    """Start `dvc repro`, kill it in the middle of an epoch, and return the number of finished epochs."""
     process = checkout.start("dvc", "repro")
     checkpoints = checkout.root / ".brats/checkpoints"
     finished: list[Path] = []
@@ -71,19 +71,19 @@ def last_epoch(checkpoints: list[Path]) -> int:
 
 
 def spoil_inbox(inbox: Path) -> None:
-    """Cut one scan of the first case short and let another lead nowhere, and forget the age of the second."""
+    """Truncate a scan of the first case, make another a broken symlink, and remove the age of the second case."""
     first, second = sorted(path.name for path in inbox.iterdir() if path.is_dir())[:2]
     scan = inbox / first / f"{first}_t1.nii.gz"
     scan.write_bytes(scan.read_bytes()[:1000])
-    gone = inbox / first / f"{first}_t2.nii.gz"
-    gone.unlink()
-    gone.symlink_to("nowhere")
+    broken = inbox / first / f"{first}_t2.nii.gz"
+    broken.unlink()
+    broken.symlink_to("nowhere")
     table = pd.read_csv(inbox / "survival_info.csv")
     table[table["Brats20ID"] != second].to_csv(inbox / "survival_info.csv", index=False)
 
 
-def stages_run(told: str) -> list[str]:
-    return [line.split("'")[1] for line in told.splitlines() if line.startswith("Running stage")]
+def stages_run(output: str) -> list[str]:
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
 
 
 def predictions(checkout: Checkout) -> list[dict[str, str]]:
@@ -91,14 +91,16 @@ def predictions(checkout: Checkout) -> list[dict[str, str]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*/prediction.json"))]
 
 
-def test_a_training_killed_in_mid_epoch_goes_on_from_its_last_epoch(story: dict[str, str], checkout: Checkout) -> None:
+def test_a_training_killed_in_an_epoch_resumes_from_the_last_finished_epoch(
+    output: dict[str, str], checkout: Checkout
+) -> None:
     history = pd.read_csv(checkout.root / MODEL / "history.csv")
 
-    assert 2 <= int(story["epochs before the kill"]) < EPOCHS
+    assert 2 <= int(output["epochs before the kill"]) < EPOCHS
     assert history["epoch"].tolist() == list(range(1, EPOCHS + 1))
 
 
-def test_a_killed_training_leaves_one_run_with_each_point_once(story: dict[str, str], store: str) -> None:
+def test_a_killed_training_has_one_mlflow_run_with_each_epoch_once(output: dict[str, str], store: str) -> None:
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("brats")
     assert experiment is not None
@@ -113,7 +115,7 @@ def test_a_killed_training_leaves_one_run_with_each_point_once(story: dict[str, 
     assert sorted(steps) == list(range(1, EPOCHS + 1))
 
 
-def test_a_killed_training_gives_the_bytes_of_one_left_alone(story: dict[str, str], checkout: Checkout) -> None:
+def test_a_killed_training_gives_the_bytes_of_an_undisturbed_one(output: dict[str, str], checkout: Checkout) -> None:
     resumed = digest_tree(checkout.root / MODEL)
     shutil.rmtree(checkout.root / ".brats/checkpoints")
     checkout.brats("train", "--recipe", "baseline_mini")
@@ -121,20 +123,20 @@ def test_a_killed_training_gives_the_bytes_of_one_left_alone(story: dict[str, st
     assert digest_tree(checkout.root / MODEL) == resumed
 
 
-def test_a_second_repro_runs_nothing_but_the_two_stages_that_look(story: dict[str, str]) -> None:
-    assert stages_run(story["second repro"]) == ["code", "source"]
+def test_a_second_repro_runs_only_the_stages_that_always_run(output: dict[str, str]) -> None:
+    assert stages_run(output["second repro"]) == ["code", "source"]
 
 
-def test_a_second_publish_makes_no_run_and_no_version(story: dict[str, str], store: str) -> None:
+def test_a_second_publish_adds_no_run_and_no_version(output: dict[str, str], store: str) -> None:
     client = MlflowClient(store)
     names = ("brats-segmentation", "brats-survival")
     versions = {name: len(client.search_model_versions(f"name = '{name}'")) for name in names}
 
     assert versions == dict.fromkeys(names, 1)
-    assert story["second publish"].splitlines()[-1] == story["first publish"].splitlines()[-1]
+    assert output["second publish"].splitlines()[-1] == output["first publish"].splitlines()[-1]
 
 
-def test_no_run_shows_what_the_locked_test_patients_say(story: dict[str, str], store: str) -> None:
+def test_no_mlflow_run_has_a_metric_of_the_locked_test_patients(output: dict[str, str], store: str) -> None:
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("brats")
     assert experiment is not None
@@ -144,20 +146,20 @@ def test_no_run_shows_what_the_locked_test_patients_say(story: dict[str, str], s
     assert [name for run in runs for name in run.data.metrics if name.startswith("test")] == []
 
 
-def test_a_second_gate_holds_what_is_champion_already(story: dict[str, str], checkout: Checkout) -> None:
-    assert story["first gate"].count("PROMOTE") == 2
-    assert story["second gate"].count("is champion already") == 2
+def test_a_second_gate_holds_the_current_champions(output: dict[str, str], checkout: Checkout) -> None:
+    assert output["first gate"].count("PROMOTE") == 2
+    assert output["second gate"].count("is champion already") == 2
 
 
-def test_a_second_promote_leaves_the_ledger_as_it_is(story: dict[str, str], checkout: Checkout) -> None:
+def test_a_second_promote_does_not_change_the_ledger(output: dict[str, str], checkout: Checkout) -> None:
     ledger = [json.loads(line) for line in (checkout.root / ".brats/ledger.jsonl").read_text().splitlines()]
 
     assert len(ledger) == 2
-    assert story["second promote"].count("stays (HOLD)") == 2
+    assert output["second promote"].count("stays (HOLD)") == 2
 
 
-def test_scans_that_cannot_be_read_are_refused_by_name_and_the_others_are_scored(
-    story: dict[str, str], checkout: Checkout
+def test_a_case_with_unreadable_scans_is_refused_with_their_names_and_the_others_are_scored(
+    output: dict[str, str], checkout: Checkout
 ) -> None:
     refused, *others = predictions(checkout)
 
@@ -167,7 +169,7 @@ def test_scans_that_cannot_be_read_are_refused_by_name_and_the_others_are_scored
     assert [other["status"] for other in others] == ["scored"] * 3
 
 
-def test_a_patient_without_age_gets_a_label_map_and_no_group(story: dict[str, str], checkout: Checkout) -> None:
+def test_a_patient_without_age_gets_a_label_map_and_no_group(output: dict[str, str], checkout: Checkout) -> None:
     without_age = predictions(checkout)[1]
     survival = without_age["survival"]
     assert isinstance(survival, dict)
@@ -177,14 +179,12 @@ def test_a_patient_without_age_gets_a_label_map_and_no_group(story: dict[str, st
     assert (checkout.root / "predictions" / without_age["case_id"] / f"{without_age['case_id']}-labels.nii.gz").exists()
 
 
-def test_a_second_score_keeps_what_is_there_and_tries_the_refused_again(story: dict[str, str]) -> None:
-    assert "3 scored, 0 kept, 1 refused" in story["first score"]
-    assert "0 scored, 3 kept, 1 refused" in story["second score"]
+def test_a_second_score_keeps_predictions_and_retries_refused_cases(output: dict[str, str]) -> None:
+    assert "3 scored, 0 kept, 1 refused" in output["first score"]
+    assert "0 scored, 3 kept, 1 refused" in output["second score"]
 
 
-def test_both_champions_load_by_mlflow_alone(
-    story: dict[str, str], store: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mlflow_loads_both_champions(output: dict[str, str], store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     segmentation = mlflow.pyfunc.load_model("models:/brats-segmentation@champion")
     survival = mlflow.pyfunc.load_model("models:/brats-survival@champion")
@@ -196,7 +196,9 @@ def test_both_champions_load_by_mlflow_alone(
     assert survival.predict(patients)["group"].isin(["short", "mid", "long"]).all()
 
 
-def test_a_survival_parameter_reruns_the_survival_part_alone(story: dict[str, str], checkout: Checkout) -> None:
+def test_a_changed_survival_parameter_reruns_only_the_survival_stages(
+    output: dict[str, str], checkout: Checkout
+) -> None:
     checkout.brats("set", "survival.repeats=2")
     rerun = stages_run(checkout.dvc("repro"))
 
@@ -204,25 +206,25 @@ def test_a_survival_parameter_reruns_the_survival_part_alone(story: dict[str, st
     assert set(rerun) == {"code", "source", "compare"} | searches
 
 
-def test_a_new_case_in_the_source_folder_is_noticed(story: dict[str, str], checkout: Checkout, tmp_path: Path) -> None:
+def test_a_new_case_in_the_source_folder_is_noticed(output: dict[str, str], checkout: Checkout, tmp_path: Path) -> None:
     cohort = tmp_path / "cohort"
     shutil.copytree(checkout.root / "data/raw", cohort)
-    newcomer = sorted(path for path in cohort.iterdir() if path.is_dir())[-1]
-    newcomer.rename(tmp_path / newcomer.name)
+    new_case = sorted(path for path in cohort.iterdir() if path.is_dir())[-1]
+    new_case.rename(tmp_path / new_case.name)
     checkout.brats("set", f"acquire.source={cohort}")
     checkout.dvc("repro", "validate")
     before = json.loads((checkout.root / "data/validation/manifest.json").read_text())
-    (tmp_path / newcomer.name).rename(newcomer)
-    told = checkout.dvc("repro", "validate")
+    (tmp_path / new_case.name).rename(new_case)
+    second = checkout.dvc("repro", "validate")
     after = json.loads((checkout.root / "data/validation/manifest.json").read_text())
 
-    assert stages_run(told)[:3] == ["code", "source", "acquire"]
-    assert set(json.dumps(after).split('"')) - set(json.dumps(before).split('"')) >= {newcomer.name}
+    assert stages_run(second)[:3] == ["code", "source", "acquire"]
+    assert set(json.dumps(after).split('"')) - set(json.dumps(before).split('"')) >= {new_case.name}
 
 
 @pytest.mark.slow
-def test_another_model_is_judged_beside_the_champion_on_the_locked_patients(
-    story: dict[str, str], checkout: Checkout
+def test_the_gate_compares_a_new_model_with_the_champion_on_the_locked_patients(
+    output: dict[str, str], checkout: Checkout
 ) -> None:
     checkout.brats("set", "acquire.source=phantom", f"recipes.baseline_mini.epochs={EPOCHS + 1}", "survival.seed=1")
     checkout.brats("set", "gate.minimum_paired=2")

@@ -1,4 +1,4 @@
-"""The random survival forest with scikit-survival, which is GPL-3 and lies in an environment of its own."""
+"""The random survival forest with scikit-survival (GPL-3), in a separate environment."""
 
 import json
 import os
@@ -24,21 +24,21 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    results: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return results
 
 
-def test_the_forest_is_searched_and_tells_curves_and_groups(found: dict[str, Any]) -> None:
+def test_the_search_gives_a_forest_with_falling_curves_and_probabilities(found: dict[str, Any]) -> None:
     assert found["best"]["min_samples_leaf"] in (5, 15)
     assert found["sums"] == pytest.approx([1, 1])
     assert found["falling"]
 
 
-def test_a_stored_forest_tells_the_same(found: dict[str, Any]) -> None:
+def test_a_stored_forest_predicts_the_same(found: dict[str, Any]) -> None:
     assert found["same"]
 
 
-def test_concordance_and_cox_are_those_of_scikit_survival(found: dict[str, Any]) -> None:
+def test_concordance_and_cox_agree_with_scikit_survival(found: dict[str, Any]) -> None:
     ours, theirs = found["concordance"]
     assert ours == pytest.approx(theirs)
     assert ours > 0.6

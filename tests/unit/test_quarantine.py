@@ -30,7 +30,7 @@ def test_equal_volumes_give_equal_bytes() -> None:
 def test_the_page_lists_each_case_with_its_reasons_and_picture_and_fetches_nothing() -> None:
     page = quarantine_page([KeptOut("a<b", ["t1 is missing", "t2 is missing"], "0001.png")], cases=7)
 
-    assert "1 of 7 cases are kept out" in page
+    assert "1 of 7 cases are quarantined" in page
     assert "a&lt;b" in page
     assert page.index("t1 is missing") < page.index("t2 is missing") < page.index('src="0001.png"')
     assert "http" not in page

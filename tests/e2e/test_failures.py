@@ -1,4 +1,4 @@
-"""Misfortunes of any pipeline: each ends in a state and in one sentence of the task's log, and nothing hangs."""
+"""Failures that any pipeline can have. Each ends the task, with one sentence as the last line of its log."""
 
 import subprocess
 from collections import defaultdict
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PIPELINE = """
 stages:
   deaf:
-    desc: hears no signal, since C code holds the interpreter
+    desc: ignores signals, because C code holds the interpreter
     cmd: python deaf.py
     meta: {airflow: {timeout_minutes: 0.1, retries: 0}}
   full:
@@ -43,16 +43,16 @@ from pathlib import Path
 
 from airflow.sdk import DAG, Param, task
 
-from brats_ml.orchestration.approval import GateApproval
-from brats_ml.orchestration.rendering import Pipeline
-from brats_ml.orchestration.tasks import DVC
+from brats_ml.orchestration.dag.approval import GateApproval
+from brats_ml.orchestration.dag.operators import DVC
+from brats_ml.orchestration.dag.rendering import DvcPipeline
 
 ROOT = Path(__file__).parents[1]
 for name in ("deaf", "full", "dies", "shared"):
     with DAG(name):
-        Pipeline(ROOT, stages=[name]).draw()
+        DvcPipeline(ROOT, stages=[name]).render()
 with DAG("unreachable"):
-    pipeline = Pipeline(ROOT, stages=["shared"])
+    pipeline = DvcPipeline(ROOT, stages=["shared"])
     stages = pipeline.stages(after=pipeline.open())
     stages["shared"] >> pipeline.command("push", [*DVC, "push", "--remote", "far"], doc_md="", retries=1)
 with DAG("asks", params={"approval": Param(True)}):
@@ -67,7 +67,7 @@ with DAG("asks", params={"approval": Param(True)}):
 
     gate() >> GateApproval(task_id="approve", response_timeout=timedelta(seconds=20)) >> promote()
 """
-# Without a remote of its own for everything else.
+# No default remote: only `push` uses the remote `far`.
 REMOTE = """
 [core]
     analytics = false
@@ -77,25 +77,23 @@ REMOTE = """
     access_key_id = nobody
     secret_access_key = nothing
 """
-
-
 ENDED = ("success", "failed")
 
 
 @dataclass
-class Ended:
-    """How a run ended: states, tries and last lines of the logs of its tasks."""
+class FinishedRun:
+    """The states, tries and last log lines of the tasks of a run."""
 
     states: dict[str, str]
     tries: dict[str, int]
-    last_words: dict[str, str]
+    last_lines: dict[str, str]
 
 
 @dataclass
-class Seen:
-    """Runs by DAG, in the order in which they were started, and what was still at work after them."""
+class Observed:
+    """The finished runs of each DAG in the order of their start, and the processes that were left over."""
 
-    runs: dict[str, list[Ended]] = field(default_factory=lambda: defaultdict(list))
+    runs: dict[str, list[FinishedRun]] = field(default_factory=lambda: defaultdict(list))
     left: list[Any] = field(default_factory=list)
 
 
@@ -106,33 +104,33 @@ def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
     for dag in root.glob("dags/*.py"):
         dag.unlink()
     (root / "dvc.lock").unlink(missing_ok=True)
-    files = {"dvc.yaml": PIPELINE, "deaf.py": DEAF, "dags/misfortune.py": DAGS, ".dvc/config": REMOTE}
+    files = {"dvc.yaml": PIPELINE, "deaf.py": DEAF, "dags/failures.py": DAGS, ".dvc/config": REMOTE}
     for name, text in files.items():
         (root / name).write_text(text)
-    for command in (["add", "-A"], ["commit", "-q", "-m", "a stranger's pipeline"]):
+    for command in (["add", "-A"], ["commit", "-q", "-m", "another pipeline"]):
         subprocess.run([*GIT, *command], cwd=root, check=True)
     return checkout
 
 
 @pytest.fixture(scope="module")
-def seen(checkout: Checkout) -> Seen:
-    """Start every DAG, one of them twice at once, and wait for all."""
-    seen = Seen()
+def observed(checkout: Checkout) -> Observed:
+    """Start every DAG, one of them twice at the same time, and wait for all runs."""
+    observed = Observed()
     checkout.brats("up")
     with Airflow(checkout) as airflow:
         runs = [(dag, airflow.trigger(dag, {})) for dag in ("shared", "shared", "deaf", "full", "dies", "asks")]
         rejected = airflow.trigger("asks", {})
         answer(airflow, rejected, "Reject")
-        seen.runs["rejected"].append(ended(airflow, "asks", rejected))
+        observed.runs["rejected"].append(finish(airflow, "asks", rejected))
         airflow.clear("asks", rejected, "approve", "promote")
         answer(airflow, rejected, "Approve")
-        # By now there is something to push.
+        # The runs above computed something to push.
         runs += [("asks", rejected), ("unreachable", airflow.trigger("unreachable", {}))]
         for dag, run_id in runs:
-            seen.runs[dag].append(ended(airflow, dag, run_id))
-    seen.left = [process for process in marked(checkout.root) if "deaf.py" in " ".join(process.cmdline())]
+            observed.runs[dag].append(finish(airflow, dag, run_id))
+    observed.left = [process for process in marked(checkout.root) if "deaf.py" in " ".join(process.cmdline())]
     checkout.brats("down")
-    return seen
+    return observed
 
 
 def answer(airflow: Airflow, run_id: str, option: str) -> None:
@@ -140,60 +138,60 @@ def answer(airflow: Airflow, run_id: str, option: str) -> None:
     airflow.answer("asks", run_id, "approve", option)
 
 
-def ended(airflow: Airflow, dag: str, run_id: str) -> Ended:
+def finish(airflow: Airflow, dag: str, run_id: str) -> FinishedRun:
     states = airflow.finish(dag, run_id)
     logged = [task_id for task_id, state in states.items() if state in ENDED]
-    return Ended(
+    return FinishedRun(
         states=states,
         tries={task.task_id: task.tries for task in airflow.tasks(dag, run_id)},
-        last_words={task_id: airflow.told(dag, run_id, task_id).splitlines()[-1] for task_id in logged},
+        last_lines={task_id: airflow.last_log(dag, run_id, task_id).splitlines()[-1] for task_id in logged},
     )
 
 
-def test_a_timeout_ends_a_stage_that_hears_no_signal(seen: Seen) -> None:
-    (run,) = seen.runs["deaf"]
+def test_a_timeout_ends_a_stage_that_ignores_signals(observed: Observed) -> None:
+    (run,) = observed.runs["deaf"]
 
     assert run.states == {"open": "success", "deaf": "failed", "close": "upstream_failed"}
-    assert "deaf took longer than 0:00:06 and was ended" in run.last_words["deaf"]
-    assert seen.left == []
+    assert "deaf took longer than 0:00:06 and was ended" in run.last_lines["deaf"]
+    assert observed.left == []
 
 
-def test_a_full_disk_fails_a_stage_at_once(seen: Seen) -> None:
-    (run,) = seen.runs["full"]
+def test_a_full_disk_fails_a_stage_without_a_retry(observed: Observed) -> None:
+    (run,) = observed.runs["full"]
 
     assert run.states == {"open": "success", "full": "failed", "close": "upstream_failed"}
-    assert "No space left on device" in run.last_words["full"]
+    assert "No space left on device" in run.last_lines["full"]
     assert run.tries["full"] == 1
 
 
-def test_a_stage_that_dies_without_a_word_is_tried_again_and_named(seen: Seen) -> None:
-    (run,) = seen.runs["dies"]
+def test_a_killed_stage_is_retried_and_the_log_names_the_signal(observed: Observed) -> None:
+    (run,) = observed.runs["dies"]
 
     assert run.states == {"open": "success", "dies": "failed", "close": "upstream_failed"}
     assert run.tries["dies"] == 2
-    assert "dies was ended by signal 9" in run.last_words["dies"]
+    assert "dies was ended by signal 9" in run.last_lines["dies"]
 
 
-def test_two_runs_of_one_dag_at_once_both_end_well(seen: Seen) -> None:
-    assert len(seen.runs["shared"]) == 2
-    for run in seen.runs["shared"]:
+def test_two_simultaneous_runs_of_a_dag_both_succeed(observed: Observed) -> None:
+    assert len(observed.runs["shared"]) == 2
+    for run in observed.runs["shared"]:
         assert run.states.pop("shared") in ("success", "skipped")
         assert run.states == {"open": "success", "close": "success"}
 
 
-def test_an_unanswered_approval_rejects(seen: Seen) -> None:
-    assert seen.runs["asks"][0].states == {"gate": "success", "approve": "success", "promote": "skipped"}
+def test_an_unanswered_approval_is_rejected(observed: Observed) -> None:
+    assert observed.runs["asks"][0].states == {"gate": "success", "approve": "success", "promote": "skipped"}
 
 
-def test_a_rejection_can_be_cleared_and_is_asked_again(seen: Seen) -> None:
-    assert seen.runs["rejected"][0].states == {"gate": "success", "approve": "success", "promote": "skipped"}
-    assert seen.runs["asks"][1].states == {"gate": "success", "approve": "success", "promote": "success"}
+def test_a_cleared_rejection_asks_again(observed: Observed) -> None:
+    assert observed.runs["rejected"][0].states == {"gate": "success", "approve": "success", "promote": "skipped"}
+    assert observed.runs["asks"][1].states == {"gate": "success", "approve": "success", "promote": "success"}
 
 
-def test_a_remote_that_cannot_be_reached_is_tried_again_and_named(seen: Seen) -> None:
-    (run,) = seen.runs["unreachable"]
+def test_an_unreachable_remote_is_retried_and_named(observed: Observed) -> None:
+    (run,) = observed.runs["unreachable"]
 
-    # What an earlier run computed comes from the shared cache.
+    # The result of the earlier run comes from the shared cache.
     assert run.states == {"open": "success", "shared": "skipped", "push": "failed"}
     assert run.tries["push"] == 2
-    assert "127.0.0.1:9" in run.last_words["push"]
+    assert "127.0.0.1:9" in run.last_lines["push"]

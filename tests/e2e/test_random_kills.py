@@ -1,4 +1,4 @@
-"""Parts of runs are killed at random moments, thirty times and more; every run ends well all the same."""
+"""At least thirty times, a process of a run is killed at a random moment. Every run must still succeed."""
 
 import random
 import threading
@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.workspace.state import State
-from tests.e2e.airflow import Airflow, at_work, kill
+from tests.e2e.airflow import Airflow, kill, processes_of
 from tests.e2e.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
@@ -21,8 +21,8 @@ DAG = "brats_train"
 EPOCHS = 6
 TRIALS = 30
 KINDS = ("stage", "dvc", "task", "scheduler")
-# What computes in every run of another seed, and for how many seconds a kill may wait in it.
-TARGETS = {
+# Tasks that compute in every run because its seed is new, and the longest delay of a kill after their start, in s.
+MAX_DELAY_S = {
     "train.baseline_mini": 14.0, "evaluate.baseline_mini": 8.0, "survival.random_forest": 4.0, "survival.svm": 4.0,
     "survival.knn": 4.0, "survival.cox": 4.0, "compare": 3.0,
 }  # fmt: skip
@@ -30,7 +30,7 @@ TARGETS = {
 
 @dataclass
 class Trials:
-    """What was killed, and what was seen of the runs."""
+    """The kills, the states of the runs, and the processes that were left over."""
 
     killed: list[tuple[str, str, float]] = field(default_factory=list)
     states: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -46,7 +46,7 @@ def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
 
 @pytest.fixture(scope="module")
 def trials(checkout: Checkout) -> Trials:
-    trials, chance = Trials(), random.Random()  # noqa: S311 - no secret hangs on it
+    trials, generator = Trials(), random.Random()  # noqa: S311 - not for a secret
     checkout.brats("up")
     with Airflow(checkout) as airflow:
         while len(trials.killed) < TRIALS:
@@ -55,51 +55,51 @@ def trials(checkout: Checkout) -> Trials:
             run_id = airflow.trigger(
                 DAG, {"recipes": ["baseline_mini"], "set": [f"train.seed={seed}", f"survival.seed={seed}"]}
             )
-            attack(checkout, trials, chance)
+            kill_parts(checkout, trials, generator)
             trials.states[run_id] = airflow.finish(DAG, run_id, limit_s=900)
-            trials.left += [process for task in TARGETS for process in at_work(checkout, task)]
+            trials.left += [process for task in MAX_DELAY_S for process in processes_of(checkout, task)]
     checkout.brats("down")
     return trials
 
 
-def attack(checkout: Checkout, trials: Trials, chance: random.Random) -> None:
-    """Let each kind of kill hit another task of the run that has just been started, at a moment drawn by lot."""
-    tasks = chance.sample(list(TARGETS), len(KINDS))
+def kill_parts(checkout: Checkout, trials: Trials, generator: random.Random) -> None:
+    """Apply each kind of kill to a different random task of the current run, after a random delay."""
+    tasks = generator.sample(list(MAX_DELAY_S), len(KINDS))
     threads = []
     for what, task in zip(KINDS, tasks, strict=True):
-        delay_s = chance.uniform(0, TARGETS[task])
-        threads.append(threading.Thread(target=strike, args=(checkout, trials, what, task, delay_s)))
+        delay_s = generator.uniform(0, MAX_DELAY_S[task])
+        threads.append(threading.Thread(target=kill_part, args=(checkout, trials, what, task, delay_s)))
         threads[-1].start()
     for thread in threads:
         thread.join()
 
 
-def strike(checkout: Checkout, trials: Trials, what: str, task: str, delay_s: float) -> None:
-    checkout.wait_for(lambda: bool(at_work(checkout, task)), limit_s=600)
+def kill_part(checkout: Checkout, trials: Trials, what: str, task: str, delay_s: float) -> None:
+    checkout.wait_for(lambda: bool(processes_of(checkout, task)), limit_s=600)
     time.sleep(delay_s)
     try:
         kill(checkout, what, task, limit_s=1)
     except AssertionError:
-        return  # it was done already, and this was no trial
+        return  # the task had already ended, so nothing was killed
     trials.killed.append((what, task, delay_s))
     if what == "scheduler":
         checkout.brats("up")
 
 
-def test_every_run_ends_well(trials: Trials) -> None:
+def test_every_run_succeeds(trials: Trials) -> None:
     assert len(trials.killed) >= TRIALS
     assert Counter(what for what, _, _ in trials.killed).keys() == set(KINDS)
     for states in trials.states.values():
         assert {state for state in states.values() if state not in ("success", "skipped")} == set(), trials.killed
-        # The form leaves the second of the two declared recipes out.
-        assert {states["train.seed"], states["evaluate.seed"]} == {"skipped"}
+        # The form leaves out the recipe `baseline`.
+        assert {states["train.baseline"], states["evaluate.baseline"]} == {"skipped"}
 
 
-def test_nothing_works_on_beside_a_retry(trials: Trials) -> None:
+def test_no_killed_process_survives_next_to_its_retry(trials: Trials) -> None:
     assert trials.left == []
 
 
-def test_every_piece_of_work_has_one_run_with_each_epoch_once(trials: Trials, checkout: Checkout) -> None:
+def test_every_key_has_one_mlflow_run_with_each_epoch_once(trials: Trials, checkout: Checkout) -> None:
     client = MlflowClient(embedded_store(State(checkout.root / ".brats")))
     experiment = client.get_experiment_by_name("brats")
     assert experiment is not None
@@ -114,7 +114,7 @@ def test_every_piece_of_work_has_one_run_with_each_epoch_once(trials: Trials, ch
         assert sorted(steps) == list(range(1, EPOCHS + 1))
 
 
-def test_every_model_has_one_version_a_piece_of_work(trials: Trials, checkout: Checkout) -> None:
+def test_every_key_has_one_model_version(trials: Trials, checkout: Checkout) -> None:
     client = MlflowClient(embedded_store(State(checkout.root / ".brats")))
     for name in ("brats-segmentation", "brats-survival"):
         versions = client.search_model_versions(f"name = '{name}'")

@@ -1,4 +1,4 @@
-"""One implementation, three doors: by command, by `dvc repro` and by Airflow the same cohort gives the same bytes."""
+"""Single commands, `dvc repro` and Airflow compute the same bytes from the same cohort."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from tests.e2e.airflow import Airflow
 from tests.e2e.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-BY_HAND = [
+COMMANDS = [
     ["code"], ["source"], ["acquire"], ["validate"], ["preprocess"], ["split"],
     ["plan", "--recipe", "baseline_mini"], ["train", "--recipe", "baseline_mini"],
     ["evaluate", "--recipe", "baseline_mini"],
@@ -22,7 +22,7 @@ BY_HAND = [
 
 
 def digests(lock: Path) -> dict[str, str]:
-    """Return DVC's digest of every out that a dvc.lock records."""
+    """Return the digest of every out in a dvc.lock."""
     stages: dict[str, Any] = YAML(typ="safe").load(lock)["stages"]
     return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
 
@@ -38,11 +38,11 @@ def servers(checkout: Checkout) -> Iterator[Airflow]:
 
 
 @pytest.fixture(scope="module")
-def by_hand(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
+def by_command(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
     checkout = make_checkout("recipes.baseline_mini.epochs=2")
-    for command in BY_HAND:
+    for command in COMMANDS:
         checkout.brats(*command)
-    # Nothing runs: DVC records what lies there.
+    # DVC runs nothing here: it records the existing files.
     checkout.dvc("commit", "--force")
     return digests(checkout.root / "dvc.lock")
 
@@ -56,7 +56,7 @@ def by_dvc(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def by_airflow(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
-    """Let a new cohort start its training, by the source of its own form; the same cohort once more starts nothing."""
+    """Run brats_cohort twice with the source in its form: the first run starts brats_train, the second does not."""
     checkout = make_checkout("recipes.baseline_mini.epochs=2", "orchestration.score=null", "acquire.source=nowhere")
     cohort = {"source": "phantom"}
     with servers(checkout) as airflow:
@@ -71,10 +71,10 @@ def by_airflow(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
     return digests(lock)
 
 
-def test_every_out_is_the_same_by_hand_and_by_dvc(by_hand: dict[str, str], by_dvc: dict[str, str]) -> None:
-    assert by_hand == by_dvc
+def test_single_commands_and_dvc_repro_give_equal_outs(by_command: dict[str, str], by_dvc: dict[str, str]) -> None:
+    assert by_command == by_dvc
 
 
-def test_every_out_is_the_same_by_airflow_and_by_dvc(by_airflow: dict[str, str], by_dvc: dict[str, str]) -> None:
+def test_airflow_and_dvc_repro_give_equal_outs(by_airflow: dict[str, str], by_dvc: dict[str, str]) -> None:
     assert by_airflow == by_dvc
     assert len(by_dvc) == 25

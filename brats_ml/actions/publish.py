@@ -92,7 +92,7 @@ def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent
         tracked.tag({"mlflow.parentRunId": parent})
         made = files.read_json(ws.model(recipe).recipe)
         tracked.log_params({"recipe": recipe, **flatten(made)})
-        history = frames.read_csv(ws.model(recipe).history)
+        history = frames.read_csv(ws.history(recipe))
         if "fold" in history:
             for fold, rows in history.groupby("fold"):
                 curves = tracked.prefixed(f"fold{fold}.")

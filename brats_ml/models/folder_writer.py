@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import pandas as pd
 
 from brats_ml import files
-from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.model_files.keras_file import write_model
-from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import label_scheme
 from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
 from brats_ml.workspace.outputs import ModelFolder
@@ -18,7 +15,6 @@ from brats_ml.workspace.outputs import ModelFolder
 def write_model_folder(
     folder: ModelFolder,
     networks: Sequence[keras.Model],
-    history: checkpoints.History,
     recipe: BaselineRecipe | RegionsRecipe,
     verdict: dict[str, Any],
 ) -> None:
@@ -29,6 +25,4 @@ def write_model_folder(
             write_model(file, network)
         files.write_json(written.recipe, recipe.model_dump())
         files.write_json(written.labels, label_scheme())
-        # A history read back from a checkpoint has its columns in another order.
-        frames.write_csv(written.history, pd.DataFrame(history).sort_index(axis="columns"))
         files.write_json(written.verdict, verdict)

@@ -174,9 +174,7 @@ def _estimates(cases: pd.DataFrame) -> list[Interval]:
 
 
 def _curves(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:
-    histories = {recipe.name: ws.model(recipe.name).history for recipe in recipes}
+    histories = {recipe.name: frames.read_csv(ws.history(recipe.name)) for recipe in recipes}
     return [
-        Picture(name, figure_png(learning_curve(frames.read_csv(history))))
-        for name, history in histories.items()
-        if history.path.exists()
+        Picture(name, figure_png(learning_curve(history))) for name, history in histories.items() if not history.empty
     ]

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import pandas as pd
 
 from brats_ml import files, locks
 from brats_ml.adapters import provenance
 from brats_ml.adapters.model_files import checkpoints
+from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
 from brats_ml.cohort.folds import folds
 from brats_ml.config import Params
@@ -42,6 +44,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         reason = "no training case has a reference label map"
         with files.replacing(ws.model(recipe)) as folder:
             files.write_json(ModelFolder(folder).verdict, {"verdict": f"not trained: {reason}"})
+        frames.write_csv(ws.history(recipe), pd.DataFrame(columns=["epoch", "loss"]))
         return Report("train", f"{recipe} not trained, since {reason}")
 
     chosen = planned_recipe(ws, params, recipe)
@@ -69,7 +72,9 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
                     chosen, params.train, cases=ws.preprocessed, parts=parts, folder=folder, tracked=tracked
                 )
                 networks = [network]
-        write_model_folder(ws.model(recipe), networks, history, chosen, verdict)
+        # A history that was read from a checkpoint has its columns in another order.
+        frames.write_csv(ws.history(recipe), pd.DataFrame(history).sort_index(axis="columns"))
+        write_model_folder(ws.model(recipe), networks, chosen, verdict)
     page = tracker.page(tracked.run_id)
     done = f"{recipe} trained for {len(history)} epoch(s), loss {history[-1]['loss']:.4f}"
     return Report("train", done, links={"MLflow": page} if page else {})

@@ -78,6 +78,10 @@ class Workspace(os.PathLike[str]):
         """Return the folder of a fitted estimator."""
         return SurvivalFolder(self.root / "models/survival" / estimator, f"brats survival --estimator {estimator}")
 
+    def history(self, recipe: str) -> Artefact:
+        """Return the history of a recipe's training, one row per epoch, for `dvc plots`."""
+        return Artefact(self.root / f"metrics/history/{recipe}.csv", f"brats train --recipe {recipe}")
+
     def segmentation_metrics(self, recipe: str) -> Artefact:
         """Return the headline figures of a recipe on validation cases, for `dvc metrics`."""
         return Artefact(

@@ -54,7 +54,6 @@ class ModelFolder(Artefact):
     verdict = Made("verdict.json")  # whether it was trained, on which cases, and the work key
     recipe = Made("recipe.json")  # the recipe of the training with every value resolved
     labels = Made("labels.json")  # the label scheme of the training
-    history = Made("history.csv")  # one row per epoch
     postprocessing = Made("postprocessing.json", by="brats publish")  # how probabilities become labels
     inference = Made("inference.json", by="brats publish")  # preset and windows of the evaluation
 

@@ -94,7 +94,7 @@ def predictions(checkout: Checkout) -> list[dict[str, str]]:
 def test_a_training_killed_in_an_epoch_resumes_from_the_last_finished_epoch(
     output: dict[str, str], checkout: Checkout
 ) -> None:
-    history = pd.read_csv(checkout.root / MODEL / "history.csv")
+    history = pd.read_csv(checkout.root / "metrics/history/baseline_mini.csv")
 
     assert 2 <= int(output["epochs before the kill"]) < EPOCHS
     assert history["epoch"].tolist() == list(range(1, EPOCHS + 1))

@@ -47,12 +47,13 @@ def add_recipe(ws: Workspace, name: str, *, dice: list[float]) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(f"{rank} of {name}".encode())
     history = pd.DataFrame({"epoch": [1, 2], "learning_rate": 1e-3, "loss": [1.0, 0.5], "val_loss": [1.1, 0.6]})
-    write_csv(ws.model(name).history, history)
+    write_csv(ws.history(name), history)
 
 
 def add_untrained_recipe(ws: Workspace, name: str) -> None:
     summary = {"verdict": "not evaluated: no model was trained", "cases": 0, "mean": {}}
     write_json(ws.evaluation("validation", name).summary, summary)
+    write_csv(ws.history(name), pd.DataFrame(columns=["epoch", "loss"]))
 
 
 def add_estimator(ws: Workspace, name: str, *, accuracy: float) -> None:

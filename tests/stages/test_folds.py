@@ -57,7 +57,7 @@ def test_each_training_patient_is_predicted_by_the_network_that_did_not_see_them
     assert sorted(verdict["folds"]) == verdict["cases"]["train"]
     assert set(verdict["folds"].values()) == {0, 1}
     assert sorted(path.name for path in folder.path.glob("*.keras")) == ["fold-0.keras", "fold-1.keras"]
-    history = pd.read_csv(folder.history)
+    history = pd.read_csv(ws.history("regions3d"))
     assert list(history["fold"]) == [0, 0, 1, 1]
     assert {"val_loss", "loss"} <= set(history)
     unseen = ws.evaluation("out_of_fold", "regions3d")
@@ -90,12 +90,12 @@ def test_a_training_that_is_done_is_read_back_whole(
     """As after a kill in the last fold, or before the model's folder was written."""
     ws, params = split_cohort, make_params(TINY)
     train.run(ws, params, recipe="regions3d")
-    names = ("fold-0.keras", "fold-1.keras", "history.csv")
-    before = [(ws.model("regions3d").path / name).read_bytes() for name in names]
+    model = ws.model("regions3d")
+    before = [file.path.read_bytes() for file in (*model.networks(2), ws.history("regions3d"))]
 
     train.run(ws, params, recipe="regions3d")
 
-    assert [(ws.model("regions3d").path / name).read_bytes() for name in names] == before
+    assert [file.path.read_bytes() for file in (*model.networks(2), ws.history("regions3d"))] == before
 
 
 def test_a_plan_of_another_recipe_is_refused(

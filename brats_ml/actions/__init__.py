@@ -1,1 +1,1 @@
-"""What acts on the world: publish, judge, promote, score."""
+"""Actions on the world outside the pipeline: publish, judge, promote, score."""

@@ -1,4 +1,4 @@
-"""Measure what a trained network loses in bfloat16, and write down whether it may run in it."""
+"""Measure the Dice that a trained network loses in bfloat16, and decide whether it may run in it."""
 
 from typing import Any
 
@@ -21,15 +21,15 @@ from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PreprocessedFolder
 
-# Mean Dice that bfloat16 may cost any region: a tenth of a point.
+# bfloat16 may cost each region this much mean Dice, a tenth of a point.
 TOLERANCE = 0.001
 
 
 def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
-    """Predict the validation cases of `recipe` in float32 and bfloat16, and write the verdict that `auto` goes by.
+    """Predict the validation cases of `recipe` in float32 and bfloat16; `evaluate.precision=auto` uses the verdict.
 
     Raises:
-        ModelError: The recipe was not trained.
+        ModelError: The recipe has no trained model.
         EmptyCohortError: It has no validation case.
         ConfigError: OpenVINO is not installed.
     """
@@ -67,9 +67,9 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     for path in network_files(folder):
         files.write_json(precision_verdict(path, ws.state.graphs), found)
     word = "passes" if found["passes"] else "does not pass"
-    told = " ".join(f"{region} {100 * value:.3f}" for region, value in loss.items())
+    costs = " ".join(f"{region} {100 * value:.3f}" for region, value in loss.items())
     return Report(
-        "precision", f"{recipe} {word} in bfloat16: it costs {told} points of Dice on {len(case_ids)} case(s)"
+        "precision", f"{recipe} {word} in bfloat16: it costs {costs} points of Dice on {len(case_ids)} case(s)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Judge the published nominees on the locked test set, beside the champions on the very same cases."""
+"""Judge the published nominees on the locked test set, against the champions on the same cases."""
 
 from collections.abc import Iterable
 
@@ -29,11 +29,11 @@ from brats_ml.workspace.outputs import ModelFolder, SurvivalFolder
 
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Write one decision a model: PROMOTE, HOLD or REJECT, with its reasons."""
+    """Write one decision for each model: PROMOTE, HOLD or REJECT, with its reasons."""
     registry = Registry(tracking_uri(ws.state))
     nominees = files.read_json(ws.reports.nominees)
     decisions = {}
-    drawing: Version | None = None  # the segmentation model that will draw the label maps
+    drawing: Version | None = None  # the segmentation model that will predict the label maps
     for kind, name in MODELS.items():
         champion = registry.champion(name)
         candidate, decision = _decide(ws, params, registry, nominees[kind], kind=kind, champion=champion)
@@ -78,8 +78,9 @@ def _decide(
         return candidate, Decision("HOLD", [f"{candidate} is champion already"])
     if champion is not None and champion.synthetic != candidate.synthetic:
         if candidate.synthetic:
-            return candidate, Decision("HOLD", [f"{candidate} knows synthetic patients alone, {champion} real ones"])
-        champion = None  # a model of synthetic patients is no peer of one of real patients
+            reason = f"{candidate} was trained on synthetic patients only, {champion} on real ones"
+            return candidate, Decision("HOLD", [reason])
+        champion = None  # a model of real patients replaces one of synthetic patients without a comparison
     folder = registry.fetch(champion) if champion is not None else None
     if kind == "survival":
         other = None if folder is None else SurvivalFolder(folder)
@@ -108,7 +109,7 @@ def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: Mo
 
 
 def unseen(ws: Workspace, table: pd.DataFrame, trained_on: Iterable[str]) -> pd.DataFrame:
-    """Return the rows of patients whom a champion was not trained on, whatever they were called then."""
+    """Return the rows of patients that a champion was not trained on, under any of their names."""
     known = lasting_identities(ws)
     seen = set(map(known.patient, trained_on))
     return table[~table["patient"].map(known.patient).isin(seen)]

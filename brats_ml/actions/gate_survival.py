@@ -1,4 +1,4 @@
-"""Judge a survival nominee on the locked test patients, and hold it where it does not go with who draws its masks."""
+"""Judge a survival nominee on the locked test patients, and hold it if it does not fit the segmentation model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +23,8 @@ def judge(ws: Workspace, params: Params, estimator: str, champion: SurvivalFolde
         ws: The checkout.
         params: Its parameters.
         estimator: The nominee.
-        champion: Folder of the champion, None where there is none.
-        unseen: Given the checkout, rows and patients, returns the rows of other patients.
+        champion: The champion's folder, None without a champion.
+        unseen: Function of the checkout, rows and patients; it returns the rows of all other patients.
     """
     folder = ws.survival(estimator)
     summary, table = files.read_json(folder.summary), frames.read_csv(folder.test)
@@ -32,20 +32,20 @@ def judge(ws: Workspace, params: Params, estimator: str, champion: SurvivalFolde
     if champion is not None:
         from brats_ml.models.survival import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
 
-        standing = files.read_json(champion.summary)
-        if standing["limits_days"] != summary["limits_days"]:
-            own, its = (" and ".join(map(str, limits["limits_days"])) for limits in (summary, standing))
+        before = files.read_json(champion.summary)
+        if before["limits_days"] != summary["limits_days"]:
+            own, its = (" and ".join(map(str, limits["limits_days"])) for limits in (summary, before))
             return Decision(
                 "HOLD", [f"its groups end at {own} days and the champion's at {its}, so the two cannot be compared"]
             )
-        table = unseen(ws, table, standing["training_patients"])
+        table = unseen(ws, table, before["training_patients"])
         model = SurvivalModel(champion)
         features = _features(ws, params.survival.masks, model.features)
         missing = [name for name in model.features if name not in features]
         if missing:
-            return Decision("HOLD", [f"the champion reads {missing[0]}, which the features do not hold"])
-        told = model(features.loc[table["patient"]])["group"].to_numpy()
-        other = {"accuracy": np.equal(told, table["group"].to_numpy()).astype(np.float64)}
+            return Decision("HOLD", [f"the champion reads {missing[0]}, which the table of features lacks"])
+        predicted = model(features.loc[table["patient"]])["group"].to_numpy()
+        other = {"accuracy": np.equal(predicted, table["group"].to_numpy()).astype(np.float64)}
     correct = (table["group"] == table["predicted"]).to_numpy().astype(np.float64)
     limits = params.gate.survival
     majority = float((table["group"] == summary["majority"]).mean()) if len(table) else 0.0
@@ -65,7 +65,7 @@ def judge(ws: Workspace, params: Params, estimator: str, champion: SurvivalFolde
 
 
 def paired(decision: Decision, candidate: Version | None, segmentation: Version | None) -> Decision:
-    """Return the decision, held where the candidate does not go with the segmentation model that will serve."""
+    """Return the decision, but HOLD if the candidate does not fit the segmentation model that will serve."""
     reason = None if candidate is None else incompatibility(candidate, segmentation)
     if reason is None or decision.verdict != "PROMOTE":
         return decision
@@ -73,7 +73,7 @@ def paired(decision: Decision, candidate: Version | None, segmentation: Version 
 
 
 def on_predicted_masks(ws: Workspace, folder: SurvivalFolder, table: pd.DataFrame) -> dict[str, Any] | None:
-    """Return how many locked patients have predicted label maps, and the accuracy on features measured on these."""
+    """Return the accuracy on features of predicted label maps, and how many locked patients have such maps."""
     from brats_ml.models.survival import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
 
     if not ws.features("predicted").path.exists():
@@ -83,12 +83,12 @@ def on_predicted_masks(ws: Workspace, folder: SurvivalFolder, table: pd.DataFram
     known = table[table["patient"].isin(features.index)]
     if known.empty:
         return None
-    told = model(features.loc[known["patient"]])["group"].to_numpy()
-    return {"patients": len(known), "accuracy": float(np.equal(told, known["group"].to_numpy()).mean())}
+    predicted = model(features.loc[known["patient"]])["group"].to_numpy()
+    return {"patients": len(known), "accuracy": float(np.equal(predicted, known["group"].to_numpy()).mean())}
 
 
 def _features(ws: Workspace, masks: str, wanted: Sequence[str]) -> pd.DataFrame:
-    """Return the features of each patient's first complete examination, by patient; of others the first one."""
+    """Return features by patient: of the first examination without gaps, or else of the first one."""
     table = frames.read_csv(ws.features(masks))
     gaps = table[[name for name in wanted if name in table]].isna().any(axis=1)
     table = table.assign(gaps=gaps).sort_values(["gaps", "case_id"]).drop(columns="gaps")

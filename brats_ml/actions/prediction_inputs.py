@@ -1,4 +1,4 @@
-"""What the prediction of an unseen case is made from: models, code, rules, the patient's age, and the case's files."""
+"""The inputs of an unseen case's prediction: models, code, rules, the patient's age, and the case's files."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,19 @@ from brats_ml.workspace.outputs import PredictionsFolder
 
 @dataclass(frozen=True)
 class Origin:
-    """What every case of one scoring run shares; the aliases of the models are resolved once."""
+    """The inputs that all cases of one scoring run share; the models' aliases are resolved once.
+
+    Attributes:
+        source: Folder of the cases.
+        rules: The section `validate` of the parameters.
+        clinical: Clinical rows, one a patient.
+        code: Commit and digest of the code.
+        segmentation: The segmentation champion.
+        survival: The survival champion, None if there is none or it does not fit the segmentation champion.
+        known: Which names mean the same patient.
+        inference: Preset and precision.
+        incompatibility: Why the survival champion is not used.
+    """
 
     source: Path
     rules: Validate
@@ -33,19 +45,19 @@ class Origin:
     survival: Version | None
     known: Identities = field(default_factory=Identities)
     inference: dict[str, str | None] = field(default_factory=dict)
-    incompatibility: str | None = None  # why the survival champion is not used
+    incompatibility: str | None = None
 
     def of(self, case: Case) -> dict[str, Any]:
-        """Return the origin of a case's prediction, with the digest of each of its files."""
+        """Return the inputs of a case's prediction, with the digest of each of its files."""
         return self._shared(case) | {"data": {role: _digest(self.source / name) for role, name in case.images.items()}}
 
     def fingerprint(self, case: Case) -> str:
-        """Return a digest that changes with the origin, told by sizes and times of the files instead of their bytes."""
+        """Return a digest of the inputs that needs no file's bytes, only their sizes and times."""
         states = {name: _state(self.source / name) for name in [*case.files.values(), *case.unread]}
         return files.digest_value(without_revision(self._shared(case)) | {"files": states, "case": case.to_dict()})
 
     def age_years(self, case: Case) -> float | None:
-        """Return the age of the case's patient, by whatever name the tables know them, None where they lack it."""
+        """Return the age of the case's patient, under any of their names, or None."""
         rows = self.clinical[self.clinical["patient"] == self.known.patient(case.patient)]
         age = rows["age_years"].iloc[0] if len(rows) else None
         return None if pd.isna(age) else float(age)
@@ -68,14 +80,14 @@ class Origin:
 
 
 def without_revision(origin: dict[str, Any]) -> dict[str, Any]:
-    """Return an origin whose code is told by its digest alone: a commit that changes none makes no prediction old."""
+    """Return an origin without its commit, since a commit that changes no code makes no prediction outdated."""
     return {**origin, "code": origin["code"]["digest"]}
 
 
 def present_origin(
     ws: Workspace, params: Params, source: Path, registry: Registry, *, preset: str | None = None
 ) -> Origin:
-    """Return the origin of predictions made now, in a preset where one was asked for.
+    """Return the origin of predictions made now; `preset` overrides the champion's own.
 
     Raises:
         ModelError: There is no segmentation champion.
@@ -87,7 +99,7 @@ def present_origin(
     reason = None if survival is None else incompatibility(survival, segmentation)
     if survival is not None and survival.synthetic != segmentation.synthetic:
         learnt, drawn = (("synthetic" if of.synthetic else "real") for of in (survival, segmentation))
-        reason = f"{survival} learnt from {learnt} patients, and {segmentation} from {drawn} ones"
+        reason = f"{survival} learnt from {learnt} patients, but {segmentation} from {drawn} ones"
     if reason is not None:
         survival = None
     code = {**provenance.revision(ws.root), "digest": code_digest("brats_ml.actions.score")}
@@ -130,7 +142,7 @@ def mark_scored(target: PredictionsFolder, case: Case, fingerprint: str) -> None
 
 
 def _digest(path: Path) -> str | None:
-    """Return the digest of a file, or None where it cannot be read, for which its case will be refused."""
+    """Return the digest of a file, or None if it cannot be read; scoring then refuses its case."""
     try:
         return files.digest_file(path)
     except OSError:

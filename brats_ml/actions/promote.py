@@ -1,4 +1,4 @@
-"""Make the models that the gate let through champion."""
+"""Make the models that passed the gate champion."""
 
 from brats_ml import files
 from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
@@ -10,10 +10,10 @@ from brats_ml.workspace import Workspace
 
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Act on the decisions: a line in the ledger and the alias `champion` for each PROMOTE, nothing for the others.
+    """Write a line in the ledger and set the alias `champion` for each PROMOTE.
 
     Raises:
-        ModelError: A version is not registered, or another became champion since it was judged; nothing was promoted.
+        ModelError: A version is not registered, or another became champion after it was judged; none is promoted.
     """
     registry = Registry(tracking_uri(ws.state))
     decisions = {name: files.read_json(ws.decision(kind)) for kind, name in MODELS.items()}
@@ -22,7 +22,7 @@ def run(ws: Workspace, params: Params) -> Report:
         for name, decision in decisions.items()
         if decision["verdict"] == "PROMOTE"
     }
-    # All are looked at before any is promoted, so that a refusal leaves nothing half done.
+    # Checking all versions first means that a refusal promotes none of them.
     for name, version in chosen.items():
         registry.check_beside(version, decisions[name]["champion"])
     lines = []

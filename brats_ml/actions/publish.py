@@ -1,4 +1,4 @@
-"""Log everything to MLflow and register the nominees; what is there already is left as it is."""
+"""Log all results to MLflow and register the nominees; a second call adds nothing."""
 
 import shutil
 import tempfile
@@ -22,8 +22,8 @@ from brats_ml.workspace.outputs import ModelFolder
 
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Publish the checkout's results: a run a model, one parent run that links them, a version a nominee."""
-    # Two runs with the same results would each find nothing and register everything twice.
+    """Publish the checkout's results: one run for each model, a parent run, and one version for each nominee."""
+    # Two publishers at once would each find nothing and register everything twice.
     with locks.exclusive(ws.state.publish_lock, holder="another process, which publishes results"):
         return _publish(ws, params)
 
@@ -55,9 +55,9 @@ def _publish(ws: Workspace, params: Params) -> Report:
 
 
 def model_key(ws: Workspace, kind: str, nominee: str) -> str:
-    """Return the key of the work that made a nominee for `segmentation` or `survival`.
+    """Return the key of a nominee for `segmentation` or `survival`.
 
-    A network in another preset or other windows, or with other rules of postprocessing, is another model.
+    Preset, windows and rules of postprocessing are part of the key, since they change what the model predicts.
     """
     if kind == "survival":
         return files.digest_tree(ws.survival(nominee).path)[:16]
@@ -71,7 +71,7 @@ def model_key(ws: Workspace, kind: str, nominee: str) -> str:
 
 
 def _trained_key(ws: Workspace, recipe: str) -> str:
-    """Return the key of a recipe's model, empty where there is none."""
+    """Return the key of a recipe's model, or an empty string."""
     verdict = files.read_json(ws.model(recipe).verdict)
     return model_key(ws, "segmentation", recipe) if verdict["verdict"] == "trained" else ""
 
@@ -123,7 +123,7 @@ def _survival_run(ws: Workspace, tracker: MlflowTracker, params: Params, estimat
 
 
 def _cohort(ws: Workspace, kind: str) -> str:
-    """Return whose data a nominee was made of; a table of features is always one of patients."""
+    """Return `synthetic` or `patients`: who a nominee learnt from. A ready table of features is always of patients."""
     listing = files.read_json(ws.listing)
     tabled = kind == "survival" and listing["features"] is not None
     return "synthetic" if listing["phantom"] is not None and not tabled else "patients"
@@ -175,7 +175,7 @@ def _register(
 
 @contextmanager
 def _inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
-    """Yield a folder with all that a nominee predicts by: for regions also how it was evaluated."""
+    """Yield a folder with everything that a nominee needs to predict; for regions, also preset, windows and rules."""
     folder = (ws.model(nominee) if kind == "segmentation" else ws.survival(nominee)).path
     stated = _stated(ws, nominee) if kind == "segmentation" else {"preset": None, "postprocessing": None}
     if stated["preset"] is None:
@@ -192,6 +192,6 @@ def _inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
 
 
 def _stated(ws: Workspace, recipe: str) -> dict[str, Any]:
-    """Return preset, windows and postprocessing that a recipe was evaluated in, None for the baseline's method."""
+    """Return preset, windows and postprocessing of a recipe's evaluation; all are None for the baseline method."""
     summary = files.read_json(ws.evaluation("validation", recipe).summary)
     return {name: summary[name] for name in ("preset", "windows", "postprocessing")}

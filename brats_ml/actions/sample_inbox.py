@@ -1,4 +1,4 @@
-"""Put synthetic patients whom no model has seen into the inbox, so that scoring can be tried without data at hand."""
+"""Fill the inbox with synthetic patients that no model has seen, so that anyone can try scoring."""
 
 import pandas as pd
 from rich.console import Console
@@ -17,9 +17,9 @@ from brats_ml.workspace import Workspace
 
 
 def run(ws: Workspace, params: Params, *, cases: int = 4) -> Report:
-    """Draw `cases` patients of another seed than the cohort's, without label maps, and a table of their ages.
+    """Draw `cases` patients with another seed than the cohort's, without label maps, and a table of their ages.
 
-    An inbox that holds anything is left as it is.
+    An inbox that is not empty stays as it is.
     """
     if ws.inbox.path.exists() and any(ws.inbox.path.iterdir()):
         return Report("inbox", f"{ws.name(ws.inbox)}/ is not empty and stays as it is")
@@ -29,7 +29,7 @@ def run(ws: Workspace, params: Params, *, cases: int = 4) -> Report:
     with files.replacing(ws.inbox) as inbox:
         for index in track(range(cases), "drawing patients", console=Console(stderr=True)):
             patient = phantom_patient(index, shape=shape, seed=seed)
-            # The releases call patients without a reference so.
+            # Releases name patients without a reference label map this way.
             name = patient.patient.replace("Training", "Validation")
             for modality, volume in patient.images.items():
                 write_volume(inbox / name / volume_name(name, modality), volume, grid)

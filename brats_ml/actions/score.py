@@ -1,4 +1,4 @@
-"""Predict unseen cases with the champions: label maps in each case's own grid, survival groups, and their origin."""
+"""Predict unseen cases with the champions: label maps in each case's own grid, survival groups, and their inputs."""
 
 import math
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ SYNTHETIC = "by a model of synthetic patients"
 
 @dataclass(frozen=True)
 class Batch:
-    """The models of one scoring run, loaded once, and what its predictions are made from."""
+    """The models of one scoring run, loaded once, and the inputs of its predictions."""
 
     origin: Origin
     segment: SegmentationModel
@@ -57,18 +57,18 @@ def run(
     only: Sequence[str] = (),
     preset: str | None = None,
 ) -> Report:
-    """Score every case below `cases` that has no up-to-date prediction in `output`; a bad one never stops the others.
+    """Score every case in `cases` that has no up-to-date prediction in `output`; a bad case does not stop the others.
 
     Args:
         ws: The checkout.
         params: Its parameters; the rules of `validate` hold for unseen cases too.
         cases: Folder with one folder a case and, optionally, a clinical table; the inbox by default.
-        output: Where each case gets a folder; the workspace's predictions by default.
-        only: Names of the cases to score, of which some may be gone by now; all by default.
+        output: Each case gets a folder in here; the checkout's predictions by default.
+        only: Names of the cases to score, where some may be gone by now; all by default.
         preset: One of `PRESETS`; by default the one that the champion was registered with.
 
     Raises:
-        EmptyCohortError: No case was found, or, of a whole folder, every one was refused.
+        EmptyCohortError: There is no case, or all cases of a folder are refused.
         ModelError: There is no segmentation champion.
         ConfigError: There is no such preset.
     """
@@ -106,7 +106,7 @@ def run(
 def _found(source: Artefact, only: Sequence[str]) -> list[Case]:
     found = unseen_cases(source)
     if not found:
-        raise EmptyCohortError(f"{source} holds no case in a BraTS naming: put one folder a case there")
+        raise EmptyCohortError(f"{source} holds no case that is named as in BraTS: put one folder a case there")
     wanted = [case for case in found if not only or case.case_id in only]
     if not wanted:
         raise EmptyCohortError(f"{source} holds no case {', '.join(sorted(only))}")
@@ -164,16 +164,16 @@ def _survival(batch: Batch, case: Case, labels: LabelMap, image: Any) -> dict[st
     more = [group for group, names in MORE.items() if set(names) & set(wanted)]
     measured = case_features(labels, image[MODALITIES.index("t1")], more=more)
     features = measured | {"age_years": batch.origin.age_years(case)}
-    told: dict[str, Any] = dict(batch.classify(pd.DataFrame([features])).iloc[0])
-    if told["reason"] is not None:
-        return {"group": None, "reason": told["reason"]}
-    return {**told, "masks": batch.classify.masks, "features": {name: features[name] for name in wanted}}
+    predicted: dict[str, Any] = dict(batch.classify(pd.DataFrame([features])).iloc[0])
+    if predicted["reason"] is not None:
+        return {"group": None, "reason": predicted["reason"]}
+    return {**predicted, "masks": batch.classify.masks, "features": {name: features[name] for name in wanted}}
 
 
 def _write_table(target: PredictionsFolder) -> None:
     rows = []
     for folder in target.cases():
-        # Another shard may be putting a newer one in its place, and writes the table after that.
+        # Another shard may be replacing this prediction; it writes the table afterwards.
         with suppress(MissingInputError):
             rows.append(_row(files.read_json(folder.prediction)))
     frames.write_csv(target.table, pd.DataFrame(rows))

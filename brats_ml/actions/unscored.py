@@ -1,4 +1,4 @@
-"""Which unseen cases wait for a prediction, dealt out in shards; nothing is read but names, sizes and times."""
+"""List the unseen cases that wait for a prediction, in shards, from names, sizes and times alone."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from brats_ml.workspace import Workspace
 
 
 def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Path | None = None) -> Report:
-    """Report the cases below `cases` that are new, or changed, or were scored by other models than the champions.
+    """Report the cases in `cases` that are new, or changed, or were scored by other models than the champions.
 
     Args:
         ws: The checkout.
         params: Its parameters.
         cases: Folder with one folder a case; the inbox by default.
-        output: Where the predictions are; the workspace's by default.
+        output: Folder of the predictions; the checkout's by default.
 
     Raises:
         MissingInputError: There is no such folder.

@@ -1,1 +1,1 @@
-"""The only modules that know the outside: files, tracking, registry, expectations."""
+"""Everything outside the package: NIfTI, tables, model files, MLflow, sources of cohorts, Great Expectations."""

@@ -1,4 +1,4 @@
-"""Results kept by what they were made from, beside the pipeline's outs, so that one more case costs one case."""
+"""A cache of results, keyed by their inputs, so that one more case costs one case."""
 
 import errno
 import json
@@ -11,16 +11,16 @@ from typing import Any
 
 from brats_ml.files import digest_file, replacing, write_json
 
-# What is linked to several places may be written in none of them.
+# Writing to a linked file would change it in every place.
 READ_ONLY = 0o444
 NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES})
 
 
 def cached_json(path: Path, make: Callable[[], Any]) -> Any:
-    """Return the JSON value at `path`, made by `make` where it is not there or cannot be read.
+    """Return the JSON value at `path`; `make` makes it where it is missing or damaged.
 
     Args:
-        path: Named after a digest of everything that the value is made from.
+        path: File named after a digest of everything that the value is made from.
         make: Returns the value.
     """
     value = _noted(path)
@@ -34,9 +34,9 @@ def cached_file(path: Path, write: Callable[[Path], None], *, note: Path) -> str
     """Return the digest of the file at `path`; `write` makes it where it is missing or has another length than it had.
 
     Args:
-        path: Named after a digest of everything that its content is made from.
-        write: Makes the file at the path given.
-        note: Keeps the length and the digest.
+        path: File named after a digest of everything that its content is made from.
+        write: Makes the file at a path.
+        note: File that keeps the length and the digest.
     """
     made = _noted(note)
     if made is None or not path.is_file() or path.stat().st_size != made["bytes"]:
@@ -49,16 +49,16 @@ def cached_file(path: Path, write: Callable[[Path], None], *, note: Path) -> str
 
 
 def _noted(path: Path) -> Any:
-    """Return the JSON value at `path`, None where it is not there or damaged."""
+    """Return the JSON value at `path`, None where it is missing or damaged."""
     with suppress(FileNotFoundError, ValueError):
         value = json.loads(path.read_text(encoding="utf-8"))
-        os.utime(path)  # still of use: `brats prune` removes what is old
+        os.utime(path)  # `brats prune` removes files that have not been used for long
         return value
     return None
 
 
 def link(stored: Path, target: Path) -> None:
-    """Let `target` be a stored file without another copy of its bytes, or a copy where the disk cannot link."""
+    """Link `target` to a stored file, or copy the file where the disk cannot link."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(stored, target)

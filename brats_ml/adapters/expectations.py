@@ -1,4 +1,4 @@
-"""The rules of the header table as a Great Expectations suite, its verdict as a page of Data Docs."""
+"""The rules of the header table as a Great Expectations suite, and its verdict as a page of Data Docs."""
 
 import re
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ RESULT_FORMAT = {"result_format": "COMPLETE", "unexpected_index_column_names": l
 # Equal headers give equal bytes, so the page shows neither clock times nor random ids.
 VOLATILE = re.compile(r"\d{8}T\d{6}\.\d{6}Z|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-# The page fetches nothing, since hospitals are offline; STYLE does what Bootstrap and Font Awesome did.
+# Hospitals are offline, so the page loads nothing; STYLE replaces Bootstrap and Font Awesome.
 FETCHED = re.compile(
     r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*>|<footer>.*?</footer>|url\('https?:[^)]*\)", re.DOTALL
 )
@@ -38,12 +38,12 @@ td, th { border: 1px solid #ccc; padding: .3rem .6rem; text-align: left; vertica
 
 
 def judge(headers: pd.DataFrame, rules: Iterable[Rule], *, page: Path) -> set[tuple[str, str, str]]:
-    """Hold a header table against rules, and write the verdict as an HTML page that needs no network.
+    """Check a header table by rules, and write the verdict as an HTML page that needs no network.
 
     Args:
-        headers: One row a volume, with the columns of `imaging.profile.COLUMNS`; unknown values are null.
-        rules: At most one for each column.
-        page: Where the page goes.
+        headers: One row a volume, with the columns of `imaging.quality.profile.COLUMNS`; unknown values are null.
+        rules: At most one rule for each column.
+        page: Path of the page.
 
     Returns:
         Column, case id and modality of every broken rule.
@@ -63,7 +63,7 @@ def judge(headers: pd.DataFrame, rules: Iterable[Rule], *, page: Path) -> set[tu
 
 
 def expectation(rule: Rule) -> Expectation:
-    """Return a rule as an expectation; both leave unknown values alone."""
+    """Return a rule as an expectation; both skip unknown values."""
     if rule.limits is None:
         return gx.expectations.ExpectColumnValuesToBeInSet(
             column=rule.column, value_set=[True, ""], severity=rule.severity

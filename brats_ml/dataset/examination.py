@@ -1,4 +1,4 @@
-"""Examine the volumes of a case: one row of the header table each, by the same rules in validation and in scoring."""
+"""Examine the volumes of a case, one row of the header table each; validation and scoring share the rules."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,12 +33,12 @@ from brats_ml.workspace.state import Cache
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found of a case.
+    """The result of examining a case.
 
     Attributes:
-        rows: One a modality that the case should have, and one for its label map if it has one.
-        grid: Record of the grid that most of its volumes lie on, or None where none can be read.
-        digest: Of the bytes of its files, or None where one cannot be read.
+        rows: One row for each modality that the case should have, and one for its label map if it has one.
+        grid: Record of the grid that most of its volumes share, or None where no volume can be read.
+        digest: Digest of the bytes of its files, or None where a file cannot be read.
     """
 
     rows: list[Row]
@@ -49,13 +49,13 @@ class Examination:
 def examine_all(
     folder: Path, cases: Iterable[Case], *, grid_tolerance_mm: float, cache: Cache
 ) -> Iterator[Examination]:
-    """Yield what is found of each case, in their order; the same bytes are examined once.
+    """Yield the examination of each case, in the order of the cases; the same bytes are examined once.
 
     Args:
-        folder: What the files of the cases are relative to.
+        folder: The files of the cases are relative to it.
         cases: The cases.
-        grid_tolerance_mm: How far apart two grids may put the same corner of the volume and still be one.
-        cache: Keeps what was found.
+        grid_tolerance_mm: Two grids count as equal if they put each corner of the volume within this distance.
+        cache: Keeps the examinations.
     """
     code = code_digest(__name__)
 
@@ -77,7 +77,7 @@ def examine_all(
 def examine(
     folder: Path, case: Case, *, grid_tolerance_mm: float, digests: Mapping[str, str | None] | None = None
 ) -> Examination:
-    """Return what is found of one case, as `examine_all` does; `digests` are those of its files, if known."""
+    """Return the examination of one case; `digests` are those of its files, if known."""
     digests = _digests(folder, case) if digests is None else digests
     read = {} if WHOLE in case.faults else read_case_volumes(folder, case)
     whole = {role: volume for role, volume in read.items() if isinstance(volume, Volume)}
@@ -94,10 +94,10 @@ def examine(
 
 
 def case_problems(folder: Path, case: Case, settings: Validate) -> list[str]:
-    """Return why a case may not come in, by the very rules of the stage; an empty list if it may.
+    """Return why the stage `validate` would refuse a case, or an empty list.
 
     Args:
-        folder: What the files of the case are relative to.
+        folder: The files of the case are relative to it.
         case: The case.
         settings: The section `validate` of the parameters.
     """
@@ -107,7 +107,7 @@ def case_problems(folder: Path, case: Case, settings: Validate) -> list[str]:
 
 
 def rules_of(settings: Validate) -> tuple[Rule, ...]:
-    """Return the rules of volumes by the section `validate`."""
+    """Return the rules for volumes that the section `validate` sets."""
     return rules(**{name: value for name, value in settings if name != "minimum_valid_share"})
 
 
@@ -132,7 +132,7 @@ def _row(
 
 
 def _compare(rows: Mapping[str, Row], read: Mapping[str, Volume]) -> None:
-    """Add to the rows of volumes on one grid what only the case as a whole can tell."""
+    """Add to the rows of volumes on one grid the measures that need the whole case."""
     images = {role: read[role].array for role in rows if role != "seg"}
     if not images:
         return
@@ -158,17 +158,14 @@ def _place(volume: Volume) -> Row:
 
 
 def _common(read: Mapping[str, Volume], tolerance_mm: float) -> VoxelGrid | None:
-    """Return the grid that most volumes lie on, so that the odd one out is found and not the others."""
+    """Return the grid that most volumes share, so that the rules refuse the odd one out and not the others."""
     grids = [volume.grid for volume in read.values()]
     agreeing = [sum(one.distance_mm(other) <= tolerance_mm for other in grids) for one in grids]
     return grids[agreeing.index(max(agreeing))] if grids else None
 
 
 def _digests(folder: Path, case: Case) -> dict[str, str | None]:
-    """Return the digest of each file by its role, None where it cannot be read; a file of all modalities is read once.
-
-    The rows say why.
-    """
+    """Return the digest of each file by its role, None where the file cannot be read; each file is read once."""
     found: dict[str, str | None] = {}
     for file in dict.fromkeys(case.files.values()):
         try:

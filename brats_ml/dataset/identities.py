@@ -1,4 +1,4 @@
-"""Who is who in a workspace: by its tables, by its manifest, and by the splits that were made before."""
+"""Which names mean the same patient, by the tables, the manifest and earlier splits of a workspace."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,18 +10,18 @@ from brats_ml.cohort.splits import PARTS
 from brats_ml.errors import TableError
 from brats_ml.workspace import Artefact, Workspace
 
-# A split is never drawn anew over one that cannot be read: who was held out would train.
-REMEDY = "it is permanent, so bring back its last good state, by `dvc checkout` or from a backup"
+# A new split over one that cannot be read would train on held-out patients.
+REMEDY = "it is permanent, so restore its last good state, with `dvc checkout` or from a backup"
 
 
 @dataclass(frozen=True)
 class Split:
-    """A split as it is kept.
+    """A split as its file holds it.
 
     Attributes:
         parts: Patient to part.
-        aliases: Patient, with a part or without, to the other names known when the split was made; they outlive the
-            tables that told them.
+        aliases: Patient, with a part or without, to the other names known when the split was made. The split keeps
+            them, since a table may be removed later.
     """
 
     parts: dict[str, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ def _is_names(value: object) -> bool:
 
 
 def present_identities(ws: Workspace) -> Identities:
-    """Return who is who by the workspace's tables and manifest; its patients are the names that the stages join on.
+    """Return the identities by the workspace's tables and manifest; the stages join on these names.
 
     Raises:
         MissingInputError: There is no manifest, or there are no tables.
@@ -72,7 +72,7 @@ def present_identities(ws: Workspace) -> Identities:
 
 
 def lasting_identities(ws: Workspace) -> Identities:
-    """Return who is who by all that `present_identities` knows and by what earlier splits knew.
+    """Return the identities by tables, manifest and earlier splits.
 
     Raises:
         MissingInputError: There is no manifest, or there are no tables.

@@ -1,4 +1,4 @@
-"""A recipe with nothing left open, as `brats plan` wrote it."""
+"""The recipe that `brats plan` completed."""
 
 from pydantic import TypeAdapter
 
@@ -10,11 +10,11 @@ from brats_ml.workspace import Workspace
 
 
 def planned_recipe(ws: Workspace, params: Params, recipe: str) -> Recipe:
-    """Return a recipe with nothing left open, as `brats plan` wrote it.
+    """Return the recipe that `brats plan` completed.
 
     Raises:
         MissingInputError: It is not planned yet.
-        ConfigError: The plan was made of another recipe.
+        ConfigError: The recipe changed after it was planned.
     """
     plan = ws.plan(recipe)
     stored = files.read_json(plan)["recipe"]

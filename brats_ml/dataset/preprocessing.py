@@ -19,19 +19,19 @@ from brats_ml.imaging.geometry import bounding_box_of_any, crop
 
 
 def case_of(record: Mapping[str, Any]) -> Case:
-    """Return the case of a record of the manifest, which says more than the case."""
+    """Return the case of a record of the manifest; the record also holds grid, digest and aliases."""
     return Case(**{name: record[name] for name in Case.__dataclass_fields__ if name in record})
 
 
 def preprocess_case(folder: Path, case: Case) -> tuple[PreprocessedCase, VoxelGrid]:
-    """Read a case, turn it to the canonical orientation, and crop it to every voxel that any modality or label fills.
+    """Read a case, turn it to the canonical orientation, and crop it to the box of all non-zero voxels.
 
     Args:
-        folder: The cohort's folder, which the case's files are relative to.
-        case: With all four modalities; the label map may be missing.
+        folder: The cohort's folder; the case's files are relative to it.
+        case: A case with all four modalities; its label map may be missing.
 
     Returns:
-        The case, integers kept as integers and everything else as float32; and the grid its volumes are stored on.
+        The case, integers kept as integers and everything else as float32; and the grid of its stored volumes.
 
     Raises:
         CaseError: A file cannot be read, shapes differ, or the label map holds a value that its scheme does not know.
@@ -43,7 +43,7 @@ def preprocess_case(folder: Path, case: Case) -> tuple[PreprocessedCase, VoxelGr
         if any(volume.shape != shape for volume in turned.values()):
             raise ValueError("its volumes have different shapes")
         box = bounding_box_of_any(list(turned.values()))
-        # Everything after this works on the third of the voxels that the head takes.
+        # Cropping first saves time: the head takes a third of the voxels.
         inside = {role: np.ascontiguousarray(crop(volume, box)) for role, volume in turned.items()}
         label = SCHEMES[case.scheme].to_canonical(inside["seg"]) if "seg" in inside else None
     except ValueError as error:

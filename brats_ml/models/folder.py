@@ -1,4 +1,4 @@
-"""What lies in the folder of a trained segmentation model, each file read in one way."""
+"""The files of a trained segmentation model, each read in one way."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ DEFAULT_PRESET = "balanced"
 
 
 class _Inference(Section):
-    """What inference.json holds."""
+    """The contents of inference.json."""
 
     preset: str
     windows: Annotated[list[Annotated[list[Count], Field(min_length=2, max_length=3)]], Field(min_length=1)] | None
@@ -30,7 +30,7 @@ def network_files(folder: ModelFolder) -> list[Path]:
     """Return the files of a trained model's networks: one, or one a fold, in the order of the folds.
 
     Raises:
-        MissingInputError: There is none, or one of them is gone.
+        MissingInputError: One of them is missing.
     """
     folds = files.read_json(folder.verdict).get("folds", {}) if folder.verdict.path.exists() else {}
     count = max([folder.fold_count(), *(fold + 1 for fold in folds.values()), 1])
@@ -38,10 +38,10 @@ def network_files(folder: ModelFolder) -> list[Path]:
 
 
 def read_recipe(folder: ModelFolder) -> Recipe:
-    """Return what a model was trained by.
+    """Return the recipe that a model was trained by.
 
     Raises:
-        ModelError: recipe.json is none of this version.
+        ModelError: recipe.json is not a recipe of this version.
     """
     path = folder.recipe.path
     try:
@@ -49,14 +49,14 @@ def read_recipe(folder: ModelFolder) -> Recipe:
         recipe: Recipe = TypeAdapter(Recipe).validate_python(stored)
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"])) or "the whole"
-        raise ModelError(f"{path} is no recipe of this version ({place}): train the model again") from error
+        raise ModelError(f"{path} is not a recipe of this version ({place}): train the model again") from error
     if recipe.left_open:
         raise ModelError(f"{path} leaves {' and '.join(recipe.left_open)} open: train the model again")
     return recipe
 
 
 def read_rules(folder: ModelFolder) -> Rules:
-    """Return how the probabilities of a model become labels, by default where it does not say.
+    """Return the rules that turn a model's probabilities into labels; without postprocessing.json, the default ones.
 
     Raises:
         TableError: postprocessing.json holds no rules.
@@ -76,7 +76,7 @@ def stated_inference(folder: ModelFolder) -> dict[str, Any]:
     """Return the preset and the sizes of windows that a registered model states.
 
     Raises:
-        ModelError: inference.json is none of this version.
+        ModelError: inference.json does not fit this version.
     """
     path = folder.inference.path
     if not path.exists():
@@ -86,18 +86,18 @@ def stated_inference(folder: ModelFolder) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         what = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
-        raise ModelError(f"{path} states no windows and preset of this version ({what}): publish it again") from error
+        raise ModelError(f"{path} does not fit this version ({what}): publish the model again") from error
     if stated.preset not in PRESETS:
         known = ", ".join(PRESETS)
-        raise ModelError(f"{path} states the preset {stated.preset}, and known are {known}: publish it again")
+        raise ModelError(f"{path} names preset {stated.preset}, but presets are {known}: publish the model again")
     return stated.model_dump()
 
 
 def check_labels(folder: ModelFolder) -> None:
-    """Hold the labels and regions that a model was trained for against ours.
+    """Check that a model was trained for the labels and regions of this version.
 
     Raises:
-        ModelError: They are others.
+        ModelError: It was trained for others.
     """
     if folder.labels.path.exists() and files.read_json(folder.labels) != label_scheme():
         raise ModelError(

@@ -1,4 +1,4 @@
-"""The imperative shell: each stage reads, makes pure calls, writes, and reports one line."""
+"""The stages of dvc.yaml: each reads, computes, writes, and reports one line."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Bring the listed cohort in, unchanged, as it lies in its source; or draw the phantom cohort."""
+"""Copy the listed cohort into the checkout, unchanged; or draw the phantom cohort."""
 
 from contextlib import closing
 from pathlib import Path
@@ -25,12 +25,12 @@ from brats_ml.workspace import Workspace
 
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Write the raw cohort and its clinical tables, each at the path that it has in the source.
+    """Write the raw cohort and its clinical tables, each file at its path in the source.
 
     Raises:
         MissingInputError: There is no listing.
         SourceError: The source changed since the listing was made, or is damaged.
-        ServiceError: A server does not answer; the same again goes on with what is there.
+        ServiceError: A server does not answer; rerunning resumes the download.
         StorageError: The disk is too small.
     """
     listing = files.read_json(ws.listing)

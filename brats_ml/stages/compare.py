@@ -1,4 +1,4 @@
-"""Rank what was trained, name the best for the gate, and write the report; the locked test set plays no part."""
+"""Rank recipes and estimators, nominate the best ones for the gate, and write the report; no test case is read."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,7 +24,7 @@ PANELS = 3
 
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Write leaderboard.csv, nominees.json and index.html; where nothing was trained or fitted they say why."""
+    """Write leaderboard.csv, nominees.json and index.html; without a model they say why there is none."""
     recipes = ranked([_recipe(ws, name) for name in params.train.recipes])
     estimators = ranked([compare_survival.leaderboard_entry(ws, name) for name in params.survival.estimators])
     recipe, recipe_reason = nominee(recipes, measure="mean Dice of WT, TC and ET", among="validation cases")
@@ -45,7 +45,7 @@ def run(ws: Workspace, params: Params) -> Report:
         nominees=nominees,
         differences=differences,
         cases_in_both=cases_in_both,
-        standings=_standings(ws, recipes),
+        standings=_leaderboard_picture(ws, recipes),
         planes=_planes(ws, recipe),
         panels=_panels(ws, recipe),
         curves=_curves(ws, recipes),
@@ -61,46 +61,49 @@ def run(ws: Workspace, params: Params) -> Report:
     return Report("compare", f"nominated {recipe or 'no recipe'} and {estimator or 'no estimator'}")
 
 
-def ranked(standings: Sequence[LeaderboardEntry]) -> list[LeaderboardEntry]:
-    """Return the standings best first, equal ones in the order given, those without a score last."""
-    return sorted(standings, key=lambda entry: -np.inf if entry.score is None else entry.score.mean, reverse=True)
+def ranked(entries: Sequence[LeaderboardEntry]) -> list[LeaderboardEntry]:
+    """Return entries best first, equal ones in the order given, those without a score last."""
+    return sorted(entries, key=lambda entry: -np.inf if entry.score is None else entry.score.mean, reverse=True)
 
 
-def nominee(standings: Sequence[LeaderboardEntry], *, measure: str, among: str) -> tuple[str | None, str]:
-    """Return the name of the best standing and why it is the best; or None and why there is none.
+def nominee(entries: Sequence[LeaderboardEntry], *, measure: str, among: str) -> tuple[str | None, str]:
+    """Return the name of the best entry and the reason; or None and why there is none.
 
     Args:
-        standings: Best first.
-        measure: What the score is.
-        among: What `count` counts.
+        entries: Entries, best first.
+        measure: Name of the score.
+        among: What `count` counts, in words.
     """
-    best = standings[0]
+    best = entries[0]
     if best.score is None:
-        return None, "; ".join(dict.fromkeys(standing.verdict for standing in standings))
+        return None, "; ".join(dict.fromkeys(entry.verdict for entry in entries))
     return best.name, f"highest {measure}, {best.score.mean:.3f} on {best.count} {among}"
 
 
 def leaderboard(
-    recipes: Sequence[LeaderboardEntry], estimators: Sequence[LeaderboardEntry], measured: str
+    recipes: Sequence[LeaderboardEntry], estimators: Sequence[LeaderboardEntry], estimator_measure: str
 ) -> pd.DataFrame:
     """Return one row a recipe and estimator: kind, name, score with its 95 % interval, count, verdict.
 
-    `measured` is what the estimators' score is.
+    Args:
+        recipes: Recipes, best first.
+        estimators: Estimators, best first.
+        estimator_measure: Name of the estimators' score.
     """
     rows = [
         {
             "kind": kind,
-            "name": standing.name,
+            "name": entry.name,
             "measure": measure,
-            **(asdict(standing.score) if standing.score else {}),
-            "count": standing.count,
-            "verdict": standing.verdict,
+            **(asdict(entry.score) if entry.score else {}),
+            "count": entry.count,
+            "verdict": entry.verdict,
         }
-        for kind, measure, standings in (
+        for kind, measure, entries in (
             ("segmentation", "mean region Dice, validation", recipes),
-            ("survival", measured, estimators),
+            ("survival", estimator_measure, estimators),
         )
-        for standing in standings
+        for entry in entries
     ]
     columns = ["kind", "name", "measure", "mean", "low", "high", "method", "count", "verdict"]
     table = pd.DataFrame(rows, columns=columns).rename(columns={"mean": "score", "method": "interval"})
@@ -109,7 +112,7 @@ def leaderboard(
 
 
 def feature_differences(reference: pd.DataFrame, predicted: pd.DataFrame) -> tuple[list[FeatureDifference], int]:
-    """Return how the volume ratios of cases in both tables differ, and how many cases that are."""
+    """Return how the volume ratios of the cases in both tables differ, and the number of these cases."""
     both = reference.merge(predicted, on="case_id", suffixes=("_reference", "_predicted"))
     if both.empty:
         return [], 0
@@ -145,7 +148,7 @@ def _panels(ws: Workspace, recipe: str | None) -> list[Picture]:
 
 
 def _planes(ws: Workspace, recipe: str | None) -> list[Picture]:
-    """Return the best, median and worst validation case of a recipe, as far as there are so many."""
+    """Return the best, median and worst validation case of a recipe; few cases have fewer pictures."""
     if recipe is None:
         return []
     folder = ws.evaluation("validation", recipe)
@@ -156,8 +159,8 @@ def _planes(ws: Workspace, recipe: str | None) -> list[Picture]:
     ]
 
 
-def _standings(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:
-    """Return the leaderboard as a picture, or none where nothing was measured."""
+def _leaderboard_picture(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:
+    """Return the leaderboard as a picture, or none where no recipe has a score."""
     measured = [recipe.name for recipe in recipes if recipe.score is not None]
     if not measured:
         return []

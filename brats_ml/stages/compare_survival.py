@@ -1,4 +1,4 @@
-"""The survival half of the comparison: how each estimator stands, who is nominated, and what predicted masks cost."""
+"""The survival part of the comparison: the score of each estimator, and what predicted masks cost."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,12 +20,12 @@ from brats_ml.survival.prediction import predict
 from brats_ml.workspace import Workspace
 
 MEASURE = {"nested": "accuracy, nested cross-validation", "baseline": "accuracy, the baseline's protocol"}
-# The caption of the picture that is the same for every estimator.
-LEARNT = "the patients whom the estimators learn from, and the median of each group"
+# All estimators share this picture.
+SHARED_CAPTION = "the patients that the estimators learn from, and the median of each group"
 
 
 def leaderboard_entry(ws: Workspace, name: str) -> LeaderboardEntry:
-    """Return how an estimator stands by its own summary."""
+    """Return an estimator's score and verdict, from its summary."""
     summary = files.read_json(ws.survival(name).summary)
     if "best" not in summary:
         return LeaderboardEntry(name, summary["verdict"], 0, None, {})
@@ -36,9 +36,9 @@ def leaderboard_entry(ws: Workspace, name: str) -> LeaderboardEntry:
 
 
 def why_none(params: Params) -> str | None:
-    """Return why no estimator is nominated whatever its accuracy, or None."""
+    """Return why no estimator can be nominated, or None."""
     if params.survival.protocol == "baseline":
-        return "survival.protocol is baseline, whose models are for comparison alone"
+        return "survival.protocol is baseline, and models of that protocol are for comparison only"
     return None
 
 
@@ -50,7 +50,9 @@ def pictures(ws: Workspace, estimators: Sequence[LeaderboardEntry]) -> dict[str,
         for name, best in fitted.items():
             path = ws.survival(name).picture(drawing)
             if path.exists() and not (drawing == "distributions" and drawing in found):
-                caption = {"confusion": f"{name}, chosen: {_listed(best)}", "distributions": LEARNT}.get(drawing, name)
+                caption = {"confusion": f"{name}, chosen: {_listed(best)}", "distributions": SHARED_CAPTION}.get(
+                    drawing, name
+                )
                 found.setdefault(drawing, []).append(Picture(caption, path.read_bytes()))
     return found
 
@@ -58,10 +60,10 @@ def pictures(ws: Workspace, estimators: Sequence[LeaderboardEntry]) -> dict[str,
 def mask_loss(
     ws: Workspace, params: Params, name: str | None, reference: pd.DataFrame, predicted: pd.DataFrame
 ) -> MaskLoss | None:
-    """Return what an estimator loses on predicted masks, or None where nobody can tell.
+    """Return what an estimator loses on predicted masks, or None where too few patients have any.
 
-    The nominated combination is fitted anew on reference features, each time without a part of the patients who have
-    predicted masks, and is then asked about that part twice. Locked test patients have no part in it.
+    Cross-validation over the patients with predicted masks fits the nominated combination on reference features, and
+    predicts each held-out patient twice, from reference and from predicted masks. No locked test patient is used.
     """
     if name is None or params.survival.masks != "reference" or predicted.empty:
         return None
@@ -73,7 +75,7 @@ def mask_loss(
     mine = reference[states.isin(["labelled", "censored"]) & reference["patient"].isin(summary["training_patients"])]
     finite = predicted[np.isfinite(predicted[features].to_numpy(dtype=np.float64)).all(axis=1)]
     both = mine[(mine["event"] == 1) & mine["case_id"].isin(finite["case_id"])].sort_values("patient")
-    right = _asked_twice(params.survival, name, summary, mine=mine, both=both, predicted=finite)
+    right = _predicted_twice(params.survival, name, summary, mine=mine, both=both, predicted=finite)
     if right is None:
         return None
     lost = right["reference"] - right["predicted"]
@@ -88,7 +90,7 @@ def mask_loss(
     )
 
 
-def _asked_twice(
+def _predicted_twice(
     settings: Survival,
     name: str,
     summary: dict[str, Any],
@@ -97,7 +99,7 @@ def _asked_twice(
     both: pd.DataFrame,
     predicted: pd.DataFrame,
 ) -> dict[str, NDArray[np.float64]] | None:
-    """Return whether each of `both` is told right from either kind of masks by a model that did not learn from them."""
+    """Return for each kind of masks whether a model that did not see the patients of `both` predicts them right."""
     features, limits = summary["features"], settings.limits_days
     truth = known_patients(both, limits_days=limits, features=features)
     if len(truth.names) < settings.folds:

@@ -1,4 +1,4 @@
-"""Predict the held-out cases of one recipe and measure them, validation and test apart."""
+"""Predict and measure the held-out cases of one recipe; validation and test cases have separate folders."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -36,7 +36,7 @@ FIGURES = ("mean", "median", "low", "high", "empty_reference", "mean_without_emp
 
 
 def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
-    """Write the evaluation folders of `recipe`; without a model or without cases they hold the reason."""
+    """Write the evaluation folders of `recipe`; without a model or cases they give the reason."""
     params.recipe(recipe)
     model = ws.model(recipe)
     verdict = files.read_json(model.verdict)
@@ -71,7 +71,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         for part in EVALUATED
     }
     files.write_json(ws.segmentation_metrics(recipe), headline(summaries["validation"]))
-    # Whoever tunes a recipe reads this line: nothing of the locked test patients stands in it.
+    # People tune recipes by this line, so it reports no test patient.
     spent = "" if predict is None else f"; {predict.spent()}"
     return Report("evaluate", f"{recipe} on validation: {_line(summaries['validation'])}{spent}")
 
@@ -104,7 +104,7 @@ def _evaluate(
         summary["preset"] = predict.preset if predict is not None else None
         summary["windows"] = list(map(list, predict.windows)) if predict is not None and predict.preset else None
         summary["postprocessing"] = postprocessing
-        # Whoever looks for what goes wrong looks here: the locked test patients are not shown.
+        # People tune recipes by these pictures, so they show no test patient.
         if rows and figures and part == "validation":
             draw_notable(written, ws.preprocessed, table, records)
         frames.write_csv(written.cases, table)

@@ -1,4 +1,4 @@
-"""Pictures of the best, the median and the worst case of an evaluation, drawn after all of them are scored."""
+"""Pictures of the best, the median and the worst case of an evaluation."""
 
 from collections.abc import Mapping
 from typing import Any

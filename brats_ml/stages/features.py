@@ -1,4 +1,4 @@
-"""Measure the tumours of reference or predicted label maps for the survival classifiers."""
+"""Measure the tumours in reference or predicted label maps for the survival estimators."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,23 +25,23 @@ from brats_ml.report import Report
 from brats_ml.survival.features import AGE, case_features, columns
 from brats_ml.workspace import Workspace
 
-# Of the patients whom a recipe was not trained on, or, of several folds, the one that predicts them.
+# Each patient here was predicted by a network that was not trained on them.
 PARTS = ("validation", "test", "out_of_fold")
 T1 = MODALITIES.index("t1")
 
 
 def run(ws: Workspace, params: Params, *, masks: str) -> Report:
-    """Write one row of features for every case that has a label map of the kind `masks`; column `masks` says whose.
+    """Write one row of features for every case that has a label map of the kind `masks`.
 
-    Ready-made features (`survival.features_from`) come from reference label maps; where there are some they are the
-    whole of `reference`, and nothing is measured.
+    Ready-made features (`survival.features_from`) come from reference label maps; where a table of them is given, it
+    replaces the measurement of `reference`.
 
     Raises:
         ConfigError: `masks` is neither `reference` nor `predicted`.
         CaseError: A case has no brain, or its label map cannot be read.
     """
     if masks not in ("reference", "predicted"):
-        raise ConfigError(f"masks {masks} are not known; known are: reference, predicted", key="masks")
+        raise ConfigError(f"masks {masks} is unknown; use reference or predicted", key="masks")
     ready = ws.tables.path / READY_FEATURES
     present = present_identities(ws)
     names = columns(params.survival.features)
@@ -77,7 +77,7 @@ def _reference(ws: Workspace, *, more: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _predicted(ws: Workspace, recipe: str, *, more: Sequence[str]) -> list[dict[str, Any]]:
-    """Measure what `recipe` predicted of patients whom it was not trained on; no other mask of its own is honest."""
+    """Measure the masks that `recipe` predicted; it was not trained on any of these patients."""
     known = {record["case_id"]: record for record in files.read_json(ws.validation.manifest)["cases"]}
     masks: list[tuple[str, Path]] = []
     for part in PARTS:

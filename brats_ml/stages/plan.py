@@ -1,4 +1,4 @@
-"""Derive patch, batch and depth of a region recipe, and write them down."""
+"""Derive what a region recipe leaves open: patch, batch and depth."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ from brats_ml.workspace import Workspace
 
 
 def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
-    """Write the plan of `recipe`: what it will be trained with, and what that was derived from.
+    """Write the completed recipe, and the figures that its values were derived from.
 
-    `brats plan` keeps whatever the recipe states itself.
+    Values that params.yaml states stay as they are.
     """
     chosen = params.recipe(recipe)
     if isinstance(chosen, BaselineRecipe) or not chosen.left_open:

@@ -1,4 +1,4 @@
-"""One canonical, cropped array file a case: read once here, so that no stage after it opens compressed volumes."""
+"""Write one canonical, cropped array file a case, so that no later stage opens compressed volumes."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +25,8 @@ from brats_ml.workspace.state import Cache
 def run(ws: Workspace, params: Params) -> Report:
     """Write an array file for every case of the manifest, and an index of them.
 
-    The index maps a case id to its `patient`, whether it is `labelled`, and the `digest` of its file. Files are kept
-    in the workspace's state by what they are made from, and linked: one more case costs one case.
+    The index maps a case id to its `patient`, whether it is `labelled`, and the `digest` of its file. A cache keeps the
+    files by what they are made from, and the folder links to them, so that one more case costs one case.
     """
     records = files.read_json(ws.validation.manifest)["cases"]
     cache, code = ws.state.array_files, code_digest(preprocessing.__name__)

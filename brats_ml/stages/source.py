@@ -1,4 +1,4 @@
-"""Look at the outside world: which volumes and clinical tables the source holds, so that new ones are noticed."""
+"""List the volumes and clinical tables of the source, so that DVC notices new ones."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Assign each new patient to train, validation or the locked test set; whoever has a part keeps it."""
+"""Assign each new patient to train, validation or the locked test set; a patient who has a part keeps it."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -18,11 +18,11 @@ UNLABELLED = "unlabelled"
 
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Extend the split by the patients of the manifest, and apart from them by those whom only a table knows.
+    """Extend the split by the patients of the manifest and by the patients that only a table knows.
 
-    Patients are stratified by survival group. Those with images and those without get shares of their own, since a
-    cohort may have few of the one and many of the other. A patient keeps a part that was given under any name; who
-    turns out to have several parts trains, and the report names them.
+    Patients are stratified by survival group. Patients with images and patients without are split separately, since a
+    cohort may have few of the one and many of the other. A patient keeps the part that any of their names has. A
+    patient whose names have several parts moves to train, and the report names them.
 
     Raises:
         EmptyCohortError: There is no patient at all, or only one or two have images.
@@ -39,13 +39,13 @@ def run(ws: Workspace, params: Params) -> Report:
     groups = _groups(ws, params.survival.limits_days, present)
     if not (with_images or groups):
         raise EmptyCohortError("there is no patient to split: no valid case and no clinical table")
-    # Runs with workspaces of their own share one permanent split.
+    # All runs share one permanent split.
     with locks.exclusive(ws.state.splits_lock, holder="another run, which splits its cohort"):
         here, kept = _before(ws)
         known = lasting_identities(ws)
         before, apart = carry((kept.parts, here.parts), known)
         parts = _extend(before, with_images, groups, params, known)
-        # Of everyone, since the tables may be gone before the images of a patient arrive.
+        # The split keeps every alias, since a table may be gone before the images of a patient arrive.
         aliases = {patient: [name for name in names if name != patient] for patient, names in known.names.items()}
         Split(parts, aliases).write(ws.state.splits)
     patients = with_images | groups.keys()
@@ -57,8 +57,8 @@ def run(ws: Workspace, params: Params) -> Report:
     )
     said = [f"{_line(assigned, with_images)} with images"]
     if tabled := groups.keys() - with_images:
-        said.append(f"{_line(assigned, tabled)} by table alone")
-    return Report("split", "; ".join((*said, f"{len(parts) - len(before)} new", *map(_told, apart.items()))))
+        said.append(f"{_line(assigned, tabled)} in tables only")
+    return Report("split", "; ".join((*said, f"{len(parts) - len(before)} new", *map(_united, apart.items()))))
 
 
 def _extend(
@@ -67,7 +67,7 @@ def _extend(
     """Return the parts of all patients, by the names of `known`."""
     held_out = {"validation": params.split.validation, "test": params.split.test}
     shares = {"train": 1 - sum(held_out.values()), **held_out}
-    # Earlier splits may know that two patients of this cohort are one: a survival group goes before none.
+    # Earlier splits may know that two patients of this cohort are one: a known survival group wins.
     strata = {known.patient(name): UNLABELLED for name in with_images | groups.keys()}
     strata |= {known.patient(name): group for name, group in sorted(groups.items()) if group != UNLABELLED}
     imaged = {known.patient(name) for name in with_images}
@@ -78,9 +78,11 @@ def _extend(
 
 
 def _before(ws: Workspace) -> tuple[Split, Split]:
-    """Return the split of this workspace, and the one of all.
+    """Return the split of this workspace and the permanent one.
 
-    A split that was made and is nowhere to be found is not made anew.
+    Raises:
+        MissingInputError: dvc.lock records a split, but its file is gone; a new one would move patients.
+        TableError: The two splits contradict each other.
     """
     here, kept = Split.read(ws.splits), Split.read(ws.state.splits)
     if not here.parts and not kept.parts and "split" in dvc_lock.stages(ws.root):
@@ -90,7 +92,7 @@ def _before(ws: Workspace) -> tuple[Split, Split]:
             f"`dvc pull {ws.name(ws.splits)}`, or remove dvc.lock to draw a new one",
         )
     for name, part in here.parts.items():
-        # Another workspace may have found out that the patient has a second name, and moved them to train.
+        # Another workspace may have learnt that the patient has a second name, and moved them to train.
         united = kept.parts.get(name) == "train" and name in kept.aliases
         if kept.parts.get(name, part) != part and not united:
             reason = f"has patient {name} in another part than {ws.state.splits}; remove one"
@@ -98,10 +100,10 @@ def _before(ws: Workspace) -> tuple[Split, Split]:
     return here, kept
 
 
-def _told(apart: tuple[str, dict[str, str]]) -> str:
+def _united(apart: tuple[str, dict[str, str]]) -> str:
     patient, parts = apart
-    stood = " and ".join(f"{part} as {name}" for name, part in sorted(parts.items()))
-    return f"{patient} stood in {stood}, one patient under several names, and trains from now on"
+    before = " and ".join(f"{part} as {name}" for name, part in sorted(parts.items()))
+    return f"{patient} was in {before}: it is one patient under several names, and moves to train"
 
 
 def _line(parts: dict[str, str], patients: Iterable[str]) -> str:
@@ -110,7 +112,7 @@ def _line(parts: dict[str, str], patients: Iterable[str]) -> str:
 
 
 def _groups(ws: Workspace, limits_days: list[int], present: Identities) -> dict[str, str]:
-    """Return the survival group of every patient in the clinical tables; who is alive or unknown is unlabelled."""
+    """Return the survival group of every patient in the clinical tables; survivors and unknown ones are unlabelled."""
     clinical = clinical_table(files.require(ws.tables), present)
     return {
         patient: survival_group(days, limits_days) if event == 1 else UNLABELLED

@@ -1,4 +1,4 @@
-"""Search one estimator's grid, judge it by nested cross-validation, and score it once on the locked test patients."""
+"""Search one estimator's grid, judge it by nested cross-validation, and score it once on the test patients."""
 
 from dataclasses import asdict
 from functools import partial
@@ -40,11 +40,11 @@ HEADLINE = ("accuracy", "balanced_accuracy", "log_loss", "brier")
 
 
 def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
-    """Write the folder of `estimator`; where too few patients are labelled it holds the verdict "not fitted".
+    """Write the folder of `estimator`; with too few labelled patients it holds the verdict "not fitted".
 
     Raises:
         ConfigError: `estimator` is not one of `survival.estimators`, the baseline's protocol does not know it, its grid
-            holds what it does not take, or the limits leave a group empty.
+            has a value that it does not take, or the limits leave a group empty.
         TableError: A labelled patient has no part in the split, or a feature has no column.
     """
     settings = params.survival
@@ -112,7 +112,7 @@ def _nested(ws: Workspace, params: Params, folder: SurvivalFolder, name: str, ta
 
 
 def _parts(ws: Workspace, known: pd.DataFrame, settings: Settings) -> tuple[Patients, Patients]:
-    """Return who may be learnt from, and who is locked away, labelled ones alone."""
+    """Return the patients to learn from, and the labelled ones of the locked test set."""
     parts = files.read_json(ws.splits)["patients"]
     unknown = sorted(set(known["patient"]) - set(parts))
     if unknown:
@@ -129,7 +129,7 @@ def _obstacle(labelled: Patients, test: Patients, settings: Settings) -> str | N
     count = len(labelled.names) + len(test.names)
     if count < settings.minimum_patients:
         people = f"{count} labelled patient{'s' * (count != 1)}"
-        return f"{people}, and survival.minimum_patients asks for {settings.minimum_patients}"
+        return f"{people}, but survival.minimum_patients asks for {settings.minimum_patients}"
     empty = [group for group, number in labelled.counts.items() if not number]
     if empty:
         limits = " and ".join(map(str, settings.limits_days))

@@ -1,4 +1,4 @@
-"""Run the baseline's protocol on one of its estimators; what comes out is for comparison and is never nominated."""
+"""Run the baseline's protocol on one of its estimators; the result is for comparison and is never nominated."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,7 @@ from brats_ml.survival.features import FEATURES
 from brats_ml.survival.patients import known_patients, row_states
 from brats_ml.workspace.outputs import SurvivalFolder
 
-VERDICT = "reproduced: the baseline's protocol, for comparison alone"
+VERDICT = "reproduced: the baseline's protocol, for comparison only"
 
 
 def reproduce_baseline(
@@ -27,10 +27,10 @@ def reproduce_baseline(
     """Write test.csv and confusion.png into `folder` and return the summary.
 
     Args:
-        folder: Of the estimator.
-        name: Of the estimator.
-        table: Columns of the features stage.
-        minimum_patients: With fewer nothing is done.
+        folder: The estimator's folder.
+        name: The estimator's name.
+        table: The table of the stage `features`.
+        minimum_patients: With fewer patients the estimator is not fitted.
     """
     states = row_states(table, cohort="gtr")
     patients = known_patients(table[states == "labelled"], limits_days=LIMITS_DAYS)

@@ -1,4 +1,4 @@
-"""The pictures of one estimator, drawn from what was told of patients while they were held out."""
+"""The pictures of one estimator, drawn from its predictions of held-out patients."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace.outputs import SurvivalFolder
 
 BINS = 5
-MARKS = 5  # times at which the numbers at risk are told
+MARKS = 5  # times at which the picture shows the numbers at risk
 
 
 def draw(
@@ -82,16 +82,16 @@ def _calibration(path: Path, name: str, labelled: pd.DataFrame) -> None:
     truth = by_patient["group"].first().to_numpy(dtype=np.str_)
     found = calibration(truth, by_patient[list(PROBABILITIES)].mean().to_numpy(), bins=BINS)
     curves = {}
-    for group, (told, seen, counts) in found.items():
+    for group, (predicted, seen, counts) in found.items():
         shares = [share_interval(round(share * count), int(count)) for share, count in zip(seen, counts, strict=True)]
         low, high = (np.array([getattr(share, end) for share in shares]) for end in ("low", "high"))
-        curves[group] = (told, seen, low, high, counts)
+        curves[group] = (predicted, seen, low, high, counts)
     title = f"{name}: calibration out of fold, mean of the repetitions, 95 % Wilson intervals"
     write_figure(path, calibration_figure(curves, title=title))
 
 
 def _kaplan_meier(path: Path, name: str, held_out: pd.DataFrame) -> None:
-    """Group each patient by the mean of the probabilities over the repetitions."""
+    """Draw survival in each predicted group; the mean probability over the repetitions gives the group."""
     by_patient = held_out.groupby("patient")
     chosen = np.array(GROUPS)[by_patient[list(PROBABILITIES)].mean().to_numpy().argmax(axis=1)]
     days = by_patient["survival_days"].first().to_numpy(dtype=np.float64)

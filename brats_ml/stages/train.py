@@ -1,4 +1,4 @@
-"""Fit one recipe; a killed training goes on from its last checkpoint, in the same MLflow run."""
+"""Fit one recipe; a killed training resumes from its last checkpoint, in the same MLflow run."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ FIT: dict[str, Callable[..., tuple[keras.Model, checkpoints.History]]] = {
 def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     """Train `recipe` on the training patients and write its folder.
 
-    A cohort without reference label maps is ordinary: the folder then holds the verdict "not trained" and no model.
+    A cohort may have no reference label map: the folder then holds the verdict "not trained" and no model.
     """
     params.recipe(recipe)
     if recipe not in params.train.recipes:
@@ -45,7 +45,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         with files.replacing(ws.model(recipe)) as folder:
             files.write_json(ModelFolder(folder).verdict, {"verdict": f"not trained: {reason}"})
         frames.write_csv(ws.history(recipe), pd.DataFrame(columns=["epoch", "loss"]))
-        return Report("train", f"{recipe} not trained, since {reason}")
+        return Report("train", f"{recipe} not trained: {reason}")
 
     chosen = planned_recipe(ws, params, recipe)
     key = provenance.work_key(ws.root, f"train@{recipe}")
@@ -110,7 +110,7 @@ def _fit_folds(
     folder: Path,
     tracked: MlflowRun,
 ) -> tuple[list[keras.Model], checkpoints.History]:
-    """Train a network a fold, each with checkpoints of its own; finished ones are read back from theirs."""
+    """Train one network a fold, each with its own checkpoints; a finished one is read from its last checkpoint."""
     networks, history = [], []
     for fold in range(params.train.folds):
         cases = {

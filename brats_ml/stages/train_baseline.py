@@ -1,4 +1,4 @@
-"""Fit the baseline method, a case a step; a killed training goes on from its last epoch."""
+"""Fit the baseline method, a case a step; a killed training resumes from its last epoch."""
 
 from pathlib import Path
 
@@ -52,21 +52,21 @@ def fit(
         The network without its optimiser, and the history.
 
     Raises:
-        ConfigError: A GPU is asked for and absent.
+        ConfigError: `train.device` is gpu, and there is none.
         DivergedError: The loss is not a number.
     """
     prepare(seed=settings.seed, deterministic=settings.deterministic)
-    # One device, as in the baseline.
+    # The baseline uses one device.
     devices = chosen_devices(settings.device, settings.devices)[:1]
     with across(devices), Progress(console=Console(stderr=True)) as progress:
-        model, history = checkpoints.restore(folder) or (_fresh(recipe, settings.seed), [])
+        model, history = checkpoints.load_model(folder) or (_fresh(recipe, settings.seed), [])
         tracked.log_metrics(history, step="epoch")
         task = progress.add_task("training", total=recipe.epochs, completed=len(history))
 
         def after_epoch(trained: keras.Model, rows: checkpoints.History) -> None:
-            checkpoints.save(folder, trained, rows)
+            checkpoints.save_model(folder, trained, rows)
             tracked.log_metrics(rows[-1:], step="epoch")
-            # A log that is no terminal shows a progress bar only at its end.
+            # A log file shows the progress bar only at its end.
             progress.console.print(_epoch_line(rows[-1], recipe.epochs), highlight=False)
             progress.update(task, completed=len(rows))
 

@@ -1,4 +1,4 @@
-"""What the log and MLflow are told while a region recipe trains."""
+"""Progress of a region recipe's training, for the log and MLflow."""
 
 import time
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ from brats_ml.segmentation.training.patches import Inputs
 from brats_ml.segmentation.training.regions import Row
 from brats_ml.workspace.outputs import training_picture
 
-# Pictures of one training, evenly spread over it.
+# Pictures of one training, at even intervals.
 PICTURES = 8
 
 
 class TrainingLog:
-    """Tells how far a training is: a line and a point of each curve an epoch, and now and then a picture."""
+    """Logs one line and one point of each curve an epoch, and from time to time a picture."""
 
     def __init__(self, recipe: RegionsRecipe, tracked: Curves, validation: Sequence[Inputs]) -> None:
-        """Take the recipe, the run in MLflow, and the validation batches, of which the first is drawn."""
+        """Keep the recipe, the MLflow run, and the first validation batch to draw."""
         self._recipe, self._tracked, self._drawn = recipe, tracked, validation[:1]
         self._console, self._since = Console(stderr=True), time.monotonic()
 
     def __call__(self, model: keras.Model, rows: Sequence[Row]) -> None:
-        """Tell what the last of the rows says."""
+        """Log the last row."""
         row, now = rows[-1], time.monotonic()
         seen = self._recipe.epoch_steps * (self._recipe.batch or 1)
         rate, self._since = seen / (now - self._since), now
@@ -51,7 +51,7 @@ def picture(model: keras.Model, inputs: Inputs, *, title: str) -> Figure:
     labels = np.where(whole, LABELS["ED"], 0)
     labels = np.where(core, LABELS["NCR"], labels)
     labels = np.where(enhancing, LABELS["ET"], labels).astype(np.uint8)
-    if labels.ndim == 2:  # a slice, whose neighbours the network saw and the picture does not show
+    if labels.ndim == 2:  # the network saw the neighbours of a slice, but the picture shows the slice only
         middle = reference.shape[-1] // 2
         image, reference, labels = image[..., [middle]], reference[..., [middle]], labels[..., None]
     return six_panels(image, reference, labels, title=title)

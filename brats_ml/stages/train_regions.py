@@ -1,4 +1,4 @@
-"""Fit a region recipe, patch by patch; a killed training goes on from its last checkpoint."""
+"""Fit a region recipe, patch by patch; a killed training resumes from its last checkpoint."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ from brats_ml.workspace.outputs import PreprocessedFolder
 from brats_ml.workspace.state import ArrayFolder
 
 VALIDATION_BATCHES = 8
-# Patches of the validation cases are the same in every training.
+# Every training validates on the same patches.
 VALIDATION_SEED = 2**20
 POLICY = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
@@ -44,12 +44,12 @@ def fit(
     """Train on preprocessed cases, with checkpoints in `folder`.
 
     Args:
-        recipe: With nothing left open.
+        recipe: A recipe that `brats plan` completed.
         settings: The section `train`.
         cases: The preprocessed cases.
         parts: Case ids of `train` and `validation`.
-        folder: Of checkpoints.
-        tracked: Run that learning curves go to.
+        folder: Folder of the checkpoints.
+        tracked: MLflow run that gets the learning curves.
 
     Returns:
         The network with its averaged weights, in float32 and for inputs of any extent; and the history.
@@ -78,7 +78,9 @@ def fit(
                 steps=steps,
                 epoch_steps=recipe.epoch_steps,
                 progress=progress,
-                keep=lambda kept: checkpoints.keep(folder, step=kept.step, state=kept.state or {}, history=kept.rows),
+                keep=lambda kept: checkpoints.save_state(
+                    folder, step=kept.step, state=kept.state or {}, history=kept.rows
+                ),
                 keep_seconds=60 * settings.checkpoint_minutes,
                 after_epoch=TrainingLog(recipe, tracked, held_out),
                 stop=stop,
@@ -90,7 +92,7 @@ def fit(
 
 
 def extent(recipe: RegionsRecipe) -> tuple[int, ...]:
-    """Return the voxels that one sample spans, (X, Y, Z): a slice has its neighbours with it."""
+    """Return the voxels that one sample spans, (X, Y, Z); a slice includes its neighbours."""
     patch = tuple(recipe.patch or ())
     return patch if recipe.dimensions == 3 else (*patch, 2 * recipe.neighbours + 1)
 
@@ -111,7 +113,7 @@ def _read(
 
 
 def _progress(folder: Path) -> regions.Progress:
-    kept = checkpoints.resume(folder)
+    kept = checkpoints.load_state(folder)
     return regions.Progress() if kept is None else regions.Progress(kept[0], kept[2], kept[1])
 
 
@@ -172,7 +174,7 @@ def _validation(cases: TrainingSet, recipe: RegionsRecipe) -> Sequence[Inputs]:
 
 @contextmanager
 def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Yield what says whether SIGTERM came; the process then ends once its state is kept, not in mid-step."""
+    """Yield a function that says whether SIGTERM came; the training then saves its state before the process ends."""
     came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Hold every volume against the rules, and keep out the cases that break one."""
+"""Check every volume by the rules, and keep out the cases that break one."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -32,14 +32,14 @@ Examined = list[tuple[Case, Examination]]
 
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Write the manifest of valid cases, the header table, its Data Docs, the verdict, and who is quarantined and why.
+    """Write the manifest of valid cases, the header table, its Data Docs, the verdict, and the quarantine with reasons.
 
     Raises:
-        EmptyCohortError: There are cases, and every one is quarantined.
-        CohortError: A critical rule is broken, or too few cases are valid; what was found is written all the same.
+        EmptyCohortError: There are cases, and all of them are quarantined.
+        CohortError: A case breaks a critical rule, or too few cases are valid; the files are written first.
         TableError: A clinical table is wrong.
     """
-    # Scoring shares the rules and need not wait for Great Expectations.
+    # Scoring shares the rules and does not need Great Expectations, which takes seconds to import.
     from brats_ml.adapters.expectations import judge  # noqa: PLC0415
 
     raw, tables = files.require(ws.raw), ws.tables.path
@@ -64,7 +64,7 @@ def run(ws: Workspace, params: Params) -> Report:
         frames.write_csv(folder.headers, headers)
         files.write_json(folder.quarantine, _entries(quarantine))
         files.write_json(folder.verdict, verdict)
-        # Without a manifest nothing goes on from here, called by hand or not.
+        # Without a manifest no later stage runs, not even when called by hand.
         if verdict["verdict"] == "pass":
             files.write_json(folder.manifest, {"cases": records})
         files.write_json(folder.clinical_report, report_clinical(read_tables(tables), people, imaged))
@@ -73,7 +73,7 @@ def run(ws: Workspace, params: Params) -> Report:
 
 
 def _mark_copies(examined: Examined, checks: Iterable[Rule], *, minimum_levels: int) -> list[tuple[str, str]]:
-    """Mark copies of images, sound and labelled cases being taken for the originals; return pairs of patients."""
+    """Mark copies of images and return pairs of patients; a sound and labelled case counts as the original."""
     checks = list(checks)
     for _, examination in examined:
         mark_within(examination.rows, minimum_levels=minimum_levels)
@@ -86,7 +86,7 @@ def _mark_copies(examined: Examined, checks: Iterable[Rule], *, minimum_levels: 
 
 
 def _quarantine(rows: list[Row], checks: Iterable[Rule], offences: set[tuple[str, str, str]]) -> dict[str, list[str]]:
-    """Return case to what keeps it out, clause by clause."""
+    """Return each case that is kept out, with its reasons."""
     kept_out: dict[str, list[str]] = {}
     grave = [check for check in checks if check.severity != "info"]
     for row in rows:
@@ -116,20 +116,20 @@ def _verdict(
     valid: int,
     params: Params,
 ) -> dict[str, Any]:
-    """Return the verdict on the cohort: each rule with its severity and who breaks it, and why the run must stop."""
-    kept = {(row["case_id"], row["modality"]): row for row in rows}
-    told = []
+    """Return the verdict on the cohort: each rule, the cases that break it, and why the run must stop."""
+    by_volume = {(row["case_id"], row["modality"]): row for row in rows}
+    judged = []
     for check in checks:
         offenders = sorted((case_id, role) for column, case_id, role in offences if column == check.column)
-        clauses = [f"{case_id}: {check.finding(kept[case_id, role])}" for case_id, role in offenders]
-        told.append({"rule": check.column, "severity": check.severity, "broken_by": clauses})
-    stops = [f"critical rule {rule['rule']}: {rule['broken_by'][0]}" for rule in told if _stops(rule)]
+        clauses = [f"{case_id}: {check.finding(by_volume[case_id, role])}" for case_id, role in offenders]
+        judged.append({"rule": check.column, "severity": check.severity, "broken_by": clauses})
+    stops = [f"critical rule {rule['rule']}: {rule['broken_by'][0]}" for rule in judged if _stops(rule)]
     share, least = valid / max(cases, 1), params.validate_.minimum_valid_share
     if cases and not valid:
         stops.append("no case is valid")
     elif cases and share < least:
         stops.append(f"{valid} of {cases} cases are valid, less than validate.minimum_valid_share {least:g}")
-    return {"verdict": "stop" if stops else "pass", "stops": stops, "cases": cases, "valid": valid, "rules": told}
+    return {"verdict": "stop" if stops else "pass", "stops": stops, "cases": cases, "valid": valid, "rules": judged}
 
 
 def _stops(rule: Mapping[str, Any]) -> bool:
@@ -139,10 +139,10 @@ def _stops(rule: Mapping[str, Any]) -> bool:
 def _draw_quarantine(
     folder: ValidationFolder, raw: Path, cases: list[Case], quarantine: Mapping[str, list[str]]
 ) -> None:
-    """Write a page of the cases kept out, with a picture of each; nothing where there is none."""
+    """Write a page of the quarantined cases with a picture of each, if there are any."""
     if not quarantine:
         return
-    # Drawing is imported where something is drawn: most cohorts are sound.
+    # Most cohorts are sound and draw nothing, and matplotlib takes seconds to import.
     from brats_ml.reports.panels import write_figure  # noqa: PLC0415
     from brats_ml.reports.quarantine import KeptOut, quarantine_page, quarantine_picture  # noqa: PLC0415
 
@@ -156,7 +156,7 @@ def _draw_quarantine(
 
 
 def _pictured(raw: Path, case: Case) -> dict[str, Any]:
-    """Return role to volume, or to why there is none."""
+    """Return role to volume, or to the reason why there is none."""
     read = {} if WHOLE in case.faults else read_case_volumes(raw, case)
     shown = {role: volume.array if isinstance(volume, Volume) else str(volume) for role, volume in read.items()}
     return shown or {WHOLE: "no volume to show"}
@@ -174,5 +174,5 @@ def _report(ws: Workspace, verdict: Mapping[str, Any], quarantine: list[dict[str
     if quarantine:
         text += f", {len(quarantine)} quarantined (see {ws.name(ws.validation.quarantine)})"
     if noted:
-        text += f", {noted} oddities noted (see {ws.name(ws.validation.verdict)})"
+        text += f", {noted} minor finding(s) (see {ws.name(ws.validation.verdict)})"
     return Report("validate", text)

@@ -104,7 +104,7 @@ def test_a_model_of_synthetic_patients_never_replaces_one_of_real_ones(
     held = decision(ws, params)
 
     assert held["verdict"] == "HOLD"
-    assert held["reasons"] == [f"{NAME} v2 knows synthetic patients alone, {NAME} v1 real ones"]
+    assert held["reasons"] == [f"{NAME} v2 was trained on synthetic patients only, {NAME} v1 on real ones"]
 
 
 def test_a_model_of_real_patients_need_not_beat_one_of_synthetic_ones(

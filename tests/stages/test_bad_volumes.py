@@ -300,7 +300,7 @@ def test_what_is_only_noted_stays_in_and_is_counted(
 
     report = validate.run(workspace, make_params({"validate.severity": {"tumour_voxels": "info"}}))
 
-    assert str(report) == "validate: 6 of 6 cases valid, 1 oddities noted (see data/validation/verdict.json)"
+    assert str(report) == "validate: 6 of 6 cases valid, 1 minor finding(s) (see data/validation/verdict.json)"
     (rule,) = [rule for rule in read_json(workspace.validation.verdict)["rules"] if rule["broken_by"]]
     assert (rule["rule"], rule["severity"]) == ("tumour_voxels", "info")
 

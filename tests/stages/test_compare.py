@@ -307,5 +307,5 @@ def test_models_of_the_baselines_protocol_are_shown_and_never_nominated(ws: Work
     compare.run(ws, of_baseline)
 
     assert nominees(ws)["survival"]["estimator"] is None
-    assert "for comparison alone" in nominees(ws)["survival"]["reason"]
+    assert "for comparison only" in nominees(ws)["survival"]["reason"]
     assert pd.read_csv(ws.reports.leaderboard)["measure"].tolist()[-1] == "accuracy, the baseline's protocol"

@@ -223,7 +223,7 @@ def holding(name: str, text: str) -> Callable[[Path], object]:
         (holding("postprocessing.json", "[]"), "no rules"),
         (holding("postprocessing.json", '{"rules": {"thresholds": [1]}}'), "no rules"),
         (holding("inference.json", '{"preset": "slow", "windows": null}'), "preset slow"),
-        (holding("inference.json", "3"), "states no windows"),
+        (holding("inference.json", "3"), "does not fit this version"),
         (holding("inference.json", '{"preset": [], "windows": null}'), "preset: Input"),
         (holding("inference.json", '{"preset": "fast", "windows": 5}'), "windows: Input"),
         (holding("inference.json", '{"preset": "fast", "windows": []}'), "windows: List"),
@@ -236,7 +236,7 @@ def holding(name: str, text: str) -> Callable[[Path], object]:
             ),
             "a network of 8 input channels, but its recipe.json asks for 4",
         ),
-        (holding("inference.json", '{"preset": "fast"}'), "states no windows"),
+        (holding("inference.json", '{"preset": "fast"}'), "does not fit this version"),
         (
             lambda folder: files.write_json(
                 folder / "labels.json", label_scheme() | {"labels": {"NCR": 1, "ED": 2, "ET": 4}}

@@ -240,7 +240,7 @@ def test_what_is_no_split_is_refused_and_stays(
     path = ws.root / which
     path.write_bytes(content)
 
-    with pytest.raises(TableError, match=rf"splits\.json: {reason}.*; it is permanent, so bring back"):
+    with pytest.raises(TableError, match=rf"splits\.json: {reason}.*; it is permanent, so restore"):
         split.run(ws, params)
 
     assert path.read_bytes() == content
@@ -285,10 +285,11 @@ def test_who_turns_out_to_stand_in_two_parts_trains_and_the_report_says_so(ws: W
     after = read_json(ws.splits)["patients"]
     assert after == {name: part for name, part in before.items() if name != held_out}
     said = (
-        f"{training} stood in train as {training} and test as {held_out}, one patient under several names, and trains"
+        f"{training} was in train as {training} and test as {held_out}: it is one patient under several names, "
+        "and moves to train"
     )
     assert said in str(report)
-    assert "stood" not in str(split.run(ws, params))
+    assert "several names" not in str(split.run(ws, params))
 
 
 def test_another_workspace_learns_that_a_patient_was_moved_to_train(ws: Workspace, params: Params) -> None:

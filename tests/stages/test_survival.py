@@ -145,7 +145,7 @@ def test_too_few_patients_are_an_ordinary_verdict(tmp_path: Path, quick: Params,
 
     report = survival.run(ws, quick, estimator="svm")
 
-    told = f"not fitted: {reason}, and survival.minimum_patients asks for 30"
+    told = f"not fitted: {reason}, but survival.minimum_patients asks for 30"
     assert str(report) == f"survival: svm {told}"
     summary = summary_of(ws, "svm")
     assert summary["verdict"] == told
@@ -228,7 +228,7 @@ def test_the_baselines_protocol_is_reproduced_and_named_as_such(tmp_path: Path, 
     report = survival.run(ws, params, estimator="knn")
 
     summary = summary_of(ws, "knn")
-    assert str(report) == "survival: knn reproduced: the baseline's protocol, for comparison alone"
+    assert str(report) == "survival: knn reproduced: the baseline's protocol, for comparison only"
     assert summary["protocol"] == "baseline"
     assert summary["limits_days"] == [250, 450]
     assert summary["patients"] == 100

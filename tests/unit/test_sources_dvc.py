@@ -137,7 +137,7 @@ def test_an_unknown_revision_or_path_is_named(
 @pytest.mark.parametrize(
     ("repository", "sentence"),
     [
-        ("{}/nowhere", r"nowhere: is no folder with a DVC repository; correct acquire\.source"),
+        ("{}/nowhere", r"nowhere: is not a folder with a DVC repository; correct acquire\.source"),
         ("{}", r"git cannot read it \(No git repository was found at .*\); correct acquire\.source"),
         ("file://{}/gone", r"gone: git cannot read it \(No git repository was found at .*\); correct acquire\.source"),
     ],
@@ -160,7 +160,7 @@ def test_data_that_are_not_in_the_remote_are_named_and_nothing_appears(
         if lost == "all" or path.suffix != ".dir":
             path.unlink()
 
-    with pytest.raises(SourceError, match=r"has no data for .*data/volumes.*; `dvc push` there"):
+    with pytest.raises(SourceError, match=r"has no data for .*data/volumes.*; run `dvc push` there"):
         fetched(DvcSource(DvcAddress(str(repository), "data/volumes", "v1"), downloads), tmp_path / "out")
 
     assert not list(tmp_path.glob("out/*"))
@@ -172,7 +172,7 @@ def test_other_bytes_than_dvc_recorded_are_refused(repository: Path, downloads: 
             path.chmod(0o644)
             path.write_bytes(os.urandom(path.stat().st_size))
 
-    with pytest.raises(SourceError, match=r"gives other bytes for .* than DVC recorded"):
+    with pytest.raises(SourceError, match=r"returns other bytes for .* than DVC recorded"):
         fetched(DvcSource(DvcAddress(str(repository), "data/volumes", "v1"), downloads), tmp_path / "out")
 
     assert list((tmp_path / "out").iterdir()) == []

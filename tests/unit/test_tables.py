@@ -67,18 +67,18 @@ def test_latin_1_is_read() -> None:
     [
         (b"", "is empty; save"),
         (b"\xef\xbb\xbf \n\n", "is empty; save"),
-        (b"just words", "has no comma, semicolon, tab or bar in its first line, so it is no table; save"),
+        (b"just words", "is not a table: its first line has no comma, semicolon, tab or bar; save"),
         (b",,,\n", "is empty; save"),
         (b"PK\x03\x04rest", "is an Excel workbook or an archive, not CSV; save"),
         (b"\x1f\x8b\x08\x00", "is compressed by gzip, not CSV; save"),
         (b"a,b\n\x00\x01\x02,3\n", "is binary, not text; save"),
         (b"\xff\xfea,b", "is binary, not text; save"),
         (b"a,a\n1,2\n", "has two columns a; remove one"),
-        (b"a,b\n1,2,3\n", "line 2 has a cell beyond the header, 3; correct the line"),
-        (b"a,b,c\n1,2,3\n\n1,2\n", "line 4 has 2 cells where the header has 3; complete the line"),
-        (b",a,b\n0,1,2\nx,3,4\n", "line 3 has a cell beyond the header, x; correct the line"),
-        (b"a,b\n1,2," + 500 * b"3", f"line 2 has a cell beyond the header, {57 * '3'}...; correct the line"),
-        (b"sep=;\na;b\n1\n", "line 3 has 1 cells where the header has 2; complete the line"),
+        (b"a,b\n1,2,3\n", "line 2 has a cell without a header, 3; correct the line"),
+        (b"a,b,c\n1,2,3\n\n1,2\n", "line 4 has 2 cells, but the header has 3; complete the line"),
+        (b",a,b\n0,1,2\nx,3,4\n", "line 3 has a cell without a header, x; correct the line"),
+        (b"a,b\n1,2," + 500 * b"3", f"line 2 has a cell without a header, {57 * '3'}...; correct the line"),
+        (b"sep=;\na;b\n1\n", "line 3 has 1 cells, but the header has 2; complete the line"),
         (b'a,b\n"1,2\n', "line 2 cannot be read as CSV (unexpected end of data); save"),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_table_too_large_for_patients_is_refused_by_name(tmp_path: Path) -> No
         file.truncate(60_000_000)
 
     with pytest.raises(
-        TableError, match=r"^survival\.csv: has 60 MB, and tables of patients have at most 50 MB; remove"
+        TableError, match=r"^survival\.csv: has 60 MB, but tables of patients have at most 50 MB; remove"
     ):
         read_table(path)
 
@@ -162,7 +162,7 @@ def test_an_error_names_the_table_by_its_path_in_the_folder(tmp_path: Path) -> N
 def test_a_table_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "survival.csv").mkdir()
 
-    with pytest.raises(TableError, match=r"^survival\.csv: cannot be read, .*; mend its permissions, or remove it"):
+    with pytest.raises(TableError, match=r"^survival\.csv: cannot be read, .*; grant read permission, or remove it"):
         read_table(tmp_path / "survival.csv")
     with pytest.raises(MissingInputError, match="run `brats acquire` first"):
         read_table(tmp_path / "gone.csv")

@@ -11,6 +11,7 @@ from brats_ml.adapters.model_files.keras_file import read_model, write_model
 from brats_ml.errors import DivergedError, ModelError
 from brats_ml.segmentation.networks.baseline_unet import unet
 from brats_ml.segmentation.training import baseline
+from brats_ml.segmentation.training.determinism import prepare
 
 TINY = {"size": 16, "channels": 2, "classes": 4, "filters": [4, 8], "dropout": 0.2, "seed": 1}
 RULES = {
@@ -28,7 +29,7 @@ def read(case_id: str) -> baseline.Batch:
 
 
 def compiled() -> keras.Model:
-    baseline.prepare(seed=0, deterministic=True)
+    prepare(seed=0, deterministic=True)
     model = unet(**TINY)
     baseline.compile_baseline(model, learning_rate=1e-3)
     return model
@@ -69,11 +70,11 @@ def test_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_
         read=read,
         epochs=2,
         history=[],
-        after_epoch=lambda model, history: checkpoints.save(tmp_path, model, history),
+        after_epoch=lambda model, history: checkpoints.save_model(tmp_path, model, history),
         **RULES,
     )
 
-    restored = checkpoints.restore(tmp_path)
+    restored = checkpoints.load_model(tmp_path)
 
     assert restored is not None
     resumed, history = restored
@@ -84,7 +85,7 @@ def test_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_
 
 def test_only_the_last_checkpoint_is_kept(tmp_path: Path) -> None:
     for epochs in (1, 2, 3):
-        checkpoints.save(tmp_path, compiled(), [{"epoch": float(epoch)} for epoch in range(epochs)])
+        checkpoints.save_model(tmp_path, compiled(), [{"epoch": float(epoch)} for epoch in range(epochs)])
 
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-00003"]
 
@@ -92,16 +93,16 @@ def test_only_the_last_checkpoint_is_kept(tmp_path: Path) -> None:
 def test_an_unfinished_checkpoint_is_not_restored(tmp_path: Path) -> None:
     (tmp_path / ".17.epoch-00001").mkdir()
 
-    assert checkpoints.restore(tmp_path) is None
+    assert checkpoints.load_model(tmp_path) is None
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    checkpoints.keep(tmp_path, step=3, state={"weights": np.ones(9)}, history=[])
+    checkpoints.save_state(tmp_path, step=3, state={"weights": np.ones(9)}, history=[])
     state = tmp_path / "step-000000003/state.npz"
     state.write_bytes(state.read_bytes()[:100])
 
-    with pytest.raises(ModelError, match=r"step-000000003 is damaged .* remove it, and training begins anew"):
-        checkpoints.resume(tmp_path)
+    with pytest.raises(ModelError, match=r"step-000000003 is damaged .* remove it, and training starts again"):
+        checkpoints.load_state(tmp_path)
 
 
 def test_a_loss_that_is_not_a_number_stops_the_baselines_training() -> None:

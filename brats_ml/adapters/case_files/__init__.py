@@ -1,1 +1,1 @@
-"""Array files of cases, and the training set made of them."""
+"""Array files of cases, and the training set that they make."""

@@ -1,4 +1,4 @@
-"""Preprocessed cases as one array file each."""
+"""Preprocessed cases, one array file each."""
 
 import os
 import zipfile
@@ -24,7 +24,7 @@ class PreprocessedCase:
     Attributes:
         image: Modalities in the order of `cohort.cases.MODALITIES`, shape (modality, X, Y, Z), intensities as acquired.
         label: Canonical label map, shape (X, Y, Z), or None where the case has no reference.
-        start: First voxel of the crop in the full canonical volume, shape (3,).
+        start: Corner of the crop in the full canonical volume.
         full_shape: Shape of the full canonical volume.
     """
 

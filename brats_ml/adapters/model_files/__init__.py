@@ -1,1 +1,1 @@
-"""Files of networks, estimators and their checkpoints."""
+"""Files of networks, estimators and checkpoints."""

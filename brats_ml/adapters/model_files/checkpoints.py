@@ -1,4 +1,4 @@
-"""What a training needs to go on after a kill: kept outside the stage's outputs, by the key of its work."""
+"""Checkpoints, from which a killed training resumes; they are no outputs of the stage."""
 
 import zipfile
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from brats_ml.workspace.state import Checkpoint
 History = list[dict[str, float]]
 
 
-def save(folder: Path, model: keras.Model, history: History) -> None:
-    """Keep the model with its optimiser state and the history as the one checkpoint of `folder`.
+def save_model(folder: Path, model: keras.Model, history: History) -> None:
+    """Save the model with its optimiser state and the history as the only checkpoint in `folder`.
 
-    The new one is complete before the old one goes, so that a kill at any moment leaves one of them.
+    The new one is complete before the old one is removed, so that a kill at any moment leaves one of them.
     """
     with files.replacing(folder / f"epoch-{len(history):05d}") as unfinished:
         checkpoint = Checkpoint(unfinished)
@@ -30,16 +30,16 @@ def save(folder: Path, model: keras.Model, history: History) -> None:
         files.remove(older.path)
 
 
-def restore(folder: Path) -> tuple[keras.Model, History] | None:
-    """Return the model and history of the last checkpoint, or None where there is none."""
+def load_model(folder: Path) -> tuple[keras.Model, History] | None:
+    """Return the model and history of the last checkpoint, or None."""
     complete = _complete(folder)
     if not complete:
         return None
     return read_model(complete[-1].model.path), files.read_json(complete[-1].history)
 
 
-def keep(folder: Path, *, step: int, state: Mapping[str, NDArray[Any]], history: History) -> None:
-    """Keep a training that may be in mid-epoch as the one checkpoint of `folder`, in the same way."""
+def save_state(folder: Path, *, step: int, state: Mapping[str, NDArray[Any]], history: History) -> None:
+    """Save the state of a training, at any step of an epoch, as the only checkpoint in `folder`."""
     with files.replacing(folder / f"step-{step:09d}") as unfinished:
         unfinished.mkdir()
         checkpoint = Checkpoint(unfinished)
@@ -49,8 +49,8 @@ def keep(folder: Path, *, step: int, state: Mapping[str, NDArray[Any]], history:
         files.remove(older.path)
 
 
-def resume(folder: Path) -> tuple[int, dict[str, NDArray[Any]], History] | None:
-    """Return the step, state and history that `keep` kept last, or None where it kept nothing.
+def load_state(folder: Path) -> tuple[int, dict[str, NDArray[Any]], History] | None:
+    """Return the step, state and history of the last checkpoint by `save_state`, or None.
 
     Raises:
         ModelError: The checkpoint is damaged.

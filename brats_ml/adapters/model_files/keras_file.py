@@ -1,4 +1,4 @@
-"""Keras models from and to `.keras` files: equal weights give equal bytes, and no file may bring code of its own."""
+"""Keras models from and to `.keras` files: equal weights give equal bytes, and no file runs code of its own."""
 
 import json
 import os
@@ -21,10 +21,10 @@ def write_model(path: os.PathLike[str], model: keras.Model) -> None:
 
 
 def read_model(path: Path) -> keras.Model:
-    """Read a model in safe mode: registered objects only, nothing unpickled.
+    """Read a model in safe mode: only registered objects, and no pickle.
 
     Raises:
-        ModelError: The file is damaged, or wants objects that brats_ml does not register.
+        ModelError: The file is damaged, or needs objects that brats_ml does not register.
     """
     try:
         return keras.saving.load_model(path, safe_mode=True)

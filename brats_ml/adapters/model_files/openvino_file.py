@@ -1,4 +1,4 @@
-"""Networks as OpenVINO graphs on disk: made here from `.keras` files, kept by digest, never taken from elsewhere."""
+"""Networks as OpenVINO graphs on disk: exported on this machine from `.keras` files, and never copied from others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,18 +10,18 @@ from brats_ml.workspace.state import Graph
 
 
 def cached_graph(folder: Graph, make: Callable[[], Any]) -> Any:
-    """Return the graph in `folder`, made by `make` and written there where there is none or it cannot be read.
+    """Return the graph in `folder`; `make` makes it where it is missing or damaged.
 
     Args:
-        folder: Named after a digest of everything that the graph is made from.
+        folder: Folder named after a digest of everything that the graph is made from.
         make: Returns the graph.
     """
     try:
         return ov.Core().read_model(folder.graph)
-    except RuntimeError:  # it is not there, or only a part of it
+    except RuntimeError:  # a file is missing or incomplete
         graph = make()
     with replacing(folder) as unfinished:
         unfinished.mkdir()
-        # Left to itself OpenVINO would write weights in float16.
+        # By default OpenVINO writes weights in float16.
         ov.save_model(graph, Graph(unfinished).graph, compress_to_fp16=False)
     return graph

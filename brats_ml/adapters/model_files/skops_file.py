@@ -1,4 +1,4 @@
-"""Fitted estimators as `.skops` files: equal estimators give equal bytes, and no file may bring code of its own."""
+"""Fitted estimators as `.skops` files: equal estimators give equal bytes, and no file runs code of its own."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from brats_ml.errors import ModelError
 from brats_ml.files import replacing, require
 from brats_ml.workspace import Artefact
 
-# What our estimators hold beyond the types that skops itself trusts, all of them data without code of their own.
+# Types in our estimators that skops does not trust by itself; all of them are data.
 TRUSTED = (
     "brats_ml.survival.cox.Cox",
     "brats_ml.survival.survival_forest.SurvivalForest",
@@ -55,7 +55,7 @@ def load_estimator(file: Artefact) -> Any:
 
     Raises:
         MissingInputError: There is no such file.
-        ModelError: The file is damaged, holds a type that is not trusted, or is no estimator of ours.
+        ModelError: The file is damaged, holds a type that is not trusted, or is not one of our estimators.
     """
     path = require(file)
     try:

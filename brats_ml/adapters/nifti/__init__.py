@@ -1,1 +1,1 @@
-"""NIfTI files and the grids of their volumes."""
+"""NIfTI files, and the grids of their volumes."""

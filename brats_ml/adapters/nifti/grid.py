@@ -1,7 +1,7 @@
-"""Where a stored volume lies in the scanner, and how it is turned into the pipeline's one orientation and back.
+"""The position of a stored volume in the scanner, and its reorientation to the pipeline's canonical axes and back.
 
-Inside, axes run to the patient's Left, Posterior and Superior, as BraTS 2017-2021 stores them; a volume of another
-orientation is flipped and permuted on reading and put back on writing.
+Canonical axes run to the patient's Left, Posterior and Superior, as BraTS 2017-2021 stores them. Reading flips and
+permutes a volume of another orientation, and writing reverses it.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ CANONICAL = ("L", "P", "S")
 
 @dataclass(frozen=True)
 class VoxelGrid:
-    """Where a stored volume lies in the scanner: what is needed to write another one like it.
+    """The position of a stored volume in the scanner, which is all that another volume like it needs.
 
     Attributes:
         shape: Stored shape of the three axes in space, before reorientation.
@@ -41,17 +41,17 @@ class VoxelGrid:
 
     @property
     def axes(self) -> str:
-        """Where the stored axes point to, such as LPS."""
+        """The directions of the stored axes, such as LPS."""
         return "".join(code or "?" for code in aff2axcodes(self.affine))
 
     @property
     def oblique_degrees(self) -> float:
-        """Largest angle between a stored axis and the scanner's axis next to it; flips and permutations leave it be."""
+        """Largest angle between a stored axis and the nearest axis of the scanner; flips do not change it."""
         directions = np.abs(self.affine[:3, :3]) / voxel_sizes(self.affine)
         return float(np.degrees(np.arccos(np.clip(directions.max(axis=0), 0, 1))).max())
 
     def distance_mm(self, other: "VoxelGrid") -> float:
-        """Return how far apart two grids put the same corner of the volume at most; infinite where shapes differ."""
+        """Return the largest distance between the same corner in two grids; infinite where shapes differ."""
         if self.shape != other.shape:
             return float("inf")
         corners = list(product(*((0, size - 1) for size in self.shape)))

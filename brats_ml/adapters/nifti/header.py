@@ -1,4 +1,4 @@
-"""The header of a NIfTI file: what is believed of it, and what is refused."""
+"""The header of a NIfTI file, read and checked."""
 
 import math
 from dataclasses import dataclass
@@ -11,34 +11,34 @@ from numpy.typing import NDArray
 
 from brats_ml.adapters.nifti.grid import VoxelGrid
 
-# Bytes of the fixed header, by version; the first field of a file holds this number.
+# Length of the fixed header by version; the first field of a file holds this number.
 HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 SINGLE_FILE = (b"n+1", b"n+2")
-# The low bits of the field of units tell that of space: 2 is mm, and 0, no word of it, is taken for mm.
+# The low bits of the field of units hold the unit of space: 2 is mm, and 0, which means unknown, counts as mm.
 SPACE_UNITS = 0b111
 MILLIMETRES = (0, 2)
 OTHER_UNITS = {1: "metres", 3: "micrometres"}
-# What qform and sform may refer to, by the standard: from 0, nothing, to 5, any other template.
+# Codes that the standard allows for qform and sform, from 0 (unknown) to 5 (another template).
 FORM_CODES = set(range(6))
-# No volume of a head lies further from the scanner's origin.
+# No volume of a head is further from the scanner's origin.
 FARTHEST_MM = 1e5
-# In voxels and bytes: the Decathlon's volumes have 36 million, headers a few KB. What promises more is not one of them.
+# In voxels and bytes. The Decathlon's volumes have 36 million voxels, and headers a few KB.
 LARGEST_VOLUME = 2**27
 LARGEST_HEADER = 2**24
 
 
 @dataclass(frozen=True)
 class VolumeHeader:
-    """What a header says of the voxels after it.
+    """The facts of a header that reading the voxels needs.
 
     Attributes:
-        shape: Voxels along every stored axis, the fourth one included if there is one.
-        dtype: As stored, byte order included.
-        offset: Where the voxels begin.
+        shape: Voxels along every stored axis, with the fourth one if there is one.
+        dtype: Stored data type with its byte order.
+        offset: Byte at which the voxels begin.
         scaling: Slope and intercept to apply, or None.
-        grid: Where the volume lies.
-        disagreement_mm: How far apart qform, sform and voxel size put the same corner of the volume.
-        is_oriented: Whether it says at all how the patient lies.
+        grid: Position of the volume.
+        disagreement_mm: Largest distance between the positions of a corner by qform, sform and voxel size.
+        is_oriented: Whether the header states the orientation.
     """
 
     shape: tuple[int, ...]
@@ -51,7 +51,7 @@ class VolumeHeader:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the voxels take."""
+        """Bytes of all voxels."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -59,10 +59,10 @@ def read_header(stream: BinaryIO) -> VolumeHeader:
     """Read and check the fixed part of a header.
 
     Args:
-        stream: At the beginning of the uncompressed file; it is left after the fixed part.
+        stream: Stream at the beginning of the uncompressed file; it ends up after the fixed part.
 
     Raises:
-        ValueError: It is no header of NIfTI, or one that cannot be true.
+        ValueError: It is no NIfTI header, or its values are impossible.
     """
     size = stream.read(4)
     kind = HEADERS.get(int.from_bytes(size, "little")) or HEADERS.get(int.from_bytes(size, "big"))
@@ -116,9 +116,9 @@ def _scaling(header: nib.Nifti1Header) -> tuple[float, float] | None:
     return None if slope is None or (slope, intercept) == (1, 0) else (float(slope), float(intercept))
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # numbers out of range are told in words
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # the checks below report numbers out of range
 def _grid(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[VoxelGrid, float, bool]:
-    """Return the grid that nibabel would tell, how far the header disagrees with itself, and whether it is oriented."""
+    """Return the grid that nibabel would return, how far the header contradicts itself, and whether it is oriented."""
     unit = int(header["xyzt_units"]) & SPACE_UNITS
     if unit not in MILLIMETRES:
         raise ValueError(f"its header measures in {OTHER_UNITS.get(unit, 'an unknown unit')}, not in mm")
@@ -133,14 +133,14 @@ def _grid(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[VoxelGrid, 
         header["pixdim"][0] = 1  # as the standard reads it
     try:
         forms = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]
-        told = [VoxelGrid(space, np.asarray(form, dtype=np.float64)) for form in forms if form is not None]
-        grids = told or [VoxelGrid(space, np.asarray(header.get_base_affine(), dtype=np.float64))]
+        stated = [VoxelGrid(space, np.asarray(form, dtype=np.float64)) for form in forms if form is not None]
+        grids = stated or [VoxelGrid(space, np.asarray(header.get_base_affine(), dtype=np.float64))]
         _check_affines([grid.affine for grid in grids])
         apart = [grid.distance_mm(grids[0]) for grid in grids]
         apart += [float((np.abs(grid.spacing_mm - sizes) * grid.shape).max()) for grid in grids]
     except HeaderDataError as error:
         raise ValueError(f"its header has no valid orientation ({error})") from error
-    return grids[0], max(apart), bool(told)
+    return grids[0], max(apart), bool(stated)
 
 
 def _check_affines(affines: list[NDArray[np.float64]]) -> None:
@@ -149,7 +149,7 @@ def _check_affines(affines: list[NDArray[np.float64]]) -> None:
             raise ValueError("its affine holds values that are not finite")
         if np.abs(affine).max() > FARTHEST_MM:
             raise ValueError(f"its affine leads {np.abs(affine).max():.3g} mm away")
-        # Lengths of the columns times this is the volume of a voxel: 1 where axes are perpendicular.
+        # The determinant of the normalised columns is 1 where the axes are perpendicular.
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         if not lengths.all() or abs(np.linalg.det(affine[:3, :3] / lengths)) < 0.1:
             raise ValueError("its affine is singular")

@@ -1,7 +1,7 @@
 """Volumes and label maps from and to NIfTI.
 
-Reading inflates with Intel's ISA-L, whose checksum is tested to the end of the file, and trusts a header no further
-than the bytes that follow it. On the challenge's volumes it takes little longer than the inflating alone.
+Reading inflates with Intel's ISA-L, checks the checksum at the end of the file, and compares the header with the number
+of bytes after it. On the challenge's volumes this takes little longer than inflating alone.
 """
 
 import math
@@ -32,9 +32,9 @@ class Volume:
 
     Attributes:
         array: Voxels in the stored type and orientation, shape (I, J, K), or (I, J, K, channel).
-        grid: Where they lie.
-        disagreement_mm: How far apart the header's own statements of the grid put a corner.
-        is_oriented: Whether the header says at all how the patient lies.
+        grid: Their position.
+        disagreement_mm: Largest distance between the positions of a corner that the header states.
+        is_oriented: Whether the header states the orientation.
     """
 
     array: NDArray[Any]
@@ -44,7 +44,7 @@ class Volume:
 
 
 def read_grid(path: Path) -> VoxelGrid:
-    """Read only the header.
+    """Read the grid from the header, without the voxels.
 
     Raises:
         ValueError: The file is not NIfTI, or its header is damaged.
@@ -54,10 +54,10 @@ def read_grid(path: Path) -> VoxelGrid:
 
 
 def read_volume(path: Path) -> Volume:
-    """Read a volume as stored, integers kept as integers unless the header scales them.
+    """Read a volume as stored; integers stay integers unless the header scales them.
 
     Raises:
-        ValueError: The file is not NIfTI, or it is damaged, cut short, or longer than its header tells.
+        ValueError: The file is not NIfTI, or it is damaged, cut short, or longer than its header says.
     """
     with _damage_named(path), _inflated(path) as stream:
         header = read_header(stream)
@@ -66,7 +66,7 @@ def read_volume(path: Path) -> Volume:
 
 
 def write_volume(path: os.PathLike[str], array: NDArray[Any], grid: VoxelGrid) -> None:
-    """Write an array that is in stored orientation as `.nii.gz`, in the array's own type; equal input, equal bytes."""
+    """Write an array in stored orientation as `.nii.gz`, in the array's own type; equal arrays give equal bytes."""
     image = nib.Nifti1Image(array, grid.affine, dtype=array.dtype)
     for set_form in (image.set_qform, image.set_sform):
         set_form(grid.affine, code="scanner")  # as BraTS writes it
@@ -85,7 +85,7 @@ def _damage_named(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _inflated(path: Path) -> Iterator[BinaryIO]:
-    """Open a file by what it is, not by what it is called: some releases call a compressed file `.nii`."""
+    """Open a file by its first bytes, since some releases call a compressed file `.nii`."""
     require_regular(path)
     with path.open("rb") as file:
         is_compressed = file.peek(2)[:2] == GZIP
@@ -101,14 +101,14 @@ def _voxels(stream: BinaryIO, header: VolumeHeader) -> NDArray[Any]:
     missing = header.nbytes - _fill(memoryview(stored.view(np.uint8).data), stream)
     if missing:
         raise ValueError(f"it is cut short, {missing} of {header.nbytes} bytes of voxels are missing")
-    # Reading beyond the last voxel also makes the checksum be tested.
+    # Reading past the last voxel also tests the checksum.
     if stream.read(1):
-        raise ValueError(f"it holds more than the {header.nbytes} bytes of voxels that its header tells")
+        raise ValueError(f"it holds more than the {header.nbytes} bytes of voxels that its header says")
     array = stored.astype(header.dtype.newbyteorder("="), copy=False).reshape(header.shape, order="F")
     if header.scaling is None:
         return array
     slope, intercept = header.scaling
-    # What overflows becomes infinite, which validation tells.
+    # A value that overflows becomes infinite, and validation reports it.
     with np.errstate(over="ignore", invalid="ignore"):
         scaled: NDArray[Any] = np.multiply(array, slope, dtype=np.float32 if array.dtype.itemsize < 4 else np.float64)
         scaled += intercept
@@ -116,7 +116,7 @@ def _voxels(stream: BinaryIO, header: VolumeHeader) -> NDArray[Any]:
 
 
 def _fill(free: memoryview, stream: Any) -> int:
-    """Read into `free` until it is full or the stream ends; return how many bytes were read."""
+    """Read into `free` until it is full or the stream ends, and return the number of bytes."""
     filled = 0
     while filled < len(free) and (count := stream.readinto(free[filled:])):
         filled += count

@@ -1,4 +1,4 @@
-"""A zip or tar archive as a source; nothing is written outside the target folder, and no link is followed."""
+"""A zip or tar archive as a source; unpacking stays inside the target folder and follows no link."""
 
 import bz2
 import gzip
@@ -29,7 +29,7 @@ from brats_ml.adapters.sources.base import (
 from brats_ml.cohort.release_files import is_hidden, is_release_file
 from brats_ml.errors import BratsError, SourceError
 
-# Unlike tarfile, which can decompress too, these compare the checksum at the end.
+# These compare the checksum at the end; tarfile's own decompression does not.
 Opener = Callable[[Path], Any]
 TARS: dict[str, Opener] = {
     ".tar": lambda path: path.open("rb"),
@@ -54,7 +54,7 @@ def archive_source(path: Path) -> "ZipSource | TarSource":
     """Return the source for an archive, by the suffix of its name.
 
     Raises:
-        SourceError: It is no archive of a known kind.
+        SourceError: The kind of archive is unknown.
     """
     name = path.name.lower()
     if name.endswith(".zip"):
@@ -67,19 +67,19 @@ def archive_source(path: Path) -> "ZipSource | TarSource":
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn what damaged or unreadable bytes raise into a sentence."""
+    """Turn an error of damaged or unreadable bytes into one of ours."""
     try:
         yield
     except BratsError:
         raise
     except NotImplementedError as error:
-        raise SourceError(path, f"is packed in a way that cannot be read ({error}); pack it anew") from error
+        raise SourceError(path, f"is packed in a way that cannot be read ({error}); pack it again") from error
     except DAMAGE as error:
-        raise SourceError(path, f"is damaged or incomplete ({error}); get it again") from error
+        raise SourceError(path, f"is damaged or incomplete ({error}); download it again") from error
     except OSError as error:
-        # The decompressors raise OSError without a number for damage, the system one with a number.
+        # For damage the decompressors raise an OSError without a number; the system's errors have one.
         if error.errno is None:
-            raise SourceError(path, f"is damaged or incomplete ({error}); get it again") from error
+            raise SourceError(path, f"is damaged or incomplete ({error}); download it again") from error
         raise unreadable(path, error) from error
 
 
@@ -97,19 +97,19 @@ def _member_path(name: str, path: Path) -> str:
     """
     inside = re.sub(r"^(\./)+", "", re.sub(r"[\\/]+", "/", name)).removesuffix("/")
     if re.match(r"[A-Za-z]:", inside):
-        raise SourceError(path, f"holds {name!r}, a name that would leave its folder; it is refused as a whole")
+        raise SourceError(path, f"holds {name!r}, a name that leaves its folder; the source is refused")
     check_path(inside, str(path))
     return inside
 
 
 ZIP_END, ZIP_END_BYTES, ZIP_COMMENT_BYTES = b"PK\x05\x06", 22, 65535
-# Two bytes hold the number of members; who writes more of them in the old form keeps the lower ones, as macOS does;
-# and the new form has the highest number there.
+# Two bytes hold the number of members. macOS writes more members in the old form and keeps the lower bytes; the new
+# form has the highest number there.
 MEMBERS_MODULO = 1 << 16
 
 
-def _told_members(path: Path) -> int:
-    """Return how many members the end of a zip tells, which zipfile does not compare."""
+def _stated_members(path: Path) -> int:
+    """Return the number of members that the end of a zip states; zipfile does not compare it."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - ZIP_END_BYTES - ZIP_COMMENT_BYTES))
         tail = file.read()
@@ -142,25 +142,25 @@ class ZipSource:
 
     def _members(self, archive: zipfile.ZipFile) -> dict[Entry, zipfile.ZipInfo]:
         found: list[tuple[Entry, zipfile.ZipInfo]] = []
-        told, held = _told_members(self.path), len(archive.infolist())
-        if told not in (held % MEMBERS_MODULO, MEMBERS_MODULO - 1):
-            raise zipfile.BadZipFile(f"its end tells {told} members and its directory {held}")
+        stated, held = _stated_members(self.path), len(archive.infolist())
+        if stated not in (held % MEMBERS_MODULO, MEMBERS_MODULO - 1):
+            raise zipfile.BadZipFile(f"its end states {stated} members, but its directory has {held}")
         for info in archive.infolist():
             path = _member_path(info.filename, self.path)
             kind = stat.S_IFMT(info.external_attr >> 16)
             if info.is_dir() or is_hidden(path):
                 continue
             if kind not in (0, stat.S_IFREG):
-                raise SourceError(self.path, f"holds {path}, which is no plain file; pack what it stands for instead")
+                raise SourceError(self.path, f"holds {path}, which is not a plain file; pack the file itself instead")
             if is_release_file(path):
                 if info.flag_bits & 1:
-                    raise SourceError(self.path, f"is encrypted ({path}); unpack it and name the folder instead")
+                    raise SourceError(self.path, f"is encrypted ({path}); unpack it and use the folder instead")
                 found.append((Entry(path, info.file_size, f"{info.CRC:08x}"), info))
         checked((entry for entry, _ in found), str(self.path))
         return dict(found)
 
 
-# Long names and the like, which tarfile reads into memory whole; the system allows paths of 4096 bytes.
+# Members with long names and the like. tarfile reads them whole into memory; the system allows paths of 4096 bytes.
 EXTENDED_TYPES = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -172,29 +172,29 @@ EXTENDED_BYTES = 1 << 20
 
 
 class _StrictHeader(tarfile.TarInfo):
-    """A header whose damage is told; tarfile takes a damaged one, or none, for the end of the archive."""
+    """A header that raises when it is damaged; tarfile takes a damaged one, or none, for the end of the archive."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         try:
             header = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
-            # The class of the mark that ends an archive, which tarfile does not publish to type checkers.
+            # tarfile does not publish this class, which marks the end of an archive, to type checkers.
             if type(error).__name__ == "EOFHeaderError":
                 raise
             raise tarfile.ReadError(str(error)) from error
         if header.size < 0 or (header.type in EXTENDED_TYPES and header.size > EXTENDED_BYTES):
-            raise tarfile.ReadError(f"a header that tells {header.size} bytes")
+            raise tarfile.ReadError(f"a header that states {header.size} bytes")
         return header
 
 
-# A gzip of zeros is a thousand times smaller; nothing that was measured comes near. A small archive may be of zeros.
+# A gzip of zeros is a thousand times smaller; no measured volume comes near. A small archive may consist of zeros.
 MOST_TIMES = 1000
 LEAST_BOUND = 1 << 30
 
 
 class _Bounded:
-    """The bytes of a tar, up to a number; what is no part of a cohort is decompressed too, and asks for no room."""
+    """The bytes of a tar up to a limit, since reading also decompresses members that no cohort needs."""
 
     def __init__(self, stream: IO[bytes], path: Path, bound: int) -> None:
         self._stream, self._path, self._left = stream, path, bound
@@ -203,19 +203,19 @@ class _Bounded:
         chunk = self._stream.read(size)
         self._left -= len(chunk)
         if self._left < 0:
-            raise SourceError(self._path, f"unpacks to more than {MOST_TIMES:,} times its size; pack the volumes alone")
+            raise SourceError(self._path, f"unpacks to more than {MOST_TIMES:,} times its size; pack only the volumes")
         return chunk
 
 
 @dataclass(frozen=True)
 class TarSource:
-    """A tar archive, read once from front to end; its members share the fingerprint of the file."""
+    """A tar archive, read once from front to end; its members share the fingerprint of the archive."""
 
     path: Path
     opener: Opener
 
     def contents(self) -> Contents:
-        """Return its volumes and tables; what is compressed is decompressed to the end, so damage is seen here."""
+        """Return its volumes and tables; reading to the end finds damage here."""
         return Contents(checked((entry for entry, _ in self._members()), str(self.path)))
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
@@ -244,10 +244,10 @@ class TarSource:
                             continue
                         if is_release_file(path):
                             yield Entry(path, info.size, fingerprint), _chunks(self.path, member)
-                        # To go past a member tarfile would count to the size that its header tells, however large.
+                        # tarfile would skip a member by counting to the size in its header, however large.
                         for _ in _chunks(self.path, member):
                             pass
-                    # After the mark of its end there is only padding; the checksum of a compressed file comes last.
+                    # Only padding follows the end mark; the checksum of a compressed file comes last.
                     while chunk := archive.fileobj.read(CHUNK_BYTES):
                         if any(chunk):
                             raise tarfile.ReadError("more follows the mark of its end")
@@ -258,5 +258,5 @@ class TarSource:
         path = _member_path(info.name, self.path)
         plain = (info.isreg() and not info.issparse()) or info.isdir()
         if not (plain or (is_hidden(path) and info.type in tarfile.SUPPORTED_TYPES)):
-            raise SourceError(self.path, f"holds {path}, which is no plain file; pack what it stands for instead")
+            raise SourceError(self.path, f"holds {path}, which is not a plain file; pack the file itself instead")
         return path

@@ -1,4 +1,4 @@
-"""The port of a source: list what it holds, and fetch it; and what every implementation of it has to hold."""
+"""The interface of a source, which lists and fetches its files, and the checks that all sources share."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from brats_ml.adapters.folder_walk import MAX_DEPTH
 from brats_ml.errors import BratsError, SourceError, StorageError
 
 CHUNK_BYTES = 1 << 20
-# What Linux allows a name to have; and a path 4096, of which the folder that it is laid into needs some.
+# Linux allows names of 255 bytes and paths of 4096; the checkout's own path needs some of them.
 NAME_BYTES = 255
 PATH_BYTES = 3000
 
@@ -23,9 +23,9 @@ class Entry:
     """One volume or table of a source.
 
     Attributes:
-        path: Relative to the source, `/`-separated.
-        bytes: Its size, None where the source does not tell.
-        fingerprint: What changes with its contents: its times, a checksum, an ETag.
+        path: Path relative to the source, `/`-separated.
+        bytes: Its size, None where the source does not know it.
+        fingerprint: Text that changes with its contents: times, a checksum or an ETag.
     """
 
     path: str
@@ -35,11 +35,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a source holds now.
+    """The contents of a source at one moment.
 
     Attributes:
         entries: Its volumes and tables, sorted by path.
-        revision: The commit that they are of, where the source has such.
+        revision: Their commit, where the source has commits.
     """
 
     entries: list[Entry]
@@ -50,7 +50,7 @@ class Source(Protocol):
     """A place that holds a cohort."""
 
     def contents(self) -> Contents:
-        """Look at the source; no contents of files are brought.
+        """List the source without downloading any file.
 
         Raises:
             MissingInputError: It does not exist.
@@ -62,8 +62,8 @@ class Source(Protocol):
         """Write each entry to its file, in any order, and yield it when it is complete.
 
         Args:
-            wanted: Listed entries, and files in folders that exist.
-            revision: As `contents` told it.
+            wanted: Listed entries, each with its file; the folders exist.
+            revision: The revision that `contents` returned.
 
         Raises:
             SourceError: An entry changed since it was listed, or its bytes are wrong.
@@ -72,31 +72,31 @@ class Source(Protocol):
 
 
 def file_digest(path: Path, name: str) -> bytes:
-    """Return the digest of a file's bytes that others compare with, such as `md5`; it secures nothing."""
+    """Return a digest of a file's bytes, such as `md5`, to compare with one that others computed."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(name, usedforsecurity=False)).digest()
 
 
 def written_at(state: os.stat_result) -> str:
-    """Return when a file was written to; the second time tells it of a file whose modification time was set back."""
+    """Return the times of a file; the second one changes even if somebody sets the modification time back."""
     return f"{state.st_mtime_ns}-{state.st_ctime_ns}"
 
 
 def changed(where: Path | str) -> SourceError:
-    """Return the error of an entry that is not what was listed."""
+    """Return the error of an entry that changed after it was listed."""
     return SourceError(where, "changed or vanished since the source was listed; run `brats source` again")
 
 
 def unreadable(path: Path, error: OSError) -> SourceError:
     """Return the error of a file or folder that cannot be read."""
     if isinstance(error, FileNotFoundError):
-        return SourceError(path, "is missing, or a link that leads nowhere; mend it or remove it")
+        return SourceError(path, "is missing, or a broken symlink; fix it or remove it")
     reason = error.strerror or str(error)
-    return SourceError(path, f"cannot be read ({reason}); let this user read it, or take it out of the source")
+    return SourceError(path, f"cannot be read ({reason}); grant read permission, or remove it from the source")
 
 
 def checked(entries: Iterable[Entry], where: str) -> list[Entry]:
-    """Return entries sorted by path, once all of them can lie side by side in one folder and nowhere else.
+    """Return entries sorted by path, after checking that one folder can hold all of them.
 
     Raises:
         SourceError: A path leaves the folder, occurs twice, is not UTF-8, or is both a file and a folder.
@@ -117,7 +117,7 @@ def checked(entries: Iterable[Entry], where: str) -> list[Entry]:
 
 
 def check_path(path: str, where: str) -> None:
-    """Refuse a path that does not stay below the folder it is laid into, or cannot lie there.
+    """Refuse a path that leaves its folder, or that no file can have.
 
     Raises:
         SourceError: It is absolute, too long or too deep, has a part `..`, `.` or an empty one, or a character that no
@@ -131,34 +131,34 @@ def check_path(path: str, where: str) -> None:
             name = path.encode(errors="backslashreplace").decode()
             raise SourceError(where, f"holds {name}, a name that is not UTF-8; rename it") from error
     if path.startswith("/") or {"", ".", ".."} & set(parts) or "\0" in path:
-        raise SourceError(where, f"holds {path!r}, a name that would leave its folder; it is refused as a whole")
+        raise SourceError(where, f"holds {path!r}, a name that leaves its folder; the source is refused")
     if len(parts) > MAX_DEPTH or len(path.encode()) > PATH_BYTES or max(map(len, map(str.encode, parts))) > NAME_BYTES:
         raise SourceError(
             where,
-            f"holds {path[:80]}..., a name that is too long: it may have {NAME_BYTES} bytes, with its folders "
-            f"{PATH_BYTES}, and {MAX_DEPTH - 1} folders above it; shorten it",
+            f"holds {path[:80]}..., a name that is too long: names may have {NAME_BYTES} bytes, paths "
+            f"{PATH_BYTES} bytes and {MAX_DEPTH - 1} folders; shorten it",
         )
 
 
 def require_space(entries: Iterable[Entry], folder: Path) -> None:
-    """Refuse before anything is written what cannot fit, such as a small archive of terabytes.
+    """Check before writing that the entries fit on the disk; a small archive may unpack to terabytes.
 
     Raises:
-        StorageError: The disk of `folder` has less room than the entries say they need.
+        StorageError: The disk of `folder` has less space than the sizes of the entries need.
     """
     needed, free = sum(entry.bytes or 0 for entry in entries), shutil.disk_usage(folder).free
     if needed > free:
         raise StorageError(
             f"no space for {needed:,} bytes on the disk of {folder}, which has {free:,} left: "
-            "free some (`brats prune` may), then run the same again"
+            "free some, for example with `brats prune`, and rerun the command"
         )
 
 
 def require_space_for(wanted: Mapping[Entry, Path]) -> None:
-    """Refuse entries that cannot fit where they are wanted.
+    """Check that the entries fit on the disk of their files.
 
     Raises:
-        StorageError: The disk has less room than they need.
+        StorageError: The disk has less space than they need.
     """
     if wanted:
         require_space(wanted, next(iter(wanted.values())).parent)
@@ -169,12 +169,12 @@ def write_chunks(chunks: Iterable[bytes], target: Path, entry: Entry, where: str
 
     Args:
         chunks: The bytes.
-        target: The file; what it held is lost.
-        entry: What they are of.
+        target: The file, which is overwritten.
+        entry: The entry.
         where: The source, for the error.
 
     Raises:
-        SourceError: They are more or fewer than the entry has; the file is removed.
+        SourceError: There are more or fewer bytes than the entry has; the file is removed.
         OSError: The file cannot be written; the error names it.
     """
     written = 0
@@ -187,7 +187,7 @@ def write_chunks(chunks: Iterable[bytes], target: Path, entry: Entry, where: str
                 file.write(chunk)
         if entry.bytes is not None and written != entry.bytes:
             what = "more" if written > entry.bytes else "fewer"
-            raise SourceError(where, f"{entry.path} has {what} bytes than the {entry.bytes} it was listed with")
+            raise SourceError(where, f"{entry.path} has {what} bytes than the {entry.bytes} in the listing")
     except BaseException as error:
         if isinstance(error, OSError) and not isinstance(error, BratsError) and error.filename is None:
             error.filename = str(target)

@@ -1,4 +1,4 @@
-"""Files brought from elsewhere, kept by what they are, so that one more case downloads one case and a retry goes on."""
+"""A cache of downloaded files, so that one more case downloads one case, and a retry resumes."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from brats_ml.adapters.content_cache import READ_ONLY, link
 from brats_ml.adapters.sources.base import Entry, file_digest, require_space
 from brats_ml.files import digest_value
 
-# In the name of a file that is not complete.
+# Suffix of a file that is not complete.
 UNFINISHED = ".part"
 
 
@@ -23,22 +23,22 @@ UNFINISHED = ".part"
 class Downloads:
     """A folder of complete files, each named by the digest of its source, path, size and fingerprint.
 
-    A file in it is never written again: others are linked to it, and DVC takes the right to write from all of them.
-    `orchestration/retention.py` removes what nothing is linked to any more.
+    Nothing writes to a complete file, since others are linked to it, and DVC makes all of them read-only.
+    `brats prune` removes files that nothing is linked to.
     """
 
     folder: Path
 
     def place(self, source: str, entry: Entry) -> Path:
-        """Return where an entry of a source lies, or will lie."""
+        """Return the path of an entry of a source, downloaded or not."""
         digest = digest_value([source, entry.path, entry.bytes, entry.fingerprint])
         return self.folder / digest[:2] / digest[2:]
 
     def missing(self, source: str, entries: Iterable[Entry]) -> list[Entry]:
-        """Return the entries of a source that are not here yet.
+        """Return the entries of a source that are not downloaded yet.
 
         Raises:
-            StorageError: They cannot fit.
+            StorageError: They do not fit on the disk.
         """
         found = [entry for entry in entries if not is_whole(self.place(source, entry), entry)]
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -47,9 +47,9 @@ class Downloads:
 
 
 def is_whole(place: Path, entry: Entry) -> bool:
-    """Return whether a kept file may be trusted: nobody can have written to it, and it has the size of its entry.
+    """Return whether a downloaded file can be trusted: it is read-only and has the size of its entry.
 
-    Where the source tells no size, its MD5 is compared, if that is the fingerprint.
+    Where the source knows no size, this compares the MD5, if that is the fingerprint.
     """
     try:
         state = place.lstat()
@@ -64,9 +64,9 @@ def is_whole(place: Path, entry: Entry) -> bool:
 
 @contextmanager
 def unfinished(place: Path, entry: Entry) -> Iterator[Path | None]:
-    """Yield the file that becomes `place` when the context succeeds, or None where `place` is whole already.
+    """Yield the file that becomes `place` when the context succeeds, or None where `place` is complete already.
 
-    What an earlier try left in it is still there. Who comes second, be it another process, waits for the first.
+    The file keeps what an earlier try downloaded. A second caller, in this process or another, waits for the first.
     """
     part = place.with_name(place.name + UNFINISHED)
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -81,26 +81,26 @@ def unfinished(place: Path, entry: Entry) -> Iterator[Path | None]:
         with part.open("rb") as complete:
             os.fsync(complete.fileno())  # else a crash of the machine leaves a name without its bytes
         part.replace(place)
-        place.chmod(READ_ONLY)  # last: who is killed before it leaves a file that is not trusted
+        place.chmod(READ_ONLY)  # last, so that a kill before it leaves a file that `is_whole` does not trust
 
 
 def in_parallel(
-    wanted: Mapping[Entry, Path], bring: Callable[[Entry, threading.Event], Path], *, workers: int
+    wanted: Mapping[Entry, Path], download: Callable[[Entry, threading.Event], Path], *, workers: int
 ) -> Generator[Entry, None, None]:
-    """Bring entries at the same time, and lay each at its file when it is complete.
+    """Download entries in parallel, and link each to its file when it is complete.
 
     Args:
-        wanted: Entries, and where they shall lie.
-        bring: Returns the kept file of an entry; gives up when the event is set.
-        workers: How many entries at the same time.
+        wanted: Entries, each with its file.
+        download: Returns the downloaded file of an entry; stops when the event is set.
+        workers: Number of parallel downloads.
 
     Yields:
-        Each entry that lies where it shall. The first error ends the others.
+        Each entry when its file is complete. The first error stops the others.
     """
     stop = threading.Event()
     with ThreadPoolExecutor(workers) as pool:
         try:
-            started = {pool.submit(bring, entry, stop): entry for entry in wanted}
+            started = {pool.submit(download, entry, stop): entry for entry in wanted}
             for done in as_completed(started):
                 entry = started[done]
                 link(done.result(), wanted[entry])

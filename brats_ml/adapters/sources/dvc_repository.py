@@ -1,4 +1,4 @@
-"""A DVC repository at a revision as a source, by DVC's own file system."""
+"""A DVC repository at a revision as a source, through DVC's own file system."""
 
 import stat
 import threading
@@ -21,19 +21,19 @@ WORKERS = 4
 
 @dataclass(frozen=True)
 class DvcSource:
-    """A folder of a DVC repository; what DVC tracks comes from its cache or remote, the rest from git.
+    """A folder of a DVC repository; files that DVC tracks come from its cache or remote, the others from git.
 
     Attributes:
-        address: The repository, a relative folder already made absolute.
-        downloads: Where what was brought is kept.
+        address: The repository; a folder has an absolute path.
+        downloads: The cache of downloaded files.
     """
 
     address: DvcAddress
     downloads: Downloads
 
     def contents(self) -> Contents:
-        """Return the volumes and tables at the commit that the revision names now, by DVC's MD5 or by the commit."""
-        with self._opened(self.address.revision) as system, self._saying():
+        """Return the volumes and tables at the revision's present commit; MD5 or commit is the fingerprint."""
+        with self._opened(self.address.revision) as system, self._translated():
             commit = str(system.repo.scm.resolve_rev(self.address.revision))
             found: dict[str, dict[str, Any]] = system.find(f"/{self.address.folder}", detail=True)
         if not found:
@@ -41,7 +41,7 @@ class DvcSource:
         prefix = f"/{self.address.folder}/" if self.address.folder else "/"
         for path, info in found.items():
             if is_release_file(path) and stat.S_ISLNK((info.get("fs_info") or {}).get("mode", 0)):
-                raise SourceError(self._name, f"holds {path}, a link in git; keep what it stands for there instead")
+                raise SourceError(self._name, f"holds {path}, a link in git; commit the file itself instead")
         entries = [
             Entry(path.removeprefix(prefix), info["size"], _md5(info) or commit)
             for path, info in found.items()
@@ -50,30 +50,32 @@ class DvcSource:
         return Contents(checked(entries, self._name), revision=commit)
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
-        """Bring the entries that are not among the downloads yet."""
+        """Download the entries that are not in the cache yet."""
         if not self.downloads.missing(self._kept_as, wanted):
             yield from in_parallel(wanted, lambda entry, _: self.downloads.place(self._kept_as, entry), workers=1)
             return
         with self._opened(revision or self.address.revision) as system:
-            with self._saying():  # DVC reads its index here, before there are threads
+            with self._translated():  # DVC reads its index here, before the threads start
                 system.find(f"/{self.address.folder}")
-            yield from in_parallel(wanted, lambda entry, stop: self._bring(system, entry, stop), workers=WORKERS)
+            yield from in_parallel(wanted, lambda entry, stop: self._download(system, entry, stop), workers=WORKERS)
 
-    def _bring(self, system: Any, entry: Entry, stop: threading.Event) -> Path:
+    def _download(self, system: Any, entry: Entry, stop: threading.Event) -> Path:
         place = self.downloads.place(self._kept_as, entry)
         with unfinished(place, entry) as part:
             if part is not None:
                 if stop.is_set():
                     raise CancelledError
                 path = f"/{self.address.folder}/{entry.path}".replace("//", "/")
-                with self._saying(path):
+                with self._translated(path):
                     info = system.info(path)
                     if _md5(info) not in (entry.fingerprint, None):
                         raise changed(f"{self._name}, {path}")
                     system.get_file(path, str(part))
                 if _md5(info) and file_digest(part, "md5").hex() != entry.fingerprint:
                     part.write_bytes(b"")
-                    raise SourceError(self._name, f"gives other bytes for {path} than DVC recorded; push it again")
+                    raise SourceError(
+                        self._name, f"returns other bytes for {path} than DVC recorded; push the file again"
+                    )
         return place
 
     @property
@@ -92,21 +94,21 @@ class DvcSource:
         except ImportError as error:
             raise SourceError(self._name, "needs DVC: install brats-ml[version]") from error
         if not self.address.is_remote and not Path(self.address.repository).is_dir():
-            raise SourceError(self._name, "is no folder with a DVC repository; correct acquire.source")
+            raise SourceError(self._name, "is not a folder with a DVC repository; correct acquire.source")
         try:
-            with self._saying():
+            with self._translated():
                 system = DVCFileSystem(self.address.repository, rev=revision)
             yield system
         finally:
-            clean_repos()  # clones in the folder for temporary files, which DVC's own commands remove so
+            clean_repos()  # removes clones from the folder for temporary files, as DVC's own commands do
 
-    def _saying(self, path: str = "") -> AbstractContextManager[None]:
+    def _translated(self, path: str = "") -> AbstractContextManager[None]:
         what = path or self.address.folder or "what it names"
         return translate_errors(self._name, revision=self.address.revision, what=what)
 
 
 def _md5(info: dict[str, Any]) -> str | None:
-    """Return the MD5 that DVC 3 recorded of a file's bytes; DVC 2 changed line ends before it took one."""
+    """Return the MD5 of a file's bytes that DVC 3 recorded; DVC 2 changed line ends first, so its MD5 differs."""
     recorded = (info.get("dvc_info") or {}).get("entry")
     found = recorded.hash_info if recorded is not None else None
     return str(found.value) if found is not None and found.name == "md5" and found.value else None

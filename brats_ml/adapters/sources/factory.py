@@ -1,4 +1,4 @@
-"""Which source an address names."""
+"""The source that an address names."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ def open_source(source: str, *, root: Path, downloads: Path) -> Source:
     """Return the source that `acquire.source` names.
 
     Args:
-        source: In one of the forms of `source_address`; not the phantom.
-        root: What a relative path starts from.
-        downloads: Where what was brought is kept.
+        source: An address in one of the forms of `source_address`; not the phantom.
+        root: Relative paths start here.
+        downloads: Folder of the cache of downloaded files.
 
     Raises:
         MissingInputError: There is no such folder or archive.
         SourceError: It is a file of another kind.
-        ValueError: It has none of the forms.
+        ValueError: The address has none of the forms.
     """
     address = parse_address(with_absolute_path(source, root))
     if isinstance(address, S3Address):
@@ -36,7 +36,9 @@ def open_source(source: str, *, root: Path, downloads: Path) -> Source:
 def _local(address: LocalAddress, downloads: Downloads) -> Source:
     path = Path(address.path)
     if path.is_symlink() and not path.exists():
-        raise MissingInputError(path, remedy=f"it is a link to {path.readlink()}; mend it or correct acquire.source")
+        raise MissingInputError(
+            path, remedy=f"it is a broken symlink to {path.readlink()}; fix it or correct acquire.source"
+        )
     if not path.exists():
         raise MissingInputError(path, remedy="correct acquire.source in params.yaml")
     return FolderSource(path, downloads) if path.is_dir() else archive_source(path)

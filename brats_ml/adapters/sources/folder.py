@@ -1,4 +1,4 @@
-"""A folder as a source; links in it are followed."""
+"""A folder as a source; links are followed."""
 
 import stat
 from collections.abc import Generator, Iterator, Mapping
@@ -39,11 +39,11 @@ class FolderSource:
         return Contents(checked((file_entry(self.folder / path, path) for path in paths), str(self.folder)))
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
-        """Copy each entry once, so that one more case copies one case, and lay the copies where they are wanted."""
+        """Copy each entry once, so that one more case copies one case, and link the copies to their files."""
         self.downloads.missing(str(self.folder), wanted)
-        return in_parallel(wanted, self._bring, workers=WORKERS)
+        return in_parallel(wanted, self._copy, workers=WORKERS)
 
-    def _bring(self, entry: Entry, stop: Event) -> Path:
+    def _copy(self, entry: Entry, stop: Event) -> Path:
         place = self.downloads.place(str(self.folder), entry)
         with unfinished(place, entry) as part:
             if part is not None:
@@ -57,24 +57,24 @@ def file_entry(path: Path, name: str) -> Entry:
     """Return a file's entry under a name.
 
     Raises:
-        SourceError: It cannot be looked at, or is no regular file.
+        SourceError: The file is missing, unreadable or not a regular file.
     """
     try:
         state = path.stat()
     except FileNotFoundError as error:
-        raise SourceError(path, "is a link that leads nowhere; mend it or remove it") from error
+        raise SourceError(path, "is a broken symlink; fix it or remove it") from error
     except OSError as error:
         raise unreadable(path, error) from error
     if not stat.S_ISREG(state.st_mode):
-        raise SourceError(path, "is no regular file; remove it")
+        raise SourceError(path, "is not a regular file; remove it")
     return Entry(name, state.st_size, written_at(state))
 
 
 def copy_entry(path: Path, entry: Entry, target: Path) -> None:
-    """Copy a listed file; never link it, so that raw data stay as they are when the source is edited.
+    """Copy a listed file; a link would change the raw data whenever somebody edits the source.
 
     Raises:
-        SourceError: It is not what was listed, before or after copying, or cannot be read.
+        SourceError: The file changed after it was listed or while it was copied, or cannot be read.
     """
     if not path.is_file() or file_entry(path, entry.path) != entry:
         raise changed(path)

@@ -1,4 +1,4 @@
-"""An S3 bucket, or a prefix of one, as a source: parallel, resumed where it broke off, and checked byte by byte."""
+"""An S3 bucket, or a prefix of one, as a source; downloads are parallel, resumable and checked."""
 
 import threading
 import time
@@ -19,22 +19,22 @@ from brats_ml.cohort.source_address import S3Address
 from brats_ml.errors import ServiceError, SourceError
 
 WORKERS = 8
-# Tries of one request by botocore, and breaks of one body without a byte of progress.
+# Tries of one request by botocore, and interruptions of one download without progress.
 TRIES = 5
-# How often a whole object is brought before its bytes are called wrong.
+# Downloads of one object before its bytes count as wrong.
 DOWNLOADS = 3
-# What a connection has to bring while it might have been silent (1 kB/s by default), or it counts as broken off.
+# A connection that transfers less than this in `timeout_s` (1 kB/s by default) counts as interrupted.
 LEAST_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class S3Source:
-    """All objects below a prefix; endpoint, region and credentials are those of the usual AWS variables and files.
+    """All objects under a prefix; endpoint, region and credentials come from the usual AWS variables and files.
 
     Attributes:
         address: Bucket and prefix.
-        downloads: Where what was brought is kept.
-        timeout_s: How long a connection may stay silent, or bring less than `LEAST_BYTES`.
+        downloads: The cache of downloaded files.
+        timeout_s: Seconds in which a connection has to transfer at least `LEAST_BYTES`.
     """
 
     address: S3Address
@@ -42,7 +42,7 @@ class S3Source:
     timeout_s: float = 60.0
 
     def contents(self) -> Contents:
-        """Return the volumes and tables by size and ETag."""
+        """Return the volumes and tables with size and ETag."""
         entries = []
         with translate_errors(self._name):
             pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -51,18 +51,18 @@ class S3Source:
             for item in (item for page in pages for item in page.get("Contents", [])):
                 path = item["Key"].removeprefix(self._root)
                 if path.endswith("/") or not path:
-                    continue  # what some tools write to show a folder
+                    continue  # some tools write such an object to show a folder
                 if is_release_file(path) or ".." in path.split("/"):
                     check_path(path, self._name)
                     entries.append(Entry(path, item["Size"], item["ETag"].strip('"')))
         return Contents(checked(entries, self._name))
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
-        """Bring the entries that are not among the downloads yet."""
+        """Download the entries that are not in the cache yet."""
         if self.downloads.missing(self._kept_as, wanted):
             with translate_errors(self._name):
-                _ = self._client  # made before there are threads, since making it is not safe among them
-        yield from in_parallel(wanted, self._bring, workers=WORKERS)
+                _ = self._client  # made before the threads start, since making it is not thread-safe
+        yield from in_parallel(wanted, self._download, workers=WORKERS)
 
     @property
     def _name(self) -> str:
@@ -89,11 +89,11 @@ class S3Source:
             connect_timeout=min(10.0, self.timeout_s),
             read_timeout=self.timeout_s,
             max_pool_connections=WORKERS,
-            response_checksum_validation="when_required",  # `fits` compares more, and after a resumption too
+            response_checksum_validation="when_required",  # `fits` compares more, even after a resumed download
         )
         return boto3.session.Session().client("s3", config=config)
 
-    def _bring(self, entry: Entry, stop: threading.Event) -> Path:
+    def _download(self, entry: Entry, stop: threading.Event) -> Path:
         place = self.downloads.place(self._kept_as, entry)
         with unfinished(place, entry) as part, translate_errors(f"{self._name}/{entry.path}"):
             if part is not None:
@@ -105,8 +105,8 @@ class S3Source:
                 else:
                     raise SourceError(
                         f"{self._name}/{entry.path}",
-                        f"arrived {DOWNLOADS} times with bytes that do not fit its checksum; put it there again, "
-                        "or mend what lies between",
+                        f"arrived {DOWNLOADS} times with bytes that do not fit its checksum; upload it again, "
+                        "or check the network and proxies",
                     )
         return place
 
@@ -114,26 +114,26 @@ class S3Source:
         return {"Bucket": self.address.bucket, "Key": f"{self._root}{entry.path}"}
 
     def _complete(self, entry: Entry, part: Path, stop: threading.Event) -> None:
-        """Append what `part` lacks of an entry, however often the connection breaks while bytes still come."""
+        """Append the missing bytes of an entry to `part`; interruptions are allowed as long as there is progress."""
         size, breaks = entry.bytes or 0, 0
         if part.stat().st_size > size:
             part.write_bytes(b"")
         while (have := part.stat().st_size) < size:
             try:
                 self._append(entry, part, have, stop)
-            except _BrokeOffError as error:
+            except _BrokenConnectionError as error:
                 breaks = 1 if part.stat().st_size - have >= LEAST_BYTES else breaks + 1
                 if breaks >= TRIES:
                     raise ServiceError(
-                        f"{self._name}/{entry.path} broke off {breaks} times in a row ({error}); "
-                        "the same again goes on from there"
+                        f"the download of {self._name}/{entry.path} was interrupted {breaks} times in a row ({error}); "
+                        "rerunning resumes the download"
                     ) from error
                 stop.wait(0.2 * 2**breaks)
 
     def _append(self, entry: Entry, part: Path, have: int, stop: threading.Event) -> None:
         asked = {"Range": f"bytes={have}-"} if have else {}
         answer = self._client.get_object(**self._object(entry), IfMatch=f'"{entry.fingerprint}"', **asked)
-        if have and "ContentRange" not in answer:  # a server that knows no ranges sends all of it
+        if have and "ContentRange" not in answer:  # a server without ranges sends the whole object
             part.write_bytes(b"")
             have = 0
         if have + answer["ContentLength"] != entry.bytes:
@@ -149,11 +149,11 @@ class S3Source:
                     error.filename = str(part)
                     raise
         if part.stat().st_size < (entry.bytes or 0):
-            raise _BrokeOffError("it ended before its end")
+            raise _BrokenConnectionError("the server closed the connection")
 
 
-class _BrokeOffError(Exception):
-    """A body ended before its end."""
+class _BrokenConnectionError(Exception):
+    """A download ended before all bytes came."""
 
 
 def _body(body: Any, window_s: float) -> Iterator[bytes]:
@@ -162,13 +162,13 @@ def _body(body: Any, window_s: float) -> Iterator[bytes]:
     begun, had = time.monotonic(), 0
     try:
         with body:
-            # What botocore wraps waits for all that it is asked for, so a slow connection would never be seen.
+            # botocore's own `read` waits for all requested bytes, which would hide a slow connection.
             while chunk := body._raw_stream.read1(CHUNK_BYTES):
                 yield chunk
                 had += len(chunk)
                 if time.monotonic() - begun > window_s:
                     if had < LEAST_BYTES:
-                        raise _BrokeOffError(f"{had} bytes in {window_s:g} s")
+                        raise _BrokenConnectionError(f"{had} bytes in {window_s:g} s")
                     begun, had = time.monotonic(), 0
     except (HTTPError, ConnectionError, TimeoutError) as error:
-        raise _BrokeOffError(str(error)) from error
+        raise _BrokenConnectionError(str(error)) from error

@@ -1,4 +1,4 @@
-"""Whether a file's bytes are an object's: by its ETag where that is made of MD5s, and by the checksums S3 keeps."""
+"""Compare a file's bytes with an S3 object, by its ETag where that consists of MD5s, and by checksums that S3 keeps."""
 
 import base64
 import hashlib
@@ -14,16 +14,16 @@ ENCRYPTED = ("aws:kms", "aws:kms:dsse")
 
 
 def fits(path: Path, etag: str, *, client: Any, place: Mapping[str, str]) -> bool:
-    """Return whether nothing that S3 tells of an object contradicts a file's bytes.
+    """Return whether ETag and checksums of an object fit a file's bytes.
 
-    The ETag of an object that was put at once is the MD5 of its bytes; of one put in N parts it is the MD5 of the
-    parts' MD5s, and ends in -N; under KMS or a customer's key it is neither. SHA-1, SHA-256 and CRC-32 of whole
-    objects are compared where S3 keeps them.
+    The ETag of an object that was uploaded at once is the MD5 of its bytes. In N parts it is the MD5 of the parts' MD5s
+    and ends in -N. Under KMS or a customer's key it is neither. SHA-1, SHA-256 and CRC-32 of whole objects are compared
+    where S3 keeps them.
 
     Args:
-        path: The file, of the object's size.
-        etag: Without quotes.
-        client: Of S3.
+        path: The file, which has the object's size.
+        etag: ETag without quotes.
+        client: Client of S3.
         place: `Bucket` and `Key`.
     """
     head: Mapping[str, Any] = {}
@@ -45,7 +45,7 @@ def fits(path: Path, etag: str, *, client: Any, place: Mapping[str, str]) -> boo
 
 
 def composite_etag(path: Path, sizes: list[int]) -> str:
-    """Return the ETag of a file that was put in parts of these sizes."""
+    """Return the ETag of a file that was uploaded in parts of these sizes."""
     whole = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
         for size in sizes:
@@ -57,7 +57,7 @@ def composite_etag(path: Path, sizes: list[int]) -> str:
 
 
 def _part_sizes(client: Any, place: Mapping[str, str], parts: int, total: int) -> list[int]:
-    """Return the size of each part; S3 is asked for all of them only where the first does not tell the others."""
+    """Return the size of each part; one request suffices where all parts but the last have the same size."""
     first = int(client.head_object(**place, PartNumber=1)["ContentLength"])
     last = total - first * (parts - 1)
     if 0 < last <= first:

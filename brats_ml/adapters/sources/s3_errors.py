@@ -1,4 +1,4 @@
-"""What S3 and the network raise, as sentences; only what may pass by itself may be tried again."""
+"""Errors of S3 and the network as errors of ours; only passing ones may be tried again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +25,8 @@ def translate_errors(where: str) -> Iterator[None]:
     """Turn an error of boto3 inside the context into one of ours.
 
     Raises:
-        SourceError: What a person has to mend: credentials, bucket, rights, an address.
-        ServiceError: What may pass: no answer, a refusal for now.
+        SourceError: A person has to act: wrong credentials, bucket or address, missing permission.
+        ServiceError: Another try may succeed: no answer, or a temporary refusal.
     """
     try:
         from botocore import exceptions as boto  # noqa: PLC0415 - an extra
@@ -41,18 +41,19 @@ def translate_errors(where: str) -> Iterator[None]:
     except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
         raise SourceError(
             where,
-            f"no usable credentials ({_told(error)}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+            f"no usable credentials ({_message(error)}); "
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
         ) from error
     except (boto.ProxyConnectionError, boto.SSLError) as error:
         raise SourceError(
-            where, f"the connection is refused on the way ({_told(error)}); correct proxy or certificates"
+            where, f"a proxy or certificate blocks the connection ({_message(error)}); correct it"
         ) from error
     except (boto.HTTPClientError, boto.ConnectionError) as error:
         raise ServiceError(
-            f"{where}: S3 does not answer ({_told(error)}); look at AWS_ENDPOINT_URL and the network"
+            f"{where}: S3 does not answer ({_message(error)}); check AWS_ENDPOINT_URL and the network"
         ) from error
     except (boto.BotoCoreError, ValueError) as error:
-        raise SourceError(where, f"S3 cannot be asked ({_told(error)}); correct the AWS settings") from error
+        raise SourceError(where, f"the request to S3 failed ({_message(error)}); correct the AWS settings") from error
 
 
 def needs_boto3(where: str) -> SourceError:
@@ -60,7 +61,7 @@ def needs_boto3(where: str) -> SourceError:
     return SourceError(where, "needs boto3: install brats-ml[s3]")
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return redacted(str(error))
 
 
@@ -75,7 +76,7 @@ def _answered(where: str, error: Exception) -> BratsError:
     if code in DENIED:
         return SourceError(where, "access is denied to these credentials; they need s3:ListBucket and s3:GetObject")
     if status >= 500 or code in PASSING:
-        return ServiceError(f"{where}: S3 refuses for now ({code or status}); try again later")
+        return ServiceError(f"{where}: S3 refuses temporarily ({code or status}); try again later")
     if code in CHANGED:
         return changed(where)
     return SourceError(

@@ -1,1 +1,1 @@
-"""CSV tables: clinical ones in any dialect, and our own."""
+"""CSV tables: clinical ones in any dialect, and those of the stages."""

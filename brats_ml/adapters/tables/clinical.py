@@ -1,4 +1,4 @@
-"""The tables of a folder and of every folder in it: clinical rows, and which names mean one patient."""
+"""The tables in a folder and its folders: clinical rows, and the names that mean the same patient."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,21 +18,21 @@ LARGEST_MB = 50
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return every table of a folder by its path in the folder, `/`-separated, in the order of the alphabet.
+    """Return every table in a folder by its path in the folder, `/`-separated, in alphabetical order.
 
     Raises:
-        TableError: A file is no table.
+        TableError: A file is not a table.
     """
     return {name: read_table(folder / name, name=name) for name in sorted(filter(is_table, folder_walk.walk(folder)))}
 
 
 def identities(folder: Path, names: Iterable[str] = (), same: Iterable[tuple[str, str]] = ()) -> Identities:
-    """Return who is who by the tables of a folder, for the names in them and those given.
+    """Return which names mean the same patient, by the tables in a folder, for the names in them and those given.
 
     Args:
-        folder: Holds tables, mapping and clinical ones.
+        folder: Folder of mapping and clinical tables.
         names: Patients of cases.
-        same: Pairs of names that are one patient for another reason.
+        same: Further pairs of names that mean one patient.
 
     Raises:
         TableError: A table is wrong.
@@ -45,11 +45,11 @@ def identities(folder: Path, names: Iterable[str] = (), same: Iterable[tuple[str
 
 
 def clinical_table(folder: Path, known: Identities | None = None) -> pd.DataFrame:
-    """Return the clinical rows of all tables of a folder, one row a patient.
+    """Return the clinical rows of all tables in a folder, one row a patient.
 
     Args:
-        folder: Holds tables, mapping and clinical ones.
-        known: Who is who; by default what the folder alone says.
+        folder: Folder of mapping and clinical tables.
+        known: Which names mean the same patient; by default as the folder says.
 
     Raises:
         TableError: A table is wrong.
@@ -63,21 +63,21 @@ def read_table(path: Path, *, name: str | None = None) -> pd.DataFrame:
 
     Args:
         path: The table.
-        name: What to call it in an error; the name of the file by default.
+        name: Name of the table in an error; by default the file's name.
 
     Raises:
         MissingInputError: There is no such file.
-        TableError: It cannot be read, is above LARGEST_MB, or is no table.
+        TableError: It cannot be read, is larger than LARGEST_MB, or is not a table.
     """
     name = name or path.name
     try:
         size = path.stat().st_size
         if size > LARGEST_MB * 10**6:
-            reason = f"has {size / 10**6:.0f} MB, and tables of patients have at most {LARGEST_MB} MB"
-            raise TableError(name, f"{reason}; remove it, or leave its further columns out")
+            reason = f"has {size / 10**6:.0f} MB, but tables of patients have at most {LARGEST_MB} MB"
+            raise TableError(name, f"{reason}; remove it, or drop columns that it does not need")
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise MissingInputError(path, remedy="run `brats acquire` first") from error
     except OSError as error:
-        raise TableError(name, f"cannot be read, {error.strerror}; mend its permissions, or remove it") from error
+        raise TableError(name, f"cannot be read, {error.strerror}; grant read permission, or remove it") from error
     return parse_csv(content, name=name)

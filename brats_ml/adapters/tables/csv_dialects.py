@@ -1,4 +1,4 @@
-"""CSV as people save it: any usual delimiter, encoding and line end, blanks and empty lines; or a sentence why not."""
+"""CSV as people save it: any usual delimiter, encoding and line end, blanks and empty lines."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 DELIMITERS = (",", ";", "\t", "|")
-# How other formats begin.
+# First bytes of other formats.
 FORMATS = {
     b"PK\x03\x04": "an Excel workbook or an archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
@@ -24,26 +24,26 @@ FORMATS = {
     b"%PDF": "a PDF",
 }
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-# A first line by which Excel tells itself the delimiter.
+# A first line in which Excel names the delimiter.
 EXCEL_HINT = re.compile(r'\A("?)sep *= *([^\w\s"]|\t)\1[ ,;|\t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
 QUOTED = re.compile(r'"[^"]*"')
-# The first record that holds something; a line end inside quotes does not end it.
+# The first record that is not empty; a line end inside quotes does not end it.
 FIRST_RECORD = re.compile(r'[\s,;|]*+((?:"[^"]*"|[^"\r\n])*+)')
 REMEDY = "save it as CSV (UTF-8) again, or remove it"
 
 
 def parse_csv(content: bytes, *, name: str) -> pd.DataFrame:
-    """Return a table, every cell as text without surrounding blanks, empty lines left out.
+    """Return a table, every cell as text without surrounding blanks, and without empty lines.
 
-    The delimiter is the one that Excel's first line tells, or else the one that the header has most of. A first column
-    without a header that holds row numbers is left out.
+    The delimiter is the one that Excel's first line names, or else the most frequent one in the header. A first column
+    of row numbers without a header is left out.
 
     Args:
         content: The bytes of the file.
-        name: What to call the table in an error.
+        name: Name of the table in an error.
 
     Raises:
-        TableError: The bytes are no text, or no table.
+        TableError: The bytes are not text, or not a table.
     """
     text = _decode(content, name)
     hint = EXCEL_HINT.match(text)
@@ -58,16 +58,16 @@ def _delimiter(text: str, name: str) -> str:
     first = FIRST_RECORD.match(text)
     if first is None or not first[1]:
         raise TableError(name, f"is empty; {REMEDY}")
-    # What follows a quote that nobody closes is for the reader to refuse.
+    # The reader refuses a quote that is never closed.
     header = QUOTED.sub("", text[: first.end()])
     delimiter = max(DELIMITERS, key=header.count)
     if delimiter not in header:
-        raise TableError(name, f"has no comma, semicolon, tab or bar in its first line, so it is no table; {REMEDY}")
+        raise TableError(name, f"is not a table: its first line has no comma, semicolon, tab or bar; {REMEDY}")
     return delimiter
 
 
 def _decode(content: bytes, name: str) -> str:
-    """Return bytes as text: UTF-8, UTF-16 with its mark, or else Latin-1, in which every byte is a letter."""
+    """Return bytes as text: UTF-8, UTF-16 with a byte-order mark, or else Latin-1, which accepts every byte."""
     for start, what in FORMATS.items():
         if content.startswith(start):
             raise TableError(name, f"is {what}, not CSV; {REMEDY}")
@@ -75,7 +75,7 @@ def _decode(content: bytes, name: str) -> str:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:
-        # Control characters then tell bytes that are no text at all.
+        # Binary files contain control characters, which the check below finds.
         text = "\0" if encoding == "utf-16" else content.decode("latin-1")
     if CONTROL.search(text):
         raise TableError(name, f"is binary, not text; {REMEDY}")
@@ -83,7 +83,7 @@ def _decode(content: bytes, name: str) -> str:
 
 
 def _table(reader: "Reader", name: str) -> pd.DataFrame:
-    """Return rows as a table; columns without a name must be empty, and every line as long as the header."""
+    """Return rows as a table; a column without a name must be empty, and every line as long as the header."""
     rows = _rows(reader, name)
     _, header = next(rows, (0, []))
     if not header:
@@ -95,9 +95,9 @@ def _table(reader: "Reader", name: str) -> pd.DataFrame:
     last = max(columns)
     for line, row in rows:
         if surplus := _surplus(header, row):
-            raise TableError(name, f"line {line} has a cell beyond the header, {quote_cell(surplus)}; correct the line")
+            raise TableError(name, f"line {line} has a cell without a header, {quote_cell(surplus)}; correct the line")
         if len(row) <= last:
-            reason = f"line {line} has {len(row)} cells where the header has {len(header)}; complete the line"
+            reason = f"line {line} has {len(row)} cells, but the header has {len(header)}; complete the line"
             raise TableError(name, reason)
         for index, cells in columns.items():
             cells.append(row[index])
@@ -105,7 +105,7 @@ def _table(reader: "Reader", name: str) -> pd.DataFrame:
 
 
 def _rows(reader: "Reader", name: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that hold something, each with the number of its line."""
+    """Yield the rows that are not empty, each with its line number."""
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
@@ -116,7 +116,7 @@ def _rows(reader: "Reader", name: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _surplus(header: list[str], row: list[str]) -> str | None:
-    """Return the first cell of a row that has no header, save for a row number in front, as pandas writes it."""
+    """Return the first cell of a row that has no header; a row number in front does not count, as pandas writes it."""
     beyond = next((cell for cell in row[len(header) :] if cell), None)
     unnamed = (cell for cell, column in zip(row, header, strict=False) if cell and not column)
     numbered = not header[0] and row[0].isdecimal()

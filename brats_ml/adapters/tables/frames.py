@@ -1,4 +1,4 @@
-"""CSV tables that the stages exchange, in one canonical form."""
+"""The CSV tables that the stages exchange, in one canonical form."""
 
 import os
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from brats_ml.workspace import Artefact
 
 
 def write_csv(path: os.PathLike[str], table: pd.DataFrame) -> None:
-    """Write a table without its index, floats in the shortest form that reads back equal."""
+    """Write a table without its index; floats have the shortest form that reads back equal."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
 

@@ -1,4 +1,4 @@
-"""One module each for environment variables, dvc.lock, locks, and temporary names that replace a file."""
+"""One module each for environment variables, the content of dvc.lock, locks, and names that replace a file."""
 
 import ast
 import re
@@ -51,11 +51,13 @@ def used(module: str) -> set[str]:
 
 
 def renames(module: str) -> bool:
-    """Return whether a module renames a path: calls `rename`, or `replace` with one argument as paths do."""
+    """Return whether a module calls `rename` or `replace` with one argument, as for a path."""
     return any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
-        and (node.func.attr == "rename" or (node.func.attr == "replace" and len(node.args) == 1 and not node.keywords))
+        and node.func.attr in ("rename", "replace")
+        and len(node.args) == 1
+        and not node.keywords
         for node in ast.walk(tree(module))
     )
 
@@ -72,8 +74,10 @@ def test_one_module_spells_our_variables() -> None:
     assert spelt == ["brats_ml/environment.py"]
 
 
-def test_one_module_spells_the_name_of_dvc_lock() -> None:
-    assert [module for module in MODULES if "dvc.lock" in strings(module)] == ["brats_ml/dvc_lock.py"]
+def test_one_module_reads_dvc_lock() -> None:
+    reading = {"ruamel.yaml", "brats_ml.workspace.artefact.DVC_LOCK"}
+
+    assert [module for module in MODULES if reading <= used(module)] == ["brats_ml/dvc_lock.py"]
 
 
 def test_one_module_takes_locks() -> None:

@@ -51,11 +51,13 @@ def used(module: str) -> set[str]:
 
 
 def renames(module: str) -> bool:
-    """Return whether a module renames a path: calls `rename`, or `replace` with one argument as paths do."""
+    """Return whether a module calls `rename` or `replace` with one argument, as for a path."""
     return any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
-        and (node.func.attr == "rename" or (node.func.attr == "replace" and len(node.args) == 1 and not node.keywords))
+        and node.func.attr in ("rename", "replace")
+        and len(node.args) == 1
+        and not node.keywords
         for node in ast.walk(tree(module))
     )
 

@@ -77,7 +77,7 @@ def test_a_command_refuses_to_run_the_code_of_another_checkout(tmp_path: Path) -
     )  # fmt: skip
 
     assert done.returncode == 1
-    assert f"call `python -m brats_ml` in {tmp_path}" in done.stderr
+    assert f"run `python -m brats_ml` in {tmp_path}" in done.stderr
 
 
 def started(pid: int) -> str:

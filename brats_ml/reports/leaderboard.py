@@ -1,4 +1,4 @@
-"""How recipes compare, as points with their intervals."""
+"""A figure that compares the scores of recipes with their intervals."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,28 +12,28 @@ BEST = "#F4F8FC"
 
 
 def leaderboard_figure(recipes: Mapping[str, Sequence[Interval]], measures: Sequence[str]) -> Figure:
-    """Draw one row a recipe, one column a measure, each with its mean and 95 % interval on one scale from 0 to 1.
+    """Draw the mean and the 95 % interval of each recipe (row) and measure (column), on a scale from 0 to 1.
 
     Args:
-        recipes: By name, best first; each with one estimate a measure.
-        measures: What the columns are called.
+        recipes: The recipes by name, best first, each with one interval per measure.
+        measures: The titles of the columns.
     """
     figure = Figure(figsize=(9.6, 1.05 + 0.42 * len(recipes)), layout="constrained")
     columns = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for column, (axes, measure) in enumerate(zip(columns, measures, strict=True)):
         axes.axhspan(-0.5, 0.5, color=BEST, zorder=0)
         for row, estimates in enumerate(recipes.values()):
-            found = estimates[column]
-            if found.low is not None and found.high is not None:
-                axes.plot([found.low, found.high], [row, row], color=INTERVAL, linewidth=6, solid_capstyle="round")
-            axes.plot(found.mean, row, "o", color=POINT, markersize=6)
-            # The number stands on the side where there is room.
-            left = found.mean > 0.5
+            score = estimates[column]
+            if score.low is not None and score.high is not None:
+                axes.plot([score.low, score.high], [row, row], color=INTERVAL, linewidth=6, solid_capstyle="round")
+            axes.plot(score.mean, row, "o", color=POINT, markersize=6)
+            # Write the number on the side with more room.
+            left = score.mean > 0.5
             offset = -6 if left else 6
-            edge = found.low if left else found.high
+            edge = score.low if left else score.high
             axes.annotate(
-                f"{found.mean:.3f}",
-                (found.mean if edge is None else edge, row),
+                f"{score.mean:.3f}",
+                (score.mean if edge is None else edge, row),
                 xytext=(offset, 0),
                 textcoords="offset points",
                 ha="right" if left else "left",
@@ -49,5 +49,5 @@ def leaderboard_figure(recipes: Mapping[str, Sequence[Interval]], measures: Sequ
         axes.tick_params(axis="y", length=0)
     columns[0].set_yticks(range(len(recipes)), list(recipes))
     columns[0].set_ylim(len(recipes) - 0.5, -0.5)
-    figure.supxlabel("Dice: mean over validation cases and its 95 % interval", fontsize=9.5, color="#555555")
+    figure.supxlabel("Mean Dice over the validation cases with its 95 % interval", fontsize=9.5, color="#555555")
     return figure

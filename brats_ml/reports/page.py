@@ -1,4 +1,4 @@
-"""The comparison of everything that was trained, as one page that needs no network and no second file."""
+"""The report page: one HTML file that compares all trained models and loads nothing else."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from brats_ml.cohort.labels import LABELS, REGIONS
 from brats_ml.intervals import Interval
 from brats_ml.reports.survival_section import BASELINE_SURVIVAL, DRAWINGS, MaskLoss
 
-# What the baseline publishes in the README of rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION.
+# The figures in the README of the baseline, rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION.
 BASELINE_SEGMENTATION = {
     "baseline_mean_iou": 0.8442,
     "baseline_dice_coef": 0.6253,
@@ -24,14 +24,14 @@ BASELINE_SEGMENTATION = {
 
 @dataclass(frozen=True)
 class LeaderboardEntry:
-    """One line of a leaderboard.
+    """One row of a leaderboard.
 
     Attributes:
-        name: Of a recipe or an estimator.
-        verdict: What came of it, with the reason where nothing did.
-        count: Cases or patients that it was measured on.
-        score: What it is ranked by, with its interval; None where it was not measured.
-        details: Everything else that was measured, by name.
+        name: The name of the recipe or estimator.
+        verdict: The outcome, with the reason if there is no score.
+        count: The number of cases or patients of the score.
+        score: The score that ranks the entry, with its interval, or None if it was not measured.
+        details: All other measurements by name.
     """
 
     name: str
@@ -43,13 +43,13 @@ class LeaderboardEntry:
 
 @dataclass(frozen=True)
 class FeatureDifference:
-    """How far a survival feature moves when predicted label maps take the place of reference ones.
+    """The difference of a survival feature between reference and predicted label maps of the same cases.
 
     Attributes:
-        name: Of the feature.
-        reference: Its mean over the cases, from reference label maps.
-        predicted: Its mean over the same cases, from predicted label maps.
-        absolute: Mean absolute difference over these cases.
+        name: The name of the feature.
+        reference: The mean from reference label maps.
+        predicted: The mean from predicted label maps.
+        absolute: The mean absolute difference.
     """
 
     name: str
@@ -60,7 +60,7 @@ class FeatureDifference:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG and what it shows."""
+    """A PNG with a caption."""
 
     caption: str
     png: bytes
@@ -83,17 +83,17 @@ def comparison_page(
     """Return the page as HTML.
 
     Args:
-        recipes: Best first; `details` hold the mean of every column of the evaluation.
-        estimators: Best first; `details` hold what nested cross-validation found.
-        nominees: `segmentation` and `survival`, as nominees.json holds them.
-        differences: Of the survival features between reference and predicted label maps; empty where no case has both.
-        cases_in_both: How many cases have both.
-        standings: The recipes with their intervals.
-        planes: Best, median and worst case of the nominated recipe.
-        panels: Cases of the nominated recipe.
-        curves: One learning curve a recipe.
-        drawings: Pictures of the estimators, by what they show.
-        mask_loss: What the nominated estimator loses on predicted label maps, None where nobody can tell.
+        recipes: The recipes, best first. Their `details` are the means of the columns of the evaluation.
+        estimators: The estimators, best first. Their `details` are their summaries.
+        nominees: The nominees for `segmentation` and `survival`, as in nominees.json.
+        differences: The differences of survival features; empty if no case has both kinds of label maps.
+        cases_in_both: The number of cases with both kinds of label maps.
+        standings: The figure of the leaderboard of recipes, or nothing if no recipe was measured.
+        planes: The best, median and worst case of the nominated recipe.
+        panels: Some cases of the nominated recipe.
+        curves: One learning curve per recipe.
+        drawings: The figures of the estimators, by the keys of `DRAWINGS`.
+        mask_loss: The loss of the nominated estimator on predicted label maps, or None if it is unknown.
     """
     environment = Environment(
         loader=PackageLoader(__package__),
@@ -129,4 +129,4 @@ def _image(picture: Picture) -> Markup:
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"  # noqa: RUF001 - a dash, as tables set it
+    return "–" if value is None else f"{value:.{digits}f}"  # noqa: RUF001 - tables use an en dash

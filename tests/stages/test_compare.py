@@ -215,7 +215,7 @@ def test_label_maps_of_locked_patients_are_not_measured(ws: Workspace) -> None:
 
     compare.run(ws, params(recipes=["baseline_mini"], estimators=["svm"]))
 
-    assert "Over the 1 case\nthat has both" in ws.reports.page.path.read_text()
+    assert "the 1 case with both" in ws.reports.page.path.read_text()
 
 
 def test_a_missing_evaluation_is_named_with_its_command(ws: Workspace) -> None:

@@ -70,9 +70,9 @@ def test_the_page_names_the_methods_of_its_intervals() -> None:
     html = " ".join(page(recipes=[RECIPE, UNTRAINED], estimators=[ESTIMATOR]).split())
 
     assert "95 % interval of the mean over cases (method: t)" in html
-    assert "allows for (corrected t)" in html
+    assert "accounts for this (corrected t)" in html
     assert "its interval is over patients (percentile bootstrap)" in html
-    assert "Interval over folds: corrected t; p is two-sided. Interval over patients: percentile bootstrap, of" in html
+    assert "Interval over folds: corrected t; p is two-sided. Interval over patients: percentile bootstrap, for" in html
 
 
 def test_a_single_case_shows_its_score_without_an_interval() -> None:
@@ -141,8 +141,8 @@ def test_what_predicted_masks_cost_is_labelled_where_patients_are_synthetic(synt
         ).split()
     )
 
-    assert "accuracy 0.625 from reference label maps, 0.500 from those of baseline_mini" in html
-    assert "lost 0.125 (-0.100 to 0.400, t over patients)" in html
+    assert "The accuracy is 0.625 from reference label maps and 0.500 from predicted ones." in html
+    assert "The loss is 0.125 (-0.100 to 0.400, t over patients)" in html
     assert ("These patients are synthetic" in html) is synthetic
 
 
@@ -173,7 +173,7 @@ def test_pictures_are_embedded_and_described() -> None:
     assert 'alt="case &#34;&lt;b&gt;&#34;" src="data:image/png;base64,iVBORw=="' in html
 
 
-@pytest.mark.parametrize(("cases", "words"), [(1, "1 case that has both"), (2, "2 cases that have both")])
+@pytest.mark.parametrize(("cases", "words"), [(1, "the 1 case with both"), (2, "the 2 cases with both")])
 def test_differences_of_features_name_the_number_of_cases(cases: int, words: str) -> None:
     html = page(differences=[FeatureDifference("ed_ratio", 0.1, 0.2, 0.125)], cases_in_both=cases)
 

@@ -240,6 +240,19 @@ def test_a_case_without_a_modality_is_refused_with_its_name(ws: Workspace, crown
     assert "t1ce" in prediction(ws, FIRST)["reason"]
 
 
+def test_a_refused_case_is_tried_again_by_the_next_call(ws: Workspace, crown: Crown, quick_params: Params) -> None:
+    crown("segmentation", 1)
+    cut_short(scan(ws, FIRST))
+    score.run(ws, quick_params)
+    before = writes(ws)
+
+    report = score.run(ws, quick_params)
+
+    assert "1 refused" in str(report)
+    assert writes(ws)[FIRST] != before[FIRST]
+    assert writes(ws)[SECOND] == before[SECOND]
+
+
 def test_a_refused_case_is_scored_once_its_scan_is_replaced(again: Workspace, quick_params: Params) -> None:
     whole = scan(again, FIRST).read_bytes()
     cut_short(scan(again, FIRST))

@@ -177,7 +177,7 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "a modality in no naming": (
         lambda folder: void(file(folder, "t1").rename(folder / f"{folder.name}_T1n.nii.gz")),
-        "{folder} has no t1, and {folder}_T1n.nii.gz has no name of its release",
+        "{folder} has no t1; if {folder}_T1n.nii.gz is that file, name it as its release does",
     ),
 }
 
@@ -325,7 +325,7 @@ def test_other_series_and_strangers_are_refused_by_name(workspace: Workspace, pa
         },
         {
             "case_id": "unnamed hearts%2FimagesTr",
-            "reason": "hearts/imagesTr holds 1 volume(s) in no BraTS naming, such as la_003.nii.gz; "
+            "reason": "hearts/imagesTr has 1 volume(s) that no BraTS release names, such as la_003.nii.gz; "
             "rename or remove them",
         },
     ]

@@ -68,7 +68,7 @@ def test_a_valid_volume_breaks_no_rule() -> None:
         ),
         (
             {"unread": "a/x.nii"},
-            "a/x.nii is not read: it has no name of its release, or is outside the case's folder",
+            "a/x.nii is not read: its name fits no release, or it is outside the case's folder",
         ),
         ({"levels": 1}, "a_t1.nii is no image: it has only 1 value(s) other than zero"),
         ({"negative_share": 0.3}, "a_t1.nii is negative in 30.00% of its voxels: check whether values overflowed"),

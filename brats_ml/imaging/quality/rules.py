@@ -134,7 +134,7 @@ def rules(
             "case",
         ),
         Rule("copy_of", None, "{name} has exactly the same voxels as {copy_of}: keep one of them"),
-        Rule("unread", None, "{unread} is not read: it has no name of its release, or is outside the case's folder"),
+        Rule("unread", None, "{unread} is not read: its name fits no release, or it is outside the case's folder"),
     )
     return tuple(replace(rule, severity=severity.get(rule.column, rule.severity)) for rule in found)
 

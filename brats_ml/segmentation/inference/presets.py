@@ -9,8 +9,8 @@ from brats_ml.segmentation.inference.sliding_window import Axes, mirrored_axes, 
 # Source: plans of nnU-Net for BraTS, github.com/MIC-DKFZ/nnUNet issue 2725.
 TYPICAL_BRAIN = (138, 169, 138)
 
-# The largest window of a 3D network along an axis, unless its training patch is larger. See
-# docs/explanation/inference.md for why windows are larger in inference than in training.
+# The largest window of a 3D network along an axis, unless its training patch is larger. Windows are larger in inference
+# than in training, as measured in docs/explanation/experiments.md.
 LARGEST = 128
 
 

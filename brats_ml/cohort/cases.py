@@ -20,7 +20,7 @@ from brats_ml.cohort.releases import (
     patient_of,
 )
 
-# The case id of volumes that no release names.
+# The case id of volumes with names of no release.
 UNNAMED = "unnamed"
 # The longest case id in bytes. Files are named after a case, and a file name may have 255 bytes.
 LONGEST_ID = 150
@@ -33,13 +33,13 @@ class Case:
     """One examination of one patient.
 
     Attributes:
-        case_id: The name of the case in its release. For volumes that no release names: `unnamed` and their folder.
+        case_id: The name of the case in its release, or `unnamed` and a folder for volumes with names of no release.
         patient: The patient who was examined. A patient may have several cases.
         images: Files by modality, relative to the cohort's folder and `/`-separated.
         label: The file of the reference label map, or None.
         scheme: The name of the label scheme of the release.
         channels: If one file holds all modalities, the index of each along the fourth axis; else empty.
-        faults: What the file names show to be wrong, by modality, `seg` or `case`. A case with faults is refused.
+        faults: Errors that the file names reveal, by modality, `seg` or `case`. A case with faults is refused.
         unread: Volumes in the case's folder, or with its name, that are not read.
     """
 
@@ -158,7 +158,7 @@ def _unnamed(folder: str, names: Sequence[str]) -> Case:
         return _refused(case_id, DECATHLON, f"the name {_escaped(odd)} is not one line of UTF-8 text; rename the file")
     example = PurePosixPath(names[0]).name
     reason = (
-        f"{folder} has {len(names)} volume(s) that no BraTS release names, such as {example}; rename or remove them"
+        f"{folder} has {len(names)} volume(s) with names of no BraTS release, such as {example}; rename or remove them"
     )
     return _refused(case_id, DECATHLON, reason)
 

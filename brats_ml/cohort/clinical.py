@@ -78,7 +78,7 @@ def patient_names(table: pd.DataFrame, *, name: str) -> list[str]:
 
 
 def patient_year(table: pd.DataFrame, *, name: str) -> int:
-    """Return the year of a survival table, from the header of its column of patients.
+    """Return the year of a survival table, from the header of its patient column.
 
     Raises:
         TableError: The table has no column for the patient.

@@ -15,8 +15,8 @@ FIELDS = {"age": ("age_years",), "survival": ("survival_days", "event"), "resect
 def combine(tables: Mapping[str, pd.DataFrame], known: Identities) -> pd.DataFrame:
     """Merge several survival tables into one row per patient, sorted, with the columns of `parse_survival`.
 
-    Each field comes from the newest table that knows it. The header of the column of patients gives the year of a
-    table. Among tables of one year, the first in the alphabet has precedence, and tables of ready-made features come
+    Each field comes from the newest table that has a value for it. The header of the patient column gives the year of
+    a table. Among tables of one year, the first in the alphabet has precedence, and tables of ready-made features come
     last.
 
     Args:
@@ -58,7 +58,7 @@ def best(rows: pd.DataFrame, field: str) -> pd.DataFrame:
 
 
 def is_known(rows: pd.DataFrame, field: str) -> "pd.Series[Any]":
-    """Return which rows know a field of FIELDS."""
+    """Return which rows have a value for a field of FIELDS."""
     if field == "resection":
         return rows["resection"] != "NA"
     return rows[FIELDS[field][0]].notna()

@@ -83,7 +83,7 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def _left_out(rows: pd.DataFrame, imaged: set[str]) -> list[str]:
-    """Return one line per reason why rows do not give a labelled patient with images."""
+    """Return one line per reason that keeps rows from counting as labelled patients with images."""
     counts = _counts(rows)
     reasons = {
         "alive when last seen: censored, so in no survival group": counts["censored"],

@@ -4,8 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# After the year, the names of 2017, 2018 and 2019 are equal and unique, except that 2017 writes TCIA and the others
-# TCIA01 to TCIA13. This holds for all 460 patients of these years in the official mapping tables.
+# The part of a name after the year is unique, and the same in 2017, 2018 and 2019, except that 2017 writes TCIA where
+# the others write TCIA01 to TCIA13. This holds for all 460 patients in the official mapping tables of these years.
 SHARED_NUMBERING = re.compile(r"brats1[789]_(?:(tcia)\d*(?=_))?(.+)")
 YEAR = re.compile(r"brats(?:20)?(\d\d)_")
 RELEASE = re.compile(r"brats[\W_]*(?:20)?\d\d", re.IGNORECASE)

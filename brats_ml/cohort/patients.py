@@ -51,7 +51,7 @@ def identify(
     """Unite the names that mean the same patient.
 
     These are the names in one row of a mapping table, names that look equal, and names of 2017, 2018 and 2019 that
-    differ in the year only. Later releases number their patients independently, so equal numbers unite nobody.
+    differ in the year only. Later releases number their patients independently, so equal numbers mean nothing.
 
     Args:
         mappings: The mapping tables by name, as read, with one row per patient and one column per release.
@@ -87,7 +87,7 @@ def _unite(groups: list[list[str]]) -> list[set[str]]:
 
 
 def _refuse_crowds(rows: list[tuple[str, list[str]]]) -> None:
-    """Refuse tables that unite too many names of one release, since the split keeps identities for ever."""
+    """Refuse tables that unite too many names of one release, since the split never separates names again."""
     for aliases in _unite([row for _, row in rows]):
         names = {name_key(name): name for name in sorted(aliases)}
         releases: dict[int, list[str]] = defaultdict(list)

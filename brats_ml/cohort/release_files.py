@@ -4,11 +4,11 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 VOLUMES = ("*.nii", "*.nii.gz")
-# As BraTS 2020 calls its two tables.
+# The names that BraTS 2020 gives to its two tables.
 NAME_MAPPING, SURVIVAL_INFO = "name_mapping.csv", "survival_info.csv"
 MAPPING = "*mapping*.csv"
 TABLES = (MAPPING, "*survival*.csv")
-# The file name of a table of ready-made features in data/raw, whatever its source calls it.
+# The file name that a table of ready-made features gets among the cohort's tables.
 READY_FEATURES = "survival_features.csv"
 
 
@@ -18,12 +18,12 @@ def is_hidden(path: str) -> bool:
 
 
 def is_volume(path: str) -> bool:
-    """Return whether a path is that of a volume, in upper or lower case."""
+    """Return whether a path is that of a volume; upper and lower case count the same."""
     return not is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name.lower(), pattern) for pattern in VOLUMES)
 
 
 def is_table(path: str) -> bool:
-    """Return whether a path is that of a clinical table, in upper or lower case."""
+    """Return whether a path is that of a clinical table; upper and lower case count the same."""
     return not is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name.lower(), pattern) for pattern in TABLES)
 
 

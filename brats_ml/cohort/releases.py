@@ -109,7 +109,7 @@ def naming_of(case_id: str) -> Naming:
 
 
 def volume_name(case_id: str, role: str) -> str:
-    """Return what a release calls the file of a modality, or of `seg`."""
+    """Return the file name that a release gives to a modality or `seg` of a case."""
     return f"{case_id}{naming_of(case_id).suffixes[role]}.nii.gz"
 
 

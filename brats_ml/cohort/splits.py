@@ -12,8 +12,8 @@ PARTS = ("train", "validation", "test")
 def carry(claims: Iterable[Mapping[str, str]], known: Identities) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     """Carry earlier assignments over to the present name of each patient.
 
-    A patient who turns out to be in several parts, under several names, goes to training. In a held-out part the
-    networks would already know the patient, and a held-out part may well get smaller.
+    A patient who turns out to be in several parts, under several names, goes to training. A held-out part may lose a
+    patient, but it must not contain one that a network has seen.
 
     Args:
         claims: Earlier assignments, each from the name of a patient to a part.
@@ -46,7 +46,7 @@ def extend(
         seed: The seed of the order.
 
     Returns:
-        The part of each patient, new or not. Among three or more patients who are all new, no part is empty.
+        The part of each patient, new or not. If all patients are new and there are at least three, no part is empty.
     """
     assigned = dict(previous)
     counts = Counter((strata[patient], part) for patient, part in previous.items() if patient in strata)

@@ -18,7 +18,8 @@ def shape_features(labels: LabelMap) -> dict[str, float]:
 
     Compactness is 36 pi V^2 / S^3, where V is the volume and S the surface counted in faces of voxels. It is 0.30 for a
     ball, 0.52 for a cube, and less for ragged shapes. Extent is the share of its bounding box that a region fills.
-    Voxels that touch at a corner belong to one piece. An absent region has NaN, and an absent tumour has 0 pieces.
+    Voxels that touch at a corner belong to one piece. The shape of an absent region is NaN, and an absent tumour has 0
+    pieces.
     """
     found: dict[str, float] = {}
     for region in REGIONS:

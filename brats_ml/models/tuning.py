@@ -47,9 +47,8 @@ def tune_postprocessing(
         segment: The model of a region recipe.
         cases: The preprocessed cases.
         case_ids: The ids of training cases. No reported figure may use these cases.
-        folds: The fold of each case that the network of that fold was not trained on. That network alone predicts the
-            case.
-        most: The most cases to use. Of more cases, evenly spaced ones are taken.
+        folds: The fold that held out each case. Only the network of that fold predicts the case.
+        most: The largest number of cases to use. If there are more, evenly spaced ones are used.
         grid: The values to try.
 
     Returns:

@@ -29,7 +29,7 @@ def slice_inputs(image: NDArray[Any], *, size: int, first: int, count: int | Non
         count: The number of slices used, or None for all from `first` on.
 
     Returns:
-        Values up to 1, shape (slice, size, size, channel). Slices without a positive value are not divided.
+        Values up to 1, shape (slice, size, size, channel). If no value is positive, nothing is divided.
     """
     used = image[..., slice_range(image.shape[-1], first=first, count=count)]
     batch = np.stack([np.moveaxis(resize_slices(volume, (size, size)), -1, 0) for volume in used], axis=-1)

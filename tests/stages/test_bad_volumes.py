@@ -325,7 +325,7 @@ def test_other_series_and_strangers_are_refused_by_name(workspace: Workspace, pa
         },
         {
             "case_id": "unnamed hearts%2FimagesTr",
-            "reason": "hearts/imagesTr has 1 volume(s) that no BraTS release names, such as la_003.nii.gz; "
+            "reason": "hearts/imagesTr has 1 volume(s) with names of no BraTS release, such as la_003.nii.gz; "
             "rename or remove them",
         },
     ]

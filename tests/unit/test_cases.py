@@ -138,16 +138,16 @@ def test_other_series_of_2023_are_refused_with_the_name_of_the_series(series: st
     assert case.faults == {WHOLE: f"{name} belongs to series {series}; only GLI and SSA are read"}
 
 
-def test_volumes_that_no_release_names_are_refused_with_the_name_of_their_folder() -> None:
+def test_volumes_with_names_of_no_release_are_refused_with_the_name_of_their_folder() -> None:
     (case,) = find_cases(["Task02_Heart/imagesTr/la_003.nii.gz", "Task02_Heart/imagesTr/la_004.nii.gz"])
 
     assert case.case_id == "unnamed Task02_Heart%2FimagesTr"
     assert case.faults[WHOLE].startswith(
-        "Task02_Heart/imagesTr has 2 volume(s) that no BraTS release names, such as la_003.nii"
+        "Task02_Heart/imagesTr has 2 volume(s) with names of no BraTS release, such as la_003.nii"
     )
 
 
-def test_volumes_that_no_release_names_outside_any_folder_become_the_case_unnamed() -> None:
+def test_volumes_with_names_of_no_release_outside_any_folder_become_the_case_unnamed() -> None:
     (case,) = find_cases(["brain.nii"])
 
     assert case.case_id == "unnamed"

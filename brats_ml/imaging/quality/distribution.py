@@ -83,8 +83,8 @@ class Distribution:
         """Return a digest of the values other than 0, in hex.
 
         Copies of an image share the digest, whatever their type, padding or orientation. Different images practically
-        never share it. If an image has few levels for its voxels, as images of whole numbers do, the digest covers
-        the counts alone. It then ignores the scale of the intensities, too.
+        never share it. If an image has few levels relative to its voxels, as images of whole numbers do, the digest
+        covers the counts only. It then ignores the scale of the intensities, too.
         """
         is_graded = self.levels.size * GRADED_VOXELS > self.nonzero
         return hashlib.sha256((self.levels.tobytes() if is_graded else b"") + self.counts.tobytes()).hexdigest()

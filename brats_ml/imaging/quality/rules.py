@@ -27,7 +27,7 @@ class Rule:
     severity: Severity = "warning"
 
     def keeps(self, row: Mapping[str, Any]) -> bool:
-        """Return whether a row follows the rule, which an unknown value does."""
+        """Return whether a row follows the rule; an unknown value breaks no rule."""
         value = row[self.column]
         if value is None:
             return True
@@ -66,9 +66,9 @@ def rules(
         spacing_tolerance: The largest difference from that voxel size, in mm.
         minimum_size: The fewest voxels along an axis.
         maximum_size: The most voxels along an axis.
-        grid_tolerance_mm: The largest distance between two places that one header gives the same corner.
+        grid_tolerance_mm: The largest disagreement within a header about the place of a corner.
         oblique_degrees: The largest angle between an axis and that of the scanner.
-        largest_intensity: The largest distance of a value from 0.
+        largest_intensity: The largest absolute value of a voxel.
         minimum_brain_share: The smallest share of nonzero voxels in an image.
         maximum_brain_share: The largest share of nonzero voxels. With more, the background is not 0.
         minimum_levels: The fewest distinct values other than 0 in an image.

@@ -55,7 +55,7 @@ class Preset:
     def passes(self, window: Sequence[int], extent: tuple[int, int, int] = TYPICAL_BRAIN) -> int:
         """Return how many times the network runs for one window size on a brain that fills `extent`.
 
-        The count includes windows that turn out to be empty and are skipped.
+        The count includes windows without brain, although prediction skips them.
         """
         size = window if len(window) == 3 else (*window, 1)
         count = len(self.mirrors(len(window)))

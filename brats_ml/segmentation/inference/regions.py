@@ -31,8 +31,7 @@ def predict_regions(
 ) -> NDArray[np.float32]:
     """Return the probability of each region in every voxel of a case, at native resolution.
 
-    The mean over windows and mirrored copies is one of probabilities, not of logits. Each window size has the same
-    weight.
+    Windows and mirrored copies are averaged as probabilities, not as logits. Each window size has the same weight.
 
     Args:
         model: A network from patches to logits that was trained by the recipe.

@@ -59,7 +59,8 @@ def windows(brain: NDArray[np.bool_], patch: Sequence[int], overlap: float) -> l
         overlap: The smallest share of a window that the next one repeats.
 
     Returns:
-        The index of each window along each axis, into the `window_starts` of the volume padded to at least a patch.
+        For each window, its index along each axis. The index counts the `window_starts` of the volume after padding it
+        to at least one patch.
     """
     padded = _padded(brain, patch)
     grid = [window_starts(size, length, overlap) for size, length in zip(padded.shape, patch, strict=True)]
@@ -87,8 +88,9 @@ def sliding_window_inference(
         image: Shape (channel, X, Y, Z), 0 outside the brain.
         predict: The function from patches (batch, *patch, channel) to values (batch, *patch, region).
         brain: The brain mask, shape (X, Y, Z).
-        patch: The voxels of a window along each axis. Two axes mean axial planes, shape (batch, x, y, channel): all
-            channels of the first neighbouring slice, then all of the next one. Slices beyond the volume are 0.
+        patch: The voxels of a window along each axis. With two axes the network sees axial planes, shape (batch, x, y,
+            channel). The channels are those of the first neighbouring slice, then those of the next one, and so on.
+            Slices beyond the volume are 0.
         overlap: The smallest share of a window that the next one repeats, less than 1.
         mirrors: The axes of each copy. A copy is mirrored before the network sees it, and mirrored back afterwards.
         neighbours: The slices on each side that the network sees with each plane.
@@ -148,7 +150,7 @@ def _box(place: Axes, grid: Sequence[Sequence[int]], size: Sequence[int]) -> tup
 
 
 def _margins(image: NDArray[Any], size: Sequence[int]) -> list[int]:
-    """Return how many zeros before a volume (..., X, Y, Z) along each axis centre it in a patch."""
+    """Return the number of zeros to put before a volume (..., X, Y, Z) along each axis, to centre it in a patch."""
     return [max(length - present, 0) // 2 for length, present in zip(size, image.shape[-3:], strict=True)]
 
 

@@ -10,9 +10,9 @@ def unet(*, size: int, channels: int, classes: int, filters: Sequence[int], drop
     """Return an untrained U-Net with a softmax over classes.
 
     Each level has two 3x3 ReLU convolutions. Max-pooling leads down, and upsampling with a 2x2 convolution leads up.
-    Skip connections concatenate. Only the bottleneck is followed by dropout. There are no normalisation layers.
-    Weights start He-normal, those of the last layer Glorot-uniform. With filters 32..512 and dropout 0.2 this is the
-    network of the baseline, layer by layer.
+    Skip connections concatenate. Dropout follows the bottleneck only. There are no normalisation layers. Weights start
+    He-normal, those of the last layer Glorot-uniform. With filters 32..512 and dropout 0.2 this is the network of the
+    baseline, layer by layer.
 
     Args:
         size: Height and width of a slice, a multiple of 2 ** (levels - 1).

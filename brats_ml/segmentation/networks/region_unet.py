@@ -28,9 +28,10 @@ def region_unet(
 ) -> keras.Model:
     """Return an untrained U-Net that gives every voxel one logit per region.
 
-    Each level has two convolutions with a kernel 3 voxels wide, each followed by instance norm and a leaky ReLU.
-    Strided convolutions lead down, and transposed ones lead up. Skip connections concatenate. With a stem of 2 the
-    first level works at half the resolution, which costs an eighth in 3D. The last layer restores full resolution.
+    Each level has two convolutions, each followed by instance norm and a leaky ReLU. Kernels are 3 voxels wide, and the
+    very first one is 3 * stem voxels wide. Strided convolutions lead down, and transposed ones lead up. Skip
+    connections concatenate. With a stem of 2 the first level works at half the resolution, which costs an eighth in
+    3D. The last layer restores full resolution.
 
     Args:
         dimensions: The number of spatial axes, 2 or 3.

@@ -1,4 +1,4 @@
-"""Learning rates as functions of the history or the step, so that a resumed training goes on as if it never stopped."""
+"""Compute learning rates from the history or the step alone, so that a resumed training continues unchanged."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""One training step of a region recipe as a Keras model: cut patches, augment them, run the network, take the loss."""
+"""One training step of a region recipe as a Keras model: patches, augmentation, network and loss."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -18,7 +18,7 @@ def write_model_folder(
     recipe: BaselineRecipe | RegionsRecipe,
     verdict: dict[str, Any],
 ) -> None:
-    """Write the folder of a trained recipe, with everything that prediction needs and the history of the training."""
+    """Write the folder of a trained recipe: its networks, its recipe, the labels and the verdict."""
     with files.replacing(folder) as unfinished:
         written = ModelFolder(unfinished)
         for network, file in zip(networks, written.networks(len(networks)), strict=True):

@@ -1,6 +1,7 @@
-"""Train a small region network in a separate process, with any backend and number of devices.
+"""Train a small region network with any backend and number of devices.
 
-Prints one JSON object with the digest of the weights and the history.
+Tests run this program as a process of its own. It prints one JSON object with the digest of the weights and the
+history.
 """
 
 import argparse
@@ -21,7 +22,7 @@ AUGMENTATION = {
 
 
 def devices(count: int) -> None:
-    """Create `count` logical CPU devices. Call this before the backend starts."""
+    """Declare `count` logical CPU devices. Call this before the backend starts."""
     os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={count}"
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
         import tensorflow as tf
@@ -44,7 +45,7 @@ def main() -> None:
     from brats_ml.segmentation.devices import across, chosen_devices
     from brats_ml.segmentation.networks.region_unet import region_unet
     from brats_ml.segmentation.training import regions
-    from brats_ml.segmentation.training.baseline import prepare
+    from brats_ml.segmentation.training.determinism import prepare
     from brats_ml.segmentation.training.patches import ResidentSet, TrainingSet, cut
     from brats_ml.segmentation.training.sampling import draw_patches, foreground
     from brats_ml.segmentation.training.step import PatchTraining

@@ -1,1 +1,1 @@
-"""The vocabulary: cases and their naming, labels and regions, patients, splits, clinical rows, phantoms."""
+"""The vocabulary of a cohort: cases and their names, labels, patients, splits, clinical tables and phantoms."""

@@ -1,4 +1,4 @@
-"""Cases: one examination each, with its files, or with why it cannot be one."""
+"""Group the files of a cohort into cases, one per examination."""
 
 import hashlib
 import unicodedata
@@ -20,11 +20,11 @@ from brats_ml.cohort.releases import (
     patient_of,
 )
 
-# What stands in for the name of a case where there is none; results are filed under it.
-STRAYS = "unnamed"
-# Files are named after a case, and a name may have 255 bytes.
+# The case id of volumes with names of no release.
+UNNAMED = "unnamed"
+# The longest case id in bytes. Files are named after a case, and a file name may have 255 bytes.
 LONGEST_ID = 150
-# Where the key of a fault is neither a modality nor `seg`.
+# The key of a fault that concerns the whole case, and not one modality or `seg`.
 WHOLE = "case"
 
 
@@ -33,14 +33,14 @@ class Case:
     """One examination of one patient.
 
     Attributes:
-        case_id: Its name in its release; of volumes in no naming, `unnamed` and the folder that holds them.
-        patient: Who was examined; several cases of one patient share it.
-        images: Modality to file, relative to the cohort's folder, `/`-separated.
-        label: The reference label map's file, or None where there is none.
-        scheme: Name of the label scheme of its release.
-        channels: Modality to its place along the fourth axis, where one file holds all of them; else empty.
-        faults: Modality, `seg` or `case` to what is wrong with its files by their names alone; such a case is refused.
-        unread: Volumes that lie in its folder or bear its name, and are not read.
+        case_id: The name of the case in its release, or `unnamed` and a folder for volumes with names of no release.
+        patient: The patient who was examined. A patient may have several cases.
+        images: Files by modality, relative to the cohort's folder and `/`-separated.
+        label: The file of the reference label map, or None.
+        scheme: The name of the label scheme of the release.
+        channels: If one file holds all modalities, the index of each along the fourth axis; else empty.
+        faults: Errors that the file names reveal, by modality, `seg` or `case`. A case with faults is refused.
+        unread: Volumes in the case's folder, or with its name, that are not read.
     """
 
     case_id: str
@@ -54,25 +54,27 @@ class Case:
 
     @property
     def missing(self) -> list[str]:
-        """The modalities that have no file."""
+        """The modalities without a file."""
         return [modality for modality in MODALITIES if modality not in self.images]
 
     @property
     def files(self) -> dict[str, str]:
-        """Role to file: the modalities it has, and `seg` where it is labelled."""
+        """Files by role: the modalities of the case, and `seg` if it is labelled."""
         return self.images if self.label is None else {**self.images, "seg": self.label}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready record; `Case(**record)` is its inverse."""
+        """Return a record for JSON; `Case(**record)` restores the case."""
         return asdict(self)
 
 
 def find_cases(files: Iterable[str]) -> list[Case]:
-    """Group volumes into cases, sorted by case id; what cannot be one is a case with faults, never left out.
+    """Group volumes into cases, sorted by case id; volumes that form no valid case become a case with faults.
+
+    The name of a file says which case it belongs to. If a folder has the name of the case, files of the case in other
+    folders are not read.
 
     Args:
-        files: Paths relative to the cohort's folder, `/`-separated; all but visible `.nii` and `.nii.gz` are ignored.
-            A file's own name tells its case; where some lie in a folder of that name, those elsewhere are not read.
+        files: Paths relative to the cohort's folder, `/`-separated. Only visible `.nii` and `.nii.gz` files count.
     """
     seen: dict[str, list[FileMatch]] = {}
     unmatched: dict[str, list[str]] = {}
@@ -84,12 +86,12 @@ def find_cases(files: Iterable[str]) -> list[Case]:
             seen.setdefault(match.case_id, []).append(match)
     owners = Counter(home for found in seen.values() for home in {match.home for match in found})
     cases = [_case(case_id, found, unmatched, owners) for case_id, found in seen.items()]
-    refused = [_stray(folder, names) for folder, names in unmatched.items() if owners[folder] != 1]
+    refused = [_unnamed(folder, names) for folder, names in unmatched.items() if owners[folder] != 1]
     return sorted([*cases, *refused], key=lambda case: case.case_id)
 
 
 def is_writable(name: str) -> bool:
-    """Return whether a name can stand in a table: it is UTF-8 and one line."""
+    """Return whether a table can hold a name: it is UTF-8 without control characters."""
     return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
 
 
@@ -107,7 +109,9 @@ def _case(
     if nameless:
         example = PurePosixPath(nameless[0]).name
         missing = [modality for modality in MODALITIES if modality not in roles]
-        faults |= {role: f"{case_id} has no {role}, and {example} has no name of its release" for role in missing}
+        faults |= {
+            role: f"{case_id} has no {role}; if {example} is that file, name it as its release does" for role in missing
+        }
     return Case(
         case_id=case_id,
         patient=patient_of(case_id),
@@ -121,20 +125,20 @@ def _case(
 
 
 def _fault(case_id: str, homes: Sequence[str], roles: Mapping[str, list[str]]) -> str | None:
-    """Return why a case cannot be one at all, None where it can."""
+    """Return why a whole case is refused, or None."""
     series = foreign_series(case_id)
     if series is not None:
         return f"{case_id} belongs to series {series}; only {' and '.join(SERIES_READ)} are read"
     if len(case_id.encode()) > LONGEST_ID:
         return f"the name {case_id} is longer than {LONGEST_ID} bytes; shorten it"
-    # Images in one folder and label maps in another are one case; the same twice is not.
+    # The files of a case may be spread over folders, but none may exist twice.
     if len(homes) > 1 and any(len(files) > 1 for files in roles.values()):
-        return f"{case_id} lies twice, in {homes[0]} and in {homes[1]}; keep one of them"
+        return f"{case_id} exists twice, in {homes[0]} and in {homes[1]}; keep one of them"
     return None
 
 
 def _roles(found: Iterable[FileMatch]) -> dict[str, list[str]]:
-    """Return role to files; a file of all modalities stands under each of them."""
+    """Return the files by role; a file of all modalities appears under each of them."""
     roles: dict[str, list[str]] = {}
     for match in found:
         for role in MODALITIES if match.role == "images" else (match.role,):
@@ -147,13 +151,15 @@ def _two(role: str, files: Sequence[str]) -> str:
     return f"{role} has {len(files)} files, such as {one} and {other}; keep one of them"
 
 
-def _stray(folder: str, names: Sequence[str]) -> Case:
-    case_id = STRAYS if folder == "." else f"{STRAYS} {_filed(folder)}"
+def _unnamed(folder: str, names: Sequence[str]) -> Case:
+    case_id = UNNAMED if folder == "." else f"{UNNAMED} {_filed(folder)}"
     odd = next((name for name in names if not is_writable(name)), None)
     if odd is not None:
-        return _refused(case_id, DECATHLON, f"{_escaped(odd)} has a name that is no line of text; rename it")
+        return _refused(case_id, DECATHLON, f"the name {_escaped(odd)} is not one line of UTF-8 text; rename the file")
     example = PurePosixPath(names[0]).name
-    reason = f"{folder} holds {len(names)} volume(s) in no BraTS naming, such as {example}; rename or remove them"
+    reason = (
+        f"{folder} has {len(names)} volume(s) with names of no BraTS release, such as {example}; rename or remove them"
+    )
     return _refused(case_id, DECATHLON, reason)
 
 
@@ -165,7 +171,7 @@ def _refused(case_id: str, scheme: str, reason: str) -> Case:
 
 
 def _filed(folder: str) -> str:
-    """Return the path of a folder as one name that results can be filed under."""
+    """Return the path of a folder as a single file name."""
     return _escaped(folder).replace("%", "%25").replace("/", "%2F")
 
 

@@ -1,4 +1,4 @@
-"""The clinical tables of BraTS 2017-2020, whose columns change from year to year, in one form."""
+"""Bring the clinical tables of BraTS 2017-2020 into one form, since their columns change from year to year."""
 
 import re
 from typing import Any, Literal, get_args
@@ -16,7 +16,7 @@ CLINICAL_COLUMNS = ("patient", "age_years", "survival_days", "event", "resection
 OLDEST_YEARS = 120
 LONGEST_DAYS = OLDEST_YEARS * 365.25
 
-# Column names of each year, read off the challenge's own tables; only their letters and digits are compared.
+# The column names of each year, from the challenge's own tables. Only letters and digits are compared.
 PATIENT = re.compile(r"brats(?:20)?(\d\d)(?:subject|patient|case)?id")
 AGE = ("Age",)
 SURVIVAL = ("Survival", "Survival_days")
@@ -27,12 +27,12 @@ DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
 UNKNOWN = ("", "na", "n/a", "nan")
 REMEDY = "correct it, or write NA where it is unknown"
 
-# What the derived table calls the share of each sub-region in the brain's volume.
+# The share of each sub-region in the brain's volume, by its name in the derived table and by ours.
 RATIOS = {"NCR_NET_ratio": "ncr_ratio", "ED_ratio": "ed_ratio", "ET_ratio": "et_ratio"}
 
 
 def survival_group(days: float, limits_days: tuple[int, int] | list[int]) -> Group:
-    """Return `short` below the first limit, `long` above the second, `mid` between them, limits included."""
+    """Return `short` below the first limit, `long` above the second, and `mid` from one limit to the other."""
     first, second = limits_days
     if days < first:
         return "short"
@@ -43,26 +43,26 @@ def parse_survival(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
     """Return a survival table of any year in one form.
 
     Args:
-        table: As read, with a column for the patient and one for the age; survival and resection may be absent, as in
-            the challenge's evaluation tables.
-        name: What to call the table in an error.
+        table: The table as read, with a column for the patient and one for the age. Survival and resection may be
+            absent, as in the challenge's evaluation tables.
+        name: The name of the table in errors.
 
     Returns:
-        One row per patient, sorted, with CLINICAL_COLUMNS; `event` is 1 for who died after `survival_days`, 0 for who
-        was alive then, and NaN where survival is unknown; `resection` is GTR, STR or NA.
+        One row per patient, sorted, with CLINICAL_COLUMNS. `event` is 1 if the patient died after `survival_days`, 0 if
+        the patient was still alive then, and NaN if survival is unknown. `resection` is GTR, STR or NA.
 
     Raises:
-        TableError: A column is missing or there are two for one thing, a row has no patient or one that is no name, a
-            patient comes twice, or an age, a survival or a resection is impossible.
+        TableError: A column is missing or exists twice, a row has no valid name of a patient, a patient appears twice,
+            or an age, survival or resection is impossible.
     """
     patients = _patients(table, name)
     twice = patients[patients.duplicated()]
     if len(twice):
         patient = quote_cell(twice.iloc[0])
-        raise TableError(name, f"row of {patient}: {patients.name} {patient} comes twice; remove one")
+        raise TableError(name, f"row of {patient}: {patients.name} {patient} appears twice; remove one")
     column = table[_column(table, AGE, name)]
     ages = _numbers(patients, column, name, decimal_comma=True)
-    _refuse(patients, name, column[(ages <= 0) | (ages > OLDEST_YEARS)], "is impossible, as ages are years")
+    _refuse(patients, name, column[(ages <= 0) | (ages > OLDEST_YEARS)], "is impossible, since ages are in years")
     days, event = _survival(patients, table, name)
     parsed = pd.DataFrame({"patient": patients, "age_years": ages, "survival_days": days, "event": event})
     return parsed.assign(resection=_resection(patients, table, name)).sort_values("patient", ignore_index=True)
@@ -78,7 +78,7 @@ def patient_names(table: pd.DataFrame, *, name: str) -> list[str]:
 
 
 def patient_year(table: pd.DataFrame, *, name: str) -> int:
-    """Return the year of the release whose names a survival table uses.
+    """Return the year of a survival table, from the header of its patient column.
 
     Raises:
         TableError: The table has no column for the patient.
@@ -88,14 +88,14 @@ def patient_year(table: pd.DataFrame, *, name: str) -> int:
 
 
 def features_from_table(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
-    """Return a table of ready-made survival features in the columns of features/<masks>.csv.
+    """Return a table of ready-made survival features with the columns of features/<masks>.csv.
 
     Args:
-        table: The columns of a survival table and those of RATIOS.
-        name: What to call the table in an error.
+        table: A table with the columns of a survival table and those of RATIOS.
+        name: The name of the table in errors.
 
     Raises:
-        TableError: As `parse_survival`, or a ratio is missing, not a number, or outside 0 to 1.
+        TableError: As in `parse_survival`, or a column of RATIOS is missing or holds a value outside 0 to 1.
     """
     clinical = parse_survival(table, name=name).set_index("patient")
     patients = _patients(table, name)
@@ -112,12 +112,12 @@ def features_from_table(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
 
 
 def has_ratios(table: pd.DataFrame) -> bool:
-    """Return whether a table holds ready-made features, and so is derived from others."""
+    """Return whether a table holds ready-made features, which are derived from other tables."""
     return all(_matching(table, (source,)) for source in RATIOS)
 
 
 def is_unknown(cell: object) -> bool:
-    """Return whether a cell says that nothing is known: empty, NA or NaN."""
+    """Return whether a cell marks an unknown value: it is empty, NA or NaN."""
     return bool(pd.isna(cell)) or str(cell).strip().lower() in UNKNOWN  # type: ignore[call-overload]
 
 
@@ -146,7 +146,7 @@ def _only(table: pd.DataFrame, found: list[str], wanted: str, name: str) -> str:
             f"has no column {wanted}; it has {headers_shown(table.columns)}: correct its header, or remove the table",
         )
     if len(found) > 1:
-        raise TableError(name, f"has two columns for one thing, {found[0]} and {found[1]}; remove one")
+        raise TableError(name, f"has two columns for the same thing, {found[0]} and {found[1]}; remove one")
     return found[0]
 
 
@@ -157,18 +157,20 @@ def _patients(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
     for number, (cell, patient, digits) in enumerate(zip(table[column], patients, numbered, strict=True), start=1):
         where = f"row {number} below the header"
         if is_unknown(cell):
-            raise TableError(name, f"{where} has no {column}; name its patient, or remove it")
+            raise TableError(name, f"{where} has no {column}; add the patient's name, or remove the row")
         if fault := name_fault(patient):
             raise TableError(name, f"{where}: {column} {quote_cell(patient)} {fault}; write the patient's name alone")
-        # Such is a line of totals or of the source, below the patients.
+        # Rows of totals or of sources, below those of patients, have no digit in their name.
         if not digits and numbered.any():
             named = f"{column} {quote_cell(patient)}"
-            raise TableError(name, f"{where}: {named} has no digit, as other rows have; remove it, or name its patient")
+            raise TableError(
+                name, f"{where}: {named} has no digit, unlike other rows; correct the patient's name, or remove the row"
+            )
     return patients
 
 
 def _survival(patients: "pd.Series[Any]", table: pd.DataFrame, name: str) -> tuple["pd.Series[Any]", "pd.Series[Any]"]:
-    """Return days and event; survivors are censored at the day on which they were last known to live."""
+    """Return days and event; patients who are alive are censored at the last day on which that was known."""
     if not _matching(table, SURVIVAL):
         return pd.Series(np.nan, table.index), pd.Series(np.nan, table.index)
     column = table[_column(table, SURVIVAL, name)].astype(object)
@@ -177,7 +179,7 @@ def _survival(patients: "pd.Series[Any]", table: pd.DataFrame, name: str) -> tup
     days = _numbers(patients, column.where(~alive, censored), name)
     whole = days.isna() | (days == days.round())
     impossible = column[(days < 0) | (days > LONGEST_DAYS) | ~whole]
-    _refuse(patients, name, impossible, "is impossible, as survival is whole days")
+    _refuse(patients, name, impossible, "is impossible, since survival is in whole days")
     event = pd.Series(np.where(days.isna(), np.nan, np.where(alive, 0.0, 1.0)), index=table.index)
     return days, event
 
@@ -187,23 +189,23 @@ def _resection(patients: "pd.Series[Any]", table: pd.DataFrame, name: str) -> "p
         return pd.Series("NA", table.index)
     column = table[_column(table, RESECTION, name)].astype(object)
     known = column.mask(column.map(is_unknown), "NA").astype(str).str.strip().str.upper()
-    _refuse(patients, name, column[~known.isin(RESECTIONS)], f"is not known, known are {', '.join(RESECTIONS)}")
+    _refuse(patients, name, column[~known.isin(RESECTIONS)], f"is not one of {', '.join(RESECTIONS)}")
     return known
 
 
 def _numbers(
     patients: "pd.Series[Any]", column: "pd.Series[Any]", name: str, *, decimal_comma: bool = False
 ) -> "pd.Series[Any]":
-    """Return a column as numbers; NA and the empty cell are unknown, anything else must be finite.
+    """Return a column as numbers; NA and empty cells are unknown, and all other cells must be finite numbers.
 
-    Where `decimal_comma`, 60,5 is read as 60.5. Of a count 1,000 may be a thousand or one, so that it is refused.
+    With `decimal_comma`, 60,5 is read as 60.5. Without it, a comma is refused, since 1,000 may mean a thousand or one.
     """
     unknown = column.map(is_unknown).astype(bool)
     known = column.mask(unknown)
     if decimal_comma:
         known = known.map(_decimal_point)
     numbers = pd.to_numeric(known, errors="coerce").astype(float)
-    _refuse(patients, name, column[~unknown & ~np.isfinite(numbers)], "is no number")
+    _refuse(patients, name, column[~unknown & ~np.isfinite(numbers)], "is not a number")
     return numbers
 
 

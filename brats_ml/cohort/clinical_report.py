@@ -1,4 +1,4 @@
-"""What became of every row of every table: what was taken, what a newer table overrode, and what could not be used."""
+"""Report what happened to every row of every clinical table: it is used, overridden by a newer table, or left out."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from brats_ml.cohort.mapping import mapping_rows, name_columns, nameless_cells, 
 from brats_ml.cohort.patients import Identities
 from brats_ml.cohort.release_files import is_mapping
 
-# Ages of one patient are given to three digits in one year and to seven in another.
+# Some years give ages with three decimals, and others with seven.
 AGE_ROUNDING_YEARS = 0.01
 MERGED = "all tables"
 EXAMPLES = 5
@@ -20,19 +20,19 @@ EXAMPLES = 5
 def report_clinical(
     tables: Mapping[str, pd.DataFrame], identities: Identities, imaged_patients: Iterable[str]
 ) -> list[dict[str, Any]]:
-    """Return a JSON-ready record of every table and, where any is clinical, one of their merged rows.
+    """Return a record for JSON of every table, and one of the merged clinical rows if there are any.
 
     Args:
-        tables: Name to table, mapping and clinical ones.
-        identities: Who is who.
-        imaged_patients: Patients of the cohort's cases, by any name.
+        tables: The mapping tables and clinical tables by name.
+        identities: The identities of the patients.
+        imaged_patients: The patients of the cohort's cases, by any of their names.
 
     Returns:
-        Records of `kind` `clinical`, `merged` and `mapping`; each has `table`, `rows` and `lines`, which say in words
-        how many rows were left out, overridden or united, and why.
+        Records of `kind` `clinical`, `merged` and `mapping`. Each has `table`, `rows` and `lines`. The lines say how
+        many rows are left out, overridden or united, and why.
 
     Raises:
-        TableError: A table is wrong.
+        TableError: A table is invalid.
     """
     imaged = set(map(identities.patient, imaged_patients))
     rows = clinical_rows({name: table for name, table in tables.items() if not is_mapping(name)}, identities)
@@ -56,7 +56,7 @@ def _clinical(name: str, part: pd.DataFrame, rows: pd.DataFrame, imaged: set[str
         lines.append(f"{_rows(len(renamed))} known by another name: {_some(pairs)}")
     for patient, names in part.groupby("patient")["name"]:
         if len(names) > 1:
-            lines.append(f"{' and '.join(names)} are one patient, {patient}, and their rows one")
+            lines.append(f"{' and '.join(names)} are one patient, {patient}, so their rows are merged")
     lines += [f"{_rows(count)} superseded by {table}, field by field" for table, count in superseded.items()]
     lines += conflicts
     return {
@@ -83,10 +83,10 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def _left_out(rows: pd.DataFrame, imaged: set[str]) -> list[str]:
-    """Return a line for everything that keeps a row from being a labelled patient with images."""
+    """Return one line per reason that keeps rows from counting as labelled patients with images."""
     counts = _counts(rows)
     reasons = {
-        "alive when last seen: a censored observation, in no survival group": counts["censored"],
+        "alive when last seen: censored, so in no survival group": counts["censored"],
         "without survival: in no survival group": counts["unknown_survival"],
         "without age: in no survival model": counts["without_age"],
         "without resection status: kept as NA, in no cohort of gross total resections": counts["NA"],
@@ -96,18 +96,17 @@ def _left_out(rows: pd.DataFrame, imaged: set[str]) -> list[str]:
 
 
 def _superseded(name: str, part: pd.DataFrame, rows: pd.DataFrame) -> tuple[dict[str, int], list[str]]:
-    """Return how many rows of a table each other one took the place of, and a line for each field that then differs."""
+    """Return how many rows each other table supersedes, and lines about fields that are filled in or overridden."""
     by_table: dict[str, set[str]] = defaultdict(set)
     lines = []
     for field in FIELDS:
-        believed = best(rows, field)
         known = part[is_known(part, field)]
-        chosen = believed.reindex(known["patient"])
+        chosen = best(rows, field).reindex(known["patient"])
         elsewhere = (chosen["table"] != name).to_numpy()
         for row, winner in zip(known["name"][elsewhere], chosen["table"][elsewhere], strict=True):
             by_table[winner].add(row)
         differing = [
-            f"{_told(old, field)} of {old['name']} by {_told(new, field)} of {_where(new, name)}"
+            f"{_value(old, field)} ({old['name']}) by {_value(new, field)} ({_where(new, name)})"
             for (_, old), (_, new) in zip(known.iterrows(), chosen.iterrows(), strict=True)
             if _differ(old, new, field)
         ]
@@ -117,7 +116,7 @@ def _superseded(name: str, part: pd.DataFrame, rows: pd.DataFrame) -> tuple[dict
         if filled:
             lines.append(f"{_rows(len(filled))} used for {field}, which newer tables leave unknown: {_some(filled)}")
         if differing:
-            lines.append(f"{len(differing)} differing {field} overridden: {_some(differing)}")
+            lines.append(f"{len(differing)} different {field} overridden: {_some(differing)}")
     return {table: len(found) for table, found in sorted(by_table.items())}, lines
 
 
@@ -131,7 +130,7 @@ def _differ(old: "pd.Series[Any]", new: "pd.Series[Any]", field: str) -> bool:
     return any(old[column] != new[column] for column in FIELDS[field])
 
 
-def _told(row: "pd.Series[Any]", field: str) -> str:
+def _value(row: "pd.Series[Any]", field: str) -> str:
     if field == "age":
         return f"{row['age_years']:g} years"
     if field == "survival":
@@ -142,20 +141,20 @@ def _told(row: "pd.Series[Any]", field: str) -> str:
 def _mapping(name: str, table: pd.DataFrame, identities: Identities) -> dict[str, Any]:
     rows = mapping_rows(table, name=name)
     single = sum(len(row) < 2 for row in rows)
-    lines = [f"{_rows(single)} with one name or none: nobody is united by them"] if single else []
+    lines = [f"{_rows(single)} with fewer than two names: no names are united"] if single else []
     lines += [
-        f"{column} holds the same few cells again and again, so that it is no column of names: uniting nobody"
+        f"{column} repeats the same few cells, so it is not read as a column of names"
         for column in repeating_columns(table)
     ]
     for column, cells in nameless_cells(table, name=name).items():
         lines.append(
-            f"{_rows(len(cells))} without a name in {column}, only {_some(sorted(set(cells)))}: uniting nobody"
+            f"{_rows(len(cells))} without a name in {column}, only {_some(sorted(set(cells)))}: the cells are ignored"
         )
     for column in name_columns(table, name=name):
         counts = Counter(cell for cell in table[column].astype(str).str.strip() if cell)
         named = {cell for row in rows for cell in row}
         lines += [
-            f"{cell} stands in {count} rows of {column}: they are one patient, {identities.patient(cell)}"
+            f"{cell} is in {count} rows of {column}: they are one patient, {identities.patient(cell)}"
             for cell, count in counts.items()
             if count > 1 and cell in named
         ]

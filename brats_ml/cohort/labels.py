@@ -1,7 +1,7 @@
-"""Labels, regions, and the values that each BraTS release writes for them.
+"""Labels, regions, and the voxel values that each BraTS release uses for them.
 
-Inside the pipeline a label map holds `NCR` 1, `ED` 2 and `ET` 3 on background 0, as BraTS does since 2023; a case's own
-values are read and written through its `LabelScheme`.
+Inside the pipeline a label map has the values of BraTS 2023: 1 for `NCR`, 2 for `ED`, 3 for `ET`, and 0 for background.
+A `LabelScheme` converts the values of a release to these and back.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ CLASSES = 1 + len(LABELS)
 REGIONS = {"WT": ("NCR", "ED", "ET"), "TC": ("NCR", "ET"), "ET": ("ET",)}
 
 
-# Labels that were scaled or resampled on their own grid are off by rounding, and by no more.
+# Scaling labels, or resampling them on their own grid, leaves rounding errors below this.
 ROUNDING = 1e-3
 
 
 def whole_labels(raw: NDArray[Any]) -> NDArray[Any]:
-    """Return a label map whose values are whole numbers but for rounding as whole numbers, any other as it is."""
+    """Return a label map as whole numbers if its values differ from them by rounding errors only, else unchanged."""
     if raw.dtype.kind in "iu" or not np.isfinite(raw).all():
         return raw
     rounded = np.rint(raw)
@@ -41,10 +41,10 @@ class LabelScheme:
         """Return the label map in canonical values.
 
         Args:
-            raw: Label volume as stored, any shape, any numeric type.
+            raw: The label volume as stored, of any shape and numeric type.
 
         Raises:
-            ValueError: A value is neither 0 nor one of the scheme's.
+            ValueError: A value is neither 0 nor in the scheme.
         """
         labelled = raw != 0
         values = whole_labels(raw[labelled])
@@ -60,12 +60,12 @@ class LabelScheme:
         return canonical
 
     def from_canonical(self, labels: LabelMap) -> LabelMap:
-        """Return the label map in the scheme's own values; the inverse of `to_canonical`."""
+        """Return the label map in the values of the scheme; the inverse of `to_canonical`."""
         table = np.array([0, *self.values], dtype=np.uint8)
         return table[labels]
 
 
-# ET is 4 up to 2021 and 3 from 2023 on; both read off the releases' own segmentations. The Decathlon's order (oedema,
+# ET is 4 up to 2021 and 3 from 2023 on, as in the segmentations of the releases. The Decathlon's order (oedema,
 # non-enhancing tumour, enhancing tumour) is that of its dataset.json.
 SCHEMES = {
     scheme.name: scheme
@@ -78,10 +78,10 @@ SCHEMES = {
 
 
 def region_mask(labels: LabelMap, region: str) -> NDArray[np.bool_]:
-    """Return where `labels` (X, Y, Z) belongs to `region`: WT, TC or ET."""
+    """Return the mask of a region, which is WT, TC or ET, in canonical labels (X, Y, Z)."""
     return np.isin(labels, [LABELS[name] for name in REGIONS[region]])
 
 
 def label_scheme() -> dict[str, Any]:
-    """Return what labels and regions mean here, as labels.json in the folder of a model says it."""
+    """Return the labels and regions of the pipeline, as labels.json in a model's folder holds them."""
     return {"labels": LABELS, "regions": {region: list(labels) for region, labels in REGIONS.items()}}

@@ -1,4 +1,4 @@
-"""Mapping tables: which of their columns and cells name patients."""
+"""Find the columns and cells of a mapping table that name patients."""
 
 import re
 from collections import Counter
@@ -14,28 +14,28 @@ NO_NAME_COLUMN = re.compile(r"site|institution|cent(?:er|re)|scanner|hospital|co
 
 
 def name_columns(table: pd.DataFrame, *, name: str) -> list[str]:
-    """Return the columns of a mapping table that hold names of patients: of a release, of TCGA or TCIA, or an ID.
+    """Return the columns of a mapping table that hold names of patients: names in a release, TCGA or TCIA, or IDs.
 
     Raises:
-        TableError: There are fewer than two.
+        TableError: There are fewer than two such columns.
     """
     repeating = repeating_columns(table)
     found = [header for header in _headed(table) if header not in repeating]
     if len(found) < 2:
-        but = f", of which {', '.join(repeating)} holds the same few cells again and again" if repeating else ""
+        but = f" ({', '.join(repeating)} repeats the same few cells)" if repeating else ""
         raise TableError(
             name,
-            "needs two columns of patients' names, such as BraTS_2019_subject_ID and BraTS_2020_subject_ID, and has "
+            "needs two columns of patients' names, such as BraTS_2019_subject_ID and BraTS_2020_subject_ID, but has "
             f"{headers_shown(table.columns)}{but}; correct its header, or remove the table",
         )
     return found
 
 
 def repeating_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns that are headed as names and hold none, since most of their cells came in a row before.
+    """Return the columns with a header of names in which most cells repeat an earlier cell.
 
-    Such is a column of releases, folds or data sets; it would make one patient of all. Rows that are one patient at
-    several time points count once.
+    Such a column holds releases, folds or data sets. Read as names, it would unite all patients. Rows of one patient
+    at several time points count as one row.
     """
     columns = {header: map(name_key, _names(table[header])) for header in _headed(table)}
     cells = zip(*set(zip(*columns.values(), strict=True)), strict=True)
@@ -48,10 +48,10 @@ def repeating_columns(table: pd.DataFrame) -> list[str]:
 
 
 def mapping_rows(table: pd.DataFrame, *, name: str) -> list[list[str]]:
-    """Return the names in each row of a mapping table, without cells that name nobody.
+    """Return the names in each row of a mapping table, without cells that name no patient.
 
     Raises:
-        TableError: As `name_columns`, or a cell holds a line break, a path or the name of a file.
+        TableError: As in `name_columns`, or a cell holds a line break, a path or the name of a file.
     """
     headers = name_columns(table, name=name)
     columns = [_names(table[header]) for header in headers]
@@ -64,7 +64,7 @@ def mapping_rows(table: pd.DataFrame, *, name: str) -> list[list[str]]:
 
 
 def nameless_cells(table: pd.DataFrame, *, name: str) -> dict[str, list[str]]:
-    """Return the cells of each column of names that hold something and name nobody: a bare number, a repeated word."""
+    """Return the cells of each column of names that hold a text but no name, such as a bare number."""
     found = {}
     for column in name_columns(table, name=name):
         cells = table[column].fillna("").astype(str).str.strip()
@@ -82,9 +82,10 @@ def _headed(table: pd.DataFrame) -> list[str]:
 
 
 def _names(column: "pd.Series[Any]") -> list[str]:
-    """Return the cells of a column, emptied where they name nobody.
+    """Return the cells of a column, and an empty text for each cell that names no patient.
 
-    A bare number means another patient in every column, and a word without a number that comes twice is a remark.
+    A bare number names no patient, since columns number their patients differently. A word without a digit that
+    appears twice is a remark.
     """
     cells = column.fillna("").astype(str).str.strip().tolist()
     counts = Counter(cells)

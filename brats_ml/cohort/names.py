@@ -1,15 +1,15 @@
-"""What a patient's name is: what is compared of it, which release gave it, and what is none."""
+"""Compare the names of patients, find their releases, and recognise cells that are no names."""
 
 import re
 import unicodedata
 from collections.abc import Iterable
 
-# What follows the year is the same in 2017, 2018 and 2019 for all 460 patients that the official mapping tables name
-# there, save that 2017 writes TCIA where the others write TCIA01 to TCIA13; and it is unique.
+# The part of a name after the year is unique, and the same in 2017, 2018 and 2019, except that 2017 writes TCIA where
+# the others write TCIA01 to TCIA13. This holds for all 460 patients in the official mapping tables of these years.
 SHARED_NUMBERING = re.compile(r"brats1[789]_(?:(tcia)\d*(?=_))?(.+)")
 YEAR = re.compile(r"brats(?:20)?(\d\d)_")
 RELEASE = re.compile(r"brats[\W_]*(?:20)?\d\d", re.IGNORECASE)
-# Names of 2023 and later end in a time point, which is no part of the patient's name.
+# The names of cases since 2023 end in a time point, which is not part of the patient's name.
 TIME_POINT = re.compile(r"(brats-[a-z]+-\d+)-\d+", re.IGNORECASE)
 PLACEHOLDERS = frozenset({"", "na", "nan", "none", "null", "unknown", "missing", "notavailable", "notapplicable"})
 LONGEST_SHOWN = 60
@@ -17,17 +17,17 @@ HEADERS_SHOWN = 20
 
 
 def bare_name(name: str) -> str:
-    """Return the patient's name of a name that may end in a time point, without what nobody can see."""
+    """Return the name of a patient without time point and invisible characters."""
     visible = unicodedata.normalize("NFC", _without_format(name).strip()) or name
     found = TIME_POINT.fullmatch(visible)
     return found[1] if found else visible
 
 
 def name_key(name: str) -> str:
-    """Return what is compared of a name.
+    """Return the key by which names are compared; names with equal keys mean one patient.
 
-    Names that look equal are equal: letters in any case and Unicode form, blanks and invisible characters left out,
-    the year in two digits or four. The names of 2017-2019 differ in nothing but the year.
+    The key ignores upper and lower case, Unicode forms, blanks and invisible characters, and whether the year has two
+    digits or four. For names of 2017 to 2019 it ignores the year, too.
     """
     letters = unicodedata.normalize("NFD", "".join(_without_format(name).split())).casefold()
     plain = unicodedata.normalize("NFC", letters)
@@ -38,7 +38,7 @@ def name_key(name: str) -> str:
 
 
 def release_year(name: str) -> int:
-    """Return the year of the release that calls a patient so, 2023 for the naming that began then, 0 for no release."""
+    """Return the year of the release that uses a name: 2023 for all names in the style of 2023, 0 for no release."""
     if re.match(r"brats-[a-z]+-\d", name, re.IGNORECASE):
         return 2023
     found = re.match(r"brats(?:20)?(\d\d)(?!\d)", name, re.IGNORECASE)
@@ -46,32 +46,32 @@ def release_year(name: str) -> int:
 
 
 def is_placeholder(cell: str) -> bool:
-    """Return whether a cell says that there is no name: nothing, NA, unknown and the like."""
+    """Return whether a cell marks a missing name: it is empty, NA, unknown or similar."""
     return re.sub(r"[\W_]", "", cell).lower() in PLACEHOLDERS
 
 
 def is_release(cell: str) -> bool:
-    """Return whether a cell is the name of a release, such as BraTS2020, and so of no patient."""
+    """Return whether a cell is the name of a release, such as BraTS2020, and not of a patient."""
     return RELEASE.fullmatch(cell) is not None
 
 
 def name_fault(cell: str) -> str | None:
-    """Return why a cell cannot be one patient's name, a clause, or None where it can."""
+    """Return a clause that says why a cell cannot be the name of one patient, or None if it can."""
     if len(cell.splitlines()) > 1:
-        return "holds a line break"
+        return "has a line break"
     if "/" in cell:
-        return "holds a slash, so that it is a path or several names"
+        return "has a slash, so it is a path or several names"
     return "is the name of a file" if ".nii" in cell.lower() else None
 
 
 def quote_cell(cell: object) -> str:
-    """Return a cell as an error quotes it: in one line, and cut where it is long."""
+    """Return a cell as errors quote it: on one line, and shortened if it is long."""
     text = " ".join(str(cell).split())
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
 def headers_shown(headers: Iterable[object]) -> str:
-    """Return the headers of a table as an error lists them, the first few of many."""
+    """Return the headers of a table as errors list them; if there are many, only the first few."""
     every = [quote_cell(header) for header in headers]
     return ", ".join(every[:HEADERS_SHOWN]) + (f" and {len(every) - HEADERS_SHOWN} more" * (len(every) > HEADERS_SHOWN))
 

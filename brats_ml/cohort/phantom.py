@@ -1,7 +1,7 @@
-"""Synthetic patients: heads with tumours in four modalities, and the clinical row that goes with each.
+"""Generate synthetic patients: heads with tumours in four modalities, and a clinical row for each.
 
-Anatomy is drawn in units of the head, so that one patient looks alike at every resolution. Every number of patient k
-comes from a generator seeded with (seed, k): the size of the cohort changes nobody in it.
+Anatomy is drawn in units of the head, so a patient looks the same at every resolution. All random numbers of patient k
+come from a generator with the seed (seed, k), so a patient does not depend on the size of the cohort.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from brats_ml.cohort.modalities import MODALITIES
 
 Field = NDArray[np.float32]  # (X, Y, Z)
 
-# Brightness of each tissue by modality, white matter in T1 being 1: oedema shines in FLAIR and T2, the enhancing rim in
-# T1ce, and necrosis is dark inside it.
+# The brightness of each tissue by modality, relative to white matter in T1. Oedema is bright in FLAIR and T2. The
+# enhancing rim is bright in T1ce, and the necrosis inside it is dark.
 TISSUES = ("white matter", "grey matter", "fluid", *LABELS)
 CONTRASTS = {
     "flair": (0.70, 0.85, 0.30, 0.90, 1.45, 1.15),
@@ -25,18 +25,18 @@ CONTRASTS = {
     "t1ce": (1.00, 0.78, 0.35, 0.45, 0.65, 1.70),
     "t2": (0.55, 0.75, 1.30, 1.20, 1.25, 1.00),
 }
-BRIGHTNESS = 400.0  # stored value of white matter in T1, before each scan's own gain
+BRIGHTNESS = 400.0  # the stored value of white matter in T1, before the gain of a scan
 NOISE = 0.05
-BIAS = 0.12  # amplitude of the bias field
-BRAIN_SEMI_AXES = (0.70, 0.84, 0.88)  # in half edges of the volume
+BIAS = 0.12  # the amplitude of the bias field
+BRAIN_SEMI_AXES = (0.70, 0.84, 0.88)  # in units of half an edge of the volume
 VENTRICLE_SEMI_AXES = (0.065, 0.25, 0.12)
 
-# The releases end at 369: no synthetic patient can be taken for a real one.
+# The training data of BraTS 2020 end at 369, so no synthetic patient can be mistaken for a real one.
 FIRST_NUMBER = 501
 
-LOWER_GRADE_EVERY = 10  # patients, the fifth first
-ALIVE_EVERY = 20  # patients, the fourth first
-MEDIAN_SURVIVAL_DAYS = 355  # between the limits of the challenge's groups, so that each of them is well filled
+LOWER_GRADE_EVERY = 10  # every tenth patient, starting with the fifth
+ALIVE_EVERY = 20  # every twentieth patient, starting with the fourth
+MEDIAN_SURVIVAL_DAYS = 355  # between the limits of the challenge's groups, so that each group has many patients
 RESECTIONS = {"GTR": 0.6, "STR": 0.1, "NA": 0.3}
 
 
@@ -45,11 +45,12 @@ class PhantomPatient:
     """One synthetic patient.
 
     Attributes:
-        patient: Name in the style of BraTS 2020.
-        images: Modality to intensities, int16, shape (X, Y, Z) with axes to Left, Posterior, Superior; zero off brain.
-        label: Label map in the values of BraTS 2020 (0, 1, 2, 4), shape (X, Y, Z).
+        patient: The name, in the style of BraTS 2020.
+        images: Intensities by modality, int16, shape (X, Y, Z), 0 outside the brain. The axes point to Left, Posterior,
+            Superior.
+        label: The label map in the values of BraTS 2020 (0, 1, 2, 4), shape (X, Y, Z).
         name_mapping: The row of name_mapping.csv.
-        survival_info: The row of survival_info.csv, or None where the patient has none.
+        survival_info: The row of survival_info.csv, or None if the patient has no such row.
     """
 
     patient: str
@@ -60,14 +61,14 @@ class PhantomPatient:
 
 
 def phantom_patient(index: int, *, shape: Sequence[int], seed: int) -> PhantomPatient:
-    """Draw one patient; equal arguments give equal patients.
+    """Generate one patient; equal arguments give equal patients.
 
-    Every tenth patient has a tumour of lower grade: no enhancing part and, as in BraTS 2020, no survival row.
+    Every tenth patient has a tumour of lower grade. It has no enhancing part and, as in BraTS 2020, no survival row.
 
     Args:
-        index: Which patient, from 0.
-        shape: Voxels along X, Y and Z, at least 32 each.
-        seed: Of the cohort.
+        index: The number of the patient, counted from 0.
+        shape: The voxels along X, Y and Z, at least 32 each.
+        seed: The seed of the cohort.
     """
     rng = np.random.default_rng([seed, index])
     patient = f"BraTS20_Training_{FIRST_NUMBER + index}"
@@ -86,7 +87,7 @@ def phantom_patient(index: int, *, shape: Sequence[int], seed: int) -> PhantomPa
 
 
 def phantom_affine(shape: Sequence[int]) -> NDArray[np.float64]:
-    """Return the voxel-to-scanner matrix that BraTS 2017-2021 gives a volume of `shape`: 1 mm, axes L, P, S."""
+    """Return the affine that a volume of `shape` has in BraTS 2017-2021: voxels of 1 mm, axes to L, P, S."""
     affine = np.diag([-1.0, -1.0, 1.0, 1.0])
     affine[1, 3] = shape[1] - 1
     return affine
@@ -99,7 +100,7 @@ def _axes(shape: Sequence[int]) -> list[Field]:
 
 
 def _smooth_field(rng: np.random.Generator, shape: Sequence[int], *, order: int) -> Field:
-    """Return smooth noise of unit variance on average: random cosines of at most `order` half waves along each axis."""
+    """Return smooth noise with a mean variance of 1: random cosines of up to `order` half waves along each axis."""
     waves = np.arange(order + 1)
     coefficients = rng.standard_normal((order + 1,) * 3)
     coefficients[0, 0, 0] = 0
@@ -117,7 +118,7 @@ def _distance(axes: list[Field], centre: Sequence[float], radii: Sequence[float]
 
 
 def _head(rng: np.random.Generator, shape: Sequence[int]) -> tuple[LabelMap, NDArray[np.bool_]]:
-    """Return the healthy tissue of each voxel, as an index into TISSUES, and where the brain is."""
+    """Return the healthy tissue of each voxel, as an index into TISSUES, and the brain mask."""
     axes = _axes(shape)
     radii = (np.array(BRAIN_SEMI_AXES) * rng.uniform(0.94, 1.06, size=3)).tolist()
     depth = _distance(axes, (0, 0, 0), radii) * (1 + 0.03 * _smooth_field(rng, shape, order=4))
@@ -129,7 +130,7 @@ def _head(rng: np.random.Generator, shape: Sequence[int]) -> tuple[LabelMap, NDA
 
 
 def _tumour(rng: np.random.Generator, shape: Sequence[int], *, brain: NDArray[np.bool_], enhancing: bool) -> LabelMap:
-    """Return the canonical label map of an irregular tumour: oedema around a rim around a necrotic heart."""
+    """Return the canonical label map of an irregular tumour: a necrotic centre, a rim around it, and oedema outside."""
     direction = rng.standard_normal(3)
     centre = direction / np.linalg.norm(direction) * rng.uniform(0.2, 0.55) * np.array(BRAIN_SEMI_AXES)
     radii = rng.uniform(0.3, 0.52) * rng.uniform(0.8, 1.2, size=3) * np.array(BRAIN_SEMI_AXES)
@@ -137,17 +138,17 @@ def _tumour(rng: np.random.Generator, shape: Sequence[int], *, brain: NDArray[np
     outer = distance * (1 + 0.15 * _smooth_field(rng, shape, order=6))
     inner = distance * (1 + 0.10 * _smooth_field(rng, shape, order=6))
     core = rng.uniform(0.5, 0.8)
-    heart = core * rng.uniform(0.45, 0.8)
+    necrosis = core * rng.uniform(0.45, 0.8)
     labels = np.zeros(shape, dtype=np.uint8)
     labels[outer < 1] = LABELS["ED"]
     labels[inner < core] = LABELS["ET"] if enhancing else LABELS["NCR"]
-    labels[inner < heart] = LABELS["NCR"]
+    labels[inner < necrosis] = LABELS["NCR"]
     labels[~brain] = 0
     return labels
 
 
 def _scan(rng: np.random.Generator, tissue: LabelMap, brain: NDArray[np.bool_], modality: str) -> NDArray[np.int16]:
-    """Return what the scanner shows of `tissue`: blurred, uneven, noisy, and zero outside the brain."""
+    """Return a scan of `tissue`: blurred, with a bias field and noise, and 0 outside the brain."""
     ideal = np.array(CONTRASTS[modality], dtype=np.float32)[tissue]
     blurred = gaussian_filter(ideal, sigma=0.5)
     bias = 1 + BIAS * _smooth_field(rng, tissue.shape, order=2)
@@ -162,7 +163,7 @@ def _name_mapping(patient: str, grade: str) -> dict[str, str]:
 
 
 def _survival_info(rng: np.random.Generator, index: int, patient: str, ratios: dict[str, float]) -> dict[str, str]:
-    """Return a survival row: the older the patient and the larger the tumour, the shorter the life, give or take."""
+    """Return a survival row. On average, older patients and those with larger tumours live shorter."""
     age_years = float(np.clip(rng.normal(60, 12), 19, 88))
     burden = (age_years - 60) / 12 + (ratios["ET"] - 0.0175) / 0.012 + (ratios["NCR"] - 0.0065) / 0.02
     survival_days = round(MEDIAN_SURVIVAL_DAYS * float(np.exp(-0.35 * burden + rng.normal(0, 0.27))))

@@ -1,37 +1,37 @@
-"""Which files of a release are volumes and which are clinical tables, told by their paths alone."""
+"""Recognise the volumes and clinical tables of a release by their paths alone."""
 
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 VOLUMES = ("*.nii", "*.nii.gz")
-# As BraTS 2020 calls its two tables.
+# The names that BraTS 2020 gives to its two tables.
 NAME_MAPPING, SURVIVAL_INFO = "name_mapping.csv", "survival_info.csv"
 MAPPING = "*mapping*.csv"
 TABLES = (MAPPING, "*survival*.csv")
-# What a table of ready-made features is called wherever it came from.
+# The file name that a table of ready-made features gets among the cohort's tables.
 READY_FEATURES = "survival_features.csv"
 
 
 def is_hidden(path: str) -> bool:
-    """Return whether a file or one of its folders is hidden, or is what macOS adds to archives."""
+    """Return whether a file is hidden, is in a hidden folder, or was added to an archive by macOS."""
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
 
 
 def is_volume(path: str) -> bool:
-    """Return whether a path is a volume's, in any case of its letters."""
+    """Return whether a path is that of a volume; upper and lower case count the same."""
     return not is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name.lower(), pattern) for pattern in VOLUMES)
 
 
 def is_table(path: str) -> bool:
-    """Return whether a path is a clinical table's, in any case of its letters."""
+    """Return whether a path is that of a clinical table; upper and lower case count the same."""
     return not is_hidden(path) and any(fnmatchcase(PurePosixPath(path).name.lower(), pattern) for pattern in TABLES)
 
 
 def is_mapping(path: str) -> bool:
-    """Return whether a table, by its path, says which names mean one patient."""
+    """Return whether a path is that of a mapping table, which says which names mean one patient."""
     return fnmatchcase(PurePosixPath(path).name.lower(), MAPPING)
 
 
 def is_release_file(path: str) -> bool:
-    """Return whether a path is a volume's or a clinical table's."""
+    """Return whether a path is that of a volume or a clinical table."""
     return is_volume(path) or is_table(path)

@@ -1,4 +1,4 @@
-"""How each release names its cases and their files."""
+"""Read the file names of every release: which case a file belongs to, and what it holds."""
 
 import re
 import unicodedata
@@ -16,9 +16,9 @@ class Naming:
     scheme: str
 
     def read(self, stem: str) -> tuple[str, str] | None:
-        """Return case and role of a file name without its extension, None where it has another naming.
+        """Return the case and the role of a file name without its extension, or None if the name does not fit.
 
-        The suffix counts in any case of its letters, since people write `_T1` and `_Seg`.
+        Suffixes may be in upper or lower case, since people write `_T1` and `_Seg`.
         """
         for role, suffix in self.suffixes.items():
             case_id = stem[: -len(suffix)]
@@ -42,32 +42,32 @@ NAMINGS = (
     ),
 )
 
-# The Medical Segmentation Decathlon's Task01 keeps all modalities of a case in one file and images apart from label
-# maps; the order of its channels and its labels are those of its dataset.json.
+# Task01 of the Medical Segmentation Decathlon keeps all modalities of a case in one file, and images apart from label
+# maps. The order of its channels is that of its dataset.json.
 DECATHLON = "msd-task01"
 DECATHLON_CASE = re.compile(r"BRATS_\d+")
 DECATHLON_FOLDERS = {"imagesTr": "images", "imagesTs": "images", "labelsTr": "seg"}
 DECATHLON_CHANNELS: dict[str, int] = {"flair": 0, "t1": 1, "t1ce": 2, "t2": 3}
 
-# Adult glioma, and the glioma of sub-Saharan Africa; what the other series of 2023 onward label means something else.
+# Adult glioma, and glioma in sub-Saharan Africa. Labels of the other series since 2023 mean something else.
 SERIES_READ = ("GLI", "SSA")
 SERIES = re.compile(r"BraTS-([A-Za-z]+)-\d+(-\d+)?")
 
-# As published in the training data of 2020.
+# Label maps with a wrong name in the training data of 2020, by file name, with their case.
 MISNAMED_LABEL_MAPS = {"w39_1998.09.19_segm": "BraTS20_Training_355"}
 EXTENSION = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class FileMatch:
-    """What the name of one file says: whose it is, what it holds, and where its case lies.
+    """What the path of a file says about it.
 
     Attributes:
-        case_id: The case.
-        role: A modality, `seg`, or `images` where one file holds all modalities.
+        case_id: The case that the file belongs to.
+        role: A modality, `seg`, or `images` if the file holds all modalities.
         home: The folder of the case.
-        scheme: Name of the label scheme of its release.
-        file: The file's path.
+        scheme: The name of the label scheme of the release.
+        file: The path of the file.
     """
 
     case_id: str
@@ -78,12 +78,12 @@ class FileMatch:
 
     @property
     def is_at_home(self) -> bool:
-        """Whether the folder bears the name of the case, as in every release up to and from 2023."""
+        """Whether the folder has the name of the case; files of the Decathlon always count as at home."""
         return self.scheme == DECATHLON or _plain(PurePosixPath(self.home).name) == _plain(self.case_id)
 
 
 def parse_filename(file: str) -> FileMatch | None:
-    """Return what the name of a volume says, None where it is in no naming.
+    """Return what the path of a volume says about it, or None if its name fits no release.
 
     Args:
         file: Path relative to the cohort's folder, `/`-separated, ending in `.nii` or `.nii.gz`.
@@ -104,26 +104,26 @@ def parse_filename(file: str) -> FileMatch | None:
 
 
 def naming_of(case_id: str) -> Naming:
-    """Return the naming that fits a case's name."""
+    """Return the naming that a case id follows."""
     return next(naming for naming in NAMINGS if re.fullmatch(naming.case_pattern, case_id))
 
 
 def volume_name(case_id: str, role: str) -> str:
-    """Return what a release calls the file of a modality, or of `seg`."""
+    """Return the file name that a release gives to a modality or `seg` of a case."""
     return f"{case_id}{naming_of(case_id).suffixes[role]}.nii.gz"
 
 
 def foreign_series(case_id: str) -> str | None:
-    """Return the series of a case of 2023 onward that is not read here, such as PED or MEN, None for any other case."""
+    """Return the series of a case, such as PED or MEN, if it is one since 2023 that is not read, else None."""
     found = SERIES.fullmatch(case_id)
     return found[1] if found and found[1] not in SERIES_READ else None
 
 
 def patient_of(case_id: str) -> str:
-    """Return the patient of a case: BraTS 2023 ids end in a time point, earlier ones are the patient."""
+    """Return the patient of a case: the case id, without the time point at the end of ids since 2023."""
     return re.sub(r"^(BraTS-[A-Za-z]+-\d+)-\d+$", r"\1", case_id)
 
 
 def _plain(name: str) -> str:
-    """Return a name in one Unicode form: file systems keep accents in either of two."""
+    """Return a name in one Unicode form, since file systems store accents in either of two forms."""
     return unicodedata.normalize("NFC", name)

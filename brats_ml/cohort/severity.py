@@ -1,11 +1,11 @@
-"""How grave it is that a volume breaks a rule, and which rules there are."""
+"""The names of the rules for volumes, and how severe it can be to break one."""
 
 from typing import Literal
 
-# Critical stops the run, a warning quarantines the case, info is noted.
+# `critical` stops the run, `warning` quarantines the case, and `info` is only noted.
 Severity = Literal["critical", "warning", "info"]
 
-# Named after the column of the header table that each is about.
+# Each rule has the name of the column of the header table that it checks.
 Check = Literal[
     "named",
     "present",
@@ -34,5 +34,5 @@ Check = Literal[
     "unread",
 ]
 
-# A case that breaks one of these cannot be preprocessed, so they quarantine it at least.
+# A case that breaks one of these cannot be preprocessed, so `info` is too weak for them.
 NEVER_NOTED: tuple[Check, ...] = ("named", "present", "readable", "same_grid", "finite", "foreign_labels")

@@ -1,4 +1,4 @@
-"""Where a cohort comes from: the forms that `acquire.source` may have."""
+"""Parse the address that a cohort comes from, as `acquire.source` gives it."""
 
 import re
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ FORMS = (
 
 @dataclass(frozen=True)
 class LocalAddress:
-    """A folder or an archive on this machine; a relative path starts from the checkout."""
+    """A folder or an archive on this machine; a relative path starts at the checkout."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class S3Address:
-    """All objects of a bucket whose keys start with `prefix` and a slash; of the whole bucket where it is empty."""
+    """All objects of a bucket below `prefix`, or all objects if `prefix` is empty."""
 
     bucket: str
     prefix: str
@@ -30,12 +30,12 @@ class S3Address:
 
 @dataclass(frozen=True)
 class DvcAddress:
-    """A folder of a DVC repository as it is at a revision.
+    """A folder of a DVC repository at one revision.
 
     Attributes:
-        repository: A folder or an address that git can clone.
-        folder: Inside the repository; empty for all of it.
-        revision: Branch, tag or commit; HEAD by default.
+        repository: A folder, or an address that git can clone.
+        folder: The folder inside the repository; empty for the whole repository.
+        revision: A branch, tag or commit; HEAD by default.
     """
 
     repository: str
@@ -44,7 +44,7 @@ class DvcAddress:
 
     @property
     def is_remote(self) -> bool:
-        """Whether git gets the repository from elsewhere: `scheme://...` or `host:path`."""
+        """Whether the repository is an address, `scheme://...` or `host:path`, and not a local folder."""
         return re.match(r"[^/]*:", self.repository) is not None
 
 
@@ -52,13 +52,15 @@ Address = LocalAddress | S3Address | DvcAddress
 
 
 def parse_address(text: str) -> Address:
-    """Return what a source names.
+    """Return the address that a text gives.
 
     Raises:
-        ValueError: It has none of the known forms, or holds a password.
+        ValueError: The text has none of the known forms, or contains a password.
     """
     if re.search(r"://[^/@]*:[^/]*@", text):
-        raise ValueError("a source may hold no password, since it is shown and kept; use a credential helper of git")
+        raise ValueError(
+            "a source must not contain a password, since it is displayed and stored; use a credential helper of git"
+        )
     if text.startswith(S3):
         return _s3(text)
     if text.startswith(DVC):
@@ -70,7 +72,7 @@ def parse_address(text: str) -> Address:
 
 
 def with_absolute_path(text: str, base: Path) -> str:
-    """Return a source that means the same in every folder: a relative path in it starts from `base`."""
+    """Return a source with its relative path made absolute, as seen from `base`."""
     if text == PHANTOM:
         return text
     address = parse_address(text)
@@ -82,7 +84,7 @@ def with_absolute_path(text: str, base: Path) -> str:
 
 
 def redacted(text: str) -> str:
-    """Return a text without what its addresses have before an `@`, which may be a password or a token."""
+    """Return a text after removing the part of each address before `@`, which may be a password or a token."""
     return re.sub(r"://[^/\s]*@", "://", text)
 
 
@@ -90,9 +92,9 @@ def _s3(text: str) -> S3Address:
     bucket, _, prefix = text.removeprefix(S3).partition("/")
     prefix = prefix.strip("/")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", bucket):
-        raise ValueError("the form is `s3://bucket/prefix`, with a bucket's name of 3 to 63 letters and digits")
+        raise ValueError("the form is `s3://bucket/prefix`, and the name of a bucket has 3 to 63 letters and digits")
     if {".", ".."} & set(prefix.split("/")):
-        raise ValueError("the prefix of `s3://bucket/prefix` may not hold `.` or `..`")
+        raise ValueError("the prefix of `s3://bucket/prefix` must not contain `.` or `..`")
     return S3Address(bucket, prefix)
 
 
@@ -102,13 +104,13 @@ def _dvc(text: str) -> DvcAddress:
     if inside:
         folder, _, revision = folder.partition("@")
     else:
-        # Without `#` an @ is also part of addresses such as git@host:team/cohort.git.
+        # Without `#`, an @ may also be part of an address such as git@host:team/cohort.git.
         found = re.fullmatch(r"(.+)@([^/:@]+)", repository)
         if found:
             repository, revision = found.groups()
     if not repository or repository.startswith("-") or revision.startswith("-"):
-        raise ValueError("the form is `dvc:repository#path@revision`; path and revision may be left out")
+        raise ValueError("the form is `dvc:repository#path@revision`; path and revision are optional")
     folder = folder.strip("/")
     if ".." in folder.split("/"):
-        raise ValueError("the path of `dvc:repository#path@revision` may not hold `..`")
+        raise ValueError("the path of `dvc:repository#path@revision` must not contain `..`")
     return DvcAddress(repository, folder, revision or "HEAD")

@@ -1,4 +1,4 @@
-"""Who trains, who validates, who is locked away: by patient, stratified, and permanent."""
+"""Split the patients into training, validation and locked test, stratified and permanently."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,17 +10,17 @@ PARTS = ("train", "validation", "test")
 
 
 def carry(claims: Iterable[Mapping[str, str]], known: Identities) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """Bring earlier parts under the present name of each patient.
+    """Carry earlier assignments over to the present name of each patient.
 
-    Who turns out to stand in several parts under several names trains: in a part that is held out they would be known
-    already, and a held-out part that loses a patient is only smaller.
+    A patient who turns out to be in several parts, under several names, goes to training. A held-out part may lose a
+    patient, but it must not contain one that a network has seen.
 
     Args:
-        claims: Name of a patient to part, as assigned at one time or another.
-        known: Who is who by now.
+        claims: Earlier assignments, each from the name of a patient to a part.
+        known: The identities of the patients as known now.
 
     Returns:
-        Patient to part; and of each patient who stood in several, name to part.
+        The part of each patient; and for each patient who was in several parts, the part of each name.
     """
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for claim in claims:
@@ -34,20 +34,19 @@ def carry(claims: Iterable[Mapping[str, str]], known: Identities) -> tuple[dict[
 def extend(
     previous: Mapping[str, str], strata: Mapping[str, str], *, shares: Mapping[str, float], seed: int
 ) -> dict[str, str]:
-    """Assign each new patient to a part; nobody who has one moves.
+    """Assign each new patient to a part; all other patients keep theirs.
 
-    How many seats each part gets follows from the shares of all patients; who takes them follows from the shares of
-    each stratum. New patients come in an order drawn by lot from `seed`, so that the order of `strata` is irrelevant.
+    The shares of all patients determine how many new patients each part gets. The shares of each stratum determine who
+    they are. New patients come in a pseudo-random order that depends on `seed`, and not on the order of `strata`.
 
     Args:
-        previous: Patient to part, as assigned before; who is gone keeps the part but no longer counts.
-        strata: Patient to stratum, for every patient there is now.
-        shares: Part to its share of the patients; together 1.
-        seed: Of the lot.
+        previous: The part of each patient so far. Patients who have left keep their part but no longer count.
+        strata: The stratum of each present patient.
+        shares: The share of the patients by part; together 1.
+        seed: The seed of the order.
 
     Returns:
-        Patient to part, previous ones included. From three patients on no part is empty, provided that none of
-        them had a part before.
+        The part of each patient, new or not. If all patients are new and there are at least three, no part is empty.
     """
     assigned = dict(previous)
     counts = Counter((strata[patient], part) for patient, part in previous.items() if patient in strata)
@@ -64,7 +63,7 @@ def extend(
 
 
 def _waiting(previous: Mapping[str, str], strata: Mapping[str, str], seed: int) -> dict[str, list[str]]:
-    """Return the new patients of each stratum, strata in alphabetical order, patients in the order of the lot."""
+    """Return the new patients of each stratum, strata in alphabetical order, patients in hash order."""
     new = sorted(strata.keys() - previous.keys(), key=lambda patient: hash_order(seed, patient))
     return {
         stratum: [patient for patient in new if strata[patient] == stratum] for stratum in sorted(set(strata.values()))
@@ -74,8 +73,8 @@ def _waiting(previous: Mapping[str, str], strata: Mapping[str, str], seed: int) 
 def _seats(counts: Counter[tuple[str, str]], new: int, shares: Mapping[str, float]) -> Counter[str]:
     """Return how many of `new` patients each part gets.
 
-    One at a time, an empty part goes first, then the one that lacks most; of three parts none is then ever a whole
-    patient away from its share, save for what an empty one needs.
+    Seats are given out one at a time: first to empty parts, then to the part that lacks most. So each of three parts
+    stays within one patient of its share, apart from what empty parts need.
     """
     had = {part: sum(count for (_, other), count in counts.items() if other == part) for part in shares}
     seats: Counter[str] = Counter()

@@ -1,1 +1,1 @@
-"""numpy and scipy only: geometry, intensity, metrics. Arrays in, arrays out."""
+"""Functions of image arrays: geometry, intensity, metrics and quality, with NumPy and SciPy only."""

@@ -1,4 +1,4 @@
-"""What a region network sees of a scan: normalised modalities, and each of them on the other side of the brain."""
+"""Build the input channels of a region network: normalised modalities and, if requested, their mirror images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.imaging.intensity import normalise
 
-# Standard deviation in voxels of 1 mm: hemispheres are alike in the large, never voxel by voxel.
+# Standard deviation in voxels of 1 mm. The hemispheres are alike at a coarse scale, never voxel by voxel.
 SMOOTHING = 1.5
 
 
@@ -18,17 +18,17 @@ def region_channels(image: NDArray[Any], *, contralateral: bool) -> NDArray[np.f
     """Return the channels of a scan that is cropped to its brain.
 
     Args:
-        image: Skull-stripped modalities, shape (modality, X, Y, Z); X runs from one side of the head to the other, and
-            0 is outside the brain.
-        contralateral: Whether each modality is seen mirrored, too.
+        image: Skull-stripped modalities, shape (modality, X, Y, Z). X runs from one side of the head to the other, and
+            voxels outside the brain are 0.
+        contralateral: Whether to add a mirror image of each modality.
 
     Returns:
-        An array of shape (channel, X, Y, Z) with the modalities normalised, and after them, if asked for, the same
-        mirrored about the middle of X and smoothed; 0 outside the brain.
+        Shape (channel, X, Y, Z), 0 outside the brain. The normalised modalities come first. Their mirror images,
+        mirrored about the middle of X and smoothed, come second.
 
     Source:
-        Raina, Yahorau and Schmah 2020, arXiv:1907.08196, who register a scan to its reflection and let a network see
-        both; here the middle of the brain's box stands for the plane between the hemispheres.
+        Raina, Yahorau and Schmah 2020, arXiv:1907.08196, register a scan to its reflection and give the network both.
+        Here the middle of the brain's box replaces the plane between the hemispheres.
     """
     normalised = normalise(image)
     if not contralateral:
@@ -39,5 +39,5 @@ def region_channels(image: NDArray[Any], *, contralateral: bool) -> NDArray[np.f
 
 
 def select(image: NDArray[Any], modalities: Sequence[str]) -> NDArray[Any]:
-    """Return the modalities a recipe uses, in its order, from an image (modality, X, Y, Z) that has all of them."""
+    """Return the modalities that a recipe uses, in its order, from an image (modality, X, Y, Z) of all modalities."""
     return image[[MODALITIES.index(modality) for modality in modalities]]

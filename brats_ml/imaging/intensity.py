@@ -1,22 +1,23 @@
-"""Intensities of a scan on a common scale; MRI has no unit of its own."""
+"""Bring the intensities of scans to a common scale, since MRI has no physical unit."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Percentiles of the brain's intensities outside of which values are clipped: vessels and artefacts, not tissue.
+# Percentiles of the brain's intensities. Values beyond them come from vessels and artefacts, not tissue, and are
+# clipped.
 CLIP = (0.5, 99.5)
 
 
 def normalise(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Return each modality clipped, with mean 0 and standard deviation 1 over its own brain, and 0 outside of it.
+    """Return each modality clipped and scaled to mean 0 and standard deviation 1 over its nonzero voxels.
 
     Args:
-        image: Skull-stripped modalities, shape (modality, X, Y, Z); 0 is outside the brain.
+        image: Skull-stripped modalities, shape (modality, X, Y, Z), 0 outside the brain.
 
     Returns:
-        The same shape; all zeros where a modality is constant but for what is clipped.
+        The same shape, 0 outside the brain. A modality that is constant after clipping becomes all zeros.
     """
     scaled = np.zeros(image.shape, dtype=np.float32)
     for modality, out in zip(image, scaled, strict=True):

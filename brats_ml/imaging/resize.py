@@ -1,4 +1,4 @@
-"""Axial slices at another size."""
+"""Resize axial slices as the baseline does."""
 
 from typing import Any
 
@@ -8,20 +8,21 @@ from scipy import sparse
 
 
 def resize_slices(volume: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize every axial slice bilinearly, with half-pixel centres, edges held and no smoothing before shrinking.
+    """Resize every axial slice bilinearly, with half-pixel centres, repeated edges and no smoothing before shrinking.
 
-    These are the conventions of OpenCV's INTER_LINEAR and of `tf.image.resize`, which the baseline uses.
+    OpenCV's INTER_LINEAR and `tf.image.resize` do the same. The baseline uses both.
 
     Args:
-        volume: Shape (X, Y, Z), finite.
-        size: Rows and columns wanted.
+        volume: Finite values, shape (X, Y, Z).
+        size: The rows and columns of the result.
 
     Returns:
         Shape (rows, columns, Z).
     """
     height, width, depth = volume.shape
     rows, columns = size
-    # Linear along each axis; products with sparse matrices leave the other cores to a network that trains meanwhile.
+    # Bilinear means linear along each axis. A product with a sparse matrix runs on one core, and a network that trains
+    # at the same time keeps the others.
     tall = _interpolation(height, rows) @ volume.astype(np.float32).reshape(height, -1)
     across = tall.reshape(rows, width, depth).swapaxes(0, 1).reshape(width, -1)
     resized = (_interpolation(width, columns) @ across).reshape(columns, rows, depth)
@@ -29,7 +30,7 @@ def resize_slices(volume: NDArray[Any], size: tuple[int, int]) -> NDArray[np.flo
 
 
 def _interpolation(source: int, target: int) -> sparse.csr_array:
-    """Return the weights, shape (target, source), of `source` samples in each of `target` ones over the same extent."""
+    """Return the weight of each of `source` samples in each of `target` samples, shape (target, source)."""
     centres = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
     distances = np.abs(centres[:, None] - np.arange(source))
     return sparse.csr_array(np.maximum(1 - distances, 0).astype(np.float32))

@@ -1,4 +1,4 @@
-"""What a tumour's label map tells beyond volumes: how compact it is, in how many pieces, and where it lies."""
+"""Measure a tumour beyond its volumes: how compact it is, how many pieces it has, and where in the brain it is."""
 
 import math
 
@@ -14,11 +14,12 @@ LOCATION = ("wt_off_midline", "wt_front_to_back", "wt_bottom_to_top")
 
 
 def shape_features(labels: LabelMap) -> dict[str, float]:
-    """Return `SHAPE` of a canonical label map, shape (X, Y, Z), of voxels that are cubes.
+    """Return the features in `SHAPE` of a canonical label map, shape (X, Y, Z), with cubic voxels.
 
-    Compactness is 36 pi V^2 / S^3, with the surface S counted in faces of voxels: 0.30 for a ball, 0.52 for a cube,
-    less for anything ragged. Extent is the share of its bounding box that a region fills. Pieces are counted with
-    voxels that touch at a corner as one. What is absent has NaN for shape and 0 pieces.
+    Compactness is 36 pi V^2 / S^3, where V is the volume and S the surface counted in faces of voxels. It is 0.30 for a
+    ball, 0.52 for a cube, and less for ragged shapes. Extent is the share of its bounding box that a region fills.
+    Voxels that touch at a corner belong to one piece. The shape of an absent region is NaN, and an absent tumour has 0
+    pieces.
     """
     found: dict[str, float] = {}
     for region in REGIONS:
@@ -30,15 +31,15 @@ def shape_features(labels: LabelMap) -> dict[str, float]:
 
 
 def location_features(labels: LabelMap, brain: NDArray[np.bool_]) -> dict[str, float]:
-    """Return `LOCATION`: where the centre of the whole tumour lies in the bounding box of the brain.
+    """Return the features in `LOCATION`: the place of the whole tumour's centre in the bounding box of the brain.
 
     Args:
-        labels: Canonical label map, shape (X, Y, Z), axes across, front to back, bottom to top.
-        brain: Which voxels are brain, on the same grid.
+        labels: A canonical label map, shape (X, Y, Z). The axes run across, front to back, and bottom to top.
+        brain: The brain mask on the same grid.
 
     Returns:
-        Distance from the middle of the first axis, 0 to 0.5, which is the same for both sides; share of the second and
-        of the third axis, 0 to 1; NaN where there is no tumour.
+        The distance from the middle of the first axis, 0 to 0.5, which is the same for both sides. The positions along
+        the second and third axis, 0 to 1. All are NaN if there is no tumour.
     """
     tumour = np.argwhere(region_mask(labels, "WT"))
     if not len(tumour):

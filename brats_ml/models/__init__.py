@@ -1,1 +1,1 @@
-"""A trained model as one call."""
+"""Load trained models, each as one call."""

@@ -1,25 +1,27 @@
-"""Which survival model goes with which segmentation model: whose label maps it learnt from, against who draws them."""
+"""Check whether a survival model may use the label maps of a segmentation model."""
 
 from brats_ml.adapters.tracking.registry import Version
 from brats_ml.adapters.tracking.runs import KEY
 
-# Tags of a registered survival model: `reference` or `predicted`, and the recipe and key of the model that predicted.
+# Tags of a registered survival model. The first is `reference` or `predicted`. The others are the recipe and the key of
+# the segmentation model that predicted the label maps.
 MASKS = "masks"
 RECIPE = "segmentation"
 RECIPE_KEY = "segmentation_key"
 
 
 def incompatibility(survival: Version, segmentation: Version | None) -> str | None:
-    """Return why a survival model may not be used on the label maps of a segmentation model, or None if it may.
+    """Return why a survival model must not use the label maps of a segmentation model, or None if it may.
 
-    One that learnt from reference label maps goes with any, at a loss that the report tells. One that learnt from a
-    model's own label maps, errors and all, goes with that model alone.
+    A survival model that was trained on reference label maps may use those of any segmentation model; the report says
+    what that costs. One that was trained on the label maps of a segmentation model, with the errors in them, may use
+    those of that model only.
     """
     if survival.tags.get(MASKS, "reference") == "reference":
         return None
-    learnt = f"{survival} learnt from label maps by {survival.tags.get(RECIPE)}"
+    trained = f"{survival} was trained on label maps by {survival.tags.get(RECIPE)}"
     if segmentation is None:
-        return f"{learnt}, and there is no segmentation champion to draw any"
+        return f"{trained}, but there is no segmentation champion"
     if segmentation.tags.get(KEY) == survival.tags.get(RECIPE_KEY):
         return None
-    return f"{learnt}, and {segmentation} draws others"
+    return f"{trained}, but {segmentation} is another model"

@@ -27,7 +27,7 @@ class _Inference(Section):
 
 
 def network_files(folder: ModelFolder) -> list[Path]:
-    """Return the files of a trained model's networks: one, or one a fold, in the order of the folds.
+    """Return the files of a trained model's networks: one, or one per fold in the order of the folds.
 
     Raises:
         MissingInputError: One of them is missing.

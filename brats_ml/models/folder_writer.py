@@ -18,7 +18,7 @@ def write_model_folder(
     recipe: BaselineRecipe | RegionsRecipe,
     verdict: dict[str, Any],
 ) -> None:
-    """Write the folder of a trained recipe: everything that predicting with it needs, and how it came to be."""
+    """Write the folder of a trained recipe: its networks, its recipe, the labels and the verdict."""
     with files.replacing(folder) as unfinished:
         written = ModelFolder(unfinished)
         for network, file in zip(networks, written.networks(len(networks)), strict=True):

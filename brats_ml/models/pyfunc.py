@@ -1,4 +1,7 @@
-"""The registered models behind MLflow's pyfunc interface; MLflow calls `_load_pyfunc` with the registered folder."""
+"""Serve registered models through MLflow's pyfunc interface.
+
+MLflow calls `_load_pyfunc` with the registered folder.
+"""
 
 from collections.abc import Sequence
 from importlib.metadata import distributions, version
@@ -17,7 +20,7 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.survival.features import AGE
 from brats_ml.workspace.outputs import ModelFolder, SurvivalFolder
 
-# One case at a time: full canonical volumes in, canonical label map out.
+# The model takes the full canonical volumes of one case, and returns the canonical label map.
 SEGMENTATION_SIGNATURE = ModelSignature(
     inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1, -1, -1), "image")]),
     outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1), "labels")]),
@@ -26,39 +29,44 @@ SEGMENTATION_EXAMPLE = {"image": np.ones((len(MODALITIES), 8, 8, 2), dtype=np.fl
 
 
 def survival_interface(features: Sequence[str], *, timed: bool) -> tuple[ModelSignature, pd.DataFrame]:
-    """Return signature and example of a survival model that reads `features`; `timed` ones tell curves too."""
+    """Return the signature and an example input of a survival model that reads `features`.
+
+    Args:
+        features: The columns that the model reads.
+        timed: Whether the model returns survival curves.
+    """
     curves = [
         ColSpec(DataType.double, "expected_days"),
         ColSpec(Array(DataType.double), "curve_days"),
         ColSpec(Array(DataType.double), "curve_alive"),
     ]
-    told: list[ColSpec | TensorSpec] = [
+    outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.string, "group"),
         *(ColSpec(DataType.double, f"probability_{group}") for group in GROUPS),
         *(curves if timed else []),
         ColSpec(DataType.string, "reason"),
     ]
-    read: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name) for name in features]
-    signature = ModelSignature(Schema(read), Schema(told))
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name) for name in features]
+    signature = ModelSignature(Schema(inputs), Schema(outputs))
     return signature, pd.DataFrame([{name: 60.0 if name == AGE else 0.02 for name in features}])
 
 
 def requirements(*more: str) -> list[str]:
-    """Return what an environment needs to load a registered model, and `more`, at the versions that made it."""
+    """Return the packages that a registered model needs, and `more`, at the versions installed here."""
     wanted = ("keras", "nibabel", "numpy", "pandas", "pydantic", "ruamel.yaml", "scikit-learn", "scipy", "skops")
     backend = "tensorflow-cpu" if any(distributions(name="tensorflow-cpu")) else "tensorflow"
     return [f"{name}=={version(name)}" for name in (*wanted, *more, backend)]
 
 
 class Served(Protocol):
-    """What MLflow asks of a loaded model."""
+    """The interface that MLflow needs of a loaded model."""
 
     def predict(self, model_input: Any) -> Any:
         """Return the predictions for an input that fits the signature."""
 
 
 class ServedSegmentation:
-    """A recipe's whole inference path."""
+    """A registered segmentation model: the whole inference path of a recipe."""
 
     def __init__(self, folder: ModelFolder) -> None:
         """Read the registered folder."""
@@ -67,14 +75,14 @@ class ServedSegmentation:
         self._predict = load_segmentation_model(folder)
 
     def predict(self, model_input: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
-        """Return canonical labels, shape (X, Y, Z), of `image`, shape (modality, X, Y, Z)."""
+        """Return the canonical labels (X, Y, Z) of an `image` (modality, X, Y, Z)."""
         image = model_input["image"]
         labels, _ = self._predict(image)
         return {"labels": labels}
 
 
 class ServedSurvival:
-    """An estimator with its scaler."""
+    """A registered survival model: an estimator with its scaler."""
 
     def __init__(self, folder: SurvivalFolder) -> None:
         """Read the registered folder."""
@@ -83,7 +91,7 @@ class ServedSurvival:
         self._predict = SurvivalModel(folder)
 
     def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
-        """Return each row's group, probabilities and, of a model of time, curve; or the reason why it has none."""
+        """Return a prediction for each row, as `SurvivalModel` does."""
         return self._predict(model_input)
 
 

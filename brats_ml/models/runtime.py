@@ -1,4 +1,4 @@
-"""A trained network in the runtime that fits the machine: Keras, or OpenVINO on CPUs."""
+"""Load a trained network into the runtime that suits the machine: Keras, or OpenVINO on CPUs."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -22,19 +22,19 @@ class LoadedNetwork(Network, Protocol):
 
     @property
     def input_shape(self) -> tuple[Any, ...]:
-        """Shape of what it takes, the batch first."""
+        """Shape of the input, batch axis first."""
 
 
 def chosen_runtime(runtime: str) -> str:
-    """Return `keras` or `openvino`; `auto` is the latter where it is installed and no GPU is at hand.
+    """Return `keras` or `openvino`; `auto` becomes `openvino` if it is installed and the machine has no GPU.
 
     Raises:
-        ConfigError: OpenVINO is asked for and not installed.
+        ConfigError: OpenVINO is requested but not installed.
     """
     installed = find_spec("openvino") is not None
     if runtime == "openvino" and not installed:
         raise ConfigError(
-            "evaluate.runtime is openvino, which is not installed: install the extra `infer`, or set it to keras",
+            "evaluate.runtime is openvino, but that is not installed: install the extra `infer`, or set it to keras",
             key="evaluate.runtime",
         )
     if runtime != "auto":
@@ -49,11 +49,12 @@ def load_network(
     """Return the network of a `.keras` file, ready for inputs of each extent.
 
     Args:
-        path: The file.
-        extents: Spatial shapes of its inputs.
+        path: The file of the network.
+        extents: The spatial shapes of its inputs.
         runtime: `keras` or `openvino`.
-        precision: Of OpenVINO: `float32`, `bfloat16`, or `auto`: bfloat16 if `precision_verdict` allows it.
-        graphs: Keeps exported graphs; without it each process exports its own.
+        precision: The precision in OpenVINO: `float32`, `bfloat16` or `auto`, which means bfloat16 if `brats precision`
+            has allowed it.
+        graphs: The cache of exported graphs. Without it, each process exports its own.
 
     Raises:
         ModelError: The file cannot be loaded in safe mode, or the network has no translation.
@@ -78,7 +79,7 @@ def _openvino_network(path: Path, extent: Axes, precision: str, graphs: GraphCac
 
 
 def graph_key(path: Path, extent: Sequence[int]) -> str:
-    """Return the name of a network's graph: of its file, its extent, and what translates it."""
+    """Return the name of a network's graph, which depends on its file, its extent, our translation and OpenVINO."""
     source = code_digest(TRANSLATOR)
     return files.digest_value([files.digest_file(path), list(extent), source, version("openvino")])[:32]
 
@@ -92,7 +93,7 @@ def precision_verdict(path: Path, graphs: GraphCache) -> Artefact:
 
 
 def bfloat16_passes(path: Path, graphs: GraphCache | None) -> bool:
-    """Return whether `brats precision` found that a network loses too little in bfloat16 to matter."""
+    """Return whether `brats precision` found that a network loses almost no Dice in bfloat16."""
     if graphs is None or not precision_verdict(path, graphs).path.is_file():
         return False
     return bool(files.read_json(precision_verdict(path, graphs))["passes"])

@@ -1,4 +1,4 @@
-"""A trained recipe as one call, by the class of its method: the same in evaluation, gate, scoring and serving."""
+"""Load a trained recipe as one call, which evaluation, the gate, scoring and serving all use."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,9 +20,9 @@ def load_segmentation_model(
 
     Args:
         folder: The trained recipe.
-        preset: For a recipe by regions, as in `RegionsModel`.
-        window: For a recipe by regions, as in `RegionsModel`.
-        runtime: `runtime`, `precision` and `graphs`, as in `SegmentationModel`.
+        preset: The preset of a region recipe, as in `RegionsModel`. A baseline recipe ignores it.
+        window: The window of a region recipe, as in `RegionsModel`. A baseline recipe ignores it.
+        runtime: The arguments `runtime`, `precision` and `graphs` of `SegmentationModel`.
 
     Raises:
         ModelError: A network cannot be loaded in safe mode, or does not fit its recipe.
@@ -42,7 +42,14 @@ def segmentation_model(
     preset: str | None = None,
     window: Sequence[int] | None = None,
 ) -> SegmentationModel:
-    """Return a trained recipe in the runtime and precision of the parameters; preset and windows default to its own.
+    """Return a trained recipe in the runtime and precision that the parameters set.
+
+    Args:
+        ws: The workspace.
+        params: The parameters.
+        folder: The trained recipe.
+        preset: The preset of a region recipe, as in `RegionsModel`.
+        window: The window of a region recipe, as in `RegionsModel`.
 
     Raises:
         ModelError: A network cannot be loaded in safe mode, or does not fit its recipe.

@@ -1,4 +1,4 @@
-"""A trained recipe of the baseline method: resized axial slices, one class a voxel."""
+"""A trained recipe of the baseline method, which labels resized axial slices."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,13 @@ class BaselineModel(SegmentationModel):
     own_scores = tuple(BASELINE_SCORES)
 
     def __init__(self, folder: ModelFolder, recipe: BaselineRecipe, **runtime: Any) -> None:
-        """Read the networks of a folder; `runtime` as in `SegmentationModel`."""
+        """Read the networks of a folder.
+
+        Args:
+            folder: The trained recipe.
+            recipe: Its recipe.
+            runtime: The arguments `runtime`, `precision` and `graphs` of `SegmentationModel`.
+        """
         self.recipe = recipe
         super().__init__(folder, windows=[(recipe.size, recipe.size)], channels=recipe.channels, **runtime)
 
@@ -37,10 +43,10 @@ class BaselineModel(SegmentationModel):
 
     def cost(self) -> str:
         """Return in words what a case will cost."""
-        return f"{self.runtime}, one pass a slice"
+        return f"{self.runtime}, one pass per slice"
 
     def scores(self, reference: LabelMap, probabilities: NDArray[np.float32]) -> dict[str, float]:
-        """Return the baseline's own figures of a case, by its own formulas."""
+        """Return the baseline's own scores of a case, by its own formulas."""
         return baseline_scores(slice_targets(reference, **self._slices()), probabilities)
 
     def _slices(self) -> dict[str, Any]:

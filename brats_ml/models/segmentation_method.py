@@ -1,4 +1,4 @@
-"""What models of every method share: networks read once, checked, run and counted."""
+"""The base class of trained recipes: it reads the networks, checks them, runs them and counts the passes."""
 
 import time
 from abc import ABC, abstractmethod
@@ -20,17 +20,19 @@ from brats_ml.workspace.state import GraphCache
 
 
 class SegmentationModel(ABC):
-    """A trained recipe, read from its folder once and used for many cases; the mean of several folds predicts.
+    """A trained recipe that is read from its folder once and predicts many cases.
+
+    A recipe that was trained in folds has one network per fold. The prediction is the mean of their outputs.
 
     Attributes:
-        outputs: What the network gives for a voxel.
-        own_scores: Names of the scores that only this method has.
-        preset: Name of the preset, None for a method without presets.
-        windows: Sizes of the inputs that the network sees, in voxels.
+        outputs: The names of the network's outputs for a voxel.
+        own_scores: The names of the scores that only this method has.
+        preset: The name of the preset, or None for a method without presets.
+        windows: The sizes of the inputs that the network sees, in voxels.
         runtime: `keras` or `openvino`.
-        passes: How often the network has run so far, in patches or slices.
-        cases: How many cases it has labelled so far.
-        seconds: How long these took.
+        passes: The number of patches or slices that the networks have processed so far.
+        cases: The number of cases predicted so far.
+        seconds: The seconds that these cases took.
     """
 
     outputs: ClassVar[Sequence[str]]
@@ -51,11 +53,11 @@ class SegmentationModel(ABC):
 
         Args:
             folder: The trained recipe.
-            windows: Sizes of the inputs that the network will see.
-            channels: Channels of the input that the recipe asks for.
+            windows: The sizes of the inputs that the network will see.
+            channels: The input channels of the recipe.
             runtime: `auto`, `keras` or `openvino`.
-            precision: `float32`, `bfloat16` or `auto`; OpenVINO only.
-            graphs: Keeps graphs that are exported for OpenVINO.
+            precision: `float32`, `bfloat16` or `auto`, for OpenVINO only.
+            graphs: The cache of graphs that are exported for OpenVINO.
 
         Raises:
             ModelError: A network cannot be loaded in safe mode, or does not fit the recipe.
@@ -69,7 +71,7 @@ class SegmentationModel(ABC):
             load_network(path, extents=self.windows, runtime=self.runtime, precision=precision, graphs=graphs)
             for path in network_files(folder)
         ]
-        self._asked = range(len(self._networks))
+        self._active = range(len(self._networks))
         for networks in self._networks:
             self._check_network(folder, networks[self.windows[0]], channels)
 
@@ -80,26 +82,30 @@ class SegmentationModel(ABC):
 
     @abstractmethod
     def predict(self, image: NDArray[Any]) -> tuple[LabelMap, NDArray[np.float32]]:
-        """Return labels and probabilities of a checked image, as `__call__` does."""
+        """Return labels and probabilities as `__call__` does, for an image that `__call__` has checked."""
 
     @abstractmethod
     def cost(self) -> str:
         """Return in words what a case of typical size will cost."""
 
     def tune(self, **cases: Any) -> dict[str, Any] | None:
-        """Choose rules of postprocessing on training cases, as `tune_postprocessing` does; None without such rules."""
+        """Choose rules of postprocessing on training cases, as `tune_postprocessing` does.
+
+        Returns:
+            The contents of postprocessing.json, or None for a method without such rules.
+        """
         return None
 
     def scores(self, reference: LabelMap, probabilities: NDArray[np.float32]) -> dict[str, float]:
-        """Return the scores that only this method has, by the names in `own_scores`."""
+        """Return the scores in `own_scores`, which only this method has."""
         return {}
 
     def __call__(self, image: NDArray[Any]) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return the labels of a full canonical image (modality, X, Y, Z), and the probabilities behind them.
 
         Returns:
-            Canonical labels (X, Y, Z); probabilities (slice, size, size, class) by the baseline method,
-            (region, X, Y, Z) by regions.
+            Canonical labels (X, Y, Z) and probabilities. The latter have shape (slice, size, size, class) in the
+            baseline method, and (region, X, Y, Z) in the method of regions.
 
         Raises:
             ModelError: The image lacks a modality that the recipe needs.
@@ -112,44 +118,44 @@ class SegmentationModel(ABC):
 
     @property
     def output_shape(self) -> tuple[Any, ...]:
-        """Shape of the network's output for the first size of windows."""
+        """Shape of the network's output for the first window size."""
         return self._networks[0][self.windows[0]].output_shape
 
     def predict_on_batch(self, x: NDArray[np.float32]) -> Any:
-        """Return the network's output for a batch of inputs, or the mean over folds, and count the inputs."""
-        self.passes += len(x) * len(self._asked)
+        """Return the mean output of the active networks for a batch of inputs, and count the passes."""
+        self.passes += len(x) * len(self._active)
         extent = x.shape[1:-1]
-        given = [np.asarray(self._networks[fold][extent].predict_on_batch(x)) for fold in self._asked]
-        return given[0] if len(given) == 1 else np.mean(given, axis=0)
+        outputs = [np.asarray(self._networks[fold][extent].predict_on_batch(x)) for fold in self._active]
+        return outputs[0] if len(outputs) == 1 else np.mean(outputs, axis=0)
 
     @contextmanager
     def only(self, fold: int | None) -> Iterator[None]:
-        """Let the network of one fold predict alone; None leaves all of them in use."""
+        """Use only the network of one fold inside the context, or all networks if `fold` is None."""
         if fold is not None:
-            self._asked = range(fold, fold + 1)
+            self._active = range(fold, fold + 1)
         try:
             yield
         finally:
-            self._asked = range(len(self._networks))
+            self._active = range(len(self._networks))
 
     def spent(self) -> str:
         """Return in words what the cases so far have cost."""
         how = f"preset {self.preset} by {self.runtime}" if self.preset else f"by {self.runtime}"
         if not self.cases:
             return how
-        return f"{how}, {self.passes / self.cases:.0f} passes and {self.seconds / self.cases:.1f} s a case"
+        return f"{how}, {self.passes / self.cases:.0f} passes and {self.seconds / self.cases:.1f} s per case"
 
     def _check_network(self, folder: ModelFolder, network: LoadedNetwork, channels: int) -> None:
-        given = network.output_shape[-1]
-        if given != len(self.outputs):
+        outputs = network.output_shape[-1]
+        if outputs != len(self.outputs):
             raise ModelError(
-                f"{folder} has a network with {given} outputs a voxel, but {', '.join(self.outputs)} need "
+                f"{folder} has a network with {outputs} outputs per voxel, but {', '.join(self.outputs)} need "
                 f"{len(self.outputs)}: it was trained for another label scheme; train it again"
             )
         if network.input_shape[-1] != channels:
             raise ModelError(
                 f"{folder} has a network of {network.input_shape[-1]} input channels, but its recipe.json asks for "
-                f"{channels}: they come from two trainings; train it again"
+                f"{channels}: they come from different trainings; train it again"
             )
 
     def _check_image(self, image: NDArray[Any]) -> None:
@@ -157,4 +163,4 @@ class SegmentationModel(ABC):
             raise ModelError(f"the image has {len(image)} modalities, but the model needs {', '.join(MODALITIES)}")
         missing = [name for name in self.modalities if not image[MODALITIES.index(name)].any()]
         if missing:
-            raise ModelError(f"the image has no {', '.join(missing)}, which the model was trained on and needs")
+            raise ModelError(f"the image has no {', '.join(missing)}, which the model needs")

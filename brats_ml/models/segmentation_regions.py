@@ -1,4 +1,4 @@
-"""A trained recipe by regions: overlapping windows at full resolution, one sigmoid a region."""
+"""A trained recipe of the method of regions, which predicts overlapping windows at full resolution."""
 
 import time
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class RegionsModel(SegmentationModel):
     """A network of patches, with a preset of windows and rules that turn probabilities into labels.
 
     Attributes:
-        rules: How probabilities of regions become labels.
+        rules: The rules that turn the probabilities of regions into labels.
     """
 
     outputs = tuple(REGIONS)
@@ -42,18 +42,18 @@ class RegionsModel(SegmentationModel):
 
         Args:
             folder: The trained recipe.
-            recipe: Its recipe, with nothing left open.
-            preset: One of `PRESETS`; by default the one in inference.json, or else `balanced`.
-            window: Voxels that the network sees at once; by default the windows in inference.json if that names this
-                preset, or else those of the preset.
-            runtime: As in `SegmentationModel`.
+            recipe: Its recipe, with patch, batch and filters set.
+            preset: One of `PRESETS`, or None for the preset in inference.json, or `balanced` if there is no such file.
+            window: The voxels that the network sees at once. None means the windows in inference.json if that names
+                this preset, and otherwise the windows of the preset.
+            runtime: The arguments `runtime`, `precision` and `graphs` of `SegmentationModel`.
         """
         self.recipe = recipe
         self.rules = read_rules(folder)
         stated = stated_inference(folder)
         self.preset = chosen = preset or str(stated["preset"])
-        asked = [window] if window else stated["windows"] if chosen == stated["preset"] else None
-        super().__init__(folder, windows=_windows(recipe, chosen, asked), channels=recipe.channels, **runtime)
+        requested = [window] if window else stated["windows"] if chosen == stated["preset"] else None
+        super().__init__(folder, windows=_windows(recipe, chosen, requested), channels=recipe.channels, **runtime)
         self._preset = PRESETS[chosen]
 
     @property
@@ -83,22 +83,24 @@ class RegionsModel(SegmentationModel):
         return tune_postprocessing(self, **cases)
 
     def cost(self) -> str:
-        """Return in words what a case of typical size will cost; this times one pass of each window."""
+        """Return in words what a case of typical size will cost, after timing one pass of each window."""
         copies = len(self._preset.mirrors(len(self.windows[0])))
         times = "once" if copies == 1 else f"in {copies} mirrored copies"
         passes = [self._preset.passes(window) for window in self.windows]
-        seconds = sum(count * self._seconds_a_pass(window) for count, window in zip(passes, self.windows, strict=True))
+        seconds = sum(
+            count * self._seconds_per_pass(window) for count, window in zip(passes, self.windows, strict=True)
+        )
         sizes = " and ".join(
             f"{count // copies} windows of {format_window(window)}"
             for count, window in zip(passes, self.windows, strict=True)
         )
         return (
-            f"preset {self.preset} by {self.runtime}: {sizes}, each seen {times} = "
+            f"preset {self.preset} by {self.runtime}: {sizes}, each seen {times}, give "
             f"{sum(passes)} passes for a typical brain, about {seconds:.1f} s"
         )
 
-    def _seconds_a_pass(self, window: Axes) -> float:
-        """Return the seconds of the second pass; the first one prepares the network."""
+    def _seconds_per_pass(self, window: Axes) -> float:
+        """Return the seconds of a second pass, since the first one also prepares the network."""
         patch = np.zeros((1, *window, self.recipe.channels), dtype=np.float32)
         seconds, counted = [], self.passes
         for _ in range(2):
@@ -109,15 +111,15 @@ class RegionsModel(SegmentationModel):
         return seconds[-1]
 
 
-def _windows(recipe: RegionsRecipe, preset: str, asked: Sequence[Sequence[int]] | None) -> list[Axes]:
+def _windows(recipe: RegionsRecipe, preset: str, requested: Sequence[Sequence[int]] | None) -> list[Axes]:
     patch, step = recipe.patch or (), recipe.stride
-    if asked is None:
+    if requested is None:
         return PRESETS[preset].windows(patch, step)
-    for window in asked:
+    for window in requested:
         if len(window) != len(patch) or any(length % step for length in window):
             raise ConfigError(
                 f"evaluate.window is {format_window(window)}, but this network needs {len(patch)} axes, "
                 f"each a multiple of {step}",
                 key="evaluate.window",
             )
-    return [tuple(window) for window in asked]
+    return [tuple(window) for window in requested]

@@ -1,4 +1,4 @@
-"""Choose the rules of postprocessing for a freshly trained network, on cases of the training part alone."""
+"""Choose the rules of postprocessing for a newly trained network, on training cases only."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,20 +16,20 @@ from brats_ml.segmentation.inference.postprocessing import Probabilities, Rules,
 from brats_ml.workspace.outputs import PreprocessedFolder
 from brats_ml.workspace.state import ArrayFolder
 
-# More cases change the choice little, and each costs a prediction.
+# The most cases to tune on. More change the choice little, and each costs a prediction.
 CASES = 40
 
 
 class Tunable(Protocol):
-    """What tuning needs of a model by regions."""
+    """The interface that tuning needs of a region model."""
 
     rules: Rules
 
     def only(self, fold: int | None) -> AbstractContextManager[None]:
-        """Let the network of one fold predict alone."""
+        """Use only the network of one fold inside the context, or all networks if `fold` is None."""
 
     def probabilities(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Return probabilities (region, X, Y, Z) of an image (modality, X, Y, Z)."""
+        """Return the probabilities (region, X, Y, Z) of an image (modality, X, Y, Z)."""
 
 
 def tune_postprocessing(
@@ -41,18 +41,18 @@ def tune_postprocessing(
     most: int = CASES,
     grid: TuningGrid | None = None,
 ) -> dict[str, Any]:
-    """Choose the rules by which a trained region recipe makes labels, and let it use them from now on.
+    """Choose the rules of postprocessing for a trained region recipe, and set them in the model.
 
     Args:
-        segment: Of a region recipe.
+        segment: The model of a region recipe.
         cases: The preprocessed cases.
-        case_ids: Of the training part; never of cases that a figure is reported on.
-        folds: Of cases that a fold's network did not see, which fold it is; that network alone predicts them.
-        most: Of many cases, so many evenly spread ones are used.
+        case_ids: The ids of training cases. No reported figure may use these cases.
+        folds: The fold that held out each case. Only the network of that fold predicts the case.
+        most: The largest number of cases to use. If there are more, evenly spaced ones are used.
         grid: The values to try.
 
     Returns:
-        What postprocessing.json holds, which is the rules, the cases, and their mean region Dice before and after.
+        The contents of postprocessing.json, with the rules, the cases, and the mean region Dice before and after.
 
     Raises:
         ValueError: There is no case.
@@ -71,7 +71,10 @@ def tune_postprocessing(
 
 
 class _Predicted:
-    """Probabilities and reference of each case, in the box that preprocessing cut; predicted once, then read back."""
+    """The probabilities and reference labels of each case, in the box of its preprocessed file.
+
+    The first iteration predicts the probabilities and stores them. Later ones read them.
+    """
 
     def __init__(
         self,

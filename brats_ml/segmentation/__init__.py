@@ -1,1 +1,1 @@
-"""Keras only: networks, data, training, inference."""
+"""Segmentation with Keras: networks, training and inference."""

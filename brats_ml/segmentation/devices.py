@@ -1,4 +1,4 @@
-"""What there is to compute on, for either backend of Keras."""
+"""Choose the devices that Keras computes on, with either backend."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ import keras
 
 from brats_ml.errors import ConfigError
 
-# Share of a GPU's memory that the training set may take, beside the step.
+# The share of memory that the training set may take. The rest is for the training step.
 RESIDENT_SHARE = 0.4
 CPU = "cpu:0"
 
@@ -18,24 +18,26 @@ def gpus() -> list[str]:
     """Return the names of the GPUs that the backend sees."""
     try:
         return list(keras.distribution.list_devices("gpu"))
-    except RuntimeError:  # JAX's word for a platform that is not there
+    except RuntimeError:  # JAX raises this on a machine without GPUs
         return []
 
 
 def are_gpus(devices: list[str]) -> bool:
-    """Return whether devices that were chosen are GPUs."""
+    """Return whether the chosen devices are GPUs."""
     return bool(devices) and "cpu" not in devices[0].lower()
 
 
 def chosen_devices(device: str, count: int | None) -> list[str]:
-    """Return the names of the devices that share a batch; none where a CPU is all there is.
+    """Return the names of the devices that share each batch.
+
+    The list is empty on a machine without GPUs, unless several CPU devices are requested.
 
     Args:
         device: `auto`, `cpu` or `gpu`.
-        count: How many, or None for all GPUs.
+        count: The number of devices, or None for all GPUs.
 
     Raises:
-        ConfigError: A GPU is asked for and absent, or there are fewer devices than asked for.
+        ConfigError: The machine has no GPU, or fewer devices than requested.
     """
     if device == "cpu" and count in (None, 1):
         return [CPU] if gpus() else []
@@ -43,7 +45,7 @@ def chosen_devices(device: str, count: int | None) -> list[str]:
     backend = keras.backend.backend()
     if device == "gpu" and not found:
         raise ConfigError(
-            f"train.device is gpu, but {backend} sees none here: run `make install ACCELERATOR=gpu` on a machine with "
+            f"train.device is gpu, but {backend} sees no GPU: run `make install ACCELERATOR=gpu` on a machine with "
             "an NVIDIA driver, or set train.device=auto",
             key="train.device",
         )
@@ -51,13 +53,17 @@ def chosen_devices(device: str, count: int | None) -> list[str]:
         found = list(keras.distribution.list_devices("cpu"))
     wanted = len(found) if count is None else count
     if wanted > max(1, len(found)):
-        raise ConfigError(f"train.devices is {wanted}, but {backend} sees {len(found) or 1}", key="train.devices")
+        seen = len(found) or 1
+        raise ConfigError(f"train.devices is {wanted}, but {backend} sees {seen} device(s)", key="train.devices")
     return found[:wanted]
 
 
 @contextlib.contextmanager
 def across(devices: list[str]) -> Iterator[None]:
-    """Make the models that are built and trained inside share each batch between devices, weights mirrored."""
+    """Split each batch across the devices, for every model that is built and trained inside.
+
+    Each device holds a copy of the weights.
+    """
     if devices == [CPU]:
         with keras.device(CPU):
             yield
@@ -78,14 +84,17 @@ def across(devices: list[str]) -> Iterator[None]:
 
 
 def memory_bytes(devices: list[str]) -> int:
-    """Return the memory of one GPU, or that of the machine where there is none; not what is free at the moment."""
+    """Return the total memory of one GPU, or of the machine if `devices` holds no GPU.
+
+    The number does not depend on how much memory is free.
+    """
     if are_gpus(devices):
         return _gpu_bytes()
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _gpu_bytes() -> int:
-    """Return the memory that the backend may use of its first GPU."""
+    """Return how much memory of the first GPU the backend may use."""
     if keras.backend.backend() == "jax":
         import jax  # noqa: PLC0415 - only this backend needs it
 

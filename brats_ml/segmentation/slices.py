@@ -1,4 +1,4 @@
-"""A case as the batch of axial slices that a 2D recipe sees, and back."""
+"""Turn a case into the axial slices that a baseline network sees, and the network's output into a label map."""
 
 from typing import Any
 
@@ -10,23 +10,26 @@ from brats_ml.imaging.resize import resize_slices
 
 
 def slice_range(depth: int, *, first: int, count: int | None) -> slice:
-    """Return the axial slices of a volume of `depth` slices that a recipe uses; empty where none are left."""
+    """Return which axial slices a recipe uses of a volume of `depth` slices.
+
+    The range is empty if the volume ends before `first`.
+    """
     return slice(first, depth if count is None else min(first + count, depth))
 
 
 def slice_inputs(image: NDArray[Any], *, size: int, first: int, count: int | None) -> NDArray[np.float32]:
-    """Return a volume as network input: resized slices over the volume's one maximum.
+    """Return a volume as network input: resized slices, divided by their maximum.
 
-    The baseline divides by the largest intensity over both of its modalities and all slices used.
+    The maximum is one number, taken over all channels and all slices used, as in the baseline.
 
     Args:
-        image: Full canonical volume, shape (channel, X, Y, Z), channels in the recipe's order.
-        size: Height and width of a slice seen by the network.
-        first: First axial slice used.
-        count: Number of slices used, or None for all that follow.
+        image: The full canonical volume, shape (channel, X, Y, Z), channels in the recipe's order.
+        size: Height and width of a slice as the network sees it.
+        first: The first axial slice used.
+        count: The number of slices used, or None for all from `first` on.
 
     Returns:
-        Shape (slice, size, size, channel), at most 1; as it is where the volume has no positive value.
+        Values up to 1, shape (slice, size, size, channel). If no value is positive, nothing is divided.
     """
     used = image[..., slice_range(image.shape[-1], first=first, count=count)]
     batch = np.stack([np.moveaxis(resize_slices(volume, (size, size)), -1, 0) for volume in used], axis=-1)
@@ -35,21 +38,23 @@ def slice_inputs(image: NDArray[Any], *, size: int, first: int, count: int | Non
 
 
 def slice_targets(labels: LabelMap, *, size: int, first: int, count: int | None) -> NDArray[np.float32]:
-    """Return a label map as the network's target: one-hot, then resized, so soft at borders, as the baseline does.
+    """Return a label map as the network's target.
+
+    As in the baseline, labels are one-hot encoded first and resized afterwards, so targets are soft at borders.
 
     Args:
-        labels: Full canonical label map, shape (X, Y, Z).
-        size: Height and width of a slice seen by the network.
-        first: First axial slice used.
-        count: Number of slices used, or None for all that follow.
+        labels: The full canonical label map, shape (X, Y, Z).
+        size: Height and width of a slice as the network sees it.
+        first: The first axial slice used.
+        count: The number of slices used, or None for all from `first` on.
 
     Returns:
-        Shape (slice, size, size, class), summing to one over the classes.
+        Shape (slice, size, size, class). The values of a pixel sum to 1 over the classes.
     """
     used = labels[..., slice_range(labels.shape[-1], first=first, count=count)]
     targets = np.zeros((used.shape[-1], size, size, CLASSES), dtype=np.float32)
     targets[..., 0] = 1
-    # Most slices have no tumour.
+    # Most slices have no tumour, so only the others are resized.
     tumour = np.flatnonzero(used.any(axis=(0, 1)))
     filled = np.ascontiguousarray(used[..., tumour])
     labels_of = [resize_slices(filled == value, (size, size)) for value in LABELS.values()]
@@ -61,20 +66,20 @@ def slice_targets(labels: LabelMap, *, size: int, first: int, count: int | None)
 def labels_from_probabilities(
     probabilities: NDArray[np.float32], *, full_shape: tuple[int, int, int], first: int, count: int | None
 ) -> LabelMap:
-    """Return the label map at native resolution: probabilities resized back, then the likeliest class.
+    """Return the label map at native resolution: the most probable class after resizing the probabilities.
 
     Args:
         probabilities: Shape (slice, size, size, class).
-        full_shape: Shape of the canonical volume.
-        first: First axial slice that was used.
-        count: Number of slices that were used, or None for all that follow.
+        full_shape: The shape of the canonical volume.
+        first: The first axial slice used.
+        count: The number of slices used, or None for all from `first` on.
 
     Returns:
-        Shape `full_shape`; background in slices that the recipe does not look at.
+        Labels of shape `full_shape`. Slices that the recipe does not use are background.
     """
     rows, columns, depth = full_shape
     labels = np.zeros(full_shape, dtype=np.uint8)
-    # One class after another: the argmax over all of them, at half its memory and a fraction of its time.
+    # This loop computes the argmax over classes in half the memory and a fraction of the time.
     best = resize_slices(np.moveaxis(probabilities[..., 0], 0, -1), (rows, columns))
     likeliest = np.zeros(best.shape, dtype=np.uint8)
     for value in range(1, probabilities.shape[-1]):

@@ -105,34 +105,37 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "two axes": (array("t1", lambda old: old[..., 9]), "{t1} has 2 axes instead of 3"),
     "one slice less": (array("t1", lambda old: old[..., :-1]), "{t1} has 31 voxels along z, not 32 to 512"),
     "thick slices": (every(lambda old: old, ANISOTROPIC), "{flair} has voxels of 3 mm along z, not 0.99 to 1.01"),
-    "an oblique scan": (every(lambda old: old, turned(20)), "{flair} lies 20 degrees oblique"),
+    "an oblique scan": (every(lambda old: old, turned(20)), "{flair} is rotated by 20 degrees"),
     "singular affine": (header("t2", srow_z=[0, 0, 0, 0]), "{t2} cannot be read: its affine is singular"),
-    "affine differing inside the case": (affine("t2", MIRRORED), "{t2} lies on another grid than the other volumes"),
+    "affine differing inside the case": (affine("t2", MIRRORED), "{t2} is on another grid than the other volumes"),
     "a label map moved by a voxel": (
         affine("seg", [[-1, 0, 0, 1], [0, -1, 0, 31], [0, 0, 1, 0], [0, 0, 0, 1]]),
-        "{seg} lies on another grid than the other volumes",
+        "{seg} is on another grid than the other volumes",
     ),
-    "a header at odds with itself": (header("t2", srow_x=[1, 0, 0, 0]), "{t2} has a header whose qform, sform"),
-    "NaN": (array("t1ce", holed), "{t1ce} holds values that are not finite"),
-    "infinity": (array("t1ce", endless), "{t1ce} holds values that are not finite"),
-    "all zero": (array("flair", np.zeros_like), "{flair} is other than zero in 0.00% of it"),
+    "a header at odds with itself": (header("t2", srow_x=[1, 0, 0, 0]), "the qform, sform and voxel size of {t2}"),
+    "NaN": (array("t1ce", holed), "{t1ce} has values that are not finite"),
+    "infinity": (array("t1ce", endless), "{t1ce} has values that are not finite"),
+    "all zero": (array("flair", np.zeros_like), "{flair} has 0.00% nonzero voxels"),
     "air that is not zero": (
         every(lambda old: np.where(old, old, np.random.default_rng(2).integers(1, 20, old.shape)).astype(old.dtype)),
-        "{flair} is other than zero in 100.00% of it, not 1% to 80%",
+        "{flair} has 100.00% nonzero voxels, not 1% to 80%",
     ),
-    "constant": (array("flair", np.ones_like), "{flair} is no image, with 1 value(s)"),
-    "a mask in place of an image": (array("t2", lambda old: (old > 0).astype(np.int16)), "{t2} is no image, with 1"),
+    "constant": (array("flair", np.ones_like), "{flair} is no image: it has only 1 value(s)"),
+    "a mask in place of an image": (
+        array("t2", lambda old: (old > 0).astype(np.int16)),
+        "{t2} is no image: it has only 1",
+    ),
     "values beyond all scanners": (
         array("t1", lambda old: old.astype(np.float64) * 1e305),
-        "{t1} holds values up to",
+        "{t1} has values up to",
     ),
     "half of the slices blanked": (
         array("t1", lambda old: np.where(np.arange(old.shape[2]) % 2, old, 0)),
-        "{t1} fills other voxels than the other images",
+        "{t1} covers other voxels than the other images",
     ),
     "noise in place of an image": (
         array("t2", lambda old: np.random.default_rng(1).integers(1, 900, old.shape, dtype=np.int16)),
-        "{t2} fills other voxels than the other images",
+        "{t2} covers other voxels than the other images",
     ),
     "voxel size not finite": (
         header("t2", pixdim=[1, np.nan, 1, 1, 0, 0, 0, 0]),
@@ -145,11 +148,11 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "overflowed": (array("t2", lambda old: np.where(old > 300, -old, old)), "{t2} is negative in"),
     "labels of another release": (
         array("seg", lambda old: np.where(old == 4, 3, old).astype(np.uint8)),
-        "{seg} holds labels 0 1 2 3, of which its release knows no 3",
+        "{seg} has labels 0 1 2 3, but its release does not define 3",
     ),
     "labels that are no whole numbers": (
         array("seg", lambda old: old * np.float32(0.5)),
-        "{seg} holds labels 0 0.5 1 2, of which its release knows no 0.5",
+        "{seg} has labels 0 0.5 1 2, but its release does not define 0.5",
     ),
     "empty segmentation": (array("seg", np.zeros_like), "{seg} labels no voxel"),
     "segmentation outside the brain": (array("seg", lambda old: np.roll(old, 16, 2)), "{seg} has "),
@@ -160,13 +163,13 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "one file as two modalities": (
         lambda folder: void(shutil.copy(file(folder, "t1"), file(folder, "t2"))),
-        "{t2} holds the very voxels of {t1}",
+        "{t2} has exactly the same voxels as {t1}",
     ),
     "the same voxels on another grid": (
         lambda folder: nib.save(
             nib.Nifti1Image(nib.load(file(folder, "t1")).get_fdata()[::-1], None), file(folder, "t2")
         ),
-        "{t2} lies on another grid",
+        "{t2} is on another grid",
     ),
     "a folder in place of a file": (
         lambda folder: (file(folder, "t1").unlink(), file(folder, "t1").mkdir(), (file(folder, "t1") / "x").touch()),
@@ -174,7 +177,7 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "a modality in no naming": (
         lambda folder: void(file(folder, "t1").rename(folder / f"{folder.name}_T1n.nii.gz")),
-        "{folder} has no t1, and {folder}_T1n.nii.gz has no name of its release",
+        "{folder} has no t1; if {folder}_T1n.nii.gz is that file, name it as its release does",
     ),
 }
 
@@ -267,7 +270,9 @@ def test_copies_under_unrelated_names_are_quarantined_and_the_labelled_one_stays
 
     (entry,) = read_json(workspace.validation.quarantine)
     assert entry["case_id"] == "unrelated"
-    assert f"unrelated_flair.nii.gz holds the very voxels of {SOUND}_flair.nii.gz of case {SOUND}" in entry["reason"]
+    assert (
+        f"unrelated_flair.nii.gz has exactly the same voxels as {SOUND}_flair.nii.gz of case {SOUND}" in entry["reason"]
+    )
     records = {case["case_id"]: case for case in read_json(workspace.validation.manifest)["cases"]}
     assert "unrelated" in {records[SOUND]["patient"], *records[SOUND]["aliases"]}
 
@@ -320,7 +325,7 @@ def test_other_series_and_strangers_are_refused_by_name(workspace: Workspace, pa
         },
         {
             "case_id": "unnamed hearts%2FimagesTr",
-            "reason": "hearts/imagesTr holds 1 volume(s) in no BraTS naming, such as la_003.nii.gz; "
+            "reason": "hearts/imagesTr has 1 volume(s) with names of no BraTS release, such as la_003.nii.gz; "
             "rename or remove them",
         },
     ]

@@ -252,7 +252,7 @@ def test_a_table_that_makes_one_patient_of_many_leaves_no_trace(ws: Workspace, p
     before = ws.state.splits.path.read_bytes()
     with_mapping(ws, *(f"batch-1,{name}" for name in NEW[:4]), *map(",".join, zip(OLD[4:], NEW[4:], strict=True)))
 
-    with pytest.raises(TableError, match=r"name_mapping\.csv: batch-1 stands in 4 rows"):
+    with pytest.raises(TableError, match=r"name_mapping\.csv: batch-1 is in 4 rows"):
         split.run(ws, params)
 
     assert ws.state.splits.path.read_bytes() == before

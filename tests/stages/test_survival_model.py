@@ -148,7 +148,7 @@ def test_a_model_of_predicted_masks_goes_with_who_predicted_them_alone() -> None
     assert incompatibility(learnt, version("segmentation", **{KEY: "k1"})) is None
     other = incompatibility(learnt, version("segmentation", **{KEY: "k2"}))
     assert other == (
-        "brats-survival v1 learnt from label maps by baseline_mini, and brats-segmentation v1 draws others"
+        "brats-survival v1 was trained on label maps by baseline_mini, but brats-segmentation v1 is another model"
     )
     assert "there is no segmentation champion" in str(incompatibility(learnt, None))
 
@@ -160,7 +160,7 @@ def test_a_pair_that_does_not_fit_is_held_whatever_its_accuracy() -> None:
     held = paired(good, learnt, version("segmentation", **{KEY: "k2"}))
 
     assert (held.verdict, held.measured) == ("HOLD", {"cases": 9})
-    assert "draws others" in held.reasons[0]
+    assert "is another model" in held.reasons[0]
     assert paired(good, learnt, version("segmentation", **{KEY: "k1"})) == good
     rejected = Decision("REJECT", ["worse"])
     assert paired(rejected, learnt, None) == rejected

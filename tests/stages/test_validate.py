@@ -58,7 +58,7 @@ def test_a_bad_case_is_quarantined_and_the_others_go_on(workspace: Workspace, pa
     report = validate.run(workspace, params)
 
     assert read_json(workspace.validation.quarantine) == [
-        {"case_id": BAD, "reason": f"{BAD} has no t2: add its file, named as its release names it"}
+        {"case_id": BAD, "reason": f"{BAD} has no t2: add its file under the name that its release gives it"}
     ]
     assert BAD not in {case["case_id"] for case in read_json(workspace.validation.manifest)["cases"]}
     assert str(report).startswith("validate: 5 of 6 cases valid, 1 quarantined (see ")
@@ -127,7 +127,9 @@ def test_the_verdict_tells_of_every_rule_who_breaks_it(workspace: Workspace, par
     rules = {rule.pop("rule"): rule for rule in verdict.pop("rules")}
     assert verdict == {"verdict": "pass", "stops": [], "cases": 6, "valid": 5}
     assert rules["present"]["severity"] == "warning"
-    assert rules["present"]["broken_by"] == [f"{BAD}: {BAD} has no t2: add its file, named as its release names it"]
+    assert rules["present"]["broken_by"] == [
+        f"{BAD}: {BAD} has no t2: add its file under the name that its release gives it"
+    ]
     assert not any(rule["broken_by"] for name, rule in rules.items() if name != "present")
 
 

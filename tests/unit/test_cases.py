@@ -22,9 +22,7 @@ def files_of(case_id: str, folder: str = "", extension: str = ".nii.gz") -> list
 @pytest.mark.parametrize(
     "case_id", ["Brats17_TCIA_167_1", "Brats18_CBICA_AAB_1", "BraTS20_Training_001", "BraTS2021_00000"]
 )
-def test_releases_up_to_2021_are_recognised_wherever_their_folders_lie(
-    case_id: str, folder: str, extension: str
-) -> None:
+def test_releases_up_to_2021_are_recognised_in_any_folder(case_id: str, folder: str, extension: str) -> None:
     (case,) = find_cases(files_of(case_id, folder, extension))
 
     home = f"{folder}{case_id}/{case_id}"
@@ -56,7 +54,7 @@ def test_two_time_points_of_2023_are_two_cases_of_one_patient() -> None:
 
 @pytest.mark.parametrize("folder", ["", "BraTS20_Training_355/"])
 @pytest.mark.parametrize("name", ["W39_1998.09.19_Segm.nii", "w39_1998.09.19_segm.nii.gz"])
-def test_the_label_map_that_2020_misnames_belongs_to_its_case(folder: str, name: str) -> None:
+def test_the_label_map_with_a_wrong_name_in_2020_belongs_to_its_case(folder: str, name: str) -> None:
     case_id = "BraTS20_Training_355"
     (case,) = find_cases([*(file.replace(f"{case_id}/", folder) for file in files_of(case_id)[:-1]), f"{folder}{name}"])
 
@@ -79,13 +77,13 @@ def test_the_decathlon_keeps_four_modalities_in_one_file(folder: str) -> None:
     )
 
 
-def test_the_decathlons_cases_for_testing_have_no_label_map() -> None:
+def test_test_cases_of_the_decathlon_have_no_label_map() -> None:
     (case,) = find_cases(["Task01_BrainTumour/imagesTs/BRATS_485.nii.gz"])
 
     assert (case.missing, case.label, case.faults) == ([], None, {})
 
 
-def test_releases_mix_in_one_folder() -> None:
+def test_one_folder_may_hold_several_releases() -> None:
     gli = [f"BraTS-GLI-00001-000/BraTS-GLI-00001-000-{end}.nii.gz" for end in ("t1n", "t1c", "t2w", "t2f", "seg")]
     decathlon = ["imagesTr/BRATS_001.nii.gz", "labelsTr/BRATS_001.nii.gz"]
 
@@ -99,7 +97,7 @@ def test_releases_mix_in_one_folder() -> None:
     assert not any(case.missing or case.faults for case in found)
 
 
-def test_a_case_is_known_by_the_names_of_its_files_where_its_folder_is_called_otherwise() -> None:
+def test_a_case_gets_its_name_from_its_files_and_not_from_its_folder() -> None:
     flat = [file.removeprefix("a/") for file in files_of("a")]
     elsewhere = [f"patient 7/{file}" for file in flat]
 
@@ -108,13 +106,13 @@ def test_a_case_is_known_by_the_names_of_its_files_where_its_folder_is_called_ot
         assert (case.case_id, case.missing, case.faults) == ("a", [], {})
 
 
-def test_copies_in_folders_of_other_names_do_not_disturb_a_case_at_home() -> None:
+def test_copies_in_other_folders_do_not_change_a_case_in_its_own_folder() -> None:
     (case,) = find_cases([*files_of("a"), "predictions/a_seg.nii.gz"])
 
     assert (case.label, case.faults) == ("a/a_seg.nii.gz", {})
 
 
-def test_names_may_hold_spaces_and_any_alphabet_in_either_unicode_form() -> None:
+def test_names_may_contain_spaces_and_any_alphabet_in_either_unicode_form() -> None:
     composed, decomposed = "Śāṃ 1", unicodedata.normalize("NFD", "Śāṃ 1")
     files = [file.replace("a/a_", f"{decomposed}/{composed}_") for file in files_of("a")]
 
@@ -126,12 +124,12 @@ def test_names_may_hold_spaces_and_any_alphabet_in_either_unicode_form() -> None
 @pytest.mark.parametrize(
     "name", [".DS_Store", "a.txt", "name_mapping.csv", "a/._a_t1.nii.gz", "__MACOSX/a/a_t1.nii.gz"]
 )
-def test_what_is_no_volume_is_left_out(name: str) -> None:
+def test_files_that_are_no_volumes_are_ignored(name: str) -> None:
     assert find_cases([name]) == []
 
 
 @pytest.mark.parametrize("series", ["PED", "MEN", "MET", "GoAT"])
-def test_other_series_of_2023_are_refused_by_name(series: str) -> None:
+def test_other_series_of_2023_are_refused_with_the_name_of_the_series(series: str) -> None:
     name = f"BraTS-{series}-00001-000"
 
     (case,) = find_cases([f"{name}/{name}-t1n.nii.gz", f"{name}/{name}-seg.nii.gz"])
@@ -140,37 +138,37 @@ def test_other_series_of_2023_are_refused_by_name(series: str) -> None:
     assert case.faults == {WHOLE: f"{name} belongs to series {series}; only GLI and SSA are read"}
 
 
-def test_volumes_in_no_naming_are_refused_by_the_folder_that_holds_them() -> None:
+def test_volumes_with_names_of_no_release_are_refused_with_the_name_of_their_folder() -> None:
     (case,) = find_cases(["Task02_Heart/imagesTr/la_003.nii.gz", "Task02_Heart/imagesTr/la_004.nii.gz"])
 
     assert case.case_id == "unnamed Task02_Heart%2FimagesTr"
     assert case.faults[WHOLE].startswith(
-        "Task02_Heart/imagesTr holds 2 volume(s) in no BraTS naming, such as la_003.nii"
+        "Task02_Heart/imagesTr has 2 volume(s) with names of no BraTS release, such as la_003.nii"
     )
 
 
-def test_volumes_in_no_naming_at_the_top_have_a_name_that_is_no_folder() -> None:
+def test_volumes_with_names_of_no_release_outside_any_folder_become_the_case_unnamed() -> None:
     (case,) = find_cases(["brain.nii"])
 
     assert case.case_id == "unnamed"
 
 
-def test_a_missing_modality_is_told_with_the_file_that_has_another_name() -> None:
+def test_the_fault_of_a_missing_modality_names_the_file_with_another_name() -> None:
     files = [file.replace("a_t2.", "a_T2w.") for file in files_of("a")]
 
     (case,) = find_cases(files)
 
-    assert case.faults == {"t2": "a has no t2, and a_T2w.nii.gz has no name of its release"}
+    assert case.faults == {"t2": "a has no t2; if a_T2w.nii.gz is that file, name it as its release does"}
     assert case.unread == ["a/a_T2w.nii.gz"]
 
 
-def test_suffixes_and_extensions_count_in_any_case_of_their_letters() -> None:
+def test_suffixes_and_extensions_may_be_in_upper_or_lower_case() -> None:
     (case,) = find_cases(["a/a_FLAIR.NII.GZ", "a/a_T1.nii", "a/a_t1CE.nii", "a/a_T2.Nii.gz", "a/a_Seg.nii.gz"])
 
     assert (case.missing, case.label, case.faults, case.unread) == ([], "a/a_Seg.nii.gz", {}, [])
 
 
-def test_images_and_label_maps_in_folders_apart_are_one_case() -> None:
+def test_images_and_label_maps_in_separate_folders_are_one_case() -> None:
     files = [*files_of("a", "images/")[:-1], "labels/a/a_seg.nii.gz"]
     flat = [f"{suffix.strip('_')}/a{suffix}.nii.gz" for suffix in SUFFIXES]
 
@@ -180,31 +178,31 @@ def test_images_and_label_maps_in_folders_apart_are_one_case() -> None:
         assert case.label is not None
 
 
-def test_what_bears_the_name_of_a_case_and_lies_elsewhere_is_told_and_not_read() -> None:
+def test_files_with_the_name_of_a_case_outside_its_folder_are_listed_and_not_read() -> None:
     (case,) = find_cases([*files_of("a")[:-1], "predictions/a_seg.nii.gz", "a/adc.nii.gz"])
 
     assert (case.label, case.faults) == (None, {})
     assert case.unread == ["a/adc.nii.gz", "predictions/a_seg.nii.gz"]
 
 
-def test_a_stranger_in_a_flat_folder_of_many_cases_is_refused_by_name() -> None:
+def test_a_foreign_file_in_a_flat_folder_of_many_cases_is_refused_by_name() -> None:
     flat = [file.rpartition("/")[2] for file in (*files_of("a"), *files_of("b"))]
 
-    a, b, stranger = find_cases([*flat, "Patient7 (1).nii.gz"])
+    a, b, foreign = find_cases([*flat, "Patient7 (1).nii.gz"])
 
     assert (a.faults, a.unread, b.faults, b.unread) == ({}, [], {}, [])
-    assert "such as Patient7 (1).nii.gz" in stranger.faults[WHOLE]
+    assert "such as Patient7 (1).nii.gz" in foreign.faults[WHOLE]
 
 
 @pytest.mark.parametrize("name", ["Br\udce9ts_1", "two\nlines"])
-def test_a_name_that_no_table_can_hold_is_refused_and_told_in_letters_that_one_can(name: str) -> None:
+def test_a_name_that_no_table_can_hold_is_refused_and_shown_in_printable_characters(name: str) -> None:
     (case,) = find_cases([f"{name}/{name}_t1.nii.gz"])
 
-    assert "has a name that is no line of text; rename it" in case.faults[WHOLE]
+    assert "is not one line of UTF-8 text; rename the file" in case.faults[WHOLE]
     assert f"{case.case_id} {case.faults}".isprintable()
 
 
-def test_a_name_too_long_to_file_anything_under_is_refused_under_a_shorter_one() -> None:
+def test_a_name_too_long_for_file_names_is_refused_under_a_shorter_name() -> None:
     deep = "/".join(["a" * 90, "b" * 90, "c" * 90])
 
     cases = find_cases([*files_of("x" * 220), f"{deep}/scan.nii.gz", f"{deep}d/scan.nii.gz"])
@@ -213,7 +211,7 @@ def test_a_name_too_long_to_file_anything_under_is_refused_under_a_shorter_one()
     assert all(len(case.case_id) <= 150 and WHOLE in case.faults for case in cases)
 
 
-def test_two_files_for_one_modality_are_told() -> None:
+def test_two_files_for_one_modality_are_a_fault() -> None:
     (case,) = find_cases([*files_of("a"), "a/a_t1.nii"])
 
     assert case.faults == {"t1": "t1 has 2 files, such as a_t1.nii and a_t1.nii.gz; keep one of them"}
@@ -227,7 +225,7 @@ def test_missing_modalities_are_named_and_a_case_needs_no_label_map() -> None:
 
 
 @given(st.permutations(files_of("b") + files_of("a")))
-def test_cases_come_sorted_in_whatever_order_files_are_found(files: list[str]) -> None:
+def test_cases_are_sorted_whatever_the_order_of_the_files(files: list[str]) -> None:
     assert [case.case_id for case in find_cases(files)] == ["a", "b"]
     assert find_cases(files) == find_cases(sorted(files))
 
@@ -246,22 +244,22 @@ def test_a_record_reads_back_as_the_same_case() -> None:
         ("BraTS2023_SSA_TrainingData", 8, "brats2023"),
     ],
 )
-def test_real_releases_are_found_whole(release: str, cases: int, naming: str, real_data: Path) -> None:
+def test_all_cases_of_real_releases_are_found(release: str, cases: int, naming: str, real_data: Path) -> None:
     found = find_cases(path.relative_to(real_data / release).as_posix() for path in (real_data / release).rglob("*"))
 
     assert len(found) == cases
     assert all(not case.missing and case.label and naming_of(case.case_id).name == naming for case in found)
 
 
-def test_one_case_in_two_folders_is_refused_not_mixed() -> None:
+def test_one_case_in_two_folders_is_refused_and_not_mixed() -> None:
     (case,) = find_cases(["siteA/p1/p1_t1.nii.gz", "siteB/p1/p1_t2.nii.gz", "siteB/p1/p1_t1.nii.gz"])
 
     assert case.images == {}
-    assert case.faults == {WHOLE: "p1 lies twice, in siteA/p1 and in siteB/p1; keep one of them"}
+    assert case.faults == {WHOLE: "p1 exists twice, in siteA/p1 and in siteB/p1; keep one of them"}
 
 
 @given(st.lists(st.text(alphabet="ab/._-019 BRTSraflseg.nii.gz", max_size=30), max_size=8))
-def test_whatever_files_are_called_each_volume_belongs_to_one_case_or_is_refused(names: list[str]) -> None:
+def test_each_volume_belongs_to_one_case_or_is_refused_whatever_its_name(names: list[str]) -> None:
     files = [f"x/{name.strip('/') or 'a'}.nii.gz" for name in names]
 
     found = find_cases(files)

@@ -12,14 +12,14 @@ scans = arrays(np.int16, (2, 7, 5, 6), elements=st.integers(0, 900))
 
 @settings(max_examples=50, deadline=None)
 @given(scans)
-def test_without_the_other_side_channels_are_the_normalised_modalities(scan: np.ndarray) -> None:
+def test_without_mirror_images_the_channels_are_the_normalised_modalities(scan: np.ndarray) -> None:
     np.testing.assert_array_equal(region_channels(scan, contralateral=False), normalise(scan))
 
 
 @settings(max_examples=50, deadline=None)
 @given(scans)
 def test_a_mirrored_scan_has_mirrored_channels(scan: np.ndarray) -> None:
-    """So a patch that is mirrored in training, channels and all, is a patch of the mirrored scan."""
+    """Mirroring all channels of a training patch therefore gives a patch of the mirrored scan."""
     mirrored = region_channels(scan[:, ::-1], contralateral=True)
 
     np.testing.assert_allclose(mirrored[:, ::-1], region_channels(scan, contralateral=True), atol=1e-5)
@@ -27,7 +27,7 @@ def test_a_mirrored_scan_has_mirrored_channels(scan: np.ndarray) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(scans)
-def test_the_modalities_come_first_and_nothing_is_outside_the_brain(scan: np.ndarray) -> None:
+def test_the_modalities_come_first_and_voxels_outside_the_brain_are_0(scan: np.ndarray) -> None:
     channels = region_channels(scan, contralateral=True)
 
     np.testing.assert_array_equal(channels[:2], normalise(scan))
@@ -36,14 +36,15 @@ def test_the_modalities_come_first_and_nothing_is_outside_the_brain(scan: np.nda
     assert not channels[:, (scan == 0).all(axis=0)].any()
 
 
-def test_a_lesion_is_seen_at_its_mirror_place_too() -> None:
+def test_a_lesion_also_appears_at_its_mirrored_place() -> None:
     scan = np.full((1, 20, 12, 12), 100, dtype=np.int16)
     scan[0, 3:6, 5:8, 5:8] = 400
 
     other_side = region_channels(scan, contralateral=True)[1]
 
     assert np.unravel_index(other_side.argmax(), other_side.shape) == (15, 6, 6)
-    # Smoothed by 1.5 voxels along each axis, the middle of a box of 3 keeps (erf(1.5 / (1.5 * sqrt(2))))^3 = 0.318 of
-    # its height; SciPy's bell is sampled at whole voxels, not integrated, hence the tolerance.
+    # After smoothing by 1.5 voxels along each axis, the middle of a box of 3 voxels keeps
+    # (erf(1.5 / (1.5 * sqrt(2))))^3 = 0.318 of its height. SciPy samples the Gaussian at whole voxels instead of
+    # integrating it, hence the tolerance.
     rest, lesion = other_side.min(), normalise(scan).max()
     assert (other_side.max() - rest) / (lesion - rest) == pytest.approx(0.318, abs=0.08)

@@ -41,7 +41,9 @@ def test_limits_belong_to_the_middle_group(days: float, group: str) -> None:
         ("BraTS20ID", None, "ResectionStatus"),
     ],
 )
-def test_the_columns_of_every_year_are_read_as_one(patient: str, survival: str | None, resection: str | None) -> None:
+def test_the_columns_of_every_year_are_read_into_one_form(
+    patient: str, survival: str | None, resection: str | None
+) -> None:
     columns: dict[str, list[object]] = {patient: ["b", "a"], "Age": [60.5, 50.0]}
     if survival is not None:
         columns[survival] = [100, 200]
@@ -58,7 +60,7 @@ def test_the_columns_of_every_year_are_read_as_one(patient: str, survival: str |
     np.testing.assert_array_equal(parsed["event"], [np.nan, np.nan] if survival is None else [1, 1])
 
 
-def test_survivors_are_censored_at_the_day_they_were_last_known_to_live() -> None:
+def test_patients_who_are_alive_are_censored_at_the_last_day_on_which_that_was_known() -> None:
     parsed = parse_survival(table(Survival_days=["ALIVE (361 days later)", "NA"]), name="table")
 
     assert parsed["patient"].tolist() == ["a", "b"]
@@ -72,46 +74,56 @@ REMEDY = "; correct it, or write NA where it is unknown"
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
-        ({"Age": [0, 50]}, "row of b: Age 0 is impossible, as ages are years" + REMEDY),
-        ({"Age": [60, 121]}, "row of a: Age 121 is impossible, as ages are years" + REMEDY),
-        ({"Age": [22100, 50]}, "row of b: Age 22100 is impossible, as ages are years" + REMEDY),
-        ({"Age": ["old", 50]}, "row of b: Age old is no number" + REMEDY),
-        ({"Age": ["inf", 50]}, "row of b: Age inf is no number" + REMEDY),
-        ({"Survival_days": [-1, 5]}, "row of b: Survival_days -1 is impossible, as survival is whole days" + REMEDY),
-        ({"Survival_days": [5, 9.5]}, "row of a: Survival_days 9.5 is impossible, as survival is whole days" + REMEDY),
+        ({"Age": [0, 50]}, "row of b: Age 0 is impossible, since ages are in years" + REMEDY),
+        ({"Age": [60, 121]}, "row of a: Age 121 is impossible, since ages are in years" + REMEDY),
+        ({"Age": [22100, 50]}, "row of b: Age 22100 is impossible, since ages are in years" + REMEDY),
+        ({"Age": ["old", 50]}, "row of b: Age old is not a number" + REMEDY),
+        ({"Age": ["inf", 50]}, "row of b: Age inf is not a number" + REMEDY),
+        (
+            {"Survival_days": [-1, 5]},
+            "row of b: Survival_days -1 is impossible, since survival is in whole days" + REMEDY,
+        ),
+        (
+            {"Survival_days": [5, 9.5]},
+            "row of a: Survival_days 9.5 is impossible, since survival is in whole days" + REMEDY,
+        ),
         (
             {"Survival_days": [5, 99999]},
-            "row of a: Survival_days 99999 is impossible, as survival is whole days" + REMEDY,
+            "row of a: Survival_days 99999 is impossible, since survival is in whole days" + REMEDY,
         ),
-        ({"Survival_days": [1, "inf"]}, "row of a: Survival_days inf is no number" + REMEDY),
-        ({"Survival_days": [1, "ALIVE"]}, "row of a: Survival_days ALIVE is no number" + REMEDY),
+        ({"Survival_days": [1, "inf"]}, "row of a: Survival_days inf is not a number" + REMEDY),
+        ({"Survival_days": [1, "ALIVE"]}, "row of a: Survival_days ALIVE is not a number" + REMEDY),
         (
             {"Extent_of_Resection": ["GTR", "most"]},
-            "row of a: Extent_of_Resection most is not known, known are GTR, STR, NA" + REMEDY,
+            "row of a: Extent_of_Resection most is not one of GTR, STR, NA" + REMEDY,
         ),
-        ({"Survival_days": [1, "1,000"]}, "row of a: Survival_days 1,000 is no number" + REMEDY),
-        ({"Age": ["60,5", "160,50"]}, "row of a: Age 160,50 is impossible, as ages are years" + REMEDY),
-        ({"Age": [60, 500 * "9"]}, f"row of a: Age {57 * '9'}... is no number" + REMEDY),
+        ({"Survival_days": [1, "1,000"]}, "row of a: Survival_days 1,000 is not a number" + REMEDY),
+        ({"Age": ["60,5", "160,50"]}, "row of a: Age 160,50 is impossible, since ages are in years" + REMEDY),
+        ({"Age": [60, 500 * "9"]}, f"row of a: Age {57 * '9'}... is not a number" + REMEDY),
         (
             {"Survival_days": [1, "ALIVE (99999 days later)"]},
-            "row of a: Survival_days ALIVE (99999 days later) is impossible, as survival is whole days" + REMEDY,
+            "row of a: Survival_days ALIVE (99999 days later) is impossible, since survival is in whole days" + REMEDY,
         ),
         (
             {"Brats20ID": ["a1", "Total"]},
-            "row 2 below the header: Brats20ID Total has no digit, as other rows have; remove it, or name its patient",
+            "row 2 below the header: Brats20ID Total has no digit, unlike other rows; correct the patient's name, or "
+            "remove the row",
         ),
         (
             {"Brats20ID": ["a1", "a1/a2"]},
-            "row 2 below the header: Brats20ID a1/a2 holds a slash, so that it is a path or several names; write the "
+            "row 2 below the header: Brats20ID a1/a2 has a slash, so it is a path or several names; write the "
             "patient's name alone",
         ),
-        ({"Brats20ID": ["a", "a "]}, "row of a: Brats20ID a comes twice; remove one"),
-        ({"Brats20ID": ["a", "NA"]}, "row 2 below the header has no Brats20ID; name its patient, or remove it"),
-        ({"age": [1, 2]}, "has two columns for one thing, Age and age; remove one"),
-        ({"Brats17ID": ["x", "y"]}, "has two columns for one thing, Brats20ID and Brats17ID; remove one"),
+        ({"Brats20ID": ["a", "a "]}, "row of a: Brats20ID a appears twice; remove one"),
+        (
+            {"Brats20ID": ["a", "NA"]},
+            "row 2 below the header has no Brats20ID; add the patient's name, or remove the row",
+        ),
+        ({"age": [1, 2]}, "has two columns for the same thing, Age and age; remove one"),
+        ({"Brats17ID": ["x", "y"]}, "has two columns for the same thing, Brats20ID and Brats17ID; remove one"),
     ],
 )  # fmt: skip
-def test_an_impossible_value_is_refused_by_row(columns: dict[str, list[object]], sentence: str) -> None:
+def test_the_error_of_an_impossible_value_names_the_row(columns: dict[str, list[object]], sentence: str) -> None:
     with pytest.raises(TableError) as raised:
         parse_survival(table(**columns), name="t.csv")
 
@@ -121,13 +133,13 @@ def test_an_impossible_value_is_refused_by_row(columns: dict[str, list[object]],
 @pytest.mark.parametrize(
     ("missing", "named"), [("Brats20ID", "Brats17ID or BraTS18ID"), ("Age", "Age; it has Brats20ID")]
 )
-def test_a_missing_column_is_named(missing: str, named: str) -> None:
+def test_the_error_names_a_missing_column(missing: str, named: str) -> None:
     with pytest.raises(TableError, match=f"has no column {named}"):
         parse_survival(table().drop(columns=missing), name="t.csv")
 
 
 @pytest.mark.parametrize("alive", ["ALIVE (361 days later)", "alive(361 days later)", "Alive  ( 361  days  later ) "])
-def test_a_survivor_is_censored_however_it_is_spelled(alive: str) -> None:
+def test_every_spelling_of_alive_is_read_as_censored(alive: str) -> None:
     parsed = parse_survival(table(Survival_days=[alive, "NA"]), name="t.csv").set_index("patient")
 
     assert parsed.loc["b", ["survival_days", "event"]].tolist() == [361, 0]
@@ -140,7 +152,7 @@ def test_ages_may_have_a_decimal_comma() -> None:
 
 
 @pytest.mark.parametrize("unknown", ["NA", "", "n/a", " nan ", None, np.nan])
-def test_what_is_not_known_stays_unknown(unknown: object) -> None:
+def test_unknown_values_stay_unknown(unknown: object) -> None:
     cells: list[object] = [unknown, "12"]
     parsed = parse_survival(
         table(Age=cells, Survival_days=cells, ResectionStatus=[unknown, " str "]), name="t.csv"
@@ -151,7 +163,7 @@ def test_what_is_not_known_stays_unknown(unknown: object) -> None:
 
 
 @pytest.mark.parametrize("patient", ["brats20id", "BraTS_20_ID", "BRATS20 ID", "BraTS_2020_subject_ID"])
-def test_headers_are_compared_by_letters_and_digits_alone(patient: str) -> None:
+def test_only_letters_and_digits_of_headers_are_compared(patient: str) -> None:
     columns = {"extent of resection": ["gtr", "NA"], "AGE": [60, 50], "Survival (days)": [10, 20], patient: ["b", "a"]}
 
     parsed = parse_survival(pd.DataFrame(columns), name="t.csv")
@@ -160,7 +172,7 @@ def test_headers_are_compared_by_letters_and_digits_alone(patient: str) -> None:
     assert patient_year(pd.DataFrame(columns), name="t.csv") == 2020
 
 
-def test_ready_made_features_get_the_columns_of_measured_ones() -> None:
+def test_ready_made_features_get_the_columns_of_measured_features() -> None:
     ratios = {"NCR_NET_ratio": [0.1, 0.4], "ED_ratio": [0.2, 0.5], "ET_ratio": [0.3, 0.0]}
 
     features = features_from_table(table(Survival_days=[10, 20], Extent_of_Resection=["GTR", "NA"], **ratios), name="t")
@@ -185,7 +197,7 @@ def test_a_ratio_outside_0_to_1_is_refused() -> None:
         features_from_table(table(**ratios), name="t.csv")
 
 
-# Counted in the challenge's own tables with grep: rows, rows with ALIVE, and numeric survivals.
+# The numbers of rows, of rows with ALIVE, and of numeric survivals were counted in the challenge's tables with grep.
 @pytest.mark.parametrize(
     ("name", "rows", "alive", "died"),
     [
@@ -203,7 +215,7 @@ def test_the_real_tables_of_every_year_are_read(name: str, rows: int, alive: int
     assert parsed["event"].value_counts().reindex([0, 1], fill_value=0).tolist() == [alive, died]
 
 
-def test_the_groups_of_the_real_patients_with_gross_total_resection(real_data: Path) -> None:
+def test_real_patients_with_gross_total_resection_have_the_documented_groups(real_data: Path) -> None:
     name = "brats2020_survival_features_derived.csv"
     features = features_from_table(read_csv(Artefact(real_data / "tables" / name, "BraTS")), name=name)
 

@@ -32,7 +32,7 @@ def only(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
     return {str(column): value for column, value in row.items()}
 
 
-def test_each_field_comes_from_the_newest_release_that_knows_it() -> None:
+def test_each_field_comes_from_the_newest_table_that_knows_it() -> None:
     tables = {
         "a.csv": year(17, Age=50, Survival=1),
         "b.csv": year(18, Age=51, Survival=2, ResectionStatus="STR"),
@@ -55,26 +55,26 @@ def test_days_and_their_event_come_from_one_table() -> None:
     assert [only(tables)[field] for field in ("survival_days", "event")] == [996, 1]
 
 
-def test_of_one_year_a_table_of_features_comes_last() -> None:
+def test_among_tables_of_one_year_a_table_of_features_comes_last() -> None:
     ratios = {"NCR_NET_ratio": 0.1, "ED_ratio": 0.1, "ET_ratio": 0.1}
     tables = {"a_survival_features.csv": year(20, Age=1, **ratios), "z_survival_info.csv": year(20, Age=2)}
 
     assert only(tables)["age_years"] == 2
 
 
-def test_two_rows_of_one_table_that_are_one_patient_become_one() -> None:
+def test_two_rows_of_one_patient_in_one_table_are_merged() -> None:
     table = pd.DataFrame({"Brats17ID": ["Brats17_X_1", "BraTS20_Training_001"], "Age": ["NA", "50"]})
 
     assert only({"t.csv": table})["age_years"] == 50
 
 
-def test_no_table_combines_to_no_row() -> None:
+def test_merging_no_tables_gives_no_rows() -> None:
     assert combine({}, Identities()).columns.tolist() == list(CLINICAL_COLUMNS)
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(17, 20), st.integers(1, 90) | st.none()), min_size=1), st.randoms())
-def test_the_order_of_tables_is_irrelevant(rows: list[tuple[int, int | None]], random: Random) -> None:
+def test_the_order_of_tables_does_not_matter(rows: list[tuple[int, int | None]], random: Random) -> None:
     tables = {f"{index}.csv": year(number, Age=age) for index, (number, age) in enumerate(rows)}
     shuffled = list(tables.items())
     random.shuffle(shuffled)
@@ -82,7 +82,7 @@ def test_the_order_of_tables_is_irrelevant(rows: list[tuple[int, int | None]], r
     pd.testing.assert_frame_equal(combine(tables, KNOWN), combine(dict(shuffled), KNOWN))
 
 
-def test_nobody_and_nothing_known_is_lost(real_data: Path) -> None:
+def test_no_patient_and_no_known_value_is_lost(real_data: Path) -> None:
     known = identities(real_data / "tables")
     tables = {name: table for name, table in read_tables(real_data / "tables").items() if "mapping" not in name}
 
@@ -108,11 +108,11 @@ def read(path: Path) -> list[list[str]]:
         return list(csv.reader(file))[1:]
 
 
-def test_the_real_patients_of_four_years(four_years: Path) -> None:
+def test_the_real_patients_of_four_years_are_merged_as_the_csv_module_finds_them(four_years: Path) -> None:
     merged = clinical_table(four_years).set_index("patient")
 
-    # By the csv module alone: every survival row under its patient's name of 2020, the last column of the mapping
-    # tables, and the newest survival that is not NA.
+    # Use only the csv module: rename every survival row to its patient's name of 2020, which is the last column of the
+    # mapping tables, and take the newest survival that is not NA.
     renamed = {cell: row[-1] for path in four_years.glob("*mapping*") for row in read(path) for cell in row}
     survivals: dict[str, str] = {}
     for name in YEARS.values():

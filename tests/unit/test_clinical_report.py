@@ -65,7 +65,7 @@ def test_every_row_of_an_older_table_is_accounted_for(report: dict[str, dict[str
         "united": {"BraTS19_X_1": "BraTS20_Training_001", "BraTS19_X_2": "BraTS20_Training_002"},
     }
     assert lines == [
-        "1 row alive when last seen: a censored observation, in no survival group",
+        "1 row alive when last seen: censored, so in no survival group",
         "1 row without survival: in no survival group",
         "1 row without age: in no survival model",
         "1 row without resection status: kept as NA, in no cohort of gross total resections",
@@ -73,51 +73,52 @@ def test_every_row_of_an_older_table_is_accounted_for(report: dict[str, dict[str
         "2 rows known by another name: BraTS19_X_1 is BraTS20_Training_001; BraTS19_X_2 is BraTS20_Training_002",
         "2 rows superseded by 2020/survival.csv, field by field",
         "1 row used for age, which newer tables leave unknown: BraTS19_X_2",
-        "1 differing survival overridden: alive at 1029 days of BraTS19_X_1 by dead at 996 days of 2020/survival.csv",
+        "1 different survival overridden: alive at 1029 days (BraTS19_X_1) by dead at 996 days (2020/survival.csv)",
         "1 row used for resection, which newer tables leave unknown: BraTS19_X_2",
     ]
 
 
-def test_the_merged_rows_are_counted_too(report: dict[str, dict[str, Any]]) -> None:
+def test_the_merged_rows_are_counted(report: dict[str, dict[str, Any]]) -> None:
     merged = report[MERGED]
 
     assert [merged[key] for key in ("kind", "rows", "dead", "censored", "unknown_survival")] == ["merged", 3, 2, 0, 1]
 
 
-def test_a_mapping_table_tells_whom_it_unites_oddly_or_not_at_all(report: dict[str, dict[str, Any]]) -> None:
+def test_the_record_of_a_mapping_table_lists_cells_that_unite_nobody_or_unusual_rows(
+    report: dict[str, dict[str, Any]],
+) -> None:
     assert report["2020/name_mapping.csv"] == {
         "table": "2020/name_mapping.csv",
         "kind": "mapping",
         "rows": 5,
         "patients": 4,
         "lines": [
-            "2 rows with one name or none: nobody is united by them",
-            "1 row without a name in BraTS_2019_subject_ID, only 7: uniting nobody",
-            "BraTS19_X_2 stands in 2 rows of BraTS_2019_subject_ID: they are one patient, BraTS20_Training_002",
+            "2 rows with fewer than two names: no names are united",
+            "1 row without a name in BraTS_2019_subject_ID, only 7: the cells are ignored",
+            "BraTS19_X_2 is in 2 rows of BraTS_2019_subject_ID: they are one patient, BraTS20_Training_002",
         ],
     }
 
 
-def test_a_column_that_is_no_column_of_names_is_told() -> None:
+def test_a_column_that_repeats_its_cells_is_reported() -> None:
     table = MAPPING.assign(BraTS_fold="fold1")
 
     (record,) = report_clinical({"name_mapping.csv": table}, identify({"m": table}, []), [])
 
-    told = "BraTS_fold holds the same few cells again and again, so that it is no column of names: uniting nobody"
-    assert told in record["lines"]
+    assert "BraTS_fold repeats the same few cells, so it is not read as a column of names" in record["lines"]
     assert record["patients"] == 4
 
 
-def test_two_rows_of_one_table_that_become_one_are_told() -> None:
+def test_two_rows_of_one_patient_in_one_table_are_reported() -> None:
     table = pd.DataFrame({"Brats17ID": ["a", "b"], "Age": [50, 60]})
 
     first, _ = report_clinical({"survival.csv": table}, identify({}, [], [("a", "b")]), ["a"])
 
-    assert "a and b are one patient, a, and their rows one" in first["lines"]
-    assert "1 differing age overridden: 60 years of b by 50 years of a in this table" in first["lines"]
+    assert "a and b are one patient, a, so their rows are merged" in first["lines"]
+    assert "1 different age overridden: 60 years (b) by 50 years (a in this table)" in first["lines"]
 
 
-def test_a_table_without_rows_is_told_and_no_table_is_no_record() -> None:
+def test_a_table_without_rows_is_reported_and_no_tables_give_no_records() -> None:
     empty = pd.DataFrame({"Brats17ID": [], "Age": []}, dtype=str)
 
     (record,) = report_clinical({"survival.csv": empty}, identify({}, []), [])
@@ -126,7 +127,7 @@ def test_a_table_without_rows_is_told_and_no_table_is_no_record() -> None:
     assert report_clinical({}, identify({}, []), []) == []
 
 
-# Counted with grep and cut in the challenge's own tables.
+# These counts were taken from the challenge's tables with grep and cut.
 @pytest.mark.parametrize(
     ("name", "counts"),
     [
@@ -137,7 +138,7 @@ def test_a_table_without_rows_is_told_and_no_table_is_no_record() -> None:
         ("brats2020_survival_evaluation_testing.csv", (166, 0, 0, 166, 107, 25, 34, 19)),
     ],
 )
-def test_the_counts_of_the_real_tables(name: str, counts: tuple[int, ...], real_data: Path) -> None:
+def test_the_real_tables_have_the_documented_counts(name: str, counts: tuple[int, ...], real_data: Path) -> None:
     table = read_csv(Artefact(real_data / "tables" / name, "BraTS"))
 
     first, _ = report_clinical({name: table}, identify({}, []), [])
@@ -146,7 +147,7 @@ def test_the_counts_of_the_real_tables(name: str, counts: tuple[int, ...], real_
     assert tuple(first[column] for column in columns) == counts
 
 
-def test_the_real_tables_together(real_data: Path) -> None:
+def test_the_report_of_all_real_tables_is_complete(real_data: Path) -> None:
     tables = read_tables(real_data / "tables")
     records = report_clinical(tables, identities(real_data / "tables"), ["BraTS20_Training_085"])
 
@@ -154,8 +155,8 @@ def test_the_real_tables_together(real_data: Path) -> None:
     assert {record["table"] for record in records} == {*tables, MERGED}
     lines = next(record["lines"] for record in records if record["table"] == "brats2019_survival_data.csv")
     assert lines[-2:] == [
-        "1 differing survival overridden: alive at 1029 days of BraTS19_CBICA_BFP_1 by dead at 996 days of "
-        "brats2020_survival_info.csv",
+        "1 different survival overridden: alive at 1029 days (BraTS19_CBICA_BFP_1) by dead at 996 days "
+        "(brats2020_survival_info.csv)",
         "3 rows used for resection, which newer tables leave unknown: "
         "BraTS19_TMC_06290_1; BraTS19_TMC_21360_1; BraTS19_TMC_27374_1",
     ]

@@ -15,7 +15,7 @@ reals = hnp.arrays(
 
 
 @given(st.one_of(wholes, reals))
-def test_everything_read_off_is_what_numpy_computes_from_all_voxels(volume: np.ndarray) -> None:
+def test_all_statistics_equal_those_that_numpy_computes_from_all_voxels(volume: np.ndarray) -> None:
     values = Distribution.of(volume)
 
     finite = volume[np.isfinite(volume)].astype(np.float64)
@@ -41,7 +41,7 @@ def test_copies_share_a_digest_in_any_type_orientation_and_padding(
 
 
 @given(st.integers(0, 728), st.integers(1, 99))
-def test_one_voxel_of_another_value_gives_another_digest(place: int, more: int) -> None:
+def test_changing_one_voxel_changes_the_digest(place: int, more: int) -> None:
     volume = np.random.default_rng(0).integers(0, 20, (9, 9, 9)).astype(np.int16)
     changed = volume.copy()
     changed.ravel()[place] += more
@@ -55,13 +55,13 @@ def test_a_scaled_copy_of_an_image_of_whole_numbers_shares_its_digest() -> None:
     assert Distribution.of(volume * np.float32(2.5)).digest() == Distribution.of(volume).digest()
 
 
-def test_images_of_as_many_levels_as_voxels_are_told_apart_by_their_levels() -> None:
+def test_images_with_as_many_levels_as_voxels_have_different_digests() -> None:
     one, other = np.random.default_rng(0).normal(size=(2, 9, 9, 9))
 
     assert Distribution.of(one).digest() != Distribution.of(other).digest()
 
 
-def test_whole_numbers_in_floats_and_fractions_are_counted_alike() -> None:
+def test_whole_numbers_and_fractions_are_counted_alike() -> None:
     volume = np.array([[[0, 1, 1, 5]]], dtype=np.float32)
 
     halves = Distribution.of(volume / 2)
@@ -72,7 +72,7 @@ def test_whole_numbers_in_floats_and_fractions_are_counted_alike() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.int64, np.float32, np.float64])
-def test_extremes_of_every_type_are_kept(dtype: type[np.generic]) -> None:
+def test_the_extremes_of_every_type_are_exact(dtype: type[np.generic]) -> None:
     ends = np.finfo(dtype) if np.issubdtype(dtype, np.floating) else np.iinfo(dtype)
     volume = np.array([[[ends.min, 0, ends.max]]], dtype=dtype)
 

@@ -17,32 +17,32 @@ def copies(*cases: tuple[str, list[Row]]) -> dict[str, str]:
     return {row["name"]: row["copy_of"] for _, rows in cases for row in rows if row["copy_of"]}
 
 
-def test_sound_cases_have_no_copies() -> None:
+def test_different_cases_have_no_copies() -> None:
     one, other = case("a", "1234"), case("b", "5678")
 
     assert mark_among([one, other], minimum_levels=8) == []
     assert copies(one, other) == {}
 
 
-def test_one_file_as_two_modalities_is_the_second_of_them() -> None:
+def test_one_file_as_two_modalities_marks_the_second_as_the_copy() -> None:
     assert copies(case("a", "1231")) == {"a_m3.nii": "a_m0.nii"}
 
 
-def test_a_whole_copy_is_the_case_that_comes_later() -> None:
+def test_of_two_identical_cases_the_later_one_is_the_copy() -> None:
     one, other = case("a", "1234"), case("b", "1234")
 
     assert mark_among([one, other], minimum_levels=8) == [("b", "a")]
     assert copies(one, other) == {f"b_m{number}.nii": f"a_m{number}.nii of case a" for number in range(4)}
 
 
-def test_one_shared_image_is_nobodys_and_unites_nobody() -> None:
+def test_one_shared_image_is_marked_in_both_cases_and_does_not_unite_them() -> None:
     one, other = case("a", "1234"), case("b", "5672")
 
     assert mark_among([one, other], minimum_levels=8) == []
     assert copies(one, other) == {"a_m1.nii": "b_m3.nii of case b", "b_m3.nii": "a_m1.nii of case a"}
 
 
-def test_constants_and_what_cannot_be_read_are_nobodys_copies() -> None:
+def test_constant_and_unreadable_images_are_never_copies() -> None:
     one, other = case("a", "1111", levels=1), ("b", [row("b", "m0", None)])
 
     assert mark_among([one, other], minimum_levels=8) == []

@@ -9,7 +9,7 @@ volumes = hnp.arrays(np.int16, hnp.array_shapes(min_dims=3, max_dims=3, max_side
 
 
 @given(volumes)
-def test_uncrop_restores_what_crop_to_the_bounding_box_cut(volume: np.ndarray) -> None:
+def test_uncrop_restores_a_volume_that_was_cropped_to_its_bounding_box(volume: np.ndarray) -> None:
     box = bounding_box(volume != 0)
     start = [axis.start for axis in box]
 
@@ -34,7 +34,7 @@ def test_bounding_box_is_the_range_of_indices_of_true_voxels(volume: np.ndarray)
 
 
 @given(hnp.arrays(np.uint8, (3, 4, 3, 5), elements=st.sampled_from([0, 0, 0, 1, 3])), st.integers(1, 3))
-def test_the_box_of_label_maps_is_that_of_any_of_them(maps: np.ndarray, count: int) -> None:
+def test_the_box_of_several_label_maps_contains_all_their_labels(maps: np.ndarray, count: int) -> None:
     found = label_box(*maps[:count])
 
     if maps[:count].any():
@@ -44,7 +44,7 @@ def test_the_box_of_label_maps_is_that_of_any_of_them(maps: np.ndarray, count: i
 
 
 @given(volumes, st.integers(0, 2), st.integers(0, 2))
-def test_crop_undoes_uncrop_wherever_the_volume_is_put(volume: np.ndarray, before: int, after: int) -> None:
+def test_crop_undoes_uncrop_for_any_place_of_the_volume(volume: np.ndarray, before: int, after: int) -> None:
     full_shape = [size + before + after for size in volume.shape]
 
     full = uncrop(volume, (before,) * 3, full_shape)

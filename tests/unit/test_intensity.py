@@ -1,4 +1,4 @@
-"""Normalised intensities have mean 0 and standard deviation 1 over the brain, whatever unit the scanner chose."""
+"""Normalised intensities have mean 0 and standard deviation 1 over the brain, whatever the scanner's unit is."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from brats_ml.imaging.intensity import normalise
 
 
 def scan(seed: int) -> np.ndarray:
-    """Two modalities with a margin that is no brain."""
+    """Return two modalities with a margin of zeros around the brain."""
     image = np.zeros((2, 12, 10, 8), dtype=np.float32)
     image[:, 2:-2, 2:-2, 1:-1] = np.random.default_rng(seed).uniform(100, 900, size=(2, 8, 6, 6))
     return image
@@ -33,7 +33,7 @@ def test_the_unit_of_a_scan_does_not_matter(seed: int, gain: float, shift: float
 
 @pytest.mark.parametrize("value", [7, 1000, 0.1, 0.3, 1234.5])
 def test_a_constant_modality_is_all_zeros(value: float) -> None:
-    """Of 1000 and 0.1 the mean in float32 is another number."""
+    """For 1000 and 0.1 the mean in float32 differs from the value itself."""
     constant = np.where(scan(0) != 0, np.float32(value), 0)
     outlier = constant.copy()
     outlier[:, 4, 4, 4] *= 2  # clipped

@@ -30,7 +30,7 @@ def test_regions_are_nested(labels: LabelMap) -> None:
 
 
 @pytest.mark.parametrize(("name", "stored"), [("brats2017-2021", [0, 1, 2, 4]), ("brats2023", [0, 1, 2, 3])])
-def test_enhancing_tumour_is_4_up_to_2021_and_3_since(name: str, stored: list[int]) -> None:
+def test_enhancing_tumour_is_4_up_to_2021_and_3_from_2023_on(name: str, stored: list[int]) -> None:
     assert SCHEMES[name].from_canonical(np.arange(4, dtype=np.uint8)).tolist() == stored
 
 
@@ -42,12 +42,12 @@ def test_labels_are_read_from_any_stored_type(dtype: type[np.generic]) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("brats2017-2021", 3), ("brats2023", 4), ("brats2023", 1.5)])
-def test_a_value_of_another_release_is_refused_by_name(name: str, value: float) -> None:
+def test_the_error_names_a_value_of_another_release(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"label values {value:g} are not in scheme {name}"):
         SCHEMES[name].to_canonical(np.array([[[0, value]]]))
 
 
-def test_label_counts_of_a_real_slice(real_data: Path) -> None:
+def test_a_real_slice_has_the_documented_label_counts(real_data: Path) -> None:
     case = real_data / "MICCAI_BraTS2020_TrainingData/BraTS20_Training_001/BraTS20_Training_001_seg.nii.gz"
     stored = read_volume(case).array
 

@@ -1,4 +1,4 @@
-"""The loss and the augmentation of the region recipes, by law."""
+"""Test the loss and the augmentation of the region recipes by the laws that they obey."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ IMAGE = RNG.normal(size=(2, 8, 8, 8, 4)).astype(np.float32) * (LABELS[..., None]
 DRAWN = RNG.random((2, DRAWS), dtype=np.float32)
 
 
-def test_a_certain_and_right_prediction_costs_nothing_and_an_opposite_one_much() -> None:
+def test_the_loss_of_a_perfect_prediction_is_0_and_that_of_its_opposite_is_high() -> None:
     targets = region_targets(LABELS)
     logits = 40.0 * (2.0 * np.asarray(targets) - 1.0)
 
@@ -27,8 +27,8 @@ def test_a_certain_and_right_prediction_costs_nothing_and_an_opposite_one_much()
     assert float(wrong) > 10
 
 
-def test_soft_dice_of_whole_numbers_is_the_dice_of_the_evaluation() -> None:
-    """But for the smoothing, which 50 copies of the patch make small."""
+def test_soft_dice_of_a_binary_prediction_equals_the_dice_of_the_evaluation() -> None:
+    """The smoothing makes a small difference, which shrinks with 50 copies of the patch."""
     other = RNG.integers(0, 4, (1, 8, 8, 8)).astype(np.uint8)
     once = LABELS[:1]
     measured = case_dice(once[0], other[0])
@@ -39,7 +39,7 @@ def test_soft_dice_of_whole_numbers_is_the_dice_of_the_evaluation() -> None:
     assert np.asarray(found) == pytest.approx([measured[f"dice_{region}"] for region in ("WT", "TC", "ET")], abs=1e-3)
 
 
-def test_dice_of_each_patch_differs_from_that_of_the_batch_where_patches_differ_in_size() -> None:
+def test_dice_per_patch_differs_from_dice_over_the_batch_if_tumours_differ_in_size() -> None:
     targets = np.asarray(region_targets(LABELS)).copy()
     targets[0] = 0
     predicted = np.full_like(targets, 0.5)
@@ -50,7 +50,7 @@ def test_dice_of_each_patch_differs_from_that_of_the_batch_where_patches_differ_
     assert (over_batch != of_each).all()
 
 
-def test_mirroring_moves_image_and_labels_together_and_twice_brings_them_back() -> None:
+def test_mirroring_moves_image_and_labels_together_and_mirroring_twice_restores_them() -> None:
     draws = np.zeros((2, DRAWS), dtype=np.float32)
 
     image, labels = mirrored(IMAGE, LABELS, draws, axes=[0, 1, 2])
@@ -62,7 +62,7 @@ def test_mirroring_moves_image_and_labels_together_and_twice_brings_them_back() 
     assert (np.asarray(back_labels) == LABELS).all()
 
 
-def test_turning_by_nothing_changes_nothing_and_invents_no_label() -> None:
+def test_rotation_by_0_degrees_changes_nothing_and_rotation_adds_no_label_values() -> None:
     same, same_labels = rotate_and_zoom(IMAGE, LABELS, DRAWN, degrees=0.0, zoom=0.0, share=1.0)
     _, moved_labels = rotate_and_zoom(IMAGE, LABELS, DRAWN, degrees=40.0, zoom=0.2, share=1.0)
 
@@ -72,9 +72,9 @@ def test_turning_by_nothing_changes_nothing_and_invents_no_label() -> None:
     assert set(np.unique(np.asarray(moved_labels))) <= {0, 1, 2, 3}
 
 
-def test_a_quarter_turn_is_the_one_of_numpy() -> None:
+def test_rotation_by_90_degrees_equals_that_of_numpy() -> None:
     draws = np.zeros((2, DRAWS), dtype=np.float32)
-    draws[:, 4] = 1.0  # the whole angle
+    draws[:, 4] = 1.0  # the largest angle
 
     image, labels = rotate_and_zoom(IMAGE, LABELS, draws, degrees=90.0, zoom=0.0, share=1.0)
 
@@ -83,7 +83,7 @@ def test_a_quarter_turn_is_the_one_of_numpy() -> None:
     assert (np.rot90(LABELS, turns[0], (1, 2)) == np.asarray(labels)).all()
 
 
-def test_recolouring_leaves_the_outside_empty_and_gamma_alone_keeps_order() -> None:
+def test_jitter_leaves_voxels_outside_the_brain_at_0_and_keeps_the_order_of_intensities() -> None:
     changed = np.asarray(
         jitter_intensity(IMAGE, DRAWN, modalities=4, scale=0.3, shift=0.3, gamma=0.3, noise=0.0, generator=None)
     )

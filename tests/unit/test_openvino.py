@@ -15,19 +15,19 @@ from brats_ml.segmentation.networks.region_unet import region_unet  # noqa: E402
 from brats_ml.workspace.state import Graph  # noqa: E402
 
 
-def stirred(model: "keras.Model") -> "keras.Model":
-    """A model whose norms and biases say something, as those of a trained one do."""
+def perturbed(model: "keras.Model") -> "keras.Model":
+    """Return the model with noise on all weights, so that norms and biases have an effect, as after training."""
     generator = np.random.default_rng(0)
     model.set_weights([weight + 0.1 * generator.normal(size=weight.shape) for weight in model.get_weights()])
     return model
 
 
 def region_network(dimensions: int, stem: int) -> "keras.Model":
-    return stirred(region_unet(dimensions=dimensions, channels=4, regions=3, filters=(8, 12, 16), stem=stem, seed=0))
+    return perturbed(region_unet(dimensions=dimensions, channels=4, regions=3, filters=(8, 12, 16), stem=stem, seed=0))
 
 
 @pytest.mark.parametrize(("dimensions", "stem"), [(3, 2), (3, 1), (2, 2), (2, 1)])
-def test_a_region_network_gives_what_keras_gives(dimensions: int, stem: int) -> None:
+def test_a_region_network_gives_the_same_as_in_keras(dimensions: int, stem: int) -> None:
     model, extent = region_network(dimensions, stem), (16, 24, 32)[:dimensions]
     inputs = np.random.default_rng(1).normal(size=(2, *extent, 4)).astype(np.float32)
 
@@ -39,8 +39,8 @@ def test_a_region_network_gives_what_keras_gives(dimensions: int, stem: int) -> 
     assert np.mean((ours > 0) == (theirs > 0)) >= 0.9999
 
 
-def test_the_baselines_network_gives_what_keras_gives() -> None:
-    model = stirred(unet(size=32, channels=2, classes=4, filters=(8, 16, 32), dropout=0.2, seed=0))
+def test_the_baseline_network_gives_the_same_as_in_keras() -> None:
+    model = perturbed(unet(size=32, channels=2, classes=4, filters=(8, 16, 32), dropout=0.2, seed=0))
     inputs = np.random.default_rng(1).random((3, 32, 32, 2)).astype(np.float32)
 
     ours = OpenVinoNetwork(openvino_graph(model, (32, 32)), precision="float32").predict_on_batch(inputs)
@@ -50,7 +50,7 @@ def test_the_baselines_network_gives_what_keras_gives() -> None:
     assert np.mean(ours.argmax(-1) == theirs.argmax(-1)) >= 0.9999
 
 
-def test_bfloat16_is_close_and_not_the_same() -> None:
+def test_bfloat16_gives_nearly_the_same_as_float32() -> None:
     model, inputs = region_network(3, 2), np.random.default_rng(1).normal(size=(1, 16, 16, 16, 4)).astype(np.float32)
     graph = openvino_graph(model, (16, 16, 16))
     exact = OpenVinoNetwork(graph, precision="float32").predict_on_batch(inputs)
@@ -60,7 +60,7 @@ def test_bfloat16_is_close_and_not_the_same() -> None:
     assert np.abs(rounded - exact).max() < 0.1 * np.abs(exact).max()
 
 
-def test_a_layer_without_translation_is_named() -> None:
+def test_the_error_names_a_layer_without_translation() -> None:
     inputs = keras.Input((8, 8, 1))
     model = keras.Model(inputs, keras.layers.BatchNormalization(name="batch_norm")(inputs))
 
@@ -76,7 +76,7 @@ def test_a_group_norm_of_several_channels_is_refused() -> None:
         openvino_graph(model, (8, 8))
 
 
-def test_a_graph_is_made_once_and_made_again_where_it_is_damaged(tmp_path: Path) -> None:
+def test_a_graph_is_made_once_and_made_again_if_it_is_damaged(tmp_path: Path) -> None:
     model, inputs = region_network(2, 1), np.random.default_rng(1).normal(size=(1, 16, 16, 4)).astype(np.float32)
     made = []
 

@@ -16,7 +16,7 @@ def patients() -> list[PhantomPatient]:
 
 
 def contrast(patient: PhantomPatient, modality: str, value: int) -> float:
-    """Return how much brighter one stored label is than the brain without tumour."""
+    """Return the brightness of one stored label, relative to the brain without tumour."""
     image = patient.images[modality]
     return float(image[patient.label == value].mean() / image[(image > 0) & (patient.label == 0)].mean())
 
@@ -31,7 +31,7 @@ def test_equal_arguments_give_equal_patients() -> None:
 
 
 @pytest.mark.parametrize(("index", "seed"), [(4, 7), (3, 8)])
-def test_another_patient_or_seed_gives_another_head(index: int, seed: int) -> None:
+def test_a_different_patient_or_seed_gives_a_different_head(index: int, seed: int) -> None:
     one, other = phantom_patient(3, shape=SMALL, seed=7), phantom_patient(index, shape=SMALL, seed=seed)
 
     assert (one.images["t1"] != other.images["t1"]).any()
@@ -45,7 +45,7 @@ def test_volumes_have_the_types_and_labels_of_brats_2020(patients: list[PhantomP
         assert set(np.unique(patient.label)) <= {0, 1, 2, 4}
 
 
-def test_every_modality_is_zero_outside_one_brain_that_holds_the_tumour(patients: list[PhantomPatient]) -> None:
+def test_all_modalities_share_one_brain_mask_that_contains_the_tumour(patients: list[PhantomPatient]) -> None:
     for patient in patients:
         brain = patient.images["t1"] > 0
         for volume in patient.images.values():
@@ -58,7 +58,7 @@ def test_every_modality_is_zero_outside_one_brain_that_holds_the_tumour(patients
     ("modality", "value", "brighter"),
     [("flair", 2, True), ("t2", 2, True), ("t1ce", 4, True), ("t1ce", 1, False), ("t1", 2, False)],
 )
-def test_each_tissue_stands_out_where_it_does_in_patients(
+def test_each_tissue_is_bright_or_dark_in_the_same_modalities_as_in_patients(
     modality: str, value: int, brighter: bool, patients: list[PhantomPatient]
 ) -> None:
     ratios = [contrast(patient, modality, value) for patient in patients if (patient.label == value).any()]
@@ -80,7 +80,7 @@ def test_every_tumour_has_all_its_labels_at_the_smallest_size() -> None:
         assert labels == ({0, 1, 2} if index % 10 == 4 else {0, 1, 2, 4})
 
 
-def test_tumours_vary_in_size_and_place(patients: list[PhantomPatient]) -> None:
+def test_tumours_vary_in_size_and_location(patients: list[PhantomPatient]) -> None:
     voxels = [np.count_nonzero(patient.label) for patient in patients]
     centres = np.array([np.argwhere(patient.label).mean(axis=0) for patient in patients])
 
@@ -88,7 +88,7 @@ def test_tumours_vary_in_size_and_place(patients: list[PhantomPatient]) -> None:
     assert (np.ptp(centres, axis=0) > 8).all()
 
 
-def test_anatomy_keeps_its_proportions_at_another_resolution() -> None:
+def test_anatomy_has_the_same_proportions_at_every_resolution() -> None:
     coarse, fine = (phantom_patient(1, shape=shape, seed=5).label for shape in ((48, 48, 48), (96, 96, 96)))
 
     assert canonical_shares(fine) == pytest.approx(canonical_shares(coarse), rel=0.15)
@@ -120,7 +120,7 @@ def test_the_fourth_patient_is_alive_and_some_resections_are_unknown(patients: l
 
 
 def test_the_affine_at_full_size_is_that_of_brats_2020() -> None:
-    # Read off the header of BraTS20_Training_001_flair.nii.gz.
+    # The header of BraTS20_Training_001_flair.nii.gz has these values.
     expected = [[-1, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]]
 
     assert_array_equal(phantom_affine((240, 240, 155)), expected)

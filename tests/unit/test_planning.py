@@ -1,4 +1,4 @@
-"""A plan fits its memory, can be halved as often as its network does, and keeps what the user states."""
+"""A plan fits in memory, its patch can be halved at every level, and it keeps the sizes that the user gives."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ GIB = 2**30
     memory=st.integers(2, 80),
     most_voxels=st.sampled_from([None, 270_000]),
 )
-def test_what_is_planned_fits_and_can_be_halved(
+def test_a_planned_patch_fits_in_memory_and_can_be_halved_at_every_level(
     crop: tuple[int, int, int], dimensions: int, stem: int, memory: int, most_voxels: int | None
 ) -> None:
     made = plan(
@@ -31,7 +31,7 @@ def test_what_is_planned_fits_and_can_be_halved(
         assert made.batch * np.prod(made.patch) <= most_voxels
 
 
-def test_what_the_user_states_is_kept() -> None:
+def test_a_plan_keeps_the_sizes_that_the_user_gives() -> None:
     made = plan(
         (140, 170, 140), dimensions=3, stem=2, memory_bytes=GIB, most_voxels=270_000, precision="float32",
         patch=[48, 64, 80], batch=5, filters=[8, 16, 24],
@@ -52,7 +52,7 @@ def test_more_memory_never_gives_a_smaller_patch() -> None:
 
 
 @pytest.mark.parametrize(("precision", "batch"), [("float32", 1), ("bfloat16", 2)])
-def test_a_head_of_true_size_gets_cubes_of_64_on_a_cpu_and_two_of_them_in_bfloat16(precision: str, batch: int) -> None:
+def test_a_real_head_gets_one_cube_of_64_per_step_on_a_cpu_and_two_in_bfloat16(precision: str, batch: int) -> None:
     made = plan((137, 171, 139), dimensions=3, stem=2, memory_bytes=12 * GIB, most_voxels=270_000, precision=precision)
 
     assert (made.patch, made.batch, made.filters) == ((64, 64, 64), batch, (32, 64, 96, 128))

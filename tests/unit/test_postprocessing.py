@@ -23,9 +23,9 @@ chances = arrays(np.float32, (3, *SHAPE), elements=st.floats(0, 1, width=32))
 label_maps = arrays(np.uint8, SHAPE, elements=st.integers(0, 3))
 
 
-def certain(labels: np.ndarray, sure: float = 0.9) -> np.ndarray:
-    """Probabilities of a network that knows a label map: `sure` inside each region, 0.1 outside."""
-    return np.stack([np.where(region_mask(labels, region), sure, 0.1) for region in REGIONS]).astype(np.float32)
+def certain(labels: np.ndarray, inside: float = 0.9) -> np.ndarray:
+    """Return the probabilities of a network that finds every region: `inside` in it, 0.1 outside."""
+    return np.stack([np.where(region_mask(labels, region), inside, 0.1) for region in REGIONS]).astype(np.float32)
 
 
 def mean_dice(reference: np.ndarray, labels: np.ndarray) -> float:
@@ -38,7 +38,7 @@ def test_certain_regions_give_their_labels(labels: np.ndarray) -> None:
 
 
 @given(chances, st.tuples(*[st.floats(0.05, 0.95)] * 3))
-def test_regions_are_nested_and_the_inner_one_is_what_its_threshold_says(
+def test_regions_are_nested_and_a_voxel_above_an_inner_threshold_belongs_to_all_outer_regions(
     probabilities: np.ndarray, values: tuple[float, float, float]
 ) -> None:
     rules = Rules(dict(zip(REGIONS, values, strict=True)), minimum_share=0)
@@ -51,7 +51,7 @@ def test_regions_are_nested_and_the_inner_one_is_what_its_threshold_says(
 
 
 @given(label_maps, st.integers(0, 60))
-def test_too_little_enhancing_tumour_is_taken_for_necrosis(labels: np.ndarray, minimum: int) -> None:
+def test_too_little_enhancing_tumour_becomes_necrosis(labels: np.ndarray, minimum: int) -> None:
     enhancing = labels == LABELS["ET"]
 
     found = labels_from_regions(certain(labels), Rules(minimum_et=minimum, minimum_share=0))
@@ -63,7 +63,7 @@ def test_too_little_enhancing_tumour_is_taken_for_necrosis(labels: np.ndarray, m
 
 
 @given(arrays(np.uint8, SHAPE, elements=st.sampled_from([0, 0, 0, 0, 0, 1, 2, 3])), st.integers(0, 40), st.floats(0, 1))
-def test_pieces_of_the_tumour_stay_whole_or_go_whole(labels: np.ndarray, minimum: int, share: float) -> None:
+def test_a_piece_of_the_tumour_stays_or_vanishes_as_a_whole(labels: np.ndarray, minimum: int, share: float) -> None:
     kept = without_small_pieces(labels, minimum, share)
 
     pieces, count = ndimage.label(labels != 0, structure=np.ones((3, 3, 3)))
@@ -76,7 +76,7 @@ def test_pieces_of_the_tumour_stay_whole_or_go_whole(labels: np.ndarray, minimum
 
 @settings(deadline=None, max_examples=15)
 @given(chances, label_maps)
-def test_scores_from_counts_are_those_of_the_label_maps(probabilities: np.ndarray, reference: np.ndarray) -> None:
+def test_scores_from_counts_equal_scores_from_label_maps(probabilities: np.ndarray, reference: np.ndarray) -> None:
     thresholds, minima = (0.25, 0.5), (0, 30)
     scores = postprocessing._scores(postprocessing._counts(probabilities, reference, thresholds), minima)
 
@@ -86,10 +86,10 @@ def test_scores_from_counts_are_those_of_the_label_maps(probabilities: np.ndarra
         assert scores[wt, tc, et, minimum] == pytest.approx(mean_dice(reference, labels))
 
 
-def test_tuning_finds_the_threshold_below_which_a_timid_network_lies() -> None:
+def test_tuning_lowers_the_threshold_for_a_network_with_low_probabilities() -> None:
     generator = np.random.default_rng(0)
     references = [generator.integers(0, 4, SHAPE).astype(np.uint8) for _ in range(3)]
-    cases = [(certain(labels, sure=0.45), labels) for labels in references]
+    cases = [(certain(labels, inside=0.45), labels) for labels in references]
 
     tuned = tune(cases, grid=TuningGrid((0.3, 0.4), (0, 10), (0,)))
 
@@ -99,8 +99,8 @@ def test_tuning_finds_the_threshold_below_which_a_timid_network_lies() -> None:
     assert mean_dice(references[0], labels_from_regions(cases[0][0], tuned.rules)) == 1
 
 
-def test_tuning_drops_what_is_invented() -> None:
-    """By hand: a case without ET in which two voxels are taken for it, and a far piece of 18 of 125 voxels."""
+def test_tuning_drops_false_positives() -> None:
+    """The case has no ET, but two voxels are predicted as ET. A far piece of 18 voxels is predicted as tumour, too."""
     reference = np.zeros((12, 12, 12), dtype=np.uint8)
     reference[:5, :5, :5] = LABELS["ED"]
     reference[1:4, 1:4, 1:4] = LABELS["NCR"]
@@ -114,8 +114,8 @@ def test_tuning_drops_what_is_invented() -> None:
     assert tuned.after == 1
 
 
-def test_pieces_of_less_than_a_tenth_of_the_largest_go_unless_cases_have_such() -> None:
-    """By hand: 125 voxels and a far piece of twelve, of which a case has the first or both."""
+def test_pieces_below_a_tenth_of_the_largest_vanish_unless_the_tuning_cases_have_such_pieces() -> None:
+    """The reference has one piece of 125 voxels, or also a far piece of twelve."""
     one = np.zeros((12, 12, 12), dtype=np.uint8)
     one[:5, :5, :5] = LABELS["ED"]
     both = one.copy()
@@ -126,13 +126,13 @@ def test_pieces_of_less_than_a_tenth_of_the_largest_go_unless_cases_have_such() 
     assert tune([(certain(both), both)]).rules == Rules(minimum_share=0.0)
 
 
-def test_without_gain_the_default_stays() -> None:
+def test_the_default_rules_stay_if_others_gain_nothing() -> None:
     labels = np.random.default_rng(1).integers(0, 4, SHAPE).astype(np.uint8)
 
     assert tune([(certain(labels), labels)]).rules == Rules()
 
 
-def test_tuning_by_no_case_is_refused() -> None:
+def test_tuning_without_cases_is_refused() -> None:
     with pytest.raises(ValueError, match="no case"):
         tune([])
 
@@ -146,7 +146,7 @@ def test_tuning_by_no_case_is_refused() -> None:
         {"minimum_share": 2},
     ],
 )
-def test_rules_that_are_none_are_refused(wrong: dict[str, object]) -> None:
+def test_impossible_rules_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must"):
         Rules(**wrong)  # type: ignore[arg-type]
 

@@ -20,7 +20,7 @@ def image() -> np.ndarray:
     return volume
 
 
-def test_an_image_is_measured() -> None:
+def test_the_profile_of_an_image_holds_its_statistics() -> None:
     measured = profile_image(image())
 
     assert measured.pop("voxel_digest") == profile_image(image().astype(np.float32)[::-1])["voxel_digest"]
@@ -38,7 +38,7 @@ def test_an_image_is_measured() -> None:
     }
 
 
-def test_labels_are_listed_in_order_counted_and_held_against_the_scheme_of_their_release() -> None:
+def test_labels_are_listed_in_order_counted_and_compared_with_the_scheme_of_their_release() -> None:
     volume = np.array([[[4.0, 0, 1, 4]]], dtype=np.float32)
 
     known = profile_label_map(volume, SCHEME)
@@ -50,17 +50,17 @@ def test_labels_are_listed_in_order_counted_and_held_against_the_scheme_of_their
     assert (foreign["labels"], foreign["foreign_labels"]) == ("0 1 4", "4")
 
 
-def test_the_decathlons_labels_are_counted_by_what_they_mean() -> None:
+def test_labels_of_the_decathlon_are_counted_by_their_meaning() -> None:
     measured = profile_label_map(np.array([[[1, 1, 1, 2, 3, 3]]], dtype=np.uint8), SCHEMES["msd-task01"])
 
     assert [measured[f"voxels_{label}"] for label in ("NCR", "ED", "ET")] == [1, 3, 2]
 
 
-def test_labels_that_are_no_whole_numbers_are_foreign() -> None:
+def test_fractional_labels_are_foreign() -> None:
     assert profile_label_map(np.array([[[0, 0.5, 1]]]), SCHEME)["foreign_labels"] == "0.5"
 
 
-def test_values_that_are_not_finite_are_seen_and_kept_out_of_the_range() -> None:
+def test_values_that_are_not_finite_are_found_and_do_not_count_for_the_range() -> None:
     volume = image().astype(np.float32)
     volume[0, 0, 0] = np.nan
 
@@ -71,7 +71,7 @@ def test_values_that_are_not_finite_are_seen_and_kept_out_of_the_range() -> None
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_labels_are_outside_the_brain_where_most_images_are_zero(order: str) -> None:
+def test_labels_where_most_images_are_0_are_outside_the_brain(order: str) -> None:
     labels = np.zeros((4, 5, 6), dtype=np.uint8, order=order)
     labels[1, 2, 2:5] = 1
     images = {"flair": image(), "t1": image(), "t1ce": image(), "t2": np.ones_like(image())}
@@ -83,13 +83,13 @@ def test_labels_are_outside_the_brain_where_most_images_are_zero(order: str) -> 
     assert [agreement(masks[role], masks["brain"]) for role in images] == [1, 1, 1, round(2 * 2 / (120 + 2), 6)]
 
 
-def test_nothing_agrees_with_nothing() -> None:
+def test_the_agreement_of_two_empty_masks_is_unknown() -> None:
     masks = brain_of({"t1": np.zeros((2, 2, 2))})
 
     assert agreement(masks["t1"], masks["brain"]) is None
 
 
-def test_labels_that_rounding_has_moved_are_whole_and_others_are_not() -> None:
+def test_labels_that_are_off_by_rounding_count_as_whole_and_others_do_not() -> None:
     moved = np.array([[[0, 1.00002, 1.9999, 4]]], dtype=np.float32)
 
     assert profile_label_map(moved, SCHEME)["labels"] == "0 1 2 4"
@@ -97,11 +97,11 @@ def test_labels_that_rounding_has_moved_are_whole_and_others_are_not() -> None:
     assert profile_label_map(moved + np.float32(0.01), SCHEME)["foreign_labels"].startswith("0.00999999978 1.01")
 
 
-def test_a_sum_beyond_all_numbers_is_told_as_unknown() -> None:
+def test_the_mean_is_unknown_if_the_sum_overflows() -> None:
     measured = profile_image(np.full((4, 4, 4), 1e308))
 
     assert (measured["mean"], measured["maximum"]) == (None, 1e308)
 
 
-def test_every_measure_has_a_column() -> None:
+def test_every_measurement_has_a_column() -> None:
     assert set(profile_image(image())) | set(profile_label_map(image(), SCHEME)) <= set(COLUMNS)

@@ -1,4 +1,4 @@
-"""Training by regions repeats itself, goes on after a stop as if there had been none, and does so on every backend."""
+"""Training of a region network is reproducible, and a stop does not change the result, on every backend."""
 
 import json
 import os
@@ -16,11 +16,11 @@ ROOT = Path(__file__).parents[2]
 
 def trained(*options: str, backend: str = "tensorflow", python: Path = Path(sys.executable)) -> dict[str, Any]:
     """Return the digest of the weights and the history of tests/region_training.py in a process of its own."""
-    # XLA's collectives on CPUs need a thread for each device, and count by NPROC.
-    mine = {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "NPROC": "8", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # Collective operations of XLA on CPUs need one thread per device. XLA takes their number from NPROC.
+    variables = {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "NPROC": "8", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [python, ROOT / "tests/region_training.py", *options],
-        env=os.environ | mine, check=False, capture_output=True, text=True, timeout=300,
+        env=os.environ | variables, check=False, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -34,50 +34,50 @@ def jax_python() -> Path:
 
 
 @pytest.fixture(scope="module")
-def left_alone() -> dict[str, Any]:
+def uninterrupted() -> dict[str, Any]:
     return trained()
 
 
-def test_training_learns(left_alone: dict[str, Any]) -> None:
-    losses = [row["loss"] for row in left_alone["history"]]
+def test_training_lowers_the_loss(uninterrupted: dict[str, Any]) -> None:
+    losses = [row["loss"] for row in uninterrupted["history"]]
 
     assert losses == sorted(losses, reverse=True)
-    assert [row["step"] for row in left_alone["history"]] == [5, 10, 12]
+    assert [row["step"] for row in uninterrupted["history"]] == [5, 10, 12]
 
 
-def test_training_that_was_stopped_twice_in_mid_epoch_gives_the_same_weights_and_history(
-    left_alone: dict[str, Any],
+def test_training_that_is_stopped_twice_inside_an_epoch_gives_the_same_weights_and_history(
+    uninterrupted: dict[str, Any],
 ) -> None:
-    assert trained("--stop-at", "3", "7") == left_alone
+    assert trained("--stop-at", "3", "7") == uninterrupted
 
 
 @pytest.mark.parametrize("step", ["5", "12"])
-def test_training_that_was_stopped_after_an_epoch_or_after_the_last_step_gives_the_same(
-    left_alone: dict[str, Any], step: str
+def test_training_that_is_stopped_after_an_epoch_or_after_the_last_step_gives_the_same_result(
+    uninterrupted: dict[str, Any], step: str
 ) -> None:
-    assert trained("--stop-at", step) == left_alone
+    assert trained("--stop-at", step) == uninterrupted
 
 
-def test_cases_on_the_device_give_the_same_weights_as_cases_on_the_host(left_alone: dict[str, Any]) -> None:
-    assert trained("--resident")["weights"] == left_alone["weights"]
+def test_cases_on_the_device_give_the_same_weights_as_cases_on_the_host(uninterrupted: dict[str, Any]) -> None:
+    assert trained("--resident")["weights"] == uninterrupted["weights"]
 
 
-def test_two_devices_share_a_batch_and_go_on_after_a_stop() -> None:
+def test_two_devices_share_a_batch_and_resume_after_a_stop() -> None:
     shared = trained("--devices", "2")
 
     assert shared["history"][-1]["loss"] < shared["history"][0]["loss"]
     assert trained("--devices", "2", "--stop-at", "4", "12") == shared
 
 
-def test_jax_trains_and_goes_on_after_a_stop(jax_python: Path) -> None:
-    alone = trained(backend="jax", python=jax_python)
+def test_jax_trains_and_resumes_after_a_stop(jax_python: Path) -> None:
+    whole = trained(backend="jax", python=jax_python)
 
-    assert alone["history"][-1]["loss"] < alone["history"][0]["loss"]
-    assert trained("--stop-at", "3", "5", "12", backend="jax", python=jax_python) == alone
+    assert whole["history"][-1]["loss"] < whole["history"][0]["loss"]
+    assert trained("--stop-at", "3", "5", "12", backend="jax", python=jax_python) == whole
 
 
 @pytest.mark.slow
-def test_jax_cuts_patches_on_the_device_and_shares_batches_between_two(jax_python: Path) -> None:
+def test_jax_cuts_patches_on_the_device_and_shares_batches_between_two_devices(jax_python: Path) -> None:
     alone = trained("--resident", backend="jax", python=jax_python)
     shared = trained("--devices", "2", backend="jax", python=jax_python)
 

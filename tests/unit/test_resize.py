@@ -14,7 +14,7 @@ sizes = st.integers(2, 40)
     ("shape", "size"),
     [((240, 240, 3), (128, 128)), ((128, 128, 3), (240, 240)), ((64, 48, 2), (32, 32)), ((7, 5, 3), (64, 9))],
 )
-def test_agrees_with_tensorflow(shape: tuple[int, int, int], size: tuple[int, int]) -> None:
+def test_resizing_agrees_with_tensorflow(shape: tuple[int, int, int], size: tuple[int, int]) -> None:
     volume = np.random.default_rng(0).random(shape, dtype=np.float32)
 
     resized = resize_slices(volume, size)
@@ -25,7 +25,7 @@ def test_agrees_with_tensorflow(shape: tuple[int, int, int], size: tuple[int, in
 
 
 @given(sizes, sizes, sizes, sizes)
-def test_agrees_with_scipy_in_double_precision(height: int, width: int, rows: int, columns: int) -> None:
+def test_resizing_agrees_with_scipy_in_double_precision(height: int, width: int, rows: int, columns: int) -> None:
     volume = np.random.default_rng(height * width).random((height, width, 2))
 
     resized = resize_slices(volume, (rows, columns))
@@ -37,14 +37,14 @@ def test_agrees_with_scipy_in_double_precision(height: int, width: int, rows: in
 
 
 @given(sizes, sizes, st.integers(-1000, 30000))
-def test_a_constant_stays_constant(source: int, target: int, value: int) -> None:
+def test_a_constant_image_stays_constant(source: int, target: int, value: int) -> None:
     volume = np.full((source, source, 1), value, dtype=np.int16)
 
     np.testing.assert_allclose(resize_slices(volume, (target, target)), value, rtol=1e-6)
 
 
 @given(sizes)
-def test_the_same_size_changes_nothing(size: int) -> None:
+def test_resizing_to_the_same_size_changes_nothing(size: int) -> None:
     volume = np.random.default_rng(size).integers(0, 4000, (size, size + 1, 2)).astype(np.int16)
 
     np.testing.assert_array_equal(resize_slices(volume, (size, size + 1)), volume)
@@ -60,7 +60,7 @@ def test_a_ramp_stays_a_ramp_away_from_the_edges(size: int, factor: int) -> None
 
 
 @given(sizes, sizes)
-def test_values_stay_within_those_of_the_volume(source: int, target: int) -> None:
+def test_values_stay_within_the_range_of_the_volume(source: int, target: int) -> None:
     volume = np.random.default_rng(source).random((source, source, 1), dtype=np.float32)
 
     resized = resize_slices(volume, (target, target))

@@ -1,4 +1,4 @@
-"""Patches are a function of seed and step, lie inside their case, and as often as asked on the tumour."""
+"""Patches depend on seed and step alone, stay inside their case, and contain the tumour as often as requested."""
 
 import numpy as np
 from hypothesis import given
@@ -13,7 +13,7 @@ LABELS[31, 21, 11] = 3
 
 
 @given(step=st.integers(0, 10**6), patch=st.tuples(*[st.integers(4, 48)] * 3))
-def test_a_patch_lies_inside_its_case_or_has_it_in_its_middle(step: int, patch: tuple[int, int, int]) -> None:
+def test_a_patch_is_inside_its_case_or_centred_on_it(step: int, patch: tuple[int, int, int]) -> None:
     drawn = draw_patches([foreground(LABELS, seed=0)], patch=patch, batch=3, share=0.5, seed=1, step=step)
 
     for corner in drawn.corner:
@@ -26,7 +26,7 @@ def test_a_patch_lies_inside_its_case_or_has_it_in_its_middle(step: int, patch: 
     assert ((drawn.draws >= 0) & (drawn.draws < 1)).all()
 
 
-def test_equal_steps_draw_equal_patches_and_others_do_not() -> None:
+def test_equal_steps_draw_equal_patches_and_different_steps_different_ones() -> None:
     cases = [foreground(LABELS, seed=0)]
     one, same, other = (
         draw_patches(cases, patch=(8, 8, 8), batch=4, share=0.5, seed=1, step=step) for step in (7, 7, 8)
@@ -37,7 +37,7 @@ def test_equal_steps_draw_equal_patches_and_others_do_not() -> None:
     assert (one.draws != other.draws).any()
 
 
-def test_patches_on_the_tumour_hold_some_of_it() -> None:
+def test_patches_on_the_tumour_contain_tumour() -> None:
     cases = TrainingSet([np.ones((*LABELS.shape, 1), np.float16)], [LABELS])
     found = [foreground(LABELS, seed=0)]
 
@@ -55,7 +55,7 @@ def test_patches_on_the_tumour_hold_some_of_it() -> None:
     assert share[0.0] < 0.5
 
 
-def test_a_patch_is_cut_where_its_corner_says_and_empty_beyond_the_edge() -> None:
+def test_a_patch_starts_at_its_corner_and_is_0_beyond_the_edge_of_the_case() -> None:
     image = np.arange(5 * 4 * 3, dtype=np.float16).reshape(5, 4, 3, 1)
     labels = (image[..., 0] > 30).astype(np.uint8)
     drawn = draw_patches([foreground(labels, seed=0)], patch=(3, 3, 5), batch=1, share=1.0, seed=0, step=3)

@@ -12,7 +12,7 @@ losses = st.lists(st.floats(min_value=0.0, max_value=3.0), max_size=15)
 
 
 def rates_of_keras(values: list[float], initial: float) -> list[float]:
-    """Return the rate before each epoch and after the last, as the callback of Keras sets it."""
+    """Return the rates that the Keras callback sets, before each epoch and after the last."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(initial))
     callback = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.2, patience=2, min_lr=1e-6)
@@ -27,14 +27,14 @@ def rates_of_keras(values: list[float], initial: float) -> list[float]:
 
 @settings(max_examples=40, deadline=None)
 @given(losses)
-def test_rate_follows_the_callback_of_keras(values: list[float]) -> None:
+def test_the_rate_equals_that_of_the_keras_callback(values: list[float]) -> None:
     ours = [plateau_rate(values[:epoch], initial=1e-3, **RULE) for epoch in range(len(values) + 1)]
 
     np.testing.assert_allclose(ours, rates_of_keras(values, 1e-3), rtol=1e-5)
 
 
 @given(losses)
-def test_rate_never_rises_nor_falls_below_its_minimum(values: list[float]) -> None:
+def test_the_rate_never_rises_and_never_falls_below_its_minimum(values: list[float]) -> None:
     rates = [plateau_rate(values[:epoch], initial=1e-3, **RULE) for epoch in range(len(values) + 1)]
 
     assert all(later <= earlier for earlier, later in pairwise(rates))

@@ -14,7 +14,7 @@ def box(*sides: slice) -> np.ndarray:
     return labels
 
 
-def test_a_cube_has_the_compactness_of_a_cube_and_fills_its_box() -> None:
+def test_a_cube_has_the_documented_compactness_and_fills_its_box() -> None:
     found = shape_features(box(slice(3, 8), slice(3, 8), slice(3, 8)))
 
     assert set(found) == set(SHAPE)
@@ -23,14 +23,14 @@ def test_a_cube_has_the_compactness_of_a_cube_and_fills_its_box() -> None:
     assert found["wt_pieces"] == 1
 
 
-def test_a_ball_has_the_compactness_told() -> None:
+def test_a_ball_has_the_documented_compactness() -> None:
     away = np.indices((61, 61, 61)) - 30
     ball = np.where((away**2).sum(axis=0) <= 27**2, ED, 0).astype(np.uint8)
 
     assert shape_features(ball)["wt_compactness"] == pytest.approx(0.30, abs=0.01)
 
 
-def test_what_is_absent_has_no_shape() -> None:
+def test_an_absent_region_has_no_shape() -> None:
     found = shape_features(box(slice(3, 8), slice(3, 8), slice(3, 8)))
     nothing = shape_features(np.zeros((5, 5, 5), dtype=np.uint8))
 
@@ -50,7 +50,7 @@ def test_pieces_that_touch_at_a_corner_are_one() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 8))
-def test_shape_does_not_depend_on_the_place(x: int, y: int, z: int) -> None:
+def test_shape_does_not_depend_on_location(x: int, y: int, z: int) -> None:
     labels = np.zeros((16, 16, 16), dtype=np.uint8)
     labels[x : x + 4, y : y + 6, z : z + 2] = ET
 
@@ -59,7 +59,7 @@ def test_shape_does_not_depend_on_the_place(x: int, y: int, z: int) -> None:
     assert shape_features(labels) == shape_features(moved)
 
 
-def test_the_place_is_told_within_the_brain_and_alike_for_both_sides() -> None:
+def test_location_is_relative_to_the_brain_and_the_same_for_both_sides() -> None:
     brain = np.zeros((20, 20, 20), dtype=bool)
     brain[5:16, 0:11, 4:15] = True
     left, right = (box(slice(side, side + 1), slice(2, 3), slice(14, 15)) for side in (5, 15))
@@ -71,7 +71,7 @@ def test_the_place_is_told_within_the_brain_and_alike_for_both_sides() -> None:
     assert location_features(right, brain) == pytest.approx(found)
 
 
-def test_no_tumour_has_no_place() -> None:
+def test_an_absent_tumour_has_no_location() -> None:
     found = location_features(np.zeros((4, 4, 4), dtype=np.uint8), np.ones((4, 4, 4), dtype=bool))
 
     assert np.isnan(list(found.values())).all()

@@ -15,7 +15,7 @@ from brats_ml.segmentation.networks.sliced_convolution import BlockwiseConv3DTra
     channels=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
-def test_a_convolution_in_slices_equals_keras_own(
+def test_a_sliced_convolution_equals_that_of_keras(
     width_and_step: tuple[int, int], blocks: tuple[int, int, int], channels: int, seed: int
 ) -> None:
     width, step = width_and_step
@@ -31,7 +31,7 @@ def test_a_convolution_in_slices_equals_keras_own(
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_a_transposed_convolution_by_blocks_equals_keras_own(step: int) -> None:
+def test_a_blockwise_transposed_convolution_equals_that_of_keras(step: int) -> None:
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 5, 6)).astype(np.float32)
     both = [
         kind(7, step, strides=step, padding="same") for kind in (keras.layers.Conv3DTranspose, BlockwiseConv3DTranspose)
@@ -44,9 +44,9 @@ def test_a_transposed_convolution_by_blocks_equals_keras_own(step: int) -> None:
 
 @pytest.mark.parametrize("stem", [1, 2])
 def test_a_sliced_network_has_the_weights_and_logits_of_the_plain_one(stem: int) -> None:
-    """Training on a GPU uses the one, and the model that is kept is the other."""
-    how = {"dimensions": 3, "channels": 2, "regions": 3, "filters": (4, 8, 8), "stem": stem, "seed": 0}
-    plain, sliced = region_unet(**how), region_unet(**how, extent=(16, 24, 8), sliced=True)
+    """Training on a GPU uses the sliced network, and the saved model is the plain one."""
+    settings = {"dimensions": 3, "channels": 2, "regions": 3, "filters": (4, 8, 8), "stem": stem, "seed": 0}
+    plain, sliced = region_unet(**settings), region_unet(**settings, extent=(16, 24, 8), sliced=True)
     assert [w.shape for w in plain.weights] == [w.shape for w in sliced.weights]
     sliced.set_weights(plain.get_weights())
     x = np.random.default_rng(0).standard_normal((1, 16, 24, 8, 2)).astype(np.float32)

@@ -25,7 +25,7 @@ def pointwise(patches: Volume) -> Volume:
 
 
 def volume(shape: tuple[int, ...], seed: int) -> tuple[Volume, Volume]:
-    """An image of two channels, and a brain that leaves some voxels out; the image is 0 there."""
+    """Return an image of two channels and its brain mask; the image is 0 outside the brain."""
     generator = np.random.default_rng(seed)
     brain = generator.random(shape) < 0.7
     return (generator.normal(size=(2, *shape)) * brain).astype(np.float32), brain
@@ -40,7 +40,7 @@ def test_windows_reach_both_ends_and_leave_no_gap(patch: int, more: int, overlap
 
 
 @given(st.integers(1, 40), st.integers(0, 60), overlaps)
-def test_contributions_to_a_voxel_sum_to_one(patch: int, more: int, overlap: float) -> None:
+def test_the_weights_at_a_voxel_sum_to_one(patch: int, more: int, overlap: float) -> None:
     total = np.zeros(patch + more)
     for start, weights in zip(
         window_starts(patch + more, patch, overlap), axis_weights(patch + more, patch, overlap), strict=True
@@ -59,7 +59,7 @@ def test_contributions_to_a_voxel_sum_to_one(patch: int, more: int, overlap: flo
     st.integers(1, 5),
     st.integers(0, 999),
 )
-def test_a_pointwise_network_does_not_notice_the_windows(
+def test_windows_do_not_change_the_prediction_of_a_pointwise_network(
     shape: tuple[int, ...], patch: list[int], overlap: float, mirrored: int, batch: int, seed: int
 ) -> None:
     image, brain = volume(shape, seed)
@@ -80,7 +80,7 @@ def test_a_pointwise_network_does_not_notice_the_windows(
     assert not mean[:, ~brain].any()
 
 
-def test_planes_are_seen_with_their_neighbours_slice_by_slice() -> None:
+def test_a_2d_network_sees_each_plane_with_its_neighbours_slice_by_slice() -> None:
     image, brain = volume((6, 5, 4), seed=3)
     brain[...] = True
     seen = []
@@ -91,18 +91,18 @@ def test_planes_are_seen_with_their_neighbours_slice_by_slice() -> None:
 
     sliding_window_inference(image, spy, brain=brain, patch=(6, 5), overlap=0.5, neighbours=1, regions=1)
 
-    nothing = np.zeros((6, 5))
+    beyond = np.zeros((6, 5))
     assert len(seen) == 4
     for z, patches in enumerate(seen):
         around = [
-            image[channel, :, :, z + offset] if 0 <= z + offset < 4 else nothing
+            image[channel, :, :, z + offset] if 0 <= z + offset < 4 else beyond
             for offset in (-1, 0, 1)
             for channel in (0, 1)
         ]
         np.testing.assert_array_equal(patches, np.stack(around, axis=-1)[None])
 
 
-def test_windows_without_brain_are_not_predicted() -> None:
+def test_windows_without_brain_are_skipped() -> None:
     image, brain = volume((8, 8, 24), seed=0)
     brain[..., 8:] = False
     count = 0
@@ -118,8 +118,8 @@ def test_windows_without_brain_are_not_predicted() -> None:
     np.testing.assert_array_equal(mean[0], brain)
 
 
-def test_copies_are_mirrored_before_the_network_and_back_after_it() -> None:
-    """By hand: a network that adds the place of a voxel in its patch; mirrored, places count from the end."""
+def test_copies_are_mirrored_before_the_network_and_mirrored_back_afterwards() -> None:
+    """The network adds a voxel's index in the patch. In a mirrored copy the index counts from the other end."""
     image, brain = volume((5, 4, 3), seed=1)
     brain[...] = True
     place = np.arange(5, dtype=np.float32)[None, :, None, None, None]
@@ -149,7 +149,7 @@ def test_the_middle_of_a_window_counts_more_than_its_border() -> None:
     assert weights[0, 7] < 0.1
 
 
-def test_no_copy_at_all_is_refused() -> None:
+def test_an_empty_list_of_copies_is_refused() -> None:
     image, brain = volume((4, 4, 4), seed=0)
 
     with pytest.raises(ValueError, match="mirrors"):
@@ -177,14 +177,14 @@ def test_presets_cost_more_from_fast_to_best() -> None:
         ((160, 128), [(160, 128)]),
     ],
 )
-def test_windows_grow_no_further_than_128_and_each_size_comes_once(
+def test_windows_grow_up_to_128_and_each_size_appears_once(
     patch: tuple[int, ...], windows: list[tuple[int, ...]]
 ) -> None:
     assert PRESETS["best"].windows(patch, 16) == windows
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_the_passes_that_are_told_are_those_of_a_full_brain(name: str) -> None:
+def test_the_estimated_passes_equal_those_of_a_full_brain(name: str) -> None:
     preset = PRESETS[name]
     count = 0
 
@@ -206,18 +206,18 @@ def test_the_passes_that_are_told_are_those_of_a_full_brain(name: str) -> None:
     assert count == preset.passes((8, 8, 8), (20, 17, 9))
 
 
-def test_many_cases_take_no_more_memory_than_a_few() -> None:
+def test_many_cases_need_no_more_memory_than_a_few() -> None:
     image, brain = volume((64, 64, 64), seed=0)
 
     def resident_kib() -> int:
         status = Path("/proc/self/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0])
 
-    def some(count: int) -> int:
+    def memory_after(count: int) -> int:
         for _ in range(count):
             sliding_window_inference(image, pointwise, brain=brain, patch=(32, 32, 32), overlap=0.5, regions=2)
         return resident_kib()
 
-    few = some(3)
+    few = memory_after(3)
 
-    assert some(12) < few + 4 * 1024  # one case's result alone has 2 MiB
+    assert memory_after(12) < few + 4 * 1024  # the result of one case has 2 MiB

@@ -33,7 +33,7 @@ from brats_ml.cohort.source_address import (
         ("dvc:https://host/team/repo@v2", DvcAddress("https://host/team/repo", "", "v2")),
     ],
 )
-def test_each_form_is_understood(text: str, address: object) -> None:
+def test_each_form_is_parsed(text: str, address: object) -> None:
     assert parse_address(text) == address
 
 
@@ -42,15 +42,15 @@ def test_each_form_is_understood(text: str, address: object) -> None:
     ["", " /data", "https://host/x.zip", "file:///data", "s3:/bucket", "s3://", "s3://a/b", "s3://bucket/../x", "dvc:",
      "dvc:#data", "dvc:--upload-pack=x", "dvc:/r#a/../../b", "dvc:/r#a@--x"],
 )  # fmt: skip
-def test_another_form_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"a source is|the form is|may not hold"):
+def test_any_other_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"a source is|the form is|must not contain"):
         parse_address(text)
 
 
 @pytest.mark.parametrize("text", ["dvc:https://user:SECRET@host/x.git", "dvc:https://user:SE@CRET@host/x.git#data@v1",
                                   "dvc:ssh://git:SECRET@host", "s3://key:SECRET@bucket"])  # fmt: skip
 def test_a_password_in_a_source_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(ValueError, match=r"may hold no password, .* use a credential helper of git") as caught:
+    with pytest.raises(ValueError, match=r"must not contain a password, .* use a credential helper of git") as caught:
         parse_address(text)
 
     assert "SECRET" not in str(caught.value)
@@ -68,7 +68,7 @@ def test_a_password_in_a_source_is_refused_and_not_repeated(text: str) -> None:
         ("dvc:git@host:repo.git", "dvc:git@host:repo.git"),
     ],
 )
-def test_a_source_can_be_named_from_another_folder(text: str, absolute: str) -> None:
+def test_a_relative_source_becomes_absolute(text: str, absolute: str) -> None:
     assert with_absolute_path(text, Path("/base")) == absolute
 
 
@@ -87,7 +87,7 @@ def test_a_source_can_be_named_from_another_folder(text: str, absolute: str) -> 
         ("survival/other.csv", False, False),
     ],
 )
-def test_volumes_and_tables_are_told_by_their_names(path: str, volume: bool, table: bool) -> None:
+def test_volumes_and_tables_are_recognised_by_their_names(path: str, volume: bool, table: bool) -> None:
     assert (is_volume(path), is_table(path)) == (volume, table)
 
 

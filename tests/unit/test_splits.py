@@ -21,7 +21,7 @@ def shares(draw: st.DrawFn) -> dict[str, float]:
 
 
 @given(cohorts, cohorts, shares(), seeds)
-def test_nobody_moves_when_the_cohort_grows(
+def test_no_patient_moves_when_the_cohort_grows(
     first: dict[str, str], second: dict[str, str], shares: dict[str, float], seed: int
 ) -> None:
     before = extend({}, first, shares=shares, seed=seed)
@@ -33,7 +33,7 @@ def test_nobody_moves_when_the_cohort_grows(
 
 
 @given(cohorts, st.randoms(), seeds)
-def test_the_order_of_patients_is_irrelevant(cohort: dict[str, str], random: Random, seed: int) -> None:
+def test_the_order_of_patients_does_not_matter(cohort: dict[str, str], random: Random, seed: int) -> None:
     shuffled = list(cohort.items())
     random.shuffle(shuffled)
 
@@ -54,7 +54,9 @@ def test_every_part_is_within_one_patient_of_its_share_however_the_cohort_grew(
 
 
 @given(cohorts, shares(), seeds)
-def test_no_part_is_empty_from_three_patients_on(cohort: dict[str, str], shares: dict[str, float], seed: int) -> None:
+def test_no_part_is_empty_with_three_patients_or_more(
+    cohort: dict[str, str], shares: dict[str, float], seed: int
+) -> None:
     counts = Counter(extend({}, cohort, shares=shares, seed=seed).values())
 
     assert len(counts) == min(3, len(cohort))
@@ -76,13 +78,15 @@ def test_every_stratum_is_near_its_share_of_every_part(short: int, mid: int, lon
     ("patients", "expected"),
     [(3, (1, 1, 1)), (4, (2, 1, 1)), (5, (3, 1, 1)), (6, (4, 1, 1)), (48, (29, 10, 9)), (369, (221, 74, 74))],
 )
-def test_counts_of_well_known_cohorts(patients: int, expected: tuple[int, int, int]) -> None:
+def test_cohorts_of_known_size_are_split_into_the_expected_counts(
+    patients: int, expected: tuple[int, int, int]
+) -> None:
     counts = Counter(extend({}, {str(index): "all" for index in range(patients)}, shares=SHARES, seed=0).values())
 
     assert tuple(counts[part] for part in PARTS) == expected
 
 
-def test_who_is_gone_keeps_the_part_but_no_longer_counts() -> None:
+def test_a_patient_who_has_left_keeps_the_part_but_no_longer_counts() -> None:
     before = extend({}, {f"old{index}": "all" for index in range(10)}, shares=SHARES, seed=0)
 
     after = extend(before, {f"new{index}": "all" for index in range(5)}, shares=SHARES, seed=0)
@@ -91,7 +95,7 @@ def test_who_is_gone_keeps_the_part_but_no_longer_counts() -> None:
     assert Counter(after[f"new{index}"] for index in range(5)) == {"train": 3, "validation": 1, "test": 1}
 
 
-def test_another_seed_draws_another_split() -> None:
+def test_a_different_seed_gives_a_different_split() -> None:
     strata = {str(index): "all" for index in range(40)}
 
     assert extend({}, strata, shares=SHARES, seed=0) != extend({}, strata, shares=SHARES, seed=1)
@@ -100,7 +104,7 @@ def test_another_seed_draws_another_split() -> None:
 KNOWN = identify({}, [], same=[("Brats18_X_1", "BraTS20_Training_001"), ("mine", "BraTS20_Training_002")])
 
 
-def test_a_part_given_under_an_older_name_is_kept_under_the_present_one() -> None:
+def test_a_part_assigned_under_an_older_name_is_carried_over_to_the_present_name() -> None:
     parts, apart = carry([{"Brats18_X_1": "test", "mine": "validation"}], KNOWN)
 
     assert parts == {"BraTS20_Training_001": "test", "BraTS20_Training_002": "validation"}
@@ -108,26 +112,28 @@ def test_a_part_given_under_an_older_name_is_kept_under_the_present_one() -> Non
 
 
 @pytest.mark.parametrize("others", ["train", "validation"])
-def test_who_stands_in_two_parts_under_two_names_trains_and_is_named(others: str) -> None:
+def test_a_patient_in_two_parts_under_two_names_trains_and_is_reported(others: str) -> None:
     parts, apart = carry([{"Brats18_X_1": "test", "BraTS20_Training_001": others}], KNOWN)
 
     assert parts == {"BraTS20_Training_001": "train"}
     assert apart == {"BraTS20_Training_001": {"Brats18_X_1": "test", "BraTS20_Training_001": others}}
 
 
-def test_two_names_in_one_part_stay_in_it() -> None:
+def test_a_patient_with_two_names_in_one_part_stays_in_it() -> None:
     parts, apart = carry([{"Brats18_X_1": "test"}, {"BraTS20_Training_001": "test"}], KNOWN)
 
     assert (parts, apart) == ({"BraTS20_Training_001": "test"}, {})
 
 
 @given(st.dictionaries(st.text("abcdef", min_size=1), st.sampled_from(PARTS)))
-def test_whoever_has_one_name_keeps_the_part(previous: dict[str, str]) -> None:
+def test_a_patient_with_one_name_keeps_the_part(previous: dict[str, str]) -> None:
     assert carry([previous, previous], Identities()) == (previous, {})
 
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from(PARTS)), st.data())
-def test_nobody_trains_and_is_held_out_however_names_unite(previous: dict[str, str], data: st.DataObject) -> None:
+def test_no_patient_is_in_training_and_held_out_however_names_unite(
+    previous: dict[str, str], data: st.DataObject
+) -> None:
     pairs = data.draw(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("abcdefgh"))))
     known = identify({}, previous, pairs)
 

@@ -93,7 +93,7 @@ def test_commas_in_cells_stay_as_they_are() -> None:
     table = parse_csv(b"Brats20ID;Age;Survival_days\nA;60;1,000\n", name="t.csv")
 
     assert table.iloc[0].tolist() == ["A", "60", "1,000"]
-    with pytest.raises(TableError, match=r"row of A: Survival_days 1,000 is no number"):
+    with pytest.raises(TableError, match=r"row of A: Survival_days 1,000 is not a number"):
         rows(b"Brats20ID;Age;Survival_days\nA;60;1,000\n")
 
 

@@ -1,4 +1,4 @@
-"""Training is repeatable, resumable, and the network is the baseline's."""
+"""Training a baseline recipe is reproducible and can resume, and its network is that of the baseline."""
 
 from pathlib import Path
 
@@ -36,11 +36,11 @@ def compiled() -> keras.Model:
 
 
 def ignore(model: keras.Model, rows: list[baseline.EpochRow]) -> None:
-    """Neither save nor log."""
+    """Save and log nothing."""
 
 
 def test_network_has_the_parameters_of_the_baseline_system() -> None:
-    """7,760,388 = the sum over the convolutions of the published notebook's layers, (kernel area x in + 1) x out."""
+    """The published notebook has 7,760,388: the sum of (kernel area x in + 1) x out over its convolutions."""
     widths, parameters, below = [32, 64, 128, 256, 512], 0, 2
     for width in widths:
         parameters += (9 * below + 1) * width + (9 * width + 1) * width
@@ -62,7 +62,7 @@ def test_probabilities_sum_to_one() -> None:
     np.testing.assert_allclose(np.sum(probabilities, axis=-1), 1.0, rtol=1e-5)
 
 
-def test_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+def test_interrupted_training_ends_with_the_weights_of_uninterrupted_training(tmp_path: Path) -> None:
     whole = compiled()
     rows = baseline.fit(whole, read=read, epochs=4, history=[], after_epoch=ignore, **RULES)
     baseline.fit(
@@ -96,7 +96,7 @@ def test_an_unfinished_checkpoint_is_not_restored(tmp_path: Path) -> None:
     assert checkpoints.load_model(tmp_path) is None
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_damaged_checkpoint(tmp_path: Path) -> None:
     checkpoints.save_state(tmp_path, step=3, state={"weights": np.ones(9)}, history=[])
     state = tmp_path / "step-000000003/state.npz"
     state.write_bytes(state.read_bytes()[:100])
@@ -105,13 +105,13 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         checkpoints.load_state(tmp_path)
 
 
-def test_a_loss_that_is_not_a_number_stops_the_baselines_training() -> None:
-    def spoilt(case_id: str) -> baseline.Batch:
+def test_a_loss_that_is_not_a_number_stops_training() -> None:
+    def read_nan(case_id: str) -> baseline.Batch:
         inputs, targets = read(case_id)
         return inputs, targets * np.nan
 
     with pytest.raises(DivergedError, match="after epoch 1: lower the recipe's learning_rate, and train again"):
-        baseline.fit(compiled(), read=spoilt, epochs=2, history=[], after_epoch=ignore, **RULES)
+        baseline.fit(compiled(), read=read_nan, epochs=2, history=[], after_epoch=ignore, **RULES)
 
 
 def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_saved_model_predicts_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again(read("1")[0]), model(read("1")[0]))
 
 
-def test_a_model_with_code_of_its_own_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_contains_code_is_refused(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
     model.save(tmp_path / "m.keras")
 
@@ -138,7 +138,7 @@ def test_a_model_with_code_of_its_own_is_refused(tmp_path: Path) -> None:
         read_model(tmp_path / "m.keras")
 
 
-def test_order_of_cases_is_a_function_of_seed_and_epoch() -> None:
+def test_the_order_of_cases_depends_on_seed_and_epoch_alone() -> None:
     cases = [str(case) for case in range(20)]
 
     assert baseline.epoch_order(cases, seed=1, epoch=2) == baseline.epoch_order(cases, seed=1, epoch=2)

@@ -1,4 +1,4 @@
-"""A training that cannot go on says what to change, and spoils no checkpoint."""
+"""A training that fails says what to change and saves no bad checkpoint."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,27 +22,27 @@ from brats_ml.workspace.outputs import PreprocessedFolder
 
 STILL = {"flip": [], "rotate_degrees": 0, "zoom": 0, "spatial_share": 0, "scale": 0, "shift": 0, "gamma": 0, "noise": 0}
 
-# What they ask for in vain would be there.
-without_gpu = pytest.mark.skipif(bool(gpus()), reason="a GPU is at hand")
+# These tests need a machine that lacks a GPU.
+without_gpu = pytest.mark.skipif(bool(gpus()), reason="this machine has a GPU")
 
 
 class Untracked:
-    """Curves that nobody draws."""
+    """Learning curves that are not recorded."""
 
     def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
-        """Forget them."""
+        """Do nothing."""
 
     def log_figure(self, figure: Any, name: str) -> None:
-        """Forget it."""
+        """Do nothing."""
 
 
-def spoilt(step: int) -> dict[str, np.ndarray[Any, Any]]:
-    """Return a batch that is sound for two steps, and then holds no numbers."""
+def nan_after_two_steps(step: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Return a batch that is valid for two steps and NaN afterwards."""
     image = np.full((1, 8, 8, 8, 1), 1.0 if step < 2 else np.nan, dtype=np.float16)
     return {"image": image, "labels": np.ones((1, 8, 8, 8), np.uint8), "draws": np.zeros((1, DRAWS), np.float32)}
 
 
-def test_a_loss_that_is_not_a_number_stops_training_and_keeps_the_last_sound_state() -> None:
+def test_a_loss_that_is_not_a_number_stops_training_and_the_last_good_state_stays() -> None:
     network = region_unet(dimensions=3, channels=1, regions=3, filters=[2, 4], stem=1, seed=0)
     model = PatchTraining(network, dimensions=3, modalities=1, augmentation=STILL, batch_dice=True, seed=0)
     regions.compile_regions(
@@ -53,7 +53,7 @@ def test_a_loss_that_is_not_a_number_stops_training_and_keeps_the_last_sound_sta
 
     with pytest.raises(DivergedError, match=r"lower the recipe's optimizer\.learning_rate"):
         regions.fit(
-            model, training=spoilt, validation=[], steps=6, epoch_steps=6, progress=regions.Progress(),
+            model, training=nan_after_two_steps, validation=[], steps=6, epoch_steps=6, progress=regions.Progress(),
             keep=kept.append, keep_seconds=0, after_epoch=lambda model, rows: None,
         )  # fmt: skip
 
@@ -62,33 +62,33 @@ def test_a_loss_that_is_not_a_number_stops_training_and_keeps_the_last_sound_sta
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: failed to allocate 9 GiB")])
-def test_memory_that_does_not_suffice_is_told_with_what_to_make_smaller(error: Exception) -> None:
-    told = r"2 patch\(es\) of 128x128x96 a step: lower the recipe's patch or batch"
+def test_an_out_of_memory_error_says_what_to_reduce(error: Exception) -> None:
+    message = r"2 patch\(es\) of 128x128x96 per step do not fit in memory: reduce the recipe's patch or batch"
 
-    with pytest.raises(CapacityError, match=told), out_of_memory_explained((128, 128, 96), 2):
+    with pytest.raises(CapacityError, match=message), out_of_memory_explained((128, 128, 96), 2):
         raise error
 
 
-def test_other_errors_stay_what_they_are() -> None:
+def test_other_errors_pass_unchanged() -> None:
     with pytest.raises(RuntimeError, match="shapes differ"), out_of_memory_explained((8, 8, 8), 1):
         raise RuntimeError("shapes differ")
 
 
 @without_gpu
-def test_a_gpu_that_is_absent_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"train.device is gpu, but tensorflow sees none here"):
+def test_a_missing_gpu_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"train.device is gpu, but tensorflow sees no GPU"):
         chosen_devices("gpu", None)
 
 
 @without_gpu
-def test_the_baselines_method_refuses_a_gpu_that_is_absent(
+def test_training_a_baseline_recipe_refuses_a_missing_gpu(
     make_params: Callable[[dict[str, Any]], Params], tmp_path: Path
 ) -> None:
     params = make_params({"train.device": "gpu"})
     recipe = params.recipe("baseline_mini")
     assert isinstance(recipe, BaselineRecipe)
 
-    with pytest.raises(ConfigError, match=r"train.device is gpu, but tensorflow sees none here"):
+    with pytest.raises(ConfigError, match=r"train.device is gpu, but tensorflow sees no GPU"):
         train_baseline.fit(
             recipe,
             params.train,
@@ -99,13 +99,13 @@ def test_the_baselines_method_refuses_a_gpu_that_is_absent(
         )
 
 
-def test_more_devices_than_there_are_are_refused() -> None:
+def test_more_devices_than_the_machine_has_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"train.devices is 64, but tensorflow sees"):
         chosen_devices("cpu", 64)
 
 
 def test_a_model_made_for_the_cpu_trains_there() -> None:
-    """As where `train.device` is `cpu` on a machine with GPUs."""
+    """A machine with GPUs takes this path if `train.device` is `cpu`."""
     with across([CPU]):
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         model.compile(optimizer="sgd", loss="mse")

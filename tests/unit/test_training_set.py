@@ -7,8 +7,8 @@ from brats_ml.segmentation.training.sampling import draw_patches, foreground
 
 
 @pytest.mark.parametrize("patch", [(8, 8, 8), (16, 8, 12)])
-def test_patches_cut_on_the_device_are_those_cut_on_the_host(patch: tuple[int, int, int]) -> None:
-    """One case is smaller than the larger patch by an odd and an even number of voxels."""
+def test_patches_cut_on_the_device_equal_those_cut_on_the_host(patch: tuple[int, int, int]) -> None:
+    """One case is smaller than the larger patch, by an odd number of voxels along X and an even one along Z."""
     rng = np.random.default_rng(0)
     shapes = [(13, 18, 10), (20, 9, 16)]
     images = [rng.standard_normal((*shape, 2)).astype(np.float16) for shape in shapes]

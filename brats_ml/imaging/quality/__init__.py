@@ -1,1 +1,1 @@
-"""What makes a volume or a cohort suspect."""
+"""Check the quality of volumes: profile each one, apply rules to the profile, and find duplicates."""

@@ -1,4 +1,4 @@
-"""The distribution of a volume's values, from which everything that needs no place is read off at once."""
+"""Count the values of a volume once, and derive every statistic from the counts."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-# Up to this range whole numbers are counted in one pass instead of being sorted.
+# Up to this range, whole numbers are counted in one pass instead of being sorted.
 COUNTABLE_RANGE = 2**20
-# With fewer voxels to a level, counts are mostly 1 and tell images apart no more.
+# With fewer voxels per level, most counts are 1, and counts alone no longer distinguish images.
 GRADED_VOXELS = 4
 
 
@@ -18,10 +18,10 @@ class Distribution:
     """How often each value occurs in a volume.
 
     Attributes:
-        levels: The values other than 0, ascending, those that are not finite left out.
-        counts: Voxels of each level.
-        zeros: Voxels that are 0.
-        not_finite: Voxels that are NaN or infinite.
+        levels: The distinct finite values other than 0, ascending.
+        counts: The number of voxels of each level.
+        zeros: The number of voxels that are 0.
+        not_finite: The number of voxels that are NaN or infinite.
     """
 
     levels: NDArray[np.float64]
@@ -40,37 +40,40 @@ class Distribution:
 
     @property
     def size(self) -> int:
-        """Voxels of the volume."""
+        """The number of voxels."""
         return self.nonzero + self.zeros + self.not_finite
 
     @property
     def nonzero(self) -> int:
-        """Finite voxels other than 0."""
+        """The number of finite voxels other than 0."""
         return int(self.counts.sum())
 
     @property
     def minimum(self) -> float:
-        """Smallest finite value; 0 where there is none."""
+        """The smallest finite value, or 0 if there is none."""
         return float(min(self.levels[0], 0 if self.zeros else np.inf)) if self.levels.size else 0.0
 
     @property
     def maximum(self) -> float:
-        """Largest finite value; 0 where there is none."""
+        """The largest finite value, or 0 if there is none."""
         return float(max(self.levels[-1], 0 if self.zeros else -np.inf)) if self.levels.size else 0.0
 
     @property
     def mean(self) -> float:
-        """Mean of the finite values, 0 among them; infinite where their sum is."""
+        """The mean of the finite values, zeros included; infinite if their sum overflows."""
         with np.errstate(over="ignore"):
             return float(self.levels @ self.counts / max(self.nonzero + self.zeros, 1))
 
     @property
     def negative(self) -> int:
-        """Finite voxels below 0."""
+        """The number of finite voxels below 0."""
         return int(self.counts[self.levels < 0].sum())
 
     def percentile(self, percent: float) -> float | None:
-        """Return the smallest value other than 0 that at least `percent` of such voxels do not exceed."""
+        """Return a percentile of the finite values other than 0, or None if there are none.
+
+        It is the smallest of these values that at least `percent` % of them do not exceed.
+        """
         if not self.levels.size:
             return None
         reached = np.cumsum(self.counts)
@@ -79,16 +82,16 @@ class Distribution:
     def digest(self) -> str:
         """Return a digest of the values other than 0, in hex.
 
-        Copies of an image share it, whatever their type, padding or orientation; other images practically never do.
-        Where levels are few for the voxels, as in every image of whole numbers, it is made of their counts alone and
-        does not change with the scale of the intensities either.
+        Copies of an image share the digest, whatever their type, padding or orientation. Different images practically
+        never share it. If an image has few levels relative to its voxels, as images of whole numbers do, the digest
+        covers the counts only. It then ignores the scale of the intensities, too.
         """
         is_graded = self.levels.size * GRADED_VOXELS > self.nonzero
         return hashlib.sha256((self.levels.tobytes() if is_graded else b"") + self.counts.tobytes()).hexdigest()
 
 
 def _count(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return distinct values and how often each occurs; `values` are finite and have one axis."""
+    """Return the distinct values of a finite one-dimensional array, and how often each occurs."""
     if not values.size:
         return np.empty(0), np.empty(0, dtype=np.int64)
     low, high = float(values.min()), float(values.max())

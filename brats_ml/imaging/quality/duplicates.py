@@ -1,19 +1,19 @@
-"""Which images are copies of others, told by the digests of their voxels in the profile."""
+"""Find images that are copies of others, by the digests of voxels in their profiles."""
 
 from collections.abc import Iterable, Sequence
 
 from brats_ml.imaging.quality.profile import Row
 
-# Two cases that share so many images are one examination; with fewer, a file lies in the wrong case.
+# Two cases that share this many images are one examination. With fewer, a file is in the wrong case.
 SHARED_BY_ONE_EXAMINATION = 2
 
 
 def mark_within(rows: Sequence[Row], *, minimum_levels: int) -> None:
-    """Name in `copy_of` of each image of a case the one before it that holds the same voxels.
+    """Set `copy_of` of each image of a case to the name of an earlier image with the same voxels, or to "".
 
     Args:
-        rows: Of one case.
-        minimum_levels: Values other than 0 that an image must have: a constant is nobody's copy.
+        rows: The rows of one case.
+        minimum_levels: The fewest distinct values other than 0 of an image. Constant images are not compared.
     """
     first: dict[str, Row] = {}
     for row in _images(rows, minimum_levels):
@@ -22,13 +22,13 @@ def mark_within(rows: Sequence[Row], *, minimum_levels: int) -> None:
 
 
 def mark_among(cases: Iterable[tuple[str, Sequence[Row]]], *, minimum_levels: int) -> list[tuple[str, str]]:
-    """Name in `copy_of` of each image the case that holds the same voxels, once `mark_within` has been at each case.
+    """Set `copy_of` of each image to an image of another case with the same voxels; call `mark_within` first.
 
-    Where two cases share one image alone, nobody knows whose it is, and it is named in both.
+    If two cases share only one image, nobody knows which case it belongs to, so it is marked in both.
 
     Args:
-        cases: Case id and its rows, originals before copies.
-        minimum_levels: As in `mark_within`.
+        cases: Case ids with their rows, originals before copies.
+        minimum_levels: The same as in `mark_within`.
 
     Returns:
         Pairs of cases that are one examination, the copy first.

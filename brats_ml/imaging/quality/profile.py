@@ -1,4 +1,4 @@
-"""What is measured of every volume before it may come in."""
+"""Measure every volume of a cohort, so that rules can decide which cases are valid."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 KEYS = ("case_id", "modality")
 AXES = ("x", "y", "z")
 PERCENTILES = (1, 50, 99)
-LISTED = 12  # labels; what holds more is no label map
+LISTED = 12  # the most labels to list; a volume with more is no label map
 COLUMNS = (
     *KEYS,
     "name",
@@ -53,7 +53,7 @@ COLUMNS = (
 
 
 def profile_image(volume: NDArray[Any]) -> Row:
-    """Measure the intensities of an image, shape (X, Y, Z); percentiles are those of its voxels other than 0."""
+    """Measure the intensities of an image, shape (X, Y, Z); percentiles ignore voxels that are 0."""
     values = Distribution.of(volume)
     return {
         **_range(values),
@@ -66,7 +66,7 @@ def profile_image(volume: NDArray[Any]) -> Row:
 
 
 def profile_label_map(volume: NDArray[Any], scheme: LabelScheme) -> Row:
-    """Measure a label map as stored, shape (X, Y, Z): which labels it holds and how many voxels of each."""
+    """Measure a label map as stored, shape (X, Y, Z): which labels it has, and how many voxels of each."""
     values = Distribution.of(volume)
     if (values.levels % 1).any():
         values = Distribution.of(whole_labels(volume))
@@ -82,13 +82,13 @@ def profile_label_map(volume: NDArray[Any], scheme: LabelScheme) -> Row:
 
 
 def brain_of(images: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.bool_]]:
-    """Return the mask of each image, and as `brain` where at least half of them are not 0.
+    """Return the mask of each image's nonzero voxels, and as `brain` the voxels that at least half of the masks cover.
 
     Args:
-        images: Modality to volume, all of one shape, zero outside the brain.
+        images: Volumes by modality, all of one shape, 0 outside the brain.
 
     Returns:
-        Masks with one axis, in the order of memory of a NIfTI file, in which they are views of it.
+        Flat masks in Fortran order. NIfTI volumes have this order in memory, so flattening them copies nothing.
     """
     masks = {role: image.ravel(order="F") != 0 for role, image in images.items()}
     votes = np.zeros_like(next(iter(masks.values())), dtype=np.uint8)
@@ -98,17 +98,17 @@ def brain_of(images: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.bool_]]
 
 
 def agreement(mask: NDArray[np.bool_], brain: NDArray[np.bool_]) -> float | None:
-    """Return the Dice of an image's mask with the brain; None where both are empty."""
+    """Return the Dice of an image's mask with the brain mask, or None if both are empty."""
     both = int(np.count_nonzero(mask)) + int(np.count_nonzero(brain))
     return round(1 - int(np.count_nonzero(mask ^ brain)) / both, 6) if both else None
 
 
 def outside_brain_share(label_map: NDArray[Any], brain: NDArray[np.bool_]) -> float | None:
-    """Return the share of labelled voxels that lie outside the brain; None where nothing is labelled.
+    """Return the share of labelled voxels outside the brain, or None if no voxel is labelled.
 
     Args:
         label_map: Shape (X, Y, Z).
-        brain: As `brain_of` returns it for images of the same shape.
+        brain: The flat mask that `brain_of` returns for images of the same shape.
     """
     labelled = np.flatnonzero(label_map.ravel(order="F") != 0)
     return round(1 - float(brain[labelled].mean()), 6) if labelled.size else None

@@ -1,4 +1,4 @@
-"""What the profile of every volume must keep, and how grave it is if one does not."""
+"""The rules that every volume must follow, checked on its profile."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,14 +10,15 @@ from brats_ml.imaging.quality.profile import AXES, Row
 
 @dataclass(frozen=True)
 class Rule:
-    """One column of the profile, and what its values must be wherever they are known.
+    """A condition on one column of the profile.
 
     Attributes:
-        column: One of the profile's COLUMNS; no two rules share one.
-        limits: Smallest and largest value allowed, None where there is no such end; or None where the value must be
-            true or, being a text, empty.
-        reason: What to say of a row that breaks the rule, and what to do; its fields are the columns, `low` and `high`.
-        severity: How grave a broken rule is.
+        column: One of the profile's COLUMNS. Each column has at most one rule.
+        limits: The smallest and the largest valid value, each None if there is no such limit. If `limits` itself is
+            None, the value must be true or an empty text.
+        reason: The message for a row that breaks the rule, with what to do. Its fields are the columns, `low` and
+            `high`.
+        severity: How severe it is to break the rule.
     """
 
     column: str
@@ -26,7 +27,7 @@ class Rule:
     severity: Severity = "warning"
 
     def keeps(self, row: Mapping[str, Any]) -> bool:
-        """Return whether a row keeps the rule; an unknown value does."""
+        """Return whether a row follows the rule; an unknown value breaks no rule."""
         value = row[self.column]
         if value is None:
             return True
@@ -58,81 +59,82 @@ def rules(
     outside_brain_share: float,
     severity: Mapping[str, Severity],
 ) -> tuple[Rule, ...]:
-    """Return what every volume of a case must keep.
+    """Return the rules that every volume of a case must follow.
 
     Args:
-        spacing_mm: Voxel size along every axis.
-        spacing_tolerance: How far from it a voxel size may be, in mm.
-        minimum_size: Fewest voxels along an axis.
-        maximum_size: Most voxels along an axis.
-        grid_tolerance_mm: How far apart a header's own statements may put the same corner.
-        oblique_degrees: How far an axis may turn from the scanner's.
-        largest_intensity: How far from 0 a value may be.
-        minimum_brain_share: Least share of voxels of an image that are not 0.
-        maximum_brain_share: Largest share of them; with more, what surrounds the brain is not 0.
-        minimum_levels: Fewest different values other than 0 of an image.
-        negative_share: Largest share of voxels of an image that are below 0.
-        mask_agreement: Least Dice of an image's voxels other than 0 with those of at least half of the images.
-        outside_brain_share: Largest share of the labelled voxels that lie where most images are 0.
-        severity: Column to severity, where it is not that of a warning.
+        spacing_mm: The voxel size along every axis.
+        spacing_tolerance: The largest difference from that voxel size, in mm.
+        minimum_size: The fewest voxels along an axis.
+        maximum_size: The most voxels along an axis.
+        grid_tolerance_mm: The largest disagreement within a header about the place of a corner.
+        oblique_degrees: The largest angle between an axis and that of the scanner.
+        largest_intensity: The largest absolute value of a voxel.
+        minimum_brain_share: The smallest share of nonzero voxels in an image.
+        maximum_brain_share: The largest share of nonzero voxels. With more, the background is not 0.
+        minimum_levels: The fewest distinct values other than 0 in an image.
+        negative_share: The largest share of negative voxels in an image.
+        mask_agreement: The lowest Dice of an image's nonzero voxels with the brain mask of the case.
+        outside_brain_share: The largest share of labelled voxels outside the brain mask.
+        severity: The severity by column, for rules with another severity than a warning.
     """
     spacing = (spacing_mm - spacing_tolerance, spacing_mm + spacing_tolerance)
     size = (minimum_size, maximum_size)
     found = (
         Rule("named", None, "{error}"),
-        Rule("present", None, "{case_id} has no {modality}: add its file, named as its release names it"),
-        Rule("readable", None, "{error}: copy it again from where it came"),
+        Rule("present", None, "{case_id} has no {modality}: add its file under the name that its release gives it"),
+        Rule("readable", None, "{error}: copy it again from its source"),
         *(Rule(f"shape_{axis}", size, _outside(f"{{shape_{axis}}} voxels", axis)) for axis in AXES),
         *(Rule(f"spacing_{axis}", spacing, _outside(f"voxels of {{spacing_{axis}:g}} mm", axis)) for axis in AXES),
-        Rule("oriented", None, "{name} does not say how the patient lies and is taken for {axes}"),
+        Rule("oriented", None, "{name} does not state its orientation, so {axes} is assumed"),
         Rule(
             "oblique_degrees",
             (None, oblique_degrees),
-            "{name} lies {oblique_degrees:g} degrees oblique: resample it along the scanner's axes",
+            "{name} is rotated by {oblique_degrees:g} degrees: resample it along the scanner's axes",
         ),
         Rule(
             "disagreement_mm",
             (None, grid_tolerance_mm),
-            "{name} has a header whose qform, sform and voxel size differ by {disagreement_mm:g} mm: mend the header",
+            "the qform, sform and voxel size of {name} differ by {disagreement_mm:g} mm: fix its header",
         ),
         Rule(
             "same_grid",
             None,
-            "{name} lies on another grid than the other volumes of the case: resample it onto theirs",
+            "{name} is on another grid than the other volumes of the case: resample it onto theirs",
         ),
-        Rule("finite", None, "{name} holds values that are not finite: export it again"),
-        Rule("minimum", (-largest_intensity, None), "{name} holds values down to {minimum:.3g}: export it again"),
-        Rule("maximum", (None, largest_intensity), "{name} holds values up to {maximum:.3g}: export it again"),
+        Rule("finite", None, "{name} has values that are not finite: export it again"),
+        Rule("minimum", (-largest_intensity, None), "{name} has values down to {minimum:.3g}: export it again"),
+        Rule("maximum", (None, largest_intensity), "{name} has values up to {maximum:.3g}: export it again"),
         Rule(
             "brain_share",
             (minimum_brain_share, maximum_brain_share),
-            "{name} is other than zero in {brain_share:.2%} of it, not {low:.0%} to {high:.0%}: export it again, with "
-            "zero outside the brain",
+            "{name} has {brain_share:.2%} nonzero voxels, not {low:.0%} to {high:.0%}: export it again, with zero "
+            "outside the brain",
         ),
-        Rule("levels", (minimum_levels, None), "{name} is no image, with {levels} value(s) other than zero"),
+        Rule("levels", (minimum_levels, None), "{name} is no image: it has only {levels} value(s) other than zero"),
         Rule(
             "negative_share",
             (None, negative_share),
-            "{name} is negative in {negative_share:.2%} of it: see whether it overflowed",
+            "{name} is negative in {negative_share:.2%} of its voxels: check whether values overflowed",
         ),
         Rule(
             "foreign_labels",
             None,
-            "{name} holds labels {labels}, of which its release knows no {foreign_labels}: correct or remove them",
+            "{name} has labels {labels}, but its release does not define {foreign_labels}: correct or remove them",
         ),
         Rule("tumour_voxels", (1, None), "{name} labels no voxel: remove the file, or label the tumour"),
         Rule(
             "mask_agreement",
             (mask_agreement, None),
-            "{name} fills other voxels than the other images (Dice {mask_agreement:.2f}): see whether it is whole",
+            "{name} covers other voxels than the other images (Dice {mask_agreement:.2f}): check that it is complete",
         ),
         Rule(
             "outside_brain_share",
             (None, outside_brain_share),
-            "{name} has {outside_brain_share:.2%} of its labels outside the brain: see whether it is another case's",
+            "{name} has {outside_brain_share:.2%} of its labels outside the brain: check whether it belongs to another "
+            "case",
         ),
-        Rule("copy_of", None, "{name} holds the very voxels of {copy_of}: keep one of them"),
-        Rule("unread", None, "{unread} has no name of its release, or lies elsewhere, and is not read"),
+        Rule("copy_of", None, "{name} has exactly the same voxels as {copy_of}: keep one of them"),
+        Rule("unread", None, "{unread} is not read: its name fits no release, or it is outside the case's folder"),
     )
     return tuple(replace(rule, severity=severity.get(rule.column, rule.severity)) for rule in found)
 
@@ -143,9 +145,9 @@ def broken(row: Mapping[str, Any], checks: Iterable[Rule]) -> list[Rule]:
 
 
 def findings(rows: Iterable[Row], checks: Iterable[Rule]) -> list[str]:
-    """Return what keeps a case out, one clause for each volume and rule; what is only noted is not among it."""
-    grave = [check for check in checks if check.severity != "info"]
-    return [check.finding(row) for row in rows for check in broken(row, grave)]
+    """Return why a case is not valid: one clause per volume and broken rule, without rules of severity `info`."""
+    severe = [check for check in checks if check.severity != "info"]
+    return [check.finding(row) for row in rows for check in broken(row, severe)]
 
 
 def _outside(found: str, axis: str) -> str:

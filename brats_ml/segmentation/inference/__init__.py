@@ -1,1 +1,1 @@
-"""From a trained network to a label map."""
+"""Predict label maps with trained networks."""

@@ -1,4 +1,7 @@
-"""Label maps from volumes, the whole way a recipe goes: the same call in evaluation, gate, scoring and serving."""
+"""Predict a case's label map with a baseline network.
+
+Evaluation, the gate, scoring and serving all use this code.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -10,24 +13,24 @@ from brats_ml.cohort.labels import LabelMap
 from brats_ml.imaging.channels import select
 from brats_ml.segmentation.slices import labels_from_probabilities, slice_inputs
 
-# Slices that go through the network at once: bounds memory, and costs no speed on CPUs.
+# Slices per call of the network. This limit saves memory and costs no speed on CPUs.
 BATCH = 32
 
 
 class Network(Protocol):
-    """What inference asks of a trained network: a Keras model, or its graph in another runtime."""
+    """The interface of a trained network, which a Keras model and an OpenVINO graph share."""
 
     @property
     def output_shape(self) -> tuple[Any, ...]:
-        """Shape of what it gives, the batch first."""
+        """Shape of the output, batch axis first."""
 
     def predict_on_batch(self, x: NDArray[np.float32]) -> Any:
-        """Return what it gives for a batch of inputs."""
+        """Return the outputs of a batch of inputs."""
 
 
 def predict_slices(model: Network, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return class probabilities (slice, size, size, class) of slices (slice, size, size, channel)."""
-    # predict() on the whole array would pad nothing but keep several copies of it.
+    # Keras' `predict` would hold several copies of the whole array.
     parts = [np.asarray(model.predict_on_batch(inputs[at : at + BATCH])) for at in range(0, len(inputs), BATCH)]
     if not parts:
         return np.zeros((0, *model.output_shape[1:]), dtype=np.float32)
@@ -43,15 +46,15 @@ def predict_labels(
     first: int,
     count: int | None,
 ) -> tuple[LabelMap, NDArray[np.float32]]:
-    """Return a case's label map at native resolution, and the probabilities it was made from.
+    """Return a case's label map at native resolution, and the probabilities behind it.
 
     Args:
-        model: Trained by the recipe.
-        image: Full canonical volume, shape (modality, X, Y, Z), all of `cohort.cases.MODALITIES` in that order.
-        modalities: The recipe's channels.
-        size: The recipe's slice height and width.
-        first: First axial slice the recipe uses.
-        count: Number of slices it uses, or None for all that follow.
+        model: A network that was trained by the recipe.
+        image: The full canonical volume, shape (modality, X, Y, Z), all of `cohort.modalities.MODALITIES` in order.
+        modalities: The modalities that the recipe uses as channels.
+        size: The recipe's height and width of a slice.
+        first: The first axial slice that the recipe uses.
+        count: The number of slices that it uses, or None for all from `first` on.
 
     Returns:
         Canonical labels (X, Y, Z); probabilities (slice, size, size, class).

@@ -1,4 +1,4 @@
-"""Our Keras networks as OpenVINO graphs: the same weights and operations in the form that runs fastest on CPUs."""
+"""Translate our Keras networks to OpenVINO graphs, which run fastest on CPUs; weights and operations are the same."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,17 +14,17 @@ Value = Any  # an output of a node of OpenVINO, which declares no types
 
 
 def openvino_graph(model: keras.Model, extent: Sequence[int]) -> ov.Model:
-    """Return a Keras network as a graph with its weights inside.
+    """Return a Keras network as a graph that includes the weights.
 
-    Keras' own export goes through TensorFlow, whose normalisation OpenVINO does not recognise: instance norm becomes
-    reshapes and reductions there, and one operation here.
+    Keras itself exports through TensorFlow, which splits instance norm into reshapes and reductions. OpenVINO does
+    not recognise these as a normalisation. Here instance norm becomes one operation.
 
     Args:
         model: A functional model of the layers that brats_ml uses, channels last.
-        extent: Spatial shape of its input.
+        extent: The spatial shape of its input.
 
     Returns:
-        A graph from (1, *extent, channel) to what the model gives.
+        A graph from (1, *extent, channel) to the model's output.
 
     Raises:
         ModelError: A layer has no translation.
@@ -79,7 +79,7 @@ def _convolution(layer: keras.layers.Layer, inputs: Sequence[Value]) -> Value:
 def _transposed(layer: keras.layers.Layer, inputs: Sequence[Value]) -> Value:
     axes = layer.rank
     if layer.kernel_size != layer.strides:
-        raise ModelError(f"layer {layer.name} overlaps its own windows, which has no translation to OpenVINO")
+        raise ModelError(f"layer {layer.name} has a kernel other than its stride, which has no translation to OpenVINO")
     none = [0] * axes
     # Keras' kernel is (*extent, out, in), OpenVINO's (in, out, *extent).
     kernel = _constant(np.moveaxis(np.asarray(layer.kernel), (-1, -2), (0, 1)))
@@ -92,7 +92,10 @@ def _transposed(layer: keras.layers.Layer, inputs: Sequence[Value]) -> Value:
 def _instance_norm(layer: keras.layers.Layer, inputs: Sequence[Value]) -> Value:
     axes = len(layer.output.shape) - 2
     if layer.groups not in (-1, layer.output.shape[-1]) or not (layer.scale and layer.center):
-        raise ModelError(f"layer {layer.name} is a group norm of {layer.groups} groups; only instance norm translates")
+        raise ModelError(
+            f"layer {layer.name} is a group norm of {layer.groups} groups; only instance norm with scale and centre "
+            "has a translation to OpenVINO"
+        )
     over = _constant(range(2, axes + 2), np.int64)
     x = ops.mvn(inputs[0], over, normalize_variance=True, eps=layer.epsilon, eps_mode="inside_sqrt")
     return ops.add(ops.multiply(x, _per_channel(layer.gamma, axes)), _per_channel(layer.beta, axes))

@@ -1,4 +1,4 @@
-"""A graph of OpenVINO, called as a Keras model is; needs no Keras."""
+"""Run an OpenVINO graph through the interface of a Keras model, without importing Keras."""
 
 import os
 
@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 
 class OpenVinoNetwork:
-    """A graph compiled for the CPU, called as a Keras model is."""
+    """A graph that is compiled for the CPU and has the interface of a Keras model."""
 
     def __init__(self, graph: ov.Model, *, precision: str) -> None:
         """Compile a graph.
 
         Args:
-            graph: Of `openvino_graph`.
-            precision: `float32`, or `bfloat16` for the inner layers. OpenVINO left to itself takes the latter on CPUs
-                that have it.
+            graph: A graph that `openvino_graph` made.
+            precision: `float32`, or `bfloat16` for the inner layers. OpenVINO's own default is bfloat16 on CPUs that
+                support it.
         """
         hints = {
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
@@ -28,9 +28,9 @@ class OpenVinoNetwork:
         self.input_shape = (None, *graph.input(0).partial_shape.to_shape()[1:])
 
     def predict_on_batch(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the network gives for inputs (batch, *extent, channel), one after another."""
+        """Return the outputs of inputs (batch, *extent, channel), computed one after another."""
         outputs = np.empty((len(x), *self.output_shape[1:]), dtype=np.float32)
         for one, output in zip(x, outputs, strict=True):
-            # Shared memory is overwritten by the next call, hence the copy into our own.
+            # The next call overwrites the shared memory, so the output is copied.
             output[...] = self._compiled(np.ascontiguousarray(one[None]), share_inputs=True, share_outputs=True)[0][0]
         return outputs

@@ -1,4 +1,4 @@
-"""From the probabilities of regions to one label a voxel, and how the rules for that are chosen."""
+"""Turn the probabilities of regions into one label per voxel, and choose the rules for it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +15,7 @@ from brats_ml.imaging.metrics.case import dice
 
 Probabilities = NDArray[np.float32]  # (region, X, Y, Z) in the order of REGIONS
 
-# What a voxel becomes that is inside a region and inside none of those that follow.
+# The label of a voxel that is inside a region but inside none of the regions after it.
 REMAINDER = dict(zip(REGIONS, ("ED", "NCR", "ET"), strict=True))
 
 
@@ -24,11 +24,11 @@ class Rules:
     """How probabilities become labels.
 
     Attributes:
-        thresholds: Of each region; a voxel belongs to it above.
-        minimum_et: Voxels; less enhancing tumour than that in a case is taken for necrosis.
-        minimum_component: Voxels; smaller pieces of the whole tumour, 26-connected, are taken for background.
-        minimum_share: Of the largest piece; pieces smaller than that are taken for background, too. The default was
-            chosen out of fold on real cases, see docs/explanation/experiments.md.
+        thresholds: The threshold of each region. A voxel with a higher probability belongs to the region.
+        minimum_et: A number of voxels. If a case has less enhancing tumour, that becomes necrosis.
+        minimum_component: A number of voxels. Smaller 26-connected pieces of the whole tumour become background.
+        minimum_share: A share of the largest piece. Smaller pieces become background, too. The default was chosen out
+            of fold on real cases, see docs/explanation/experiments.md.
     """
 
     thresholds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(REGIONS, 0.5))
@@ -37,34 +37,34 @@ class Rules:
     minimum_share: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse what is no rule.
+        """Check the values.
 
         Raises:
             ValueError: A region is missing or unknown, or a value is out of range.
         """
         if set(self.thresholds) != set(REGIONS):
-            raise ValueError(f"thresholds must name {', '.join(REGIONS)}, and name {', '.join(self.thresholds)}")
+            raise ValueError(f"thresholds must name {', '.join(REGIONS)}, not {', '.join(self.thresholds)}")
         if not all(0 < value < 1 for value in self.thresholds.values()):
-            raise ValueError(f"thresholds must lie between 0 and 1: {dict(self.thresholds)}")
+            raise ValueError(f"thresholds must be between 0 and 1: {dict(self.thresholds)}")
         if min(self.minimum_et, self.minimum_component) < 0:
             raise ValueError("minimum_et and minimum_component must be 0 or more")
         if not 0 <= self.minimum_share <= 1:
-            raise ValueError(f"minimum_share must lie between 0 and 1: {self.minimum_share}")
+            raise ValueError(f"minimum_share must be between 0 and 1: {self.minimum_share}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the rules as JSON knows them."""
+        """Return the rules as values that JSON can hold."""
         return asdict(self)
 
 
 def labels_from_regions(probabilities: Probabilities, rules: Rules) -> LabelMap:
-    """Return the label map: ED where the whole tumour is, NCR where its core is, ET where that enhances.
+    """Return the label map: ET in the enhancing tumour, NCR in the rest of the core, ED in the rest of the tumour.
 
-    A region holds the next one by definition, so a voxel of the core is one of the whole tumour whatever the network
-    says of the latter.
+    By definition each region contains the next one. A voxel of the core therefore belongs to the whole tumour, even
+    if the network predicts otherwise.
 
     Args:
         probabilities: Shape (region, X, Y, Z), regions in the order of `REGIONS`.
-        rules: Thresholds and smallest sizes.
+        rules: The thresholds and smallest sizes.
 
     Returns:
         Canonical labels, shape (X, Y, Z).
@@ -83,8 +83,8 @@ def without_small_pieces(labels: LabelMap, minimum: int, share: float) -> LabelM
 
     Args:
         labels: Canonical labels, shape (X, Y, Z).
-        minimum: Voxels of a piece that stays, at least.
-        share: Of the largest piece that a piece has which stays, at least.
+        minimum: The smallest piece that stays, in voxels.
+        share: The smallest piece that stays, as a share of the largest piece.
     """
     if (minimum <= 1 and share <= 0) or not labels.any():
         return labels
@@ -110,7 +110,14 @@ class TuningGrid:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The rules that did best, and the mean Dice of the three regions under the default ones and under them."""
+    """The outcome of `tune`.
+
+    Attributes:
+        rules: The best rules.
+        cases: The number of cases.
+        before: The mean region Dice of the default rules.
+        after: The mean region Dice of the best rules.
+    """
 
     rules: Rules
     cases: int
@@ -121,18 +128,18 @@ class Tuned:
 def tune(
     cases: Iterable[tuple[Probabilities, LabelMap]], *, grid: TuningGrid | None = None, minimum_gain: float = 0.001
 ) -> Tuned:
-    """Choose thresholds and smallest sizes by the mean Dice of WT, TC and ET under the rules of BraTS.
+    """Choose the rules with the highest mean Dice of WT, TC and ET, as BraTS defines it.
 
-    Thresholds and `minimum_et` are tried in all combinations, from one table of counts a case; the smallest pieces
-    after them, in all combinations too. Of equal combinations the one nearest to the default stays, and all of them
-    wherever the gain is below `minimum_gain`.
+    First, `tune` tries all combinations of thresholds and `minimum_et`, from one table of counts per case. Then it
+    tries all combinations of smallest pieces. Between equal combinations it takes the one nearest to the default. If
+    the gain is below `minimum_gain`, the default rules stay.
 
     Args:
-        cases: Probabilities (region, X, Y, Z) and canonical reference labels (X, Y, Z) of cases that no figure is
-            reported on: of the training part, best predicted by a network that was not trained on them. Iterated over
-            twice, so a list, or an object that reads a case when it is asked for it.
+        cases: Pairs of probabilities (region, X, Y, Z) and canonical reference labels (X, Y, Z), iterated over twice.
+            No reported figure may use these cases. Take training cases, if possible predicted by a network that was
+            not trained on them.
         grid: The values to try.
-        minimum_gain: Mean Dice that leaving the default has to bring.
+        minimum_gain: The mean Dice that other rules must gain over the default.
 
     Raises:
         ValueError: There is no case.
@@ -143,7 +150,7 @@ def tune(
     minima = sorted({*tried.minimum_et, default.minimum_et})
     tables = [_counts(probabilities, reference, thresholds) for probabilities, reference in cases]
     if not tables:
-        raise ValueError("no case to choose the rules of postprocessing by")
+        raise ValueError("there is no case to choose the rules of postprocessing on")
     scores = np.mean([_scores(table, minima) for table in tables], axis=0)
     middle = thresholds.index(0.5)
     places = sorted(
@@ -154,19 +161,19 @@ def tune(
     chosen = Rules(dict(zip(REGIONS, (thresholds[at] for at in best[:3]), strict=True)), minima[best[3]])
     candidates = [default, *_with_pieces(chosen, tried)]
     means = _mean_dice(cases, candidates)
-    last = int(np.argmax(np.round(means, 9)))
-    if means[last] - means[0] < minimum_gain:
-        last = 0
-    return Tuned(candidates[last], len(tables), float(means[0]), float(means[last]))
+    winner = int(np.argmax(np.round(means, 9)))
+    if means[winner] - means[0] < minimum_gain:
+        winner = 0
+    return Tuned(candidates[winner], len(tables), float(means[0]), float(means[winner]))
 
 
 def _counts(probabilities: Probabilities, reference: LabelMap, thresholds: Sequence[float]) -> NDArray[np.int64]:
-    """Return how many voxels lie above which thresholds, shape (WT, TC, ET, label).
+    """Return how many voxels exceed which thresholds, shape (WT, TC, ET, label).
 
-    Entry [i, j, k, label] counts those above i of the thresholds by their WT, j by their TC and k by their ET.
+    Entry [i, j, k, label] counts the voxels of a label that exceed i of the thresholds in WT, j in TC and k in ET.
     """
     levels = len(thresholds) + 1
-    # Searching in the type of the probabilities: a threshold compares as it does in `labels_from_regions`.
+    # Thresholds take the type of the probabilities, so that they compare as in `labels_from_regions`.
     steps = np.asarray(thresholds, dtype=probabilities.dtype)
     code = np.zeros(reference.shape, dtype=np.int32)
     for probability in probabilities:
@@ -193,14 +200,20 @@ def _scores(table: NDArray[np.int64], minima: Sequence[int]) -> NDArray[np.float
 
 
 def _dice(inside: NDArray[np.int64], total: NDArray[np.int64], region: str) -> float:
-    """Return Dice from the voxels of each label that a prediction holds and that there are; 1 where both are none."""
+    """Return the Dice of a region; 1 if neither prediction nor reference contains it.
+
+    Args:
+        inside: The voxels of each reference label inside the predicted region.
+        total: The voxels of each reference label in the case.
+        region: The region.
+    """
     own = [LABELS[label] for label in REGIONS[region]]
     both = inside.sum() + total[own].sum()
     return 1.0 if both == 0 else float(2 * inside[own].sum() / both)
 
 
 def _with_pieces(rules: Rules, grid: TuningGrid) -> list[Rules]:
-    """Return the rules with each combination of smallest pieces, those nearest to the default first."""
+    """Return the rules with each combination of smallest pieces, the default combination first."""
     shares = dict.fromkeys((rules.minimum_share, *grid.minimum_share))
     return [
         replace(rules, minimum_component=minimum, minimum_share=share)
@@ -209,7 +222,7 @@ def _with_pieces(rules: Rules, grid: TuningGrid) -> list[Rules]:
 
 
 def _mean_dice(cases: Iterable[tuple[Probabilities, LabelMap]], candidates: Sequence[Rules]) -> NDArray[np.float64]:
-    """Return the mean region Dice over cases by each of the candidates."""
+    """Return the mean region Dice of each candidate over the cases."""
     scores = []
     for probabilities, reference in cases:
         found = (labels_from_regions(probabilities, rules) for rules in candidates)

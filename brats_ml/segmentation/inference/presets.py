@@ -1,32 +1,32 @@
-"""How much work goes into a prediction: presets of windows, overlap and mirrored copies, and what they cost."""
+"""Presets that trade the quality of a prediction for its cost: windows, overlap and mirrored copies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brats_ml.segmentation.inference.sliding_window import Axes, mirrored_axes, window_starts
 
-# Median brain of adult BraTS cases, voxels of 1 mm, on which costs are told before a case is seen.
+# The median brain of adult BraTS cases, in voxels of 1 mm. Costs are estimated on it.
 # Source: plans of nnU-Net for BraTS, github.com/MIC-DKFZ/nnUNet issue 2725.
 TYPICAL_BRAIN = (138, 169, 138)
 
-# A 3D network sees more at once in use than in training, and no more than so many voxels along an axis, unless its
-# patch has more. Measured in docs/explanation/experiments.md.
+# The largest window of a 3D network along an axis, unless its training patch is larger. Windows are larger in inference
+# than in training, as measured in docs/explanation/experiments.md.
 LARGEST = 128
 
 
 def format_window(window: Sequence[int]) -> str:
-    """Return the size of a window as people write it, 96x96x96."""
+    """Return the size of a window in the usual notation, such as 96x96x96."""
     return "x".join(map(str, window))
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What is averaged over: windows of several sizes, where they overlap, and mirrored copies of each.
+    """The windows and mirrored copies that a prediction is averaged over.
 
     Attributes:
-        overlap: Share of a window that the next one repeats.
-        growths: Sizes of the windows of a 3D network, as multiples of its patch.
-        mirrored: Along how many axes a network of 2 and of 3 dimensions sees mirrored copies.
+        overlap: The share of a window that the next one repeats.
+        growths: The window sizes of a 3D network, as multiples of its patch.
+        mirrored: The number of mirrored axes, for a network of 2 and of 3 dimensions.
     """
 
     overlap: float
@@ -34,11 +34,11 @@ class Preset:
     mirrored: tuple[int, int]
 
     def windows(self, patch: Sequence[int], step: int) -> list[Axes]:
-        """Return the sizes of the windows that a network predicts by, each once, unless others are asked for.
+        """Return the sizes of the windows that a network predicts with, each once.
 
         Args:
-            patch: Voxels along each axis in training; of two axes it is the window.
-            step: What each axis of a window has to be a multiple of.
+            patch: The voxels of a training patch along each axis. A 2D network predicts with this size alone.
+            step: The number that divides each axis of a window.
         """
         if len(patch) == 2:
             return [tuple(patch)]
@@ -49,11 +49,14 @@ class Preset:
         return list(dict.fromkeys(grown))
 
     def mirrors(self, dimensions: int) -> list[Axes]:
-        """Return the copies for a network of 2 or 3 dimensions: at most 4 or 8."""
+        """Return the axes along which each copy is mirrored, for a network of 2 or 3 dimensions."""
         return mirrored_axes(self.mirrored[dimensions - 2])
 
     def passes(self, window: Sequence[int], extent: tuple[int, int, int] = TYPICAL_BRAIN) -> int:
-        """Return how often the network sees a window of one size in a brain that fills `extent`, were none empty."""
+        """Return how many times the network runs for one window size on a brain that fills `extent`.
+
+        The count includes windows without brain, although prediction skips them.
+        """
         size = window if len(window) == 3 else (*window, 1)
         count = len(self.mirrors(len(window)))
         for length, present in zip(size, extent, strict=True):

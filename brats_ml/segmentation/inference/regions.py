@@ -1,4 +1,4 @@
-"""Probabilities of regions from volumes, the whole way a region recipe goes."""
+"""Predict the probabilities of a case's regions with a region network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,8 @@ from brats_ml.segmentation.inference.baseline import Network
 from brats_ml.segmentation.inference.presets import Preset
 from brats_ml.segmentation.inference.sliding_window import sliding_window_inference
 
-# Planes that go through a 2D network at once; 3D patches go one by one. Bounds memory, and costs no speed on CPUs.
+# Planes per call of a 2D network; a 3D network takes one patch per call. This limit saves memory and costs no speed on
+# CPUs.
 PLANES = 16
 
 
@@ -30,17 +31,16 @@ def predict_regions(
 ) -> NDArray[np.float32]:
     """Return the probability of each region in every voxel of a case, at native resolution.
 
-    The sigmoid comes before the mean over windows and copies: probabilities are averaged, not logits. Each size of
-    windows counts the same.
+    Windows and mirrored copies are averaged as probabilities, not as logits. Each window size has the same weight.
 
     Args:
-        model: From patches to logits, trained by the recipe.
-        image: Full canonical volume, shape (modality, X, Y, Z), all of `cohort.modalities.MODALITIES` in that order.
-        modalities: The recipe's.
-        contralateral: Whether the network sees each on the other side of the brain, too.
-        windows: Sizes of windows, each of the voxels that the network sees at once, along two axes or three.
-        neighbours: Slices on each side that a 2D network sees with one.
-        preset: Overlap and mirrored copies.
+        model: A network from patches to logits that was trained by the recipe.
+        image: The full canonical volume, shape (modality, X, Y, Z), all of `cohort.modalities.MODALITIES` in order.
+        modalities: The modalities that the recipe uses.
+        contralateral: Whether the network also sees each modality of the opposite side of the brain.
+        windows: The window sizes in voxels, along two axes or three.
+        neighbours: The slices on each side that a 2D network sees with each plane.
+        preset: The overlap and the mirrored copies.
 
     Returns:
         Shape (region, X, Y, Z) in the order of `REGIONS`; exactly 0 outside the brain.
@@ -49,7 +49,7 @@ def predict_regions(
     seen = select(crop(image, box), modalities)
 
     def predict(patches: NDArray[np.float32]) -> NDArray[np.float32]:
-        # In float32 since the logits are; the stubs of SciPy do not tell.
+        # SciPy's type stubs do not say that `expit` keeps float32.
         return np.asarray(expit(np.asarray(model.predict_on_batch(patches), dtype=np.float32)), dtype=np.float32)
 
     channels, brain = region_channels(seen, contralateral=contralateral), (seen != 0).any(axis=0)

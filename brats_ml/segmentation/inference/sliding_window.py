@@ -1,4 +1,4 @@
-"""Networks that see patches, over whole volumes: overlapping windows, Gaussian weights, mirrored copies."""
+"""Run a network of patches over a whole volume: overlapping windows, Gaussian weights, mirrored copies."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# From patches (batch, *patch, channel) to one value a region for each of their voxels, (batch, *patch, region).
+# Maps patches (batch, *patch, channel) to one value per voxel and region, (batch, *patch, region).
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Axes = tuple[int, ...]
 
 
 def window_starts(size: int, patch: int, overlap: float) -> list[int]:
-    """Return the first voxel of each window along an axis: evenly spread, the first and the last at the ends.
+    """Return the first voxel of each window along an axis.
+
+    Windows are evenly spaced. The first and the last one touch the ends of the axis.
 
     Args:
-        size: Voxels along the axis, at least `patch`.
-        patch: Voxels of a window.
-        overlap: Share of a window that the next one repeats, at least; less than 1.
+        size: The voxels along the axis, at least `patch`.
+        patch: The voxels of a window.
+        overlap: The smallest share of a window that the next one repeats, less than 1.
     """
     step = max(patch * (1 - overlap), 1)
     count = math.ceil((size - patch) / step) + 1
@@ -27,10 +29,10 @@ def window_starts(size: int, patch: int, overlap: float) -> list[int]:
 
 
 def axis_weights(size: int, patch: int, overlap: float) -> NDArray[np.float32]:
-    """Return what each window along an axis contributes to each of its voxels, shape (window, patch).
+    """Return the weight of each window along an axis at each of its voxels, shape (window, patch).
 
-    A Gaussian of standard deviation patch / 8 around the middle of the window, since a network knows least at the
-    border of what it sees; divided by the sum over windows, so that the contributions to a voxel sum to 1.
+    The weight is a Gaussian around the middle of the window with a standard deviation of patch / 8, since a network
+    predicts worst at the border of its window. The weights of all windows at a voxel sum to 1.
 
     Source:
         Isensee et al. 2021, nnU-Net, doi:10.1038/s41592-020-01008-z.
@@ -44,20 +46,21 @@ def axis_weights(size: int, patch: int, overlap: float) -> NDArray[np.float32]:
 
 
 def mirrored_axes(count: int) -> list[Axes]:
-    """Return every combination of the first `count` axes, none of them first: the copies that are averaged."""
+    """Return every combination of the first `count` axes, one per mirrored copy, starting with no axis at all."""
     return [tuple(axis for axis in range(count) if chosen[axis]) for chosen in product((False, True), repeat=count)]
 
 
 def windows(brain: NDArray[np.bool_], patch: Sequence[int], overlap: float) -> list[Axes]:
-    """Return the places of the windows that hold any of the brain.
+    """Return the places of the windows that contain any brain.
 
     Args:
-        brain: Shape (X, Y, Z).
-        patch: Voxels of a window along each axis.
-        overlap: Share of a window that the next one repeats.
+        brain: The brain mask, shape (X, Y, Z).
+        patch: The voxels of a window along each axis.
+        overlap: The smallest share of a window that the next one repeats.
 
     Returns:
-        For each window its number along each axis, as `window_starts` counts them in a volume of at least a patch.
+        For each window, its index along each axis. The index counts the `window_starts` of the volume after padding it
+        to at least one patch.
     """
     padded = _padded(brain, patch)
     grid = [window_starts(size, length, overlap) for size, length in zip(padded.shape, patch, strict=True)]
@@ -77,22 +80,22 @@ def sliding_window_inference(
     regions: int = 3,
     batch: int = 1,
 ) -> NDArray[np.float32]:
-    """Return what a network says of every voxel of the brain: the weighted mean over the windows that hold it.
+    """Return the mean prediction at every voxel of the brain, weighted over the windows that contain the voxel.
 
-    What is averaged is what `predict` returns. A volume smaller than a patch lies in its middle, zeros around it.
-    Windows without any brain are not predicted.
+    A volume smaller than a patch is centred in the patch and padded with zeros. Windows without brain are skipped.
 
     Args:
         image: Shape (channel, X, Y, Z), 0 outside the brain.
-        predict: From patches (batch, *patch, channel) to values (batch, *patch, region).
-        brain: Shape (X, Y, Z).
-        patch: Voxels along each axis. With two axes the network sees axial planes: patches (batch, x, y, channel),
-            whose channels are all of the first neighbouring slice, then all of the next, zeros beyond the volume.
-        overlap: Share of a window that the next one repeats, 0 to 1.
-        mirrors: Axes along which each copy of a patch is mirrored before the network sees it, and back after it.
-        neighbours: Slices on each side that a plane is seen with.
-        regions: Values that the network gives a voxel.
-        batch: Windows that go through the network at once.
+        predict: The function from patches (batch, *patch, channel) to values (batch, *patch, region).
+        brain: The brain mask, shape (X, Y, Z).
+        patch: The voxels of a window along each axis. With two axes the network sees axial planes, shape (batch, x, y,
+            channel). The channels are those of the first neighbouring slice, then those of the next one, and so on.
+            Slices beyond the volume are 0.
+        overlap: The smallest share of a window that the next one repeats, less than 1.
+        mirrors: The axes of each copy. A copy is mirrored before the network sees it, and mirrored back afterwards.
+        neighbours: The slices on each side that the network sees with each plane.
+        regions: The number of values per voxel.
+        batch: The windows per call of the network.
 
     Returns:
         Shape (region, X, Y, Z), exactly 0 outside the brain.
@@ -121,18 +124,18 @@ def sliding_window_inference(
 
 def _mirrored_mean(patches: NDArray[np.float32], predict: Predict, mirrors: Sequence[Axes]) -> NDArray[np.float32]:
     if not mirrors:
-        raise ValueError("mirrors is empty; one copy without axes is the least")
-    total: NDArray[np.float32] = np.float32(0)  # type: ignore[assignment]  # takes the shape of what is added
+        raise ValueError("mirrors is empty; pass at least one copy, which may be mirrored along no axis")
+    total: NDArray[np.float32] = np.float32(0)  # type: ignore[assignment]  # takes the shape of the first prediction
     for axes in mirrors:
-        turned = tuple(axis + 1 for axis in axes)
-        total = total + np.flip(predict(np.flip(patches, turned)), turned)
+        flipped = tuple(axis + 1 for axis in axes)
+        total = total + np.flip(predict(np.flip(patches, flipped)), flipped)
     return total / np.float32(len(mirrors))
 
 
 def _patch(
     padded: NDArray[np.float32], place: Axes, grid: Sequence[Sequence[int]], size: Axes, neighbours: int
 ) -> NDArray[np.float32]:
-    """Return one window, shape (x, y, z, channel), with the slices around each of its own as further channels."""
+    """Return one window, shape (x, y, z, channel); the channels include those of neighbouring slices."""
     along_x, along_y, along_z = _box(place, grid, size)
     shifted = [
         padded[:, along_x, along_y, along_z.start + offset : along_z.stop + offset]
@@ -147,7 +150,7 @@ def _box(place: Axes, grid: Sequence[Sequence[int]], size: Sequence[int]) -> tup
 
 
 def _margins(image: NDArray[Any], size: Sequence[int]) -> list[int]:
-    """Return how many zeros come before a volume (..., X, Y, Z) along each axis to centre it in a patch."""
+    """Return the number of zeros to put before a volume (..., X, Y, Z) along each axis, to centre it in a patch."""
     return [max(length - present, 0) // 2 for length, present in zip(size, image.shape[-3:], strict=True)]
 
 

@@ -1,1 +1,1 @@
-"""Architectures."""
+"""The architectures of the networks."""

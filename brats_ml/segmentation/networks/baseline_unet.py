@@ -9,17 +9,18 @@ from keras import layers
 def unet(*, size: int, channels: int, classes: int, filters: Sequence[int], dropout: float, seed: int) -> keras.Model:
     """Return an untrained U-Net with a softmax over classes.
 
-    Two 3x3 ReLU convolutions a level, max-pooling down, upsampling with a 2x2 convolution up, skip connections by
-    concatenation, dropout behind the bottleneck alone, no normalisation layers, He-normal weights: with filters
-    32..512 and dropout 0.2 this is the network of the baseline layer by layer.
+    Each level has two 3x3 ReLU convolutions. Max-pooling leads down, and upsampling with a 2x2 convolution leads up.
+    Skip connections concatenate. Dropout follows the bottleneck only. There are no normalisation layers. Weights start
+    He-normal, those of the last layer Glorot-uniform. With filters 32..512 and dropout 0.2 this is the network of the
+    baseline, layer by layer.
 
     Args:
         size: Height and width of a slice, a multiple of 2 ** (levels - 1).
-        channels: Modalities stacked as channels.
-        classes: Background and labels.
-        filters: Filters of each level from the top down.
-        dropout: Share of the bottleneck's activations dropped in training.
-        seed: Of the initial weights and of dropout.
+        channels: The number of modalities, which are stacked as channels.
+        classes: The number of classes: background and labels.
+        filters: The filters of each level from the top down.
+        dropout: The share of the bottleneck's activations that training drops.
+        seed: The seed of the initial weights and of dropout.
 
     Returns:
         A model from (batch, size, size, channels) to probabilities (batch, size, size, classes).

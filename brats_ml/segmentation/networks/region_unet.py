@@ -1,4 +1,4 @@
-"""The U-Net of the region recipes: strided or full-resolution stem, instance norm, one logit a region."""
+"""The U-Net of the region recipes, in 2D or 3D."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,29 +26,31 @@ def region_unet(
     extent: Sequence[int] | None = None,
     sliced: bool = False,
 ) -> keras.Model:
-    """Return an untrained U-Net that gives one logit a region for every voxel.
+    """Return an untrained U-Net that gives every voxel one logit per region.
 
-    Two 3-wide convolutions a level, each with instance norm and a leaky ReLU; strided convolutions down, transposed
-    ones up, skip connections by concatenation. A stem of 2 lets the first level work on half the resolution, at an
-    eighth of the cost in 3D; the last layer brings it back to full resolution.
+    Each level has two convolutions, each followed by instance norm and a leaky ReLU. Kernels are 3 voxels wide, and the
+    very first one is 3 * stem voxels wide. Strided convolutions lead down, and transposed ones lead up. Skip
+    connections concatenate. With a stem of 2 the first level works at half the resolution, which costs an eighth in
+    3D. The last layer restores full resolution.
 
     Args:
-        dimensions: 2 or 3 spatial axes.
-        channels: Of the input.
-        regions: Of the output.
-        filters: Of each level from the top down.
-        stem: Voxels along each axis that the first level takes together.
-        seed: Of the initial weights.
-        dtype: Keras' dtype policy, `float32` or `mixed_bfloat16`; logits are float32 either way.
-        extent: Spatial shape of the input, each a multiple of `RegionsRecipe.stride`; None: any such shape.
-        sliced: Compute 3D convolutions as 2D ones, for XLA on GPUs; needs the extent. The weights are the same.
+        dimensions: The number of spatial axes, 2 or 3.
+        channels: The number of input channels.
+        regions: The number of regions.
+        filters: The filters of each level from the top down.
+        stem: The stride of the first level along each axis, 1 or 2.
+        seed: The seed of the initial weights.
+        dtype: The dtype policy of Keras, `float32` or `mixed_bfloat16`. Logits are float32 in both cases.
+        extent: The spatial shape of the input, or None for any. Each axis must be a multiple of `RegionsRecipe.stride`.
+        sliced: Whether to compute 3D convolutions as 2D ones, which XLA runs faster on GPUs. This needs the extent and
+            leaves the weights the same.
 
     Returns:
         A model from (batch, *extent, channels) to logits (batch, *extent, regions).
 
     Source:
         Isensee et al. 2021, nnU-Net, doi:10.1038/s41592-020-01008-z, for the blocks. Instance norm is group norm
-        with one channel a group (Wu and He 2018, arXiv:1803.08494).
+        with one channel per group (Wu and He 2018, arXiv:1803.08494).
     """
     seeds = iter(range(seed * 1000, seed * 1000 + 1000))
 

@@ -1,1 +1,1 @@
-"""How networks learn."""
+"""Train networks."""

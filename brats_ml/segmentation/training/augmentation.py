@@ -1,7 +1,7 @@
-"""Patches made different at every step, inside the compiled step, from random numbers that are given.
+"""Augment patches inside the compiled training step.
 
-Every operation is Keras', for both backends. What is random comes in as `draws`, a function of seed and step; the
-noise of voxels alone comes from a generator whose state is saved with the model.
+All operations are those of Keras, so they run on both backends. The random numbers come in as `draws`, a function of
+seed and step. Only the noise of voxels comes from a generator; its state is saved with the training.
 """
 
 from collections.abc import Sequence
@@ -11,43 +11,43 @@ import keras
 import numpy as np
 from keras import ops
 
-# Draws of a patch: 0-2 mirrors, 3 whether and 4-5 how far it is turned and zoomed, 6 the noise, and from 8 on, for
-# each of up to four modalities, contrast, mean, whether gamma and how much.
+# The columns of `draws`: 0-2 mirroring along each axis; 3 whether to rotate and zoom; 4 the angle; 5 the zoom; 6 the
+# noise. From 8 on, each of up to four modalities has four: contrast, mean, whether to apply gamma, and gamma.
 MIRROR, SPATIAL, TURN, ZOOM, NOISE, MODALITY = 0, 3, 4, 5, 6, 8
-# Normalised intensities are brought from about [-3, 4] to [0, 1] before gamma, and back.
+# Gamma acts on intensities in [0, 1]. Normalised ones range over about [-3, 4], so they are mapped there and back.
 GAMMA_LOW, GAMMA_RANGE = -3.0, 7.0
 
 
 def mirrored(image: Any, labels: Any, draws: Any, *, axes: Sequence[int]) -> tuple[Any, Any]:
-    """Return patches mirrored along each of the spatial `axes` with probability one half.
+    """Return patches, each mirrored along each of the `axes` with probability one half.
 
     Args:
         image: Shape (batch, X, Y[, Z], channel).
         labels: Shape (batch, X, Y[, Z]).
-        draws: Shape (batch, DRAWS).
-        axes: 0 is X.
+        draws: Random numbers, shape (batch, DRAWS).
+        axes: Spatial axes; 0 is X.
     """
     for axis in axes:
         flip = ops.less(draws[:, MIRROR + axis], 0.5)
-        image = ops.where(_over(flip, image), ops.flip(image, axis=axis + 1), image)
-        labels = ops.where(_over(flip, labels), ops.flip(labels, axis=axis + 1), labels)
+        image = ops.where(_broadcast(flip, image), ops.flip(image, axis=axis + 1), image)
+        labels = ops.where(_broadcast(flip, labels), ops.flip(labels, axis=axis + 1), labels)
     return image, labels
 
 
 def rotate_and_zoom(
     image: Any, labels: Any, draws: Any, *, degrees: float, zoom: float, share: float
 ) -> tuple[Any, Any]:
-    """Return patches of which a share is turned and zoomed in the plane of X and Y.
+    """Return patches after rotating and zooming a share of them in the plane of X and Y.
 
-    Intensities are interpolated linearly, labels take their nearest neighbour; beyond the edge there is nothing.
+    Intensities are interpolated linearly, and labels by nearest neighbour. Voxels from beyond the edge are 0.
 
     Args:
         image: Shape (batch, X, Y[, Z], channel).
         labels: Shape (batch, X, Y[, Z]).
-        draws: Shape (batch, DRAWS).
-        degrees: Largest angle.
-        zoom: Largest relative change of size.
-        share: Of the patches.
+        draws: Random numbers, shape (batch, DRAWS).
+        degrees: The largest angle in degrees.
+        zoom: The largest relative change of size.
+        share: The expected share of patches that change.
     """
     rows, columns = int(image.shape[1]), int(image.shape[2])
     on = ops.cast(ops.less(draws[:, SPATIAL], share), "float32")
@@ -81,18 +81,18 @@ def rotate_and_zoom(
 def jitter_intensity(
     image: Any, draws: Any, *, modalities: int, scale: float, shift: float, gamma: float, noise: float, generator: Any
 ) -> Any:
-    """Return patches whose contrast, mean, gamma and noise differ; outside the brain they stay 0.
+    """Return patches with changed contrast, mean and gamma, and with added noise; voxels outside the brain stay 0.
 
     Args:
-        image: Normalised intensities, shape (batch, X, Y[, Z], channel), 0 outside the brain; channels are the
-            modalities, or these again and again: of the other side of the brain, of neighbouring slices.
-        draws: Shape (batch, DRAWS).
-        modalities: Number of modalities, up to four.
-        scale: Largest relative change of each modality's contrast.
-        shift: Largest change of its mean.
-        gamma: Largest change of the logarithm of gamma, in half of the modalities.
-        noise: Largest standard deviation of added noise.
-        generator: Keras' seed generator of the noise.
+        image: Normalised intensities, shape (batch, X, Y[, Z], channel), 0 outside the brain. The channels are the
+            modalities, possibly repeated for the other side of the brain and for neighbouring slices.
+        draws: Random numbers, shape (batch, DRAWS).
+        modalities: The number of modalities, up to four.
+        scale: The largest relative change of each modality's contrast.
+        shift: The largest change of each modality's mean.
+        gamma: The largest change of the logarithm of gamma, in half of the modalities.
+        noise: The largest standard deviation of the noise.
+        generator: The Keras seed generator of the noise.
     """
     channels = int(image.shape[-1])
     brain = ops.cast(ops.not_equal(image, 0.0), image.dtype)
@@ -113,10 +113,10 @@ def jitter_intensity(
     return changed * brain
 
 
-def _over(condition: Any, like: Any) -> Any:
+def _broadcast(condition: Any, like: Any) -> Any:
     return ops.reshape(condition, (-1, *(1,) * (len(like.shape) - 1)))
 
 
 def _flat(volume: Any) -> Any:
-    """Return (batch, X, Y, [Z,] channel) as images (batch, X, Y, everything else)."""
+    """Return a volume (batch, X, Y, [Z,] channel) as images (batch, X, Y, everything else)."""
     return ops.reshape(volume, (-1, volume.shape[1], volume.shape[2], int(np.prod(volume.shape[3:]))))

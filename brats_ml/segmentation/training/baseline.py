@@ -1,4 +1,4 @@
-"""Fit a recipe's network, epoch by epoch, in a way that can stop and continue anywhere."""
+"""Train a baseline network epoch by epoch; training can stop and resume after any epoch."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +14,12 @@ Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 EpochRow = dict[str, float]
 
 
-@keras.saving.register_keras_serializable(package="brats_ml")  # type: ignore[untyped-decorator]  # of Keras
+@keras.saving.register_keras_serializable(package="brats_ml")  # type: ignore[untyped-decorator]  # Keras has no types
 def baseline_dice_coef(target: keras.KerasTensor, predicted: keras.KerasTensor) -> keras.KerasTensor:
-    """Return the baseline's Dice of one batch: soft, mean over background and labels, smoothed by 1.
+    """Return the baseline's Dice of one batch: soft, smoothed by 1, averaged over background and labels.
 
     Args:
-        target: One-hot or soft target, shape (slice, size, size, class).
+        target: One-hot or soft targets, shape (slice, size, size, class).
         predicted: Probabilities of the same shape.
     """
     axes = (0, 1, 2)
@@ -29,10 +29,10 @@ def baseline_dice_coef(target: keras.KerasTensor, predicted: keras.KerasTensor) 
 
 
 class CaseBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no types
-    """One case after another, each a batch of its slices, read one ahead in a thread."""
+    """Batches of slices, one case per batch, which a thread reads ahead."""
 
     def __init__(self, order: Sequence[str], read: Callable[[str], Batch]) -> None:
-        """Take the case ids in order, and what turns one into a batch."""
+        """Keep the case ids in order, and the function that reads a case as a batch."""
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=2)
         self._order, self._read = order, read
 
@@ -46,7 +46,7 @@ class CaseBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declare
 
 
 def compile_baseline(model: keras.Model, *, learning_rate: float) -> None:
-    """Compile as the baseline does: Adam, categorical cross-entropy."""
+    """Compile the model with Adam and categorical cross-entropy."""
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate),
         loss="categorical_crossentropy",
@@ -55,13 +55,13 @@ def compile_baseline(model: keras.Model, *, learning_rate: float) -> None:
 
 
 def epoch_order(cases: Sequence[str], *, seed: int, epoch: int) -> list[str]:
-    """Return the order in which an epoch sees its cases: a function of the seed and the epoch alone."""
+    """Return the order of the cases in an epoch, which depends on the seed and the epoch alone."""
     shuffled = np.random.default_rng((seed, epoch)).permutation(len(cases))
     return [cases[index] for index in shuffled]
 
 
 def reseed_dropout(model: keras.Model, *, seed: int, epoch: int) -> None:
-    """Set what dropout draws next: a function of the seed and the epoch alone, since a saved model forgets it."""
+    """Set the random state of dropout from the seed and the epoch alone, since a saved model does not hold it."""
     for index, layer in enumerate(model.layers):
         if isinstance(layer, keras.layers.Dropout):
             state = np.random.default_rng((seed, epoch, index)).integers(0, 2**31, size=2)
@@ -69,7 +69,7 @@ def reseed_dropout(model: keras.Model, *, seed: int, epoch: int) -> None:
 
 
 def inference_model(model: keras.Model) -> keras.Model:
-    """Return the network with its weights alone, without optimiser, loss and metrics."""
+    """Return a copy of the network without optimiser, loss and metrics."""
     bare = keras.Model.from_config(model.get_config())
     bare.set_weights(model.get_weights())
     return bare
@@ -88,25 +88,27 @@ def fit(
     history: list[EpochRow],
     after_epoch: Callable[[keras.Model, list[EpochRow]], None],
 ) -> list[EpochRow]:
-    """Train until `epochs` epochs are in the history.
+    """Train until the history has `epochs` epochs.
 
     Args:
-        model: Compiled; with the weights and optimiser state that the last epoch of `history` left.
-        training: Case ids to learn from, in any order; each is one step an epoch.
-        validation: Case ids whose loss steers the learning rate. May be empty: then the training loss does.
-        read: Turns a case id into inputs (slice, size, size, channel) and targets (slice, size, size, class).
-        epochs: Epochs in all.
-        seed: Of the order of cases.
-        learning_rate: Of the first epoch.
-        plateau: `factor`, `patience` and `minimum` of `plateau_rate`.
-        history: One row an epoch already done; empty for a new training.
-        after_epoch: Called with the model and the history after each epoch, to save and to log.
+        model: A compiled model, with the weights and optimiser state after the last epoch of `history`.
+        training: The case ids to train on, in any order. Each case is one step per epoch.
+        validation: The case ids for the loss that steers the learning rate. If empty, the training loss steers it.
+        read: The function that reads a case as inputs (slice, size, size, channel) and targets (slice, size, size,
+            class).
+        epochs: The number of epochs in all.
+        seed: The seed of the order of cases and of dropout.
+        learning_rate: The learning rate of the first epoch.
+        plateau: The `factor`, `patience` and `minimum` of `plateau_rate`.
+        history: One row per finished epoch; empty for a new training.
+        after_epoch: The function that saves and logs. It gets the model and the history after each epoch.
 
     Returns:
-        The full history with epoch, learning_rate, loss and metrics, and the same with `val_`.
+        The full history. A row has epoch, learning_rate, loss and metrics; loss and metrics of validation have the
+        prefix `val_`.
 
     Raises:
-        DivergedError: The loss is not a number.
+        DivergedError: The loss is not a finite number.
     """
     rows = list(history)
     steered_by = "val_loss" if validation else "loss"

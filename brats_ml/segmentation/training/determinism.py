@@ -1,10 +1,10 @@
-"""What makes a training repeat to the bit."""
+"""Make a training reproducible to the bit."""
 
 import keras
 
 
 def prepare(*, seed: int, deterministic: bool) -> None:
-    """Seed every random source, and ask the backend for operations that repeat to the bit."""
+    """Seed all random generators and, if `deterministic`, have TensorFlow use reproducible operations only."""
     keras.utils.set_random_seed(seed)
     if deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf  # noqa: PLC0415 - only this backend needs it

@@ -4,12 +4,12 @@ from typing import Any
 
 from keras import ops
 
-# Keeps the Dice of a region that neither target nor prediction has at 1, and its gradient finite.
+# Keeps the Dice finite, and at 1 for a region that neither target nor prediction contains.
 SMOOTH = 1.0
 
 
 def region_targets(labels: Any) -> Any:
-    """Return the regions of canonical labels.
+    """Return the regions of canonical labels as targets of the loss.
 
     Args:
         labels: Integers, shape (batch, ...): 1 NCR, 2 ED, 3 ET.
@@ -23,18 +23,19 @@ def region_targets(labels: Any) -> Any:
 
 
 def soft_dice(targets: Any, probabilities: Any, *, over_batch: bool) -> Any:
-    """Return the soft Dice of each region: over the whole batch, or of each patch and then averaged.
+    """Return the soft Dice of each region, of the whole batch or averaged over patches.
 
     Args:
         targets: Zeros and ones, shape (batch, ..., region).
-        probabilities: The same shape.
-        over_batch: Sum over the batch before dividing, which steadies regions that few patches have.
+        probabilities: The probabilities, of the same shape.
+        over_batch: Whether to sum over the batch before dividing. This gives steadier values for regions that few
+            patches contain.
 
     Returns:
         Shape (region,).
 
     Source:
-        Milletari et al. 2016, V-Net, arXiv:1606.04797, with plain instead of squared denominators.
+        Milletari et al. 2016, V-Net, arXiv:1606.04797. The denominator here is a sum of plain, not of squared values.
     """
     axes = tuple(range(0 if over_batch else 1, len(targets.shape) - 1))
     overlap = ops.sum(targets * probabilities, axis=axes)
@@ -48,8 +49,8 @@ def dice_and_cross_entropy(targets: Any, logits: Any, *, over_batch: bool) -> tu
 
     Args:
         targets: Zeros and ones, shape (batch, ..., region).
-        logits: float32, the same shape.
-        over_batch: As for `soft_dice`.
+        logits: The logits in float32, of the same shape.
+        over_batch: The same as in `soft_dice`.
     """
     cross_entropy = ops.mean(ops.binary_crossentropy(targets, logits, from_logits=True))
     dice = soft_dice(targets, ops.sigmoid(logits), over_batch=over_batch)

@@ -1,38 +1,39 @@
-"""Patch, batch and depth of a region recipe from the cohort's fingerprint and the memory at hand."""
+"""Choose the patch, batch and depth of a region recipe from the size of the brains and the available memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-# Smallest extent of the coarsest level: below it nothing is left to convolve.
+# The smallest extent of the coarsest level. Below it nothing is left to convolve.
 COARSEST = 4
 MOST_LEVELS = 6
 WIDEST = 320
 BASE = 32
-# Patches a step at least. Where time is short, more steps of one patch are worth more than fewer of two; in bfloat16,
-# two cost little more than one does in float32.
+# The smallest number of patches per step. Without an accelerator time is short, and the slim numbers apply: many steps
+# of one patch are worth more than few steps of two. In bfloat16 two patches cost little more than one in float32.
 FEWEST_PATCHES, FEWEST_PATCHES_SLIM = 2, {"float32": 1, "bfloat16": 2}
-# More patches a step help little, and cost steps.
+# The largest number of patches per step, in 2D and 3D. More patches help little and leave time for fewer steps.
 MOST_PATCHES = {2: 64, 3: 4}
+# Voxels by which an axis shrinks at a time, and the extent at which it stops.
 SHRINK, SMALLEST = 8, 32
-# Extents are rounded before the depth is read off them, so that 57 voxels give the depth of 64.
+# Extents are rounded up before they determine the depth, so that 57 voxels give the depth of 64.
 ROUNDED_TO = 16
-# Feature maps of the first level that training keeps for each voxel: two units down, two up, each convolved,
-# normalised and activated, and as much again for their gradients.
+# Feature maps per voxel of the first level that training keeps: two units down and two units up, each convolved,
+# normalised and activated, and as many again for the gradients.
 KEPT_MAPS = 24
 BYTES = {"float32": 4, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What `brats plan` derives.
+    """The sizes that `brats plan` chooses.
 
     Attributes:
-        patch: Extent of a patch in voxels, (X, Y, Z) or (X, Y).
-        batch: Patches a step.
-        filters: Of each level.
-        step_bytes: Estimated memory of a step.
+        patch: The extent of a patch in voxels, (X, Y, Z) or (X, Y).
+        batch: The patches per step.
+        filters: The filters of each level.
+        step_bytes: The estimated memory of a step.
     """
 
     patch: tuple[int, ...]
@@ -55,35 +56,35 @@ def plan(
 ) -> Plan:
     """Return the largest patch that fits, the depth that it allows, and the batch.
 
-    The patch starts as the crop and loses voxels along its longest axis until the smallest batch fits; memory that
-    is then left goes to the batch. What is given is kept.
+    The patch starts as large as the crop. Its longest axis shrinks until the smallest batch fits. Memory that is left
+    then goes to a larger batch. Sizes that the user gives stay as they are.
 
     Args:
-        crop: Median extent of the cases cropped to the brain, (X, Y, Z).
-        dimensions: 2 (axial patches) or 3.
-        stem: Voxels along each axis that the first level takes together.
-        memory_bytes: That a step may take.
-        most_voxels: That a step may take in float32 on a device without an accelerator, where time runs out before
-            memory does; in bfloat16 twice as many. None: as many as fit.
+        crop: The median extent of the cases cropped to the brain, (X, Y, Z).
+        dimensions: 2 for axial patches, or 3.
+        stem: The stride of the first level along each axis.
+        memory_bytes: The memory that a step may take.
+        most_voxels: The voxels that a step may take in float32 without an accelerator, where time runs out before
+            memory does. In bfloat16 a step may take twice as many. None means no limit.
         precision: `float32` or `bfloat16`.
-        patch: The user's, or None.
-        batch: The user's, or None.
-        filters: The user's, or None.
+        patch: The patch that the user gives, or None.
+        batch: The batch that the user gives, or None.
+        filters: The filters that the user gives, or None.
     """
 
     def fits(extent: Sequence[int], number: int, widths: Sequence[int]) -> bool:
-        few = most_voxels is None or number * int(np.prod(extent)) <= most_voxels * FEWEST_PATCHES_SLIM[precision]
-        return few and step_bytes(extent, number, widths, stem, precision) <= memory_bytes
+        fast = most_voxels is None or number * int(np.prod(extent)) <= most_voxels * FEWEST_PATCHES_SLIM[precision]
+        return fast and step_bytes(extent, number, widths, stem, precision) <= memory_bytes
 
-    def deep(extent: Sequence[int]) -> tuple[int, ...]:
+    def filters_for(extent: Sequence[int]) -> tuple[int, ...]:
         return tuple(filters) if filters else _filters(extent, stem, slim=most_voxels is not None)
 
     fewest = FEWEST_PATCHES if most_voxels is None else FEWEST_PATCHES_SLIM[precision]
     number, extent = batch or fewest, tuple(patch or crop[:dimensions])
-    widths = deep(extent)
+    widths = filters_for(extent)
     while patch is None:
         rounded = _rounded(extent, ROUNDED_TO)
-        widths = deep(rounded)
+        widths = filters_for(rounded)
         rounded = _rounded(rounded, stem * 2 ** (len(widths) - 1))
         if fits(rounded, number, widths) or max(extent) <= SMALLEST:
             extent = rounded
@@ -96,10 +97,10 @@ def plan(
 
 
 def step_bytes(patch: Sequence[int], batch: int, filters: Sequence[int], stem: int, precision: str) -> int:
-    """Return the estimated memory of one training step: its feature maps at every level, weights aside."""
+    """Return the estimated memory of one training step: the feature maps of all levels, without the weights."""
     voxels = batch * int(np.prod(patch))
-    each = [width / (stem * 2**level) ** len(patch) for level, width in enumerate(filters)]
-    return int(voxels * sum(each) * KEPT_MAPS * BYTES[precision])
+    per_voxel = [width / (stem * 2**level) ** len(patch) for level, width in enumerate(filters)]
+    return int(voxels * sum(per_voxel) * KEPT_MAPS * BYTES[precision])
 
 
 def _rounded(extent: Sequence[int], step: int) -> tuple[int, ...]:
@@ -107,7 +108,7 @@ def _rounded(extent: Sequence[int], step: int) -> tuple[int, ...]:
 
 
 def _filters(patch: Sequence[int], stem: int, *, slim: bool) -> tuple[int, ...]:
-    """Return filters that double at each level, or, for a device where time is short, grow by as many as the first."""
+    """Return the filters of each level: they double from level to level, or grow by a constant if `slim`."""
     levels = 1
     while levels < MOST_LEVELS and min(patch) >= COARSEST * stem * 2**levels:
         levels += 1

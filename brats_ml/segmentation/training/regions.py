@@ -1,4 +1,4 @@
-"""Train a region recipe step by step, in a way that can stop and continue anywhere with the same weights."""
+"""Train a region network step by step; training can stop after any step and resumes with the same result."""
 
 import math
 import time
@@ -21,11 +21,11 @@ State = dict[str, NDArray[Any]]
 
 @dataclass
 class Progress:
-    """How far a training is.
+    """How far a training has come.
 
     Attributes:
-        step: Steps done.
-        rows: One row a finished epoch.
+        step: The number of finished steps.
+        rows: One row of the history per finished epoch.
         state: Every number that the next step depends on, or None at the start.
     """
 
@@ -35,10 +35,10 @@ class Progress:
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no types
-    """The batches of consecutive steps, the next one made in a thread while the device works."""
+    """The batches of consecutive steps, which a thread makes while the device computes."""
 
     def __init__(self, make: Callable[[int], Inputs], first: int, last: int) -> None:
-        """Take what makes the batch of a global step, and the range of steps."""
+        """Keep the function that makes the batch of a global step, and the range of steps."""
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=3)
         self._make, self._first, self._count = make, first, last - first
 
@@ -47,62 +47,69 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no
         return self._count
 
     def __getitem__(self, index: int) -> tuple[Inputs]:
-        """Return one batch; the targets are made of its labels."""
+        """Return one batch; the model derives the targets from its labels."""
         return (self._make(self._first + index),)
 
 
 class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras declares no types
-    """Stops at a wish, and hands out the state when it is time.
+    """Saves checkpoints periodically and stops on request.
 
-    Not after the last step of an epoch, whose row of the history is yet to come: `fit` pauses after that.
+    After the last step of an epoch it does neither, because the history still lacks the row of that epoch. `fit` calls
+    `pause` once it has added the row.
     """
 
     def __init__(
         self, progress: Progress, *, keep: Callable[[Progress], None], seconds: float, stop: Callable[[], bool]
     ):
         super().__init__()
-        self.progress, self._keep, self._seconds, self._stop = progress, keep, seconds, stop
-        self._kept_at = time.monotonic()
+        self.progress, self._save, self._seconds, self._stop = progress, keep, seconds, stop
+        self._saved_at = time.monotonic()
         self.epoch_end = 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Go on with the means of an epoch that was interrupted; Keras has just reset them."""
+        """Restore the running means of an interrupted epoch, which Keras has just reset."""
         if self.progress.state is not None:
             put_state(self.model, self.progress.state)
             self.progress.state = None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the step; keep the state where it is time to."""
+        """Count the step, and pause unless it is the last one of the epoch."""
         self.progress.step += 1
         if self.progress.step < self.epoch_end:
             self.pause()
 
     def pause(self, *, at_end: bool = False) -> None:
-        """Keep the state where it is time to, or at the end, unless it is spoilt; and stop if that is wished."""
+        """Save the state if it is time, at the end, or before a stop; then stop if requested.
+
+        Raises:
+            DivergedError: Training has diverged, so its state is not saved.
+            StopTraining: A stop was requested.
+        """
         stop = self._stop()
-        if stop or at_end or time.monotonic() - self._kept_at >= self._seconds:
+        if stop or at_end or time.monotonic() - self._saved_at >= self._seconds:
             finite(self.model, self.progress.step)
-            self._keep(Progress(self.progress.step, list(self.progress.rows), take_state(self.model)))
-            self._kept_at = time.monotonic()
+            self._save(Progress(self.progress.step, list(self.progress.rows), take_state(self.model)))
+            self._saved_at = time.monotonic()
         if stop:
             raise StopTraining
 
 
-class StopTraining(Exception):  # noqa: N818 - a wish that was met, not an error
-    """Training was asked to stop and its state is kept."""
+class StopTraining(Exception):  # noqa: N818 - the answer to a request, not an error
+    """Training stopped on request, and its state is saved."""
 
 
 class AveragedAdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras declares no types
-    """AdamW whose moving average of the weights stays beside them.
+    """AdamW that keeps the moving average of the weights apart from the weights.
 
-    Keras puts the average in the weights' place at the end of every `fit`, and an epoch here is one `fit`.
+    Keras replaces the weights by their average at the end of every `fit`. Here each epoch is one `fit`, so the
+    replacement has to wait.
     """
 
     def finalize_variable_values(self, var_list: Any) -> None:
         """Leave the weights as they are."""
 
     def put_average(self, variables: Any) -> None:
-        """Put the average, where there is one, in the place of `variables`."""
+        """Replace `variables` by their average, if there is one."""
         super().finalize_variable_values(variables)
 
 
@@ -122,15 +129,15 @@ def compile_regions(
     """Compile with AdamW, a schedule of the global step, and a moving average of the weights.
 
     Args:
-        model: To be trained.
-        steps: In all.
-        learning_rate: The highest.
-        weight_decay: Of the weights of convolutions; norms and biases are left alone.
-        clip_norm: Largest norm of one variable's gradient.
-        shape: Of the fall, `polynomial` or `cosine`.
-        power: Of the fall.
-        warm_up_steps: Of the rise.
-        ema: Momentum of the average, or None for none.
+        model: The model to train.
+        steps: The number of steps in all.
+        learning_rate: The highest learning rate.
+        weight_decay: The decay of the weights of convolutions; norms and biases do not decay.
+        clip_norm: The largest norm of one variable's gradient.
+        shape: The shape of the decreasing part of the schedule, `polynomial` or `cosine`.
+        power: The exponent of that part.
+        warm_up_steps: The steps over which the learning rate rises.
+        ema: The momentum of the moving average, or None for no average.
         xla: Whether XLA compiles the step.
     """
     optimizer = AveragedAdamW(
@@ -160,35 +167,36 @@ def fit(
     """Train until `steps` steps are done.
 
     Args:
-        model: Compiled.
-        training: Makes the batch of a global step, from 0.
-        validation: Batches whose loss is told after each epoch, and steers nothing. May be empty.
-        steps: In all.
-        epoch_steps: Steps between two rows of the history.
-        progress: Where to go on.
-        keep: Given everything that going on needs, every `keep_seconds`, and when training is asked to stop.
-        keep_seconds: Between two of these.
-        after_epoch: Given the model and the history after each epoch.
-        stop: Asked after each step.
+        model: A compiled model.
+        training: The function that makes the batch of a global step, counted from 0.
+        validation: The batches for the validation loss of each row, which steers nothing. May be empty.
+        steps: The number of steps in all.
+        epoch_steps: The steps per epoch. The history has one row per epoch.
+        progress: The point to resume from.
+        keep: The function that saves a checkpoint. It runs every `keep_seconds`, at the end, and before a stop.
+        keep_seconds: The seconds between two checkpoints.
+        after_epoch: The function that gets the model and the history after each epoch.
+        stop: The function that says whether to stop. It runs after each step.
 
     Returns:
-        One row per epoch with epoch, step, learning_rate, loss and pseudo Dice, and the same with `val_`.
+        One row per epoch. A row has epoch, step, learning_rate, loss and pseudo Dice; loss and pseudo Dice of
+        validation have the prefix `val_`.
 
     Raises:
-        StopTraining: `stop` said so; the state is kept.
-        DivergedError: The loss is not a number.
+        StopTraining: `stop` returned True, and the state is saved.
+        DivergedError: The loss is not a finite number.
     """
-    watch = CheckpointCallback(progress, keep=keep, seconds=keep_seconds, stop=stop)
+    checkpoints = CheckpointCallback(progress, keep=keep, seconds=keep_seconds, stop=stop)
     if progress.state is not None:
         model.optimizer.build(model.trainable_variables)
         put_state(model, progress.state)
         if progress.step % epoch_steps == 0:
-            progress.state = None  # between two epochs there are no means to go on with
+            progress.state = None  # a new epoch starts with fresh means
     while progress.step < steps:
         epoch = progress.step // epoch_steps
-        last = watch.epoch_end = min((epoch + 1) * epoch_steps, steps)
+        last = checkpoints.epoch_end = min((epoch + 1) * epoch_steps, steps)
         logs = model.fit(
-            Batches(training, progress.step, last), epochs=1, shuffle=False, verbose=0, callbacks=[watch]
+            Batches(training, progress.step, last), epochs=1, shuffle=False, verbose=0, callbacks=[checkpoints]
         ).history
         finite(model, progress.step)
         rate = float(model.optimizer.learning_rate)
@@ -198,18 +206,18 @@ def fit(
             row |= {f"val_{name}": float(value) for name, value in held_out.items()}
         progress.rows.append(row)
         after_epoch(model, progress.rows)
-        watch.pause(at_end=last == steps)
+        checkpoints.pause(at_end=last == steps)
     return progress.rows
 
 
 def averaged(model: PatchTraining) -> keras.Model:
-    """Return the trained network with the moving average of its weights, where there is one."""
+    """Return the trained network, with the moving average as its weights if there is one."""
     model.optimizer.put_average(model.trainable_variables)
     return model.network
 
 
 def take_state(model: PatchTraining) -> State:
-    """Return every number that the next step depends on, but for the resident cases."""
+    """Return every number that the next step depends on, except the resident cases."""
     return {name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in _variables(model)}
 
 
@@ -223,7 +231,7 @@ def finite(model: PatchTraining, step: int) -> None:
     """Check that training has not diverged.
 
     Raises:
-        DivergedError: The mean loss of this epoch is not a number.
+        DivergedError: The mean loss of this epoch is not a finite number.
     """
     if not math.isfinite(float(model.metrics[0].result())):
         raise DivergedError(

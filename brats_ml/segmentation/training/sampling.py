@@ -1,4 +1,4 @@
-"""Which patch of which case a step sees: a function of the seed, the step and the place in the batch alone."""
+"""Choose the patches of each training step, as a function of the seed and the step alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from brats_ml.cohort.labels import LABELS, LabelMap
 
-# Random numbers that the augmentation of one patch consumes; see `segmentation.augmentation`.
+# Random numbers per patch for its augmentation; see `segmentation.training.augmentation`.
 DRAWS = 24
-# Voxels remembered of each case to centre patches on: all of a small region, a sample of a large one.
+# The most voxels that are remembered of a region, to centre patches on. Larger regions are sampled.
 REMEMBERED = 20_000
-# Half of the patches on the tumour are centred on its core, which is a small part of most tumours.
+# The share of the patches on the tumour that are centred on its core, which is a small part of most tumours.
 CORE_SHARE = 0.5
 
 
@@ -23,7 +23,7 @@ class Foreground:
     Attributes:
         whole: Voxels of the whole tumour, shape (n, 3).
         core: Voxels of its core, shape (m, 3).
-        shape: Of the case, (X, Y, Z).
+        shape: The shape of the case, (X, Y, Z).
     """
 
     whole: NDArray[np.int32]
@@ -33,11 +33,11 @@ class Foreground:
 
 @dataclass(frozen=True)
 class Patches:
-    """One batch of patches, by where they are.
+    """The places of one batch of patches, and the random numbers of their augmentation.
 
     Attributes:
-        case: Index of the case, shape (batch,).
-        corner: First voxel of the patch, negative or past the end where it hangs over, shape (batch, 3).
+        case: The index of the case, shape (batch,).
+        corner: The first voxel of the patch, shape (batch, 3). It is negative if the patch is larger than the case.
         draws: Uniform random numbers in [0, 1) for the augmentation, shape (batch, DRAWS).
     """
 
@@ -47,7 +47,7 @@ class Patches:
 
 
 def foreground(labels: LabelMap, *, seed: int) -> Foreground:
-    """Return where the tumour of a label map (X, Y, Z) is, sampled where it is large."""
+    """Return the tumour's voxels in a label map (X, Y, Z), or a random sample of them if there are many."""
     rng = np.random.default_rng(seed)
 
     def remembered(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -66,12 +66,12 @@ def draw_patches(
     """Return the patches of one step.
 
     Args:
-        cases: Of the training set.
-        patch: Extent of a patch in voxels, shape (3,).
-        batch: Number of patches.
-        share: Share of the patches that lie on the tumour, on average.
-        seed: Of the training.
-        step: Global step, from 0.
+        cases: The cases of the training set.
+        patch: The extent of a patch in voxels, shape (3,).
+        batch: The number of patches.
+        share: The expected share of patches that are centred near the tumour.
+        seed: The seed of the training.
+        step: The global step, counted from 0.
     """
     rng = np.random.default_rng((seed, step))
     extent = np.array(patch)
@@ -85,10 +85,10 @@ def _corner(rng: np.random.Generator, case: Foreground, extent: NDArray[np.int64
     shape = np.array(case.shape)
     if rng.random() < share and len(case.whole):
         voxels = case.core if len(case.core) and rng.random() < CORE_SHARE else case.whole
-        # Off centre by up to a quarter, so that the tumour is not always in the middle.
+        # Shift by up to a quarter of the patch, so that the tumour is not always in the middle.
         centre = voxels[rng.integers(len(voxels))] + rng.integers(-(extent // 4), extent // 4 + 1)
     else:
         centre = rng.integers(shape)
-    # A patch stays inside the case; one larger than the case is centred on it.
+    # A patch stays inside the case. A patch larger than the case is centred on it.
     inside = np.clip(centre - extent // 2, 0, np.maximum(shape - extent, 0))
     return np.asarray(np.where(shape < extent, (shape - extent) // 2, inside))

@@ -1,4 +1,4 @@
-"""Learning rates as functions of what is already known, so that a resumed training continues as if never stopped."""
+"""Compute learning rates from the history or the step alone, so that a resumed training continues unchanged."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,17 +9,17 @@ from keras import ops
 
 
 def plateau_rate(losses: Sequence[float], *, initial: float, factor: float, patience: int, minimum: float) -> float:
-    """Return the learning rate of the next epoch: lowered whenever the validation loss stops falling.
+    """Return the learning rate of the next epoch, which falls whenever the loss stops falling.
 
-    The rule of `keras.callbacks.ReduceLROnPlateau` with its default `min_delta` of 1e-4, as a function of the losses
-    so far instead of a callback with a memory.
+    This is the rule of `keras.callbacks.ReduceLROnPlateau` with its default `min_delta` of 1e-4. It depends on the
+    losses so far, and not on the state of a callback.
 
     Args:
-        losses: Validation loss of each finished epoch.
-        initial: Learning rate of the first epoch.
-        factor: What the rate is multiplied by after `patience` epochs without a lower loss.
-        patience: Epochs to wait.
-        minimum: The rate never falls below it.
+        losses: The loss of each finished epoch.
+        initial: The learning rate of the first epoch.
+        factor: The factor by which the rate falls after `patience` epochs without a lower loss.
+        patience: The epochs to wait.
+        minimum: The lowest learning rate.
     """
     rate, best, waited = initial, float("inf"), 0
     for loss in losses:
@@ -34,10 +34,18 @@ def plateau_rate(losses: Sequence[float], *, initial: float, factor: float, pati
 
 @keras.saving.register_keras_serializable(package="brats_ml")
 class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types
-    """A linear rise and then a polynomial or cosine fall to 0 at the last step, as a function of the global step."""
+    """A learning rate that rises linearly and falls to 0 at the last step, along a polynomial or a cosine."""
 
     def __init__(self, peak: float, steps: int, warm_up_steps: int, shape: str, power: float) -> None:
-        """Take the highest rate, the number of steps, and the form of the fall: `polynomial` or `cosine`."""
+        """Keep the parameters.
+
+        Args:
+            peak: The highest learning rate.
+            steps: The number of steps in all.
+            warm_up_steps: The steps over which the rate rises.
+            shape: The shape of the decreasing part, `polynomial` or `cosine`.
+            power: The exponent of the decreasing part.
+        """
         self.peak, self.steps, self.warm_up_steps, self.shape, self.power = peak, steps, warm_up_steps, shape, power
 
     def __call__(self, step: Any) -> Any:
@@ -49,5 +57,5 @@ class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ign
         return self.peak * rise * fall**self.power
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make an equal schedule."""
+        """Return the arguments that rebuild this schedule."""
         return dict(vars(self))

@@ -1,4 +1,4 @@
-"""One training step of a region recipe as a Keras model: patches in, augmentation, network, loss."""
+"""One training step of a region recipe as a Keras model: patches, augmentation, network and loss."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,11 @@ from brats_ml.segmentation.training.patches import ResidentSet
 
 
 class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no types
-    """A network with what happens before and after it in training.
+    """A network together with its augmentation and loss.
 
-    Its input is a batch of patches: `image` (batch, X, Y, Z, channel) and `labels` (batch, X, Y, Z), or `case` and
-    `corner` of patches in a resident set; and `draws` (batch, DRAWS), the random numbers of the augmentation.
+    The input is a batch of patches. It holds `image` (batch, X, Y, Z, channel) and `labels` (batch, X, Y, Z), or
+    `case` and `corner` of the patches in a resident set. It also holds `draws` (batch, DRAWS), the random numbers of
+    the augmentation.
     """
 
     def __init__(
@@ -30,7 +31,17 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
         seed: int,
         resident: ResidentSet | None = None,
     ) -> None:
-        """Take the network and how it is trained; `augmentation` has the keys of `config.recipes.Augmentation`."""
+        """Keep the network and the settings of its training.
+
+        Args:
+            network: The network to train.
+            dimensions: 2 or 3. A 2D network sees slabs of neighbouring slices.
+            modalities: The number of modalities.
+            augmentation: The values of `config.recipes.Augmentation`.
+            batch_dice: Whether Dice is computed over the batch; see `over_batch` of `soft_dice`.
+            seed: The seed of the noise.
+            resident: The training set on the device, or None if the host cuts the patches.
+        """
         super().__init__(name="patch_training")
         self.network, self.resident = network, resident
         self._flat, self._modalities, self._augmentation = dimensions == 2, modalities, dict(augmentation)
@@ -41,11 +52,14 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The loss and the pseudo Dice of each region: of patches, soft, and so not comparable with an evaluation."""
+        """The loss and the pseudo Dice of each region.
+
+        Pseudo Dice is soft and computed on patches, so it cannot be compared with the Dice of an evaluation.
+        """
         return [self._loss, *self._dice]
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
-        """Return logits (batch, X, Y[, Z], region) and the targets that they are held against."""
+        """Return logits (batch, X, Y[, Z], region) and targets of the same shape."""
         if "case" in inputs and self.resident is not None:
             image, labels = self.resident(inputs["case"], inputs["corner"])
         else:
@@ -64,9 +78,9 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
             image, labels = rotate_and_zoom(
                 image, labels, draws, degrees=how["rotate_degrees"], zoom=how["zoom"], share=how["spatial_share"]
             )
-        colours = {name: how[name] for name in ("scale", "shift", "gamma", "noise")}
-        if any(colours.values()):
-            image = jitter_intensity(image, draws, modalities=self._modalities, generator=self._noise, **colours)
+        intensity = {name: how[name] for name in ("scale", "shift", "gamma", "noise")}
+        if any(intensity.values()):
+            image = jitter_intensity(image, draws, modalities=self._modalities, generator=self._noise, **intensity)
         return image, labels
 
     def compute_loss(
@@ -77,7 +91,7 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Return the loss of the predictions, which carry their targets, and keep it and the Dice for the logs."""
+        """Return the loss of `y_pred`, which holds logits and targets, and update the metrics."""
         loss, dice = dice_and_cross_entropy(y_pred["targets"], y_pred["logits"], over_batch=self._batch_dice)
         count = ops.shape(y_pred["logits"])[0]
         self._loss.update_state(loss, sample_weight=count)
@@ -87,5 +101,5 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
 
 
 def as_slices(image: Any) -> Any:
-    """Return slabs (batch, X, Y, slice, channel) as slices (batch, X, Y, slice * channel), slice by slice."""
+    """Return slabs (batch, X, Y, slice, channel) as images (batch, X, Y, slice * channel), slice by slice."""
     return ops.reshape(image, (-1, image.shape[1], image.shape[2], image.shape[3] * image.shape[4]))

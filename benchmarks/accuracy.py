@@ -94,8 +94,8 @@ def prepared(source: str | None, *, gpu: bool = False) -> Path:
         if not source:
             sys.exit("BRATS_REAL_DATA is unset: name the folder of the real cases")
         # A machine to train on may lack what these need.
-        from brats_ml.stages import acquire, preprocess, validate  # noqa: PLC0415
-        from brats_ml.stages import source as listing  # noqa: PLC0415
+        from brats_ml.stages import acquire, preprocess, validate
+        from brats_ml.stages import source as listing
 
         override(root / "params.yaml", [f"acquire.source={source}"])
         for stage in (listing, acquire, validate, preprocess):

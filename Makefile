@@ -18,6 +18,7 @@ EXTRAS := train infer survival validate reports track version s3 orchestrate
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
+export PRE_COMMIT_HOME := $(CURDIR)/.cache/pre-commit
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help: ## list the targets
@@ -54,8 +55,8 @@ test: install ## the tests that CI runs
 test-all: install ## every test, the slow ones too
 	pytest
 
-lint: install ## style, types and architecture
-	ruff check . && ruff format --check . && mypy && lint-imports
+lint: install ## style, spelling, types and architecture: every hook of .pre-commit-config.yaml
+	pre-commit run --all-files
 
 docs: install ## the documentation in site/; fails on a broken link
 	python -m typer brats_ml.cli utils docs --name brats --title "Every option" --output docs/reference/commands.md

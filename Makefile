@@ -10,11 +10,15 @@ PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 # `make install ACCELERATOR=gpu` installs CUDA wheels; all other targets use what is installed.
 ACCELERATOR := $(or $(patsubst $(VENV)/.installed-%,%,$(wildcard $(VENV)/.installed-*)),cpu)
 STAMP := $(VENV)/.installed-$(ACCELERATOR)
+# Build backends are pinned and hashed like the rest.
+BUILD := --build-constraints requirements/build.txt
+COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 EXTRAS := train infer survival validate reports track version s3 orchestrate
 
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
+export PRE_COMMIT_HOME := $(CURDIR)/.cache/pre-commit
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help: ## list the targets
@@ -25,14 +29,16 @@ install: $(STAMP) ## create .venv from the hashed lock
 $(STAMP): requirements/$(ACCELERATOR).txt pyproject.toml | $(UV)
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
 	test -x $(VENV)/bin/python || $(UV) venv -q --python $(PYTHON) $(VENV)
-	VIRTUAL_ENV=$(VENV) $(UV) pip sync -q --compile-bytecode --require-hashes requirements/$(ACCELERATOR).txt
-	VIRTUAL_ENV=$(VENV) $(UV) pip install -q --no-deps --editable .
+	VIRTUAL_ENV=$(VENV) $(UV) pip sync -q --compile-bytecode --require-hashes $(BUILD) requirements/$(ACCELERATOR).txt
+	VIRTUAL_ENV=$(VENV) $(UV) pip install -q --no-deps $(BUILD) --editable .
 	rm -f $(VENV)/.installed-*
 	touch $@
 
-.uv/bin/uv:
+.uv/bin/uv: requirements/build.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
-	$(PYTHON) -m venv .uv && .uv/bin/pip install -q uv || { rm -rf .uv; $(PYTHON) -m pip install -q --target .uv uv; }
+	rm -rf .uv
+	$(PYTHON) -m venv .uv && .uv/bin/pip install -q --require-hashes -r $< || { rm -rf .uv; $(PYTHON) -m pip install -q --require-hashes --target .uv -r $<; }
+	touch $@
 
 demo: install ## run the whole pipeline on synthetic patients under a real Airflow scheduler
 	brats demo
@@ -49,8 +55,8 @@ test: install ## run the tests that CI runs
 test-all: install ## run all tests, including the slow ones
 	pytest
 
-lint: install ## check style, types and architecture
-	ruff check . && ruff format --check . && mypy && lint-imports
+lint: install ## style, spelling, types and architecture: every hook of .pre-commit-config.yaml
+	pre-commit run --all-files
 
 docs: install ## build the documentation in site/; a broken link is an error
 	python -m typer brats_ml.cli utils docs --name brats --title "Every option" --output docs/reference/commands.md
@@ -59,8 +65,10 @@ docs: install ## build the documentation in site/; a broken link is an error
 bench: install ## run the benchmarks and compare with other packages
 	for b in benchmarks/*.py; do case $$b in benchmarks/_*) ;; *) python $$b || exit 1;; esac; done
 
-lock: | $(UV) ## recompile both locks from pyproject.toml
-	for kind in cpu gpu; do rm -f requirements/$$kind.txt; $(UV) pip compile -q pyproject.toml $(EXTRAS:%=--extra %) --extra $$kind --group test --group lint --group docs --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/$$kind.txt || exit 1; done
+lock: | $(UV) ## compile all locks afresh from pyproject.toml
+	rm -f requirements/*.txt
+	for kind in cpu gpu; do $(COMPILE) pyproject.toml $(EXTRAS:%=--extra %) --extra $$kind --group test --group lint --group docs -o requirements/$$kind.txt || exit 1; done
+	$(COMPILE) --group build -o requirements/build.txt
 
 clean: ## remove the environment; keep data and runs
 	rm -rf $(VENV) .uv

@@ -24,7 +24,7 @@ REQUIREMENTS = {
 
 
 def medpy_peer():
-    from medpy.metric import binary  # noqa: PLC0415
+    from medpy.metric import binary
 
     def hd95(reference, prediction, spacing):
         return binary.hd95(prediction, reference, voxelspacing=spacing)
@@ -38,7 +38,7 @@ def medpy_peer():
 
 
 def surface_distance_peer():
-    import surface_distance as sd  # noqa: PLC0415
+    import surface_distance as sd
 
     def hd95(reference, prediction, spacing):
         return sd.compute_robust_hausdorff(sd.compute_surface_distances(reference, prediction, spacing), 95)
@@ -50,8 +50,8 @@ def surface_distance_peer():
 
 
 def monai_peer():
-    import torch  # noqa: PLC0415
-    from monai.metrics import compute_dice, compute_hausdorff_distance, compute_iou  # noqa: PLC0415
+    import torch
+    from monai.metrics import compute_dice, compute_hausdorff_distance, compute_iou
 
     def hd95(reference, prediction, spacing):
         pair = (torch.from_numpy(mask)[None, None] for mask in (prediction, reference))

@@ -38,8 +38,8 @@ def main():
 
 def prepare(job, raw):
     """Write the training cases in the format of nnU-Net, plan, and preprocess."""
-    import nibabel  # noqa: PLC0415 - only this environment has it
-    from nnunetv2.experiment_planning.plan_and_preprocess_api import (  # noqa: PLC0415
+    import nibabel  # only this environment has it
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import (
         extract_fingerprints,
         plan_experiments,
         preprocess,
@@ -81,7 +81,7 @@ def whole(path):
 
 
 def train_and_predict(job, home, configuration):
-    import torch  # noqa: PLC0415 - only this environment has it
+    import torch  # only this environment has it
 
     trainer = trained(job, home, configuration, torch.device(job["device"]))
     predict = predictor(trainer)
@@ -107,7 +107,7 @@ def train_and_predict(job, home, configuration):
 
 def trained(job, home, configuration, device):
     """Return the trainer of nnU-Net after the given minutes."""
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # noqa: PLC0415
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     base = home / "preprocessed" / DATASET
     plans = json.loads((base / "nnUNetPlans.json").read_text()) | {"continue_training": False}
@@ -130,7 +130,7 @@ def trained(job, home, configuration, device):
 
 def predictor(trainer):
     """Return nnU-Net's default predictor: a sliding window with mirrored copies."""
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor  # noqa: PLC0415
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     trainer.set_deep_supervision_enabled(False)
     trainer.network.eval()

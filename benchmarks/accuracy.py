@@ -95,8 +95,8 @@ def prepared(source: str | None, *, gpu: bool = False) -> Path:
         if not source:
             sys.exit("BRATS_REAL_DATA is not set: set it to the folder of the real cases")
         # A machine that only trains may lack the packages that these need.
-        from brats_ml.stages import acquire, preprocess, validate  # noqa: PLC0415
-        from brats_ml.stages import source as listing  # noqa: PLC0415
+        from brats_ml.stages import acquire, preprocess, validate
+        from brats_ml.stages import source as listing
 
         override(root / "params.yaml", [f"acquire.source={source}"])
         for stage in (listing, acquire, validate, preprocess):

@@ -283,11 +283,11 @@ def matrix_rate(size: int, repeats: int = 50) -> float:
         return ops.sum(ops.cast(ops.fori_loop(0, repeats, lambda _, x: ops.matmul(x, matrix), matrix), "float32"))
 
     if keras.backend.backend() == "jax":
-        import jax  # noqa: PLC0415 - only one of the backends is installed
+        import jax  # only one of the backends is installed
 
         compiled = jax.jit(products)
     else:
-        import tensorflow as tf  # noqa: PLC0415
+        import tensorflow as tf
 
         compiled = tf.function(products, jit_compile=True)
     spent = [seconds(lambda: float(compiled(one))) for _ in range(6)]

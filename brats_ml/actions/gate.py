@@ -120,7 +120,7 @@ def _region_scores(table: pd.DataFrame) -> Scores:
 
 
 def _rescore(ws: Workspace, params: Params, champion: ModelFolder, case_ids: list[str]) -> pd.DataFrame:
-    from brats_ml.models.segmentation import segmentation_model  # noqa: PLC0415 - TensorFlow takes seconds
+    from brats_ml.models.segmentation import segmentation_model
 
     predict = segmentation_model(ws, params, champion)
     rows = []

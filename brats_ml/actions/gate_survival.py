@@ -30,7 +30,7 @@ def judge(ws: Workspace, params: Params, estimator: str, champion: SurvivalFolde
     summary, table = files.read_json(folder.summary), frames.read_csv(folder.test)
     other = None
     if champion is not None:
-        from brats_ml.models.survival import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
+        from brats_ml.models.survival import SurvivalModel
 
         before = files.read_json(champion.summary)
         if before["limits_days"] != summary["limits_days"]:
@@ -74,7 +74,7 @@ def paired(decision: Decision, candidate: Version | None, segmentation: Version 
 
 def on_predicted_masks(ws: Workspace, folder: SurvivalFolder, table: pd.DataFrame) -> dict[str, Any] | None:
     """Return the accuracy on features of predicted label maps, and how many locked patients have such maps."""
-    from brats_ml.models.survival import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
+    from brats_ml.models.survival import SurvivalModel
 
     if not ws.features("predicted").path.exists():
         return None

@@ -37,7 +37,7 @@ CARRIERS = (
     "brats_ml.workspace",
 )
 DEFINITIONS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-# What says nothing of the program, or is not there in every version of Python.
+# Fields that do not change what a program does, or that some versions of Python lack.
 IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_params"})
 
 

@@ -70,7 +70,7 @@ class ServedSegmentation:
 
     def __init__(self, folder: ModelFolder) -> None:
         """Read the registered folder."""
-        from brats_ml.models.segmentation import load_segmentation_model  # noqa: PLC0415 - TensorFlow takes seconds
+        from brats_ml.models.segmentation import load_segmentation_model
 
         self._predict = load_segmentation_model(folder)
 
@@ -86,7 +86,7 @@ class ServedSurvival:
 
     def __init__(self, folder: SurvivalFolder) -> None:
         """Read the registered folder."""
-        from brats_ml.models.survival import SurvivalModel  # noqa: PLC0415 - scikit-learn takes seconds
+        from brats_ml.models.survival import SurvivalModel
 
         self._predict = SurvivalModel(folder)
 

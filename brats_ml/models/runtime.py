@@ -67,12 +67,12 @@ def load_network(
 
 
 def _openvino_network(path: Path, extent: Axes, precision: str, graphs: GraphCache | None) -> LoadedNetwork:
-    from brats_ml.segmentation.inference import openvino_network  # noqa: PLC0415 - an extra
+    from brats_ml.segmentation.inference import openvino_network  # an extra
 
     if graphs is None:
         graph = _translated(path, extent)
     else:
-        from brats_ml.adapters.model_files.openvino_file import cached_graph  # noqa: PLC0415 - an extra
+        from brats_ml.adapters.model_files.openvino_file import cached_graph  # an extra
 
         graph = cached_graph(graphs.graph(graph_key(path, extent)), lambda: _translated(path, extent))
     return openvino_network.OpenVinoNetwork(graph, precision=precision)
@@ -100,14 +100,14 @@ def bfloat16_passes(path: Path, graphs: GraphCache | None) -> bool:
 
 
 def _keras_network(path: Path) -> LoadedNetwork:
-    from brats_ml.adapters.model_files.keras_file import read_model  # noqa: PLC0415 - TensorFlow takes seconds
+    from brats_ml.adapters.model_files.keras_file import read_model
 
     network: LoadedNetwork = read_model(path)
     return network
 
 
 def _translated(path: Path, extent: Sequence[int]) -> object:
-    from brats_ml.adapters.model_files.keras_file import read_model  # noqa: PLC0415
-    from brats_ml.segmentation.inference.openvino_graph import openvino_graph  # noqa: PLC0415
+    from brats_ml.adapters.model_files.keras_file import read_model
+    from brats_ml.segmentation.inference.openvino_graph import openvino_graph
 
     return openvino_graph(read_model(path), extent)

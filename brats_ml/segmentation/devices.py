@@ -70,7 +70,7 @@ def across(devices: list[str]) -> Iterator[None]:
     elif len(devices) < 2:
         yield
     elif keras.backend.backend() == "tensorflow":
-        import tensorflow as tf  # noqa: PLC0415 - only this backend needs it
+        import tensorflow as tf  # only this backend needs it
 
         with tf.distribute.MirroredStrategy(devices).scope():
             yield
@@ -96,10 +96,10 @@ def memory_bytes(devices: list[str]) -> int:
 def _gpu_bytes() -> int:
     """Return how much memory of the first GPU the backend may use."""
     if keras.backend.backend() == "jax":
-        import jax  # noqa: PLC0415 - only this backend needs it
+        import jax  # only this backend needs it
 
         return int(jax.devices("gpu")[0].memory_stats()["bytes_limit"])
-    from tensorflow.python.client import device_lib  # noqa: PLC0415
+    from tensorflow.python.client import device_lib
 
     described: list[Any] = device_lib.list_local_devices()
     return next(int(device.memory_limit) for device in described if device.device_type == "GPU")

@@ -14,7 +14,7 @@ from brats_ml.workspace import Workspace
 
 # These stages look at the outside world or at the code itself in every run, and depend on no digest.
 WITHOUT_DIGEST = frozenset({"source", "code"})
-# The stage that draws the report; to the others a drawing is not worth a training.
+# The stage that draws the report. A changed drawing reruns this stage only.
 DRAWS = "compare"
 
 

@@ -21,8 +21,8 @@ def run(ws: Workspace, params: Params) -> Report:
     """Extend the split by the patients of the manifest and by the patients that only a table knows.
 
     Patients are stratified by survival group. Patients with images and patients without are split separately, since a
-    cohort may have few of the one and many of the other. A patient keeps the part that any of their names has. A
-    patient whose names have several parts moves to train, and the report names them.
+    cohort may have few of the one and many of the other. A patient keeps the part that any of their names has.
+    If the names have several parts, the patient moves to train, and the report says so.
 
     Raises:
         EmptyCohortError: There is no patient at all, or only one or two have images.

@@ -40,7 +40,7 @@ def run(ws: Workspace, params: Params) -> Report:
         TableError: A clinical table is wrong.
     """
     # Scoring shares the rules and does not need Great Expectations, which takes seconds to import.
-    from brats_ml.adapters.expectations import judge  # noqa: PLC0415
+    from brats_ml.adapters.expectations import judge
 
     raw, tables = files.require(ws.raw), ws.tables.path
     cases = find_cases(folder_walk.walk(raw))
@@ -143,8 +143,8 @@ def _draw_quarantine(
     if not quarantine:
         return
     # Most cohorts are sound and draw nothing, and matplotlib takes seconds to import.
-    from brats_ml.reports.panels import write_figure  # noqa: PLC0415
-    from brats_ml.reports.quarantine import KeptOut, quarantine_page, quarantine_picture  # noqa: PLC0415
+    from brats_ml.reports.panels import write_figure
+    from brats_ml.reports.quarantine import KeptOut, quarantine_page, quarantine_picture
 
     known = {case.case_id: case for case in cases}
     kept_out = []

@@ -37,7 +37,7 @@ class SurvivalForest(TimeModel):
             ConfigError: scikit-survival is not installed.
         """
         try:
-            from sksurv.ensemble import RandomSurvivalForest  # noqa: PLC0415 - GPL-3, and not installed by default
+            from sksurv.ensemble import RandomSurvivalForest  # GPL-3, and not installed by default
         except ImportError as error:
             raise ConfigError(
                 "estimator random_survival_forest needs scikit-survival, which is GPL-3 and therefore not installed "

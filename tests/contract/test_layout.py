@@ -2,7 +2,9 @@
 
 import importlib.util
 import subprocess
+import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -37,3 +39,13 @@ def test_no_module_has_more_than_300_lines() -> None:
 
 def test_git_tracks_no_volume_and_no_dvc_lock() -> None:
     assert tracked("*.nii", "*.nii.gz", "*.mha", "dvc.lock") == []
+
+
+def test_the_wheel_ships_every_file_of_the_package_and_the_marker_of_its_types(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    shipped = set(ZipFile(wheel).namelist())
+
+    assert set(tracked("brats_ml")) <= shipped
+    assert "brats_ml/py.typed" in shipped

@@ -86,7 +86,7 @@ def test_a_classifier_learns_nothing_from_who_was_alive_and_a_model_of_time_does
 
 def test_a_survival_forest_without_its_library_is_refused_with_what_to_do() -> None:
     try:
-        import sksurv  # noqa: F401, PLC0415
+        import sksurv  # noqa: F401
     except ImportError:
         with pytest.raises(ConfigError, match=r"needs scikit-survival, which is GPL-3 .* or remove the estimator"):
             search("random_survival_forest", {}, patients(), limits_days=[300, 450], folds=3, seed=0)

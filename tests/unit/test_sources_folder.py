@@ -117,7 +117,7 @@ def test_a_second_fetch_copies_only_what_is_new_and_an_edited_source_changes_not
 
     one, two = tmp_path / "one/case_t1.nii.gz", tmp_path / "two/case_t1.nii.gz"
     assert one.stat().st_ino == two.stat().st_ino != (folder / "case/case_t1.nii.gz").stat().st_ino
-    (folder / "case/case_t1.nii.gz").write_bytes(b"abd")
+    (folder / "case/case_t1.nii.gz").write_bytes(b"xyz")
     assert (one.read_bytes(), (tmp_path / "two/case_t2.nii.gz").read_bytes()) == (b"abc", b"xyz")
 
 
@@ -161,7 +161,7 @@ def test_a_kept_file_of_unknown_size_is_compared_by_its_md5(tmp_path: Path) -> N
     place.chmod(0o444)
     assert is_whole(place, Entry("a.nii", None, md5))
     place.chmod(0o644)
-    place.write_bytes(b"abd")
+    place.write_bytes(b"xyz")
     place.chmod(0o444)
 
     assert not is_whole(place, Entry("a.nii", None, md5))

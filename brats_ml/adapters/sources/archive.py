@@ -46,7 +46,7 @@ DAMAGE = (
     gzip.BadGzipFile,
     EOFError,
     ValueError,
-    RecursionError,  # of long names that each name the next
+    RecursionError,  # headers of long names that each refer to the next
 )
 
 

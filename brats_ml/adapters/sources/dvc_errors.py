@@ -52,8 +52,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _known(causes: list[BaseException], where: str, revision: str, what: str) -> BratsError | None:
-    from dvc.exceptions import DvcException  # noqa: PLC0415 - an extra
-    from dvc.scm import RevError, SCMError  # noqa: PLC0415
+    from dvc.exceptions import DvcException  # an extra
+    from dvc.scm import RevError, SCMError
 
     cause_line = redacted((str(causes[-1]) or type(causes[-1]).__name__).splitlines()[0])
     if isinstance(causes[0], RevError):

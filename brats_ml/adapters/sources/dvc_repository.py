@@ -89,8 +89,8 @@ class DvcSource:
     @contextmanager
     def _opened(self, revision: str) -> Iterator[Any]:
         try:
-            from dvc.api import DVCFileSystem  # noqa: PLC0415 - an extra
-            from dvc.repo.open_repo import clean_repos  # noqa: PLC0415
+            from dvc.api import DVCFileSystem  # an extra
+            from dvc.repo.open_repo import clean_repos
         except ImportError as error:
             raise SourceError(self._name, "needs DVC: install brats-ml[version]") from error
         if not self.address.is_remote and not Path(self.address.repository).is_dir():

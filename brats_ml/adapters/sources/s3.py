@@ -80,8 +80,8 @@ class S3Source:
     @cached_property
     def _client(self) -> Any:
         try:
-            import boto3  # noqa: PLC0415 - an extra
-            from botocore.config import Config  # noqa: PLC0415
+            import boto3  # an extra
+            from botocore.config import Config
         except ImportError as error:
             raise needs_boto3(self._name) from error
         config = Config(
@@ -157,7 +157,7 @@ class _BrokenConnectionError(Exception):
 
 
 def _body(body: Any, window_s: float) -> Iterator[bytes]:
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - an extra
+    from urllib3.exceptions import HTTPError  # an extra
 
     begun, had = time.monotonic(), 0
     try:

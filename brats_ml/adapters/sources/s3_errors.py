@@ -29,7 +29,7 @@ def translate_errors(where: str) -> Iterator[None]:
         ServiceError: Another try may succeed: no answer, or a temporary refusal.
     """
     try:
-        from botocore import exceptions as boto  # noqa: PLC0415 - an extra
+        from botocore import exceptions as boto  # an extra
     except ImportError as error:
         raise needs_boto3(where) from error
     try:

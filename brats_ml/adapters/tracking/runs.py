@@ -35,7 +35,7 @@ def embedded_store(state: State) -> str:
     address = f"sqlite:///{store.database}"
     with locks.exclusive(store.lock, holder="another process, which creates the MLflow store"):
         if not store.made.exists():
-            from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds, and not needed on later calls
+            from mlflow.tracking import MlflowClient
 
             client = MlflowClient(address)
             if client.get_experiment_by_name(EXPERIMENT) is None:
@@ -54,7 +54,7 @@ class MlflowTracker:
 
     def __init__(self, uri: str) -> None:
         """Connect to the store at `uri`."""
-        from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds
+        from mlflow.tracking import MlflowClient
 
         self.uri = uri
         self.client = MlflowClient(uri)
@@ -62,7 +62,7 @@ class MlflowTracker:
     @property
     def experiment_id(self) -> str:
         """The experiment of this project, made if it is not there."""
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+        from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is None:
@@ -122,8 +122,8 @@ class MlflowTracker:
     @contextmanager
     def system_metrics(self, tracked: "MlflowRun") -> Iterator[None]:
         """Record the use of processor, memory and GPU into a run, in a thread of MLflow's."""
-        import mlflow  # noqa: PLC0415
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: PLC0415
+        import mlflow
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         mlflow.set_tracking_uri(self.uri)
         monitor: Any = SystemMetricsMonitor(tracked.run_id, resume_logging=True)  # type: ignore[no-untyped-call]
@@ -150,8 +150,8 @@ class MlflowRun:
 
     def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
         """Add points: at a step each once, though MLflow would append; without a step where the value is a new one."""
-        from mlflow.entities import Metric  # noqa: PLC0415
-        from mlflow.utils.time import get_current_time_millis  # noqa: PLC0415
+        from mlflow.entities import Metric
+        from mlflow.utils.time import get_current_time_millis
 
         now = get_current_time_millis()  # type: ignore[no-untyped-call]  # of MLflow
         names = sorted({name for row in rows for name in row} - {step})
@@ -184,7 +184,7 @@ class MlflowRun:
 
     def log_dataset(self, *, name: str, digest: str, context: str) -> None:
         """Name the data by its DVC digest, without copying any of it."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
+        from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(name, digest, source_type="dvc", source=f'{{"path": "data/raw", "md5": "{digest}"}}')
         used = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])

@@ -7,6 +7,6 @@ def prepare(*, seed: int, deterministic: bool) -> None:
     """Seed all random generators and, if `deterministic`, have TensorFlow use reproducible operations only."""
     keras.utils.set_random_seed(seed)
     if deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf  # noqa: PLC0415 - only this backend needs it
+        import tensorflow as tf  # only this backend needs it
 
         tf.config.experimental.enable_op_determinism()

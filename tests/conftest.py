@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from ruamel.yaml import YAML
+from threadpoolctl import threadpool_limits
 
 from brats_ml import environment
 from brats_ml.config import Params, parse
@@ -28,6 +29,13 @@ TINY = {"phantom.cases": 6, "phantom.shape": [32, 32, 32]}
 def pytest_configure() -> None:
     """Set the environment variables that libraries read on import, before any test module imports them."""
     environment.set_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: on small arrays the threads of two test processes mostly wait for each other."""
+    with threadpool_limits(1):
+        yield
 
 
 def tiny_params(overrides: dict[str, Any]) -> Params:

@@ -199,7 +199,7 @@ def test_what_a_killed_process_had_brought_is_not_brought_again(
     list(source(bucket, downloads).fetch({other: tmp_path / "b"}, None))
     proxy.faults.append("stall")
     program = (
-        "import sys; from pathlib import Path; from tests.unit.test_sources_s3 import source, Downloads\n"
+        "import sys; from pathlib import Path; from tests.integration.test_sources_s3 import source, Downloads\n"
         f"found = source({bucket!r}, Downloads(Path(sys.argv[1])), timeout_s=30)\n"
         "list(found.fetch({found.contents().entries[0]: Path(sys.argv[2])}, None))"
     )

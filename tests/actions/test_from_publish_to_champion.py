@@ -70,6 +70,8 @@ def write_results(ws: Workspace, cohort: Path) -> None:
     ws.tables.path.mkdir(parents=True)
     write_json(ws.listing, {"phantom": {"cases": 6}, "features": None})
     shutil.copytree(TRAINED / "registered/segmentation/data/seed_mini", ws.model(RECIPE).path)
+    ws.history(RECIPE).path.parent.mkdir(parents=True)
+    (ws.model(RECIPE).path / "history.csv").rename(ws.history(RECIPE).path)  # where a model had it before
     recipe = read_json(ws.model(RECIPE).recipe) | {"method": "baseline"}
     write_json(ws.model(RECIPE).recipe, recipe)
     names = pd.DataFrame({"case_id": [case.case_id for case in cases], "patient": [case.patient for case in cases]})

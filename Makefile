@@ -1,7 +1,7 @@
 # The commands for newcomers, developers and CI. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-all lint docs bench lock clean
+.PHONY: help install demo up down test test-unit test-all lint docs bench lock clean
 
 VENV := .venv
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -13,6 +13,7 @@ STAMP := $(VENV)/.installed-$(ACCELERATOR)
 # Build backends are pinned and hashed like the rest.
 BUILD := --build-constraints requirements/build.txt
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+PYTEST := pytest -n 2 --dist=loadfile --no-loadscope-reorder -m "not slow"
 EXTRAS := train infer survival validate reports track version s3 orchestrate
 
 export GX_ANALYTICS_ENABLED := false
@@ -49,8 +50,13 @@ up: install ## start Airflow and MLflow on loopback and leave them running
 down: install ## stop everything that `up` or `demo` started
 	brats down
 
-test: install ## run the tests that CI runs
-	pytest -n 2 --dist=loadfile --no-loadscope-reorder -m "not slow"
+test: install ## run the tests that CI runs, then print branch coverage: the ten lowest modules and the total
+	$(PYTEST) --cov --cov-report=
+	@echo "Branch coverage, without what only child processes of the tests run:"
+	@coverage report --sort=cover | sed -n '1,12p;$$p'
+
+test-unit: install ## run the tests of single functions and classes, in under 90 seconds
+	$(PYTEST) tests/unit
 
 test-all: install ## run all tests, including the slow ones
 	pytest

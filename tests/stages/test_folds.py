@@ -1,6 +1,8 @@
 """Folds: every training patient is predicted by the network that did not see them, and the mean of all is the model."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from brats_ml.config import Params
 from brats_ml.errors import CohortError, ConfigError
 from brats_ml.files import read_json
 from brats_ml.models.segmentation import load_segmentation_model
-from brats_ml.stages import evaluate, plan, preprocess, split, train, validate
+from brats_ml.stages import acquire, evaluate, plan, preprocess, source, split, train, validate
 from brats_ml.workspace import Workspace
 
 TINY: dict[str, Any] = {
@@ -29,27 +31,43 @@ TINY: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module")
+def prepared(make_params: Callable[[dict[str, Any]], Params], tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The tiny cohort, split and planned, in a repository of DVC, which the key of the work comes from. Read only."""
+    ws, params = Workspace(tmp_path_factory.mktemp("folds")), make_params(TINY)
+    for stage in (source, acquire, validate, preprocess, split):
+        stage.run(ws, params)
+    plan.run(ws, params, recipe="regions3d")
+    (ws.root / "dvc.yaml").write_text("stages: {train: {matrix: {recipe: [regions3d]}, cmd: train}}")
+    Repo.init(str(ws.root), no_scm=True).close()
+    return ws
+
+
 @pytest.fixture
-def split_cohort(
-    workspace: Workspace, make_params: Callable[[dict[str, Any]], Params], monkeypatch: pytest.MonkeyPatch
+def split_cohort(prepared: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of the prepared workspace, which the test may change."""
+    root = shutil.copytree(prepared.root, tmp_path / "workspace")
+    monkeypatch.chdir(root)  # where DVC looks for stages
+    return Workspace(root)
+
+
+@pytest.fixture(scope="module")
+def trained(
+    prepared: Workspace, make_params: Callable[[dict[str, Any]], Params], tmp_path_factory: pytest.TempPathFactory
 ) -> Workspace:
-    """The tiny cohort, split and planned, in a repository of DVC, which the key of the work comes from."""
-    params = make_params(TINY)
-    for stage in (validate, preprocess, split):
-        stage.run(workspace, params)
-    plan.run(workspace, params, recipe="regions3d")
-    (workspace.root / "dvc.yaml").write_text("stages: {train: {matrix: {recipe: [regions3d]}, cmd: train}}")
-    monkeypatch.chdir(workspace.root)  # where DVC looks for stages
-    Repo.init(str(workspace.root), no_scm=True).close()
-    return workspace
+    """The same with a network for each of two folds."""
+    root = shutil.copytree(prepared.root, tmp_path_factory.mktemp("trained") / "workspace")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        train.run(Workspace(root), make_params(TINY), recipe="regions3d")
+    return Workspace(root)
 
 
 def test_each_training_patient_is_predicted_by_the_network_that_did_not_see_them(
-    split_cohort: Workspace, make_params: Callable[[dict[str, Any]], Params]
+    trained: Workspace, make_params: Callable[[dict[str, Any]], Params]
 ) -> None:
-    ws, params = split_cohort, make_params(TINY)
+    ws, params = trained, make_params(TINY)
 
-    train.run(ws, params, recipe="regions3d")
     evaluate.run(ws, params, recipe="regions3d")
 
     folder = ws.model("regions3d")
@@ -66,12 +84,10 @@ def test_each_training_patient_is_predicted_by_the_network_that_did_not_see_them
 
 
 def test_the_model_is_the_mean_of_its_folds(
-    split_cohort: Workspace, make_params: Callable[[dict[str, Any]], Params]
+    trained: Workspace, make_params: Callable[[dict[str, Any]], Params]
 ) -> None:
-    ws, params = split_cohort, make_params(TINY)
-    train.run(ws, params, recipe="regions3d")
-    model = load_segmentation_model(ws.model("regions3d"))
-    channels = params.recipe("regions3d").channels
+    model = load_segmentation_model(trained.model("regions3d"))
+    channels = make_params(TINY).recipe("regions3d").channels
     patches = np.random.default_rng(0).normal(size=(1, *model.windows[0], channels)).astype(np.float32)
 
     single = []
@@ -85,17 +101,16 @@ def test_the_model_is_the_mean_of_its_folds(
 
 
 def test_a_training_that_is_done_is_read_back_whole(
-    split_cohort: Workspace, make_params: Callable[[dict[str, Any]], Params]
+    trained: Workspace, make_params: Callable[[dict[str, Any]], Params], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a kill in the last fold, or before the model's folder was written."""
-    ws, params = split_cohort, make_params(TINY)
-    train.run(ws, params, recipe="regions3d")
-    model = ws.model("regions3d")
-    before = [file.path.read_bytes() for file in (*model.networks(2), ws.history("regions3d"))]
+    model = trained.model("regions3d")
+    before = [file.path.read_bytes() for file in (*model.networks(2), trained.history("regions3d"))]
+    monkeypatch.chdir(trained.root)
 
-    train.run(ws, params, recipe="regions3d")
+    train.run(trained, make_params(TINY), recipe="regions3d")
 
-    assert [file.path.read_bytes() for file in (*model.networks(2), ws.history("regions3d"))] == before
+    assert [file.path.read_bytes() for file in (*model.networks(2), trained.history("regions3d"))] == before
 
 
 def test_a_plan_of_another_recipe_is_refused(

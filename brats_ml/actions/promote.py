@@ -24,14 +24,14 @@ def run(ws: Workspace, params: Params) -> Report:
     }
     # Checking all versions first means that a refusal promotes none of them.
     for name, version in chosen.items():
-        registry.check_beside(version, decisions[name]["champion"])
+        registry.check_champion(version, decisions[name]["champion"])
     lines = []
     for name, decision in decisions.items():
         if name not in chosen:
             lines.append(f"{name} stays ({decision['verdict']})")
             continue
         digest = files.digest_value(decision)
-        grew = registry.promote(chosen[name], state=ws.state, decision=digest, judged_beside=decision["champion"])
+        grew = registry.promote(chosen[name], state=ws.state, decision=digest, compared_with=decision["champion"])
         lines.append(f"{chosen[name]} is champion" + ("" if grew else " already"))
     page = registry.page()
     links = {"MLflow": page} if page else {}

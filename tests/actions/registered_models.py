@@ -1,4 +1,4 @@
-"""Registered models for the tests of actions, and what MLflow is told to use, taken back."""
+"""Registered models for the tests of actions, and a store of MLflow that only one test uses."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ TRAINED = Path(__file__).parents[1] / "golden/before_the_move"
 
 @contextmanager
 def own_store() -> Iterator[None]:
-    """Lead no later test to the store that MLflow is told to use in this context."""
+    """Set the store of MLflow in this context, and set it back for later tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
             patch.setenv(name, "")
@@ -50,4 +50,4 @@ def make_champion(ws: Workspace, kind: str, number: int) -> None:
     registry = Registry(embedded_store(ws.state))
     version, champion = registry.get(MODELS[kind], number), registry.champion(MODELS[kind])
     assert version is not None
-    registry.promote(version, state=ws.state, decision="test", judged_beside=champion.number if champion else None)
+    registry.promote(version, state=ws.state, decision="test", compared_with=champion.number if champion else None)

@@ -179,7 +179,7 @@ def test_the_first_nominees_become_champions_and_a_second_gate_holds_them(ws: Wo
 
 
 @pytest.mark.parametrize(("dice", "verdict"), [(0.95, "PROMOTE"), (0.05, "REJECT")])
-def test_the_next_nominee_is_judged_beside_the_champion_on_locked_cases_that_the_champion_never_saw(
+def test_the_next_nominee_is_compared_with_the_champion_on_locked_cases_that_the_champion_never_saw(
     dice: float, verdict: str, ws: Workspace, small: Params
 ) -> None:
     gate.run(ws, small)

@@ -1,4 +1,4 @@
-"""What is wrong in a dvc.yaml is said in one sentence, and two graphs are told apart."""
+"""A mistake in dvc.yaml ends in one sentence, and the difference of two graphs is named."""
 
 import subprocess
 import sys

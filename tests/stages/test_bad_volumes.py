@@ -195,8 +195,8 @@ def test_a_bad_volume_is_refused_with_a_sentence_that_names_it(kind: str, worksp
 
     problems = {case.case_id: case_problems(workspace.raw.path, case, params.validate_) for case in cases}
 
-    told = problems.pop(BAD)
-    assert [clause for clause in told if clause.startswith(sentence(pattern, BAD))], told
+    clauses = problems.pop(BAD)
+    assert [clause for clause in clauses if clause.startswith(sentence(pattern, BAD))], clauses
     assert not any(problems.values())
 
 

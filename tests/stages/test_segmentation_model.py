@@ -180,10 +180,10 @@ def test_windows_of_several_sizes_are_averaged(
 
 
 def test_the_cost_is_told_before_a_case_is_seen(volumetric: ModelFolder) -> None:
-    told = load_segmentation_model(volumetric, preset="best").cost()
+    cost = load_segmentation_model(volumetric, preset="best").cost()
 
-    assert "6069 windows of 16x16x16 and" in told  # 17 x 21 x 17
-    assert "each seen in 2 mirrored copies" in told
+    assert "6069 windows of 16x16x16 and" in cost  # 17 x 21 x 17
+    assert "each seen in 2 mirrored copies" in cost
 
 
 def test_a_missing_modality_is_named(volumetric: ModelFolder, image: np.ndarray) -> None:

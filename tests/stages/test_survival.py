@@ -145,10 +145,10 @@ def test_too_few_patients_are_an_ordinary_verdict(tmp_path: Path, quick: Params,
 
     report = survival.run(ws, quick, estimator="svm")
 
-    told = f"not fitted: {reason}, but survival.minimum_patients asks for 30"
-    assert str(report) == f"survival: svm {told}"
+    verdict = f"not fitted: {reason}, but survival.minimum_patients asks for 30"
+    assert str(report) == f"survival: svm {verdict}"
     summary = summary_of(ws, "svm")
-    assert summary["verdict"] == told
+    assert summary["verdict"] == verdict
     assert summary["unlabelled"] == 8 - count
     assert {path.name for path in ws.survival("svm").path.iterdir()} == {"folds.csv", "summary.json", "test.csv"}
     assert read_csv(ws.survival("svm").folds).empty
@@ -163,8 +163,8 @@ def test_a_group_smaller_than_the_folds_is_named(tmp_path: Path, quick: Params) 
 
     survival.run(ws, quick, estimator="knn")
 
-    told = "not fitted: group mid has 2 patients, and 3 nested folds need 4: move survival.limits_days"
-    assert summary_of(ws, "knn")["verdict"] == told
+    verdict = "not fitted: group mid has 2 patients, and 3 nested folds need 4: move survival.limits_days"
+    assert summary_of(ws, "knn")["verdict"] == verdict
 
 
 def test_limits_that_leave_a_group_empty_are_refused_and_write_nothing(tmp_path: Path, make_params: MakeParams) -> None:

@@ -65,33 +65,33 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, make_params: Callable[[dict
 
 @pytest.mark.parametrize("name", ["svm", "cox"])
 def test_who_cannot_be_answered_gets_the_reason_and_the_others_an_answer(fitted: Workspace, name: str) -> None:
-    told = SurvivalModel(fitted.survival(name))(ASKED)
+    predicted = SurvivalModel(fitted.survival(name))(ASKED)
 
-    assert told["reason"].tolist()[:4] == [None, "no age_years", None, "no ed_ratio"]
-    assert told["reason"][4] == "age_years 0 is impossible; ed_ratio 1.5 is impossible"
-    assert told["group"].tolist() == ["long", None, "short", None, None]
-    np.testing.assert_allclose(told.loc[[0, 2], PROBABILITIES].sum(axis=1), 1)
-    assert told.loc[[1, 3, 4], PROBABILITIES].isna().all(axis=None)
-    assert told.loc[[0, 2], PROBABILITIES].to_numpy().argmax(axis=1).tolist() == [2, 0]
+    assert predicted["reason"].tolist()[:4] == [None, "no age_years", None, "no ed_ratio"]
+    assert predicted["reason"][4] == "age_years 0 is impossible; ed_ratio 1.5 is impossible"
+    assert predicted["group"].tolist() == ["long", None, "short", None, None]
+    np.testing.assert_allclose(predicted.loc[[0, 2], PROBABILITIES].sum(axis=1), 1)
+    assert predicted.loc[[1, 3, 4], PROBABILITIES].isna().all(axis=None)
+    assert predicted.loc[[0, 2], PROBABILITIES].to_numpy().argmax(axis=1).tolist() == [2, 0]
 
 
 def test_nobody_is_answered_where_everyone_lacks_something(fitted: Workspace) -> None:
-    told = SurvivalModel(fitted.survival("cox"))(ASKED.iloc[[1]])
+    predicted = SurvivalModel(fitted.survival("cox"))(ASKED.iloc[[1]])
 
-    assert told["group"].tolist() == [None]
-    assert told["reason"].tolist() == ["no age_years"]
+    assert predicted["group"].tolist() == [None]
+    assert predicted["reason"].tolist() == ["no age_years"]
 
 
 def test_a_model_of_time_gives_an_expected_curve_and_a_classifier_none(fitted: Workspace) -> None:
-    told = SurvivalModel(fitted.survival("cox"))(ASKED)
+    predicted = SurvivalModel(fitted.survival("cox"))(ASKED)
 
-    younger, older = (np.array(told["curve_alive"][row]) for row in (0, 2))
-    assert told["curve_days"][0][:3] == [0, 30, 60]
+    younger, older = (np.array(predicted["curve_alive"][row]) for row in (0, 2))
+    assert predicted["curve_days"][0][:3] == [0, 30, 60]
     assert younger[0] == older[0] == 1
     assert (np.diff(younger) <= 0).all()
     assert (younger >= older).all()
-    assert told["expected_days"][0] > told["expected_days"][2]
-    assert told["curve_alive"][1] is None
+    assert predicted["expected_days"][0] > predicted["expected_days"][2]
+    assert predicted["curve_alive"][1] is None
     assert "curve_alive" not in SurvivalModel(fitted.survival("svm"))(ASKED)
 
 
@@ -125,10 +125,10 @@ def test_the_registered_model_loads_by_mlflow_and_answers_with_its_signature(
     assert (made.tags[MASKS], made.tags[RECIPE], made.tags[RECIPE_KEY]) == ("reference", "baseline_mini", "k1")
     mlflow.set_tracking_uri(store)
     model = mlflow.pyfunc.load_model(f"models:/{made.name}/{made.number}")
-    told = model.predict(ASKED)
-    assert list(told.columns) == model.metadata.get_output_schema().input_names()
+    predicted = model.predict(ASKED)
+    assert list(predicted.columns) == model.metadata.get_output_schema().input_names()
     assert model.metadata.get_input_schema().input_names() == list(FEATURES)
-    assert told["group"].tolist() == ["long", None, "short", None, None]
+    assert predicted["group"].tolist() == ["long", None, "short", None, None]
 
 
 def version(name: str, **tags: str) -> Version:
@@ -193,8 +193,8 @@ def test_a_champion_with_other_groups_is_not_compared_with(
     ]
 
 
-class Told:
-    """Stands where a run of MLflow would, and remembers what it is told."""
+class LoggedRun:
+    """Takes the place of an MLflow run and remembers what is logged."""
 
     def __init__(self) -> None:
         self.files: list[str] = []
@@ -223,7 +223,7 @@ def test_a_reproduction_of_the_baseline_is_logged_with_its_own_test_patients(
     write_csv(ws.features("reference"), table.assign(resection="GTR", survival_days=days, event=1))
     quick = make_params({"survival.protocol": "baseline"})
     survival.run(ws, quick, estimator="knn")
-    summary, run = read_json(ws.survival("knn").summary), Told()
+    summary, run = read_json(ws.survival("knn").summary), LoggedRun()
 
     publish_survival.log_estimator(ws, quick, "knn", summary, run)
 

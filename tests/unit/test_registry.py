@@ -44,9 +44,9 @@ def entries(state: State) -> list[dict[str, object]]:
 
 def test_a_promotion_moves_both_aliases(registry: Registry, uri: str, tmp_path: Path) -> None:
     state = State(tmp_path)
-    registry.promote(version(registry, 1), state=state, decision="first", judged_beside=None)
+    registry.promote(version(registry, 1), state=state, decision="first", compared_with=None)
 
-    grew = registry.promote(version(registry, 2), state=state, decision="second", judged_beside=1)
+    grew = registry.promote(version(registry, 2), state=state, decision="second", compared_with=1)
 
     assert grew
     assert registry.champion(NAME) == version(registry, 2)
@@ -55,12 +55,12 @@ def test_a_promotion_moves_both_aliases(registry: Registry, uri: str, tmp_path: 
 
 
 def test_the_ledger_is_the_last_word_on_aliases(registry: Registry, uri: str, tmp_path: Path) -> None:
-    """A kill between the line in the ledger and the alias is mended by the same call."""
+    """A kill between the line in the ledger and the alias is repaired by the same call."""
     state = State(tmp_path)
-    registry.promote(version(registry, 2), state=state, decision="first", judged_beside=1)
+    registry.promote(version(registry, 2), state=state, decision="first", compared_with=1)
     MlflowClient(uri).set_registered_model_alias(NAME, "champion", "1")
 
-    grew = registry.promote(version(registry, 2), state=state, decision="first", judged_beside=1)
+    grew = registry.promote(version(registry, 2), state=state, decision="first", compared_with=1)
 
     assert not grew
     assert registry.champion(NAME) == version(registry, 2)
@@ -72,7 +72,7 @@ def test_promotions_in_another_registry_do_not_count(registry: Registry, tmp_pat
     elsewhere = {"model": NAME, "version": 9, "previous": None, "run_id": "another", "key": None, "decision": "d"}
     state.ledger.path.write_text(json.dumps(elsewhere) + "\n")
 
-    registry.promote(version(registry, 3), state=state, decision="first here", judged_beside=None)
+    registry.promote(version(registry, 3), state=state, decision="first here", compared_with=None)
 
     assert entries(state)[-1]["previous"] is None
     assert registry.champion(NAME) == version(registry, 3)

@@ -1,4 +1,4 @@
-"""An archive as a source: damage is told, and nothing leaves the target folder."""
+"""An archive as a source: damage is named, and nothing is written outside the target folder."""
 
 import bz2
 import gzip
@@ -164,10 +164,10 @@ def lie(packed: Path, change: Callable[[bytes], bytes]) -> None:
     packed.write_bytes(change(packed.read_bytes()))
 
 
-@pytest.mark.parametrize("told", [10, 10_000_000])
-def test_a_member_of_another_size_than_its_header_tells_is_refused(told: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stated", [10, 10_000_000])
+def test_a_member_of_another_size_than_its_header_states_is_refused(stated: int, tmp_path: Path) -> None:
     packed = pack(tmp_path / "a.zip", {"a.nii": bytes(1_000_000)})
-    lie(packed, lambda content: content.replace((1_000_000).to_bytes(4, "little"), told.to_bytes(4, "little")))
+    lie(packed, lambda content: content.replace((1_000_000).to_bytes(4, "little"), stated.to_bytes(4, "little")))
 
     with pytest.raises(SourceError, match=r"a\.zip: is damaged|has fewer bytes"):
         unpack(packed, tmp_path / "out")
@@ -266,15 +266,15 @@ def test_what_follows_the_end_of_a_tar_makes_it_refused(suffix: str, tmp_path: P
         archive_source(packed).contents()
 
 
-@pytest.mark.parametrize("told", [1, 3])
-def test_a_zip_whose_end_tells_another_number_of_members_is_refused(told: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stated", [1, 3])
+def test_a_zip_whose_end_states_another_number_of_members_is_refused(stated: int, tmp_path: Path) -> None:
     packed = pack(tmp_path / "a.zip", FILES)
     content = bytearray(packed.read_bytes())
-    content[-14:-10] = told.to_bytes(2, "little") * 2
+    content[-14:-10] = stated.to_bytes(2, "little") * 2
     packed.write_bytes(content)
 
     with pytest.raises(
-        SourceError, match=rf"damaged or incomplete \(its end states {told} members, but its directory has 2"
+        SourceError, match=rf"damaged or incomplete \(its end states {stated} members, but its directory has 2"
     ):
         archive_source(packed).contents()
 

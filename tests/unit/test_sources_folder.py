@@ -92,7 +92,7 @@ def test_what_this_user_may_not_read_is_refused_by_name(what: str, folder: Path,
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
-    """/dev/full takes no byte; what is opened in this folder stands for a file on a full disk."""
+    """/dev/full takes no byte; a file that is opened in this folder behaves as on a full disk."""
     source = FolderSource(folder, Downloads(FullDisk(tmp_path / "kept")))
     (entry,) = source.contents().entries
     require_space([entry], tmp_path)

@@ -1,4 +1,4 @@
-"""Registered models in MLflow: one version a piece of work, champions by alias, the ledger as the last word."""
+"""Registered models in MLflow: one version per piece of work. The ledger decides who is champion; aliases follow."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from brats_ml.workspace.state import State
 MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
 CHAMPION = "champion"
 PREVIOUS = "previous_champion"
-# Tag of a version: `synthetic` where phantoms trained it, `patients` otherwise.
+# This tag of a version is `synthetic` if phantoms trained it, and `patients` otherwise.
 COHORT = "cohort"
 
 
@@ -32,10 +32,10 @@ class Version:
     """One registered version.
 
     Attributes:
-        name: Of the registered model.
-        number: As the registry counts.
+        name: The registered model.
+        number: The version in the registry.
         run_id: The run that trained it.
-        tags: What was set when it was registered.
+        tags: The tags that were set when it was registered.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Version:
 
     @property
     def synthetic(self) -> bool:
-        """Whether synthetic patients alone trained it."""
+        """Whether it was trained on synthetic patients only."""
         return self.tags.get(COHORT) == "synthetic"
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Registry:
         self._client = MlflowClient(uri, uri)
 
     def page(self) -> str | None:
-        """Return the address of the list of registered models, None where no server shows any."""
+        """Return the address of the list of registered models, or None without a server."""
         return f"{self.uri}/#/models" if self.uri.startswith("http") else None
 
     def find(self, name: str, key: str) -> Version | None:
@@ -83,18 +83,18 @@ class Registry:
         requirements: list[str],
         tags: Mapping[str, str],
     ) -> Version:
-        """Register a folder as a pyfunc model, unless its key has a version already.
+        """Register a folder as a pyfunc model, unless there is a version with its key already.
 
         Args:
-            name: Of the registered model.
-            key: Identity of the work that made the folder.
-            run_id: Of the run that trained it.
-            folder: Everything the model consists of; nothing in it is pickled.
-            loader: Module with `_load_pyfunc`.
-            signature: Of its input and output.
+            name: The registered model.
+            key: The key of the work that made the folder.
+            run_id: The run that trained the model.
+            folder: All files of the model; none of them is pickled.
+            loader: The module with `_load_pyfunc`.
+            signature: The signature of input and output.
             example: An input that fits the signature.
-            requirements: Of an environment that can load it.
-            tags: Set on the version.
+            requirements: The packages that loading the model needs.
+            tags: The tags of the version.
         """
         known = self.find(name, key)
         if known is not None:
@@ -112,7 +112,7 @@ class Registry:
                 input_example=example,
                 pip_requirements=requirements,
             )
-        # The run that is opened again for this ended when its training did.
+        # Logging opened the run again, so its status and its end are set back.
         self._client.set_terminated(run_id, trained.status, trained.end_time)
         try:
             self._client.create_registered_model(name)
@@ -130,52 +130,52 @@ class Registry:
         return _version(found[0]) if found else None
 
     def champion(self, name: str) -> Version | None:
-        """Return the version that the alias names now, or None."""
+        """Return the version that the alias `champion` names, or None."""
         return self._aliased(name, CHAMPION)
 
     def fetch(self, version: Version) -> Path:
-        """Return a local folder with what was registered; copied from the store where that is remote."""
+        """Return a local folder of the registered model, downloaded if the store is remote."""
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         local = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.number}")
         (data,) = (path for path in (Path(local) / "data").iterdir())
         return data
 
-    def check_beside(self, version: Version, judged_beside: int | None) -> None:
-        """Hold a judgement against the present champion.
+    def check_champion(self, version: Version, compared_with: int | None) -> None:
+        """Check that the champion is still the one that a candidate was compared with.
 
         Args:
             version: The candidate.
-            judged_beside: The champion that it was compared with, None where there was none.
+            compared_with: The number of the champion that the gate compared it with, or None if there was none.
 
         Raises:
-            ModelError: Another version became champion since.
+            ModelError: Another version became champion since then.
         """
         champion = self.champion(version.name)
-        if champion is not None and champion.number not in (judged_beside, version.number):
-            judged = f"v{judged_beside}" if judged_beside else "no champion"
+        if champion is not None and champion.number not in (compared_with, version.number):
+            judged = f"v{compared_with}" if compared_with else "no champion"
             raise ModelError(
-                f"{version} was judged beside {judged}, but {champion} is champion by now: run `brats gate` again"
+                f"{version} was compared with {judged}, but {champion} is champion now: run `brats gate` again"
             )
 
-    def promote(self, version: Version, *, state: State, decision: str, judged_beside: int | None) -> bool:
+    def promote(self, version: Version, *, state: State, decision: str, compared_with: int | None) -> bool:
         """Make a version champion: first a line in the ledger, then the aliases.
 
         Args:
             version: The new champion.
-            state: Holds the ledger; the line is appended under a lock.
-            decision: Digest of the gate's decision.
-            judged_beside: The champion that the gate compared it with, None where there was none.
+            state: The state of the checkout, which has the ledger; the line is appended under a lock.
+            decision: The digest of the gate's decision.
+            compared_with: The number of the champion that the gate compared it with, or None if there was none.
 
         Returns:
-            Whether the ledger grew; if the version was champion by it already, only the aliases were set right.
+            Whether the ledger grew. If the version is champion in the ledger already, only the aliases are corrected.
 
         Raises:
-            ModelError: Another version became champion since it was judged.
+            ModelError: Another version became champion since the gate decided.
         """
         ledger = state.ledger.path
         with locks.exclusive(state.ledger_lock, holder="another promotion"):
-            self.check_beside(version, judged_beside)
+            self.check_champion(version, compared_with)
             lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
             past = [entry for entry in map(json.loads, lines) if entry["model"] == version.name and self._has(entry)]
             grows = not past or past[-1]["version"] != version.number
@@ -195,7 +195,7 @@ class Registry:
         return grows
 
     def _has(self, entry: Mapping[str, Any]) -> bool:
-        """Return whether this registry is the one that the entry of a ledger speaks of."""
+        """Return whether an entry of the ledger is about a version of this registry."""
         found = self.get(entry["model"], entry["version"])
         return found is not None and found.run_id == entry["run_id"]
 

@@ -1,4 +1,4 @@
-"""MLflow runs that belong to a piece of work: found by its key before one is made, so that a retry goes on with it."""
+"""MLflow runs, one per piece of work: a retry finds the run by its key and continues it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from brats_ml.workspace.state import MlflowStore, State
 
 EXPERIMENT = "brats"
 KEY = "brats.key"
-# MLflow's pages open an experiment of this kind on its training runs, others on traces of language models.
+# MLflow shows the training runs of an experiment of this kind first, and traces of language models otherwise.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values under dotted names."""
+    """Return nested values as one level with dotted names."""
     leaves: dict[str, Any] = {}
     for name, value in values.items():
         leaves |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
@@ -23,10 +23,10 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def embedded_store(state: State) -> str:
-    """Return the address of the checkout's own store, made on the first call.
+    """Return the address of the checkout's own store; the first call creates it.
 
-    SQLite, with artifacts in a plain folder, so that it can be read with and without a server. Several processes that
-    make a new store at once would break it, hence the lock.
+    The store is SQLite with artifacts in a plain folder, so it works with and without a server. A lock keeps two
+    processes from creating it at the same time, which would break it.
 
     Args:
         state: The state of the checkout.
@@ -45,7 +45,7 @@ def embedded_store(state: State) -> str:
 
 
 def tracking_uri(state: State) -> str:
-    """Return `MLFLOW_TRACKING_URI`, or else the address of the checkout's own store."""
+    """Return `MLFLOW_TRACKING_URI` if it is set, and otherwise the address of the checkout's own store."""
     return environment.MLFLOW_TRACKING_URI.read() or embedded_store(state)
 
 
@@ -61,7 +61,7 @@ class MlflowTracker:
 
     @property
     def experiment_id(self) -> str:
-        """The experiment of this project, made if it is not there."""
+        """The id of the project's experiment, which is created if it is missing."""
         from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(EXPERIMENT)
@@ -75,7 +75,7 @@ class MlflowTracker:
         return str(found.experiment_id)
 
     def page(self, run_id: str, *, artifact: str | None = None) -> str | None:
-        """Return the address of a run's page, or of one of its artifacts, None where no server shows any."""
+        """Return the address of a run's page or of one of its artifacts, or None without a server."""
         if not self.uri.startswith("http"):
             return None
         page = f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
@@ -90,15 +90,15 @@ class MlflowTracker:
 
     @contextmanager
     def run(self, key: str, *, name: str, tags: Mapping[str, str]) -> Iterator["MlflowRun"]:
-        """Open the run with this key, made if there is none.
+        """Open the run with this key, or create it.
 
-        The run ends FINISHED, FAILED where an error leaves the context, KILLED where an interrupt does. One that is
-        finished already stays so, and keeps its times, whatever is added to it later.
+        The run ends as FINISHED, as FAILED after an error, and as KILLED after an interrupt. A finished run keeps its
+        status and its times, whatever is added later.
 
         Args:
-            key: Identity of the piece of work; see `provenance.work_key`.
-            name: What people read in the list of runs.
-            tags: Set when the run is made.
+            key: The key of the piece of work; see `provenance.work_key`.
+            name: The name in the list of runs.
+            tags: The tags of a new run.
         """
         run_id = self.find(key)
         if run_id is None:
@@ -121,7 +121,7 @@ class MlflowTracker:
 
     @contextmanager
     def system_metrics(self, tracked: "MlflowRun") -> Iterator[None]:
-        """Record the use of processor, memory and GPU into a run, in a thread of MLflow's."""
+        """Record the use of processor, memory and GPU in a run; MLflow does so in a thread."""
         import mlflow
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
@@ -142,14 +142,17 @@ class MlflowRun:
         self._client, self.run_id = client, run_id
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Add parameters; MLflow refuses to change one, so what is there stays."""
+        """Add parameters that the run does not have yet; MLflow refuses to change one."""
         known = self._client.get_run(self.run_id).data.params
         for name, value in values.items():
             if name not in known:
                 self._client.log_param(self.run_id, name, value)
 
     def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
-        """Add points: at a step each once, though MLflow would append; without a step where the value is a new one."""
+        """Add each point once: with a step unless the step has one, without a step if the value is new.
+
+        MLflow itself would append a second point.
+        """
         from mlflow.entities import Metric
         from mlflow.utils.time import get_current_time_millis
 
@@ -183,7 +186,7 @@ class MlflowRun:
         self._client.log_figure(self.run_id, figure, name)
 
     def log_dataset(self, *, name: str, digest: str, context: str) -> None:
-        """Name the data by its DVC digest, without copying any of it."""
+        """Record the data by its DVC digest, without copying it."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(name, digest, source_type="dvc", source=f'{{"path": "data/raw", "md5": "{digest}"}}')
@@ -197,10 +200,10 @@ class MlflowRun:
 
 
 class Prefixed:
-    """Curves and pictures of one of several trainings in the same run."""
+    """The curves and pictures of one of several trainings in the same run."""
 
     def __init__(self, run: MlflowRun, prefix: str) -> None:
-        """Take the run and what its names begin with here."""
+        """Take the run and the prefix of all names."""
         self._run, self._prefix = run, prefix
 
     def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
@@ -213,5 +216,5 @@ class Prefixed:
         self._run.log_figure(figure, f"{self._prefix.rstrip('.')}/{name}")
 
 
-# What a training tells its curves to.
+# A training logs its curves to one of these.
 Curves = MlflowRun | Prefixed

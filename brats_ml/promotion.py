@@ -67,10 +67,10 @@ def decide(
 ) -> Decision:
     """Decide on a candidate from its scores on the locked cases.
 
-    The verdict is HOLD with fewer than `minimum_cases` cases, and REJECT if a mean is below its floor. Otherwise a
-    candidate without a champion is promoted. With a champion, two conditions have to hold for PROMOTE: the interval of
-    the paired difference of the mean over all scores is above zero, and no interval of a single score reaches below
-    `-non_inferiority`.
+    The verdict is HOLD if a score is not finite or with fewer than `minimum_cases` cases, and REJECT if a mean is below
+    its floor. Otherwise a candidate without a champion is promoted. With a champion, two conditions have to hold for
+    PROMOTE: the interval of the paired difference of the mean over all scores is above zero, and no interval of a
+    single score reaches below `-non_inferiority`.
 
     Args:
         candidate: Values of each score, shape (case,).
@@ -83,6 +83,8 @@ def decide(
         seed: Seed of the resampling.
     """
     cases = len(next(iter(candidate.values())))
+    if unusable := _not_finite(candidate, champion):
+        return Decision("HOLD", unusable, {"cases": cases})
     means = {name: float(values.mean()) for name, values in candidate.items()} if cases else {}
     measured: dict[str, Any] = {"cases": cases, "candidate": means}
     if cases < minimum_cases:
@@ -107,6 +109,17 @@ def decide(
     measured["difference"] = {name: asdict(interval) for name, interval in intervals.items()}
     measured["champion"] = {name: float(values.mean()) for name, values in champion.items()}
     return _against_champion(intervals, non_inferiority, measured)
+
+
+def _not_finite(candidate: Scores, champion: Scores | None) -> list[str]:
+    """Return one sentence per score with a value that is not finite."""
+    scores = {"the candidate": candidate} | ({"the champion": champion} if champion is not None else {})
+    return [
+        f"{name} of {whose} is not finite in {count} locked case(s): evaluate it again"
+        for whose, values in scores.items()
+        for name, column in values.items()
+        if (count := int((~np.isfinite(column)).sum()))
+    ]
 
 
 def _against_champion(intervals: Mapping[str, Interval], margin: float, measured: dict[str, Any]) -> Decision:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from brats_ml import files, locks
+from brats_ml.actions.prediction_folders import keep_earlier, refuse_foreign, refuse_overlap
 from brats_ml.actions.prediction_inputs import Origin, mark_scored, present_origin, unseen_cases, without_revision
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
@@ -24,7 +25,7 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.dataset.examination import case_problems
 from brats_ml.dataset.preprocessing import preprocess_case
-from brats_ml.errors import CaseError, ConfigError, EmptyCohortError, MissingInputError, ModelError
+from brats_ml.errors import CaseError, ConfigError, EmptyCohortError, MissingInputError, ModelError, StorageError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.models.segmentation_method import SegmentationModel
@@ -70,11 +71,13 @@ def run(
     Raises:
         EmptyCohortError: There is no case, or all cases of a folder are refused.
         ModelError: There is no segmentation champion.
-        ConfigError: There is no such preset.
+        ConfigError: There is no such preset, or `output` and `cases` overlap.
+        StorageError: A folder in `output` has the name of a case and is no prediction; the other cases are scored.
     """
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"preset {preset} is unknown; known are {', '.join(PRESETS)}", key="--preset")
     source, target = ws.unseen(cases), ws.predictions(output)
+    refuse_overlap(source.path, target.path)
     found = _found(source, only)
     registry = Registry(tracking_uri(ws.state))
     origin = present_origin(ws, params, source.path, registry, preset=preset)
@@ -85,12 +88,20 @@ def run(
         console.print(segment.cost(), highlight=False)
     batch = Batch(origin, segment, survival)
     counts = {"scored": 0, "kept": 0, "refused": 0}
+    blocked = []
     for case in track(found, "scoring", console=console):
         fingerprint = origin.fingerprint(case)
-        counts[_score(batch, case, target.case(case.case_id))] += 1
+        try:
+            refuse_foreign(target.case(case.case_id))
+        except StorageError as error:
+            blocked.append(error)
+            continue
+        counts[_score(batch, case, target)] += 1
         mark_scored(target, case, fingerprint)
     with locks.exclusive(target.lock, holder="another shard, which lists the predictions"):
         _write_table(target)
+    if blocked:
+        raise blocked[0]
     if counts["refused"] == len(found) and not only:
         raise EmptyCohortError(f"all {len(found)} cases of {source} were refused: see {target.table}")
     counts["gone"] = max(0, len(set(only)) - len(found))
@@ -113,13 +124,16 @@ def _found(source: Artefact, only: Sequence[str]) -> list[Case]:
     return wanted
 
 
-def _score(batch: Batch, case: Case, folder: PredictionFolder) -> str:
-    origin = batch.origin.of(case)
+def _score(batch: Batch, case: Case, target: PredictionsFolder) -> str:
+    """Score a case unless its prediction is up to date; an earlier prediction with a label map is kept."""
+    origin, folder = batch.origin.of(case), target.case(case.case_id)
     if folder.prediction.path.exists():
         known = files.read_json(folder.prediction)
         same = without_revision(known["provenance"]) == without_revision(origin)
         if same and known["status"] == "scored":
             return "kept"
+        if known["status"] == "scored":
+            keep_earlier(target, case.case_id, known)
     record: dict[str, Any] = {"case_id": case.case_id, "patient": case.patient, "provenance": origin}
     with files.replacing(folder) as unfinished:
         written = PredictionFolder(unfinished)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from brats_ml.actions.prediction_folders import refuse_overlap
 from brats_ml.actions.prediction_inputs import present_origin, unseen_cases, was_scored
 from brats_ml.adapters.tracking.registry import MODELS, Registry
 from brats_ml.adapters.tracking.runs import tracking_uri
@@ -23,6 +24,7 @@ def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Pat
         MissingInputError: There is no such folder.
     """
     source, target = ws.unseen(cases), ws.predictions(output)
+    refuse_overlap(source.path, target.path)
     found = unseen_cases(source)
     registry = Registry(tracking_uri(ws.state))
     if registry.champion(MODELS["segmentation"]) is None:

@@ -1,7 +1,11 @@
 """Folders that commands make, and the files in each."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from brats_ml.workspace.artefact import Artefact, At, Made
 
@@ -164,6 +168,12 @@ class PredictionsFolder(Artefact):
     def fingerprint(self, case_id: str) -> Path:
         """Return the file that holds the fingerprint of a scored or refused case."""
         return self.path / ".scored" / case_id
+
+    def earlier(self, case_id: str, record: Mapping[str, Any]) -> Path:
+        """Return the folder that keeps an earlier prediction, named after its model and a digest of its record."""
+        model = record["provenance"]["segmentation"]
+        digest = sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:8]
+        return self.path / ".earlier" / case_id / f"{model['name']}-v{model['version']}-{digest}"
 
     def cases(self) -> list[PredictionFolder]:
         """Return the folders of all cases that have a prediction, sorted by name."""

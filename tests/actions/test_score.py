@@ -20,7 +20,7 @@ from brats_ml.cohort.labels import REGIONS, SCHEMES, region_mask
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
-from brats_ml.errors import ConfigError, EmptyCohortError, MissingInputError, ModelError
+from brats_ml.errors import ConfigError, EmptyCohortError, MissingInputError, ModelError, StorageError
 from brats_ml.files import digest_file, digest_tree
 from brats_ml.survival.features import FEATURES
 from brats_ml.survival.summary import PROBABILITIES
@@ -370,3 +370,55 @@ def test_a_folder_without_cases_and_a_missing_one_are_errors(
         score.run(ws, quick_params, cases=tmp_path / "empty")
     with pytest.raises(MissingInputError, match="missing"):
         score.run(ws, quick_params, cases=tmp_path / "missing")
+
+
+@pytest.mark.parametrize("output", [".", "..", "predictions", "../inbox", "../link"])
+def test_an_output_that_overlaps_the_cases_is_refused_and_no_scan_is_lost(
+    output: str, ws: Workspace, crown: Crown, quick_params: Params
+) -> None:
+    crown("segmentation", 1)
+    (ws.root / "link").symlink_to(ws.inbox.path)
+    before = digest_tree(ws.inbox.path)
+
+    with pytest.raises(ConfigError, match="overlaps the folder of cases"):
+        score.run(ws, quick_params, output=ws.inbox.path / output)
+
+    assert digest_tree(ws.inbox.path) == before
+
+
+def test_a_folder_that_is_no_prediction_is_never_replaced_and_the_other_case_is_scored(
+    ws: Workspace, crown: Crown, quick_params: Params
+) -> None:
+    crown("segmentation", 1)
+    foreign = ws.predictions().case(FIRST).path / "notes.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("from the ward")
+
+    with pytest.raises(StorageError, match=f"{FIRST} exists and is no prediction"):
+        score.run(ws, quick_params)
+
+    assert foreign.read_text() == "from the ward"
+    assert prediction(ws, SECOND)["status"] == "scored"
+
+
+def test_a_new_prediction_keeps_the_one_before_it(again: Workspace, quick_params: Params) -> None:
+    before = digest_tree(again.predictions().case(FIRST).path)
+    make_champion(again, "segmentation", 2)
+
+    score.run(again, quick_params)
+
+    (earlier,) = (again.predictions().path / ".earlier" / FIRST).iterdir()
+    assert earlier.name.startswith("brats-segmentation-v1-")
+    assert digest_tree(earlier) == before
+    assert prediction(again, FIRST)["provenance"]["segmentation"]["version"] == 2
+
+
+def test_a_refusal_keeps_the_prediction_before_it(again: Workspace, quick_params: Params) -> None:
+    before = digest_tree(again.predictions().case(FIRST).path)
+    cut_short(scan(again, FIRST))
+
+    score.run(again, quick_params)
+
+    (earlier,) = (again.predictions().path / ".earlier" / FIRST).iterdir()
+    assert prediction(again, FIRST)["status"] == "refused"
+    assert digest_tree(earlier) == before

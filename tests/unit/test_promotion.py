@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -88,3 +90,23 @@ def test_equal_input_gives_equal_decisions() -> None:
 
     assert first == decide(scores(0.7, 0.8, 0.9), scores(0.6, 0.8, 0.9), **RULES)
     assert first.measured["difference"]["WT"]["mean"] == pytest.approx(0.1 / 3)
+
+
+@given(
+    where=st.sampled_from(["candidate", "champion"]),
+    name=st.sampled_from(["WT", "ET"]),
+    case=st.integers(0, 3),
+    value=st.sampled_from([np.nan, np.inf, -np.inf]),
+)
+def test_a_score_that_is_not_finite_never_promotes_and_never_rejects(
+    where: str, name: str, case: int, value: float
+) -> None:
+    pair = {"candidate": scores(0.7, 0.8, 0.9, 0.8), "champion": scores(0.6, 0.72, 0.8, 0.75)}
+    pair[where][name] = pair[where][name].copy()
+    pair[where][name][case] = value
+
+    decision = decide(pair["candidate"], pair["champion"], **RULES)
+
+    assert decision.verdict == "HOLD"
+    assert decision.reasons == [f"{name} of the {where} is not finite in 1 locked case(s): evaluate it again"]
+    json.dumps(decision.to_dict(), allow_nan=False)

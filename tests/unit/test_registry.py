@@ -1,9 +1,12 @@
 import json
+import resource
+import signal
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
+from brats_ml.adapters.tracking.ledger import append_entry, read_entries
 from brats_ml.adapters.tracking.registry import PREVIOUS, Registry, Version
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.workspace.state import State
@@ -76,3 +79,35 @@ def test_promotions_in_another_registry_do_not_count(registry: Registry, tmp_pat
 
     assert entries(state)[-1]["previous"] is None
     assert registry.champion(NAME) == version(registry, 3)
+
+
+@pytest.mark.parametrize("cut", [1, 20, -1])
+def test_a_line_that_was_cut_off_never_happened_and_the_next_promotion_removes_it(
+    cut: int, registry: Registry, tmp_path: Path
+) -> None:
+    state = State(tmp_path)
+    registry.promote(version(registry, 1), state=state, decision="first", compared_with=None)
+    line = state.ledger.path.read_bytes()
+    state.ledger.path.write_bytes(line + line[:cut])
+
+    registry.promote(version(registry, 2), state=state, decision="second", compared_with=1)
+
+    assert [(entry["version"], entry["previous"]) for entry in entries(state)] == [(1, None), (2, 1)]
+
+
+def test_an_append_to_a_full_disk_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    append_entry(ledger, {"version": 1})
+    before = ledger.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            append_entry(ledger, {"version": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+
+    assert ledger.read_bytes() == before
+    assert read_entries(ledger) == [{"version": 1}]

@@ -1,7 +1,5 @@
 """Registered models in MLflow: one version per piece of work. The ledger decides who is champion; aliases follow."""
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 import brats_ml
 from brats_ml import locks
+from brats_ml.adapters.tracking.ledger import append_entry, read_entries
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.errors import ModelError
 from brats_ml.workspace.state import State
@@ -176,8 +175,8 @@ class Registry:
         ledger = state.ledger.path
         with locks.exclusive(state.ledger_lock, holder="another promotion"):
             self.check_champion(version, compared_with)
-            lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
-            past = [entry for entry in map(json.loads, lines) if entry["model"] == version.name and self._has(entry)]
+            entries = read_entries(ledger)
+            past = [entry for entry in entries if entry["model"] == version.name and self._has(entry)]
             grows = not past or past[-1]["version"] != version.number
             if grows:
                 entry = {
@@ -190,7 +189,7 @@ class Registry:
                     "time": datetime.now(UTC).isoformat(timespec="seconds"),
                 }
                 past.append(entry)
-                _append(ledger, json.dumps(entry, sort_keys=True) + "\n")
+                append_entry(ledger, entry)
             self._set_aliases(past[-1])
         return grows
 
@@ -215,10 +214,3 @@ class Registry:
 
 def _version(found: ModelVersion) -> Version:
     return Version(found.name, int(found.version), str(found.run_id), dict(found.tags))
-
-
-def _append(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())

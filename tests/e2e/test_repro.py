@@ -124,7 +124,7 @@ def test_a_killed_training_gives_the_bytes_of_an_undisturbed_one(output: dict[st
 
 
 def test_a_second_repro_runs_only_the_stages_that_always_run(output: dict[str, str]) -> None:
-    assert stages_run(output["second repro"]) == ["code", "source"]
+    assert sorted(stages_run(output["second repro"])) == ["code", "source"]
 
 
 def test_a_second_publish_adds_no_run_and_no_version(output: dict[str, str], store: str) -> None:
@@ -218,7 +218,8 @@ def test_a_new_case_in_the_source_folder_is_noticed(output: dict[str, str], chec
     second = checkout.dvc("repro", "validate")
     after = json.loads((checkout.root / "data/validation/manifest.json").read_text())
 
-    assert stages_run(second)[:3] == ["code", "source", "acquire"]
+    assert sorted(stages_run(second)[:2]) == ["code", "source"]
+    assert stages_run(second)[2] == "acquire"
     assert set(json.dumps(after).split('"')) - set(json.dumps(before).split('"')) >= {new_case.name}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import files
+from brats_ml.adapters.content_cache import link
 from brats_ml.errors import ConfigError, StorageError
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
 
@@ -49,11 +50,4 @@ def keep_earlier(target: PredictionsFolder, case_id: str, record: dict[str, Any]
     present, kept = target.case(case_id).path, target.earlier(case_id, record)
     if not kept.exists():
         with files.replacing(kept) as unfinished:
-            shutil.copytree(present, unfinished, copy_function=_link)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # the disk has no hard links
-        shutil.copy2(source, target)
+            shutil.copytree(present, unfinished, copy_function=lambda file, copy: link(Path(file), Path(copy)))

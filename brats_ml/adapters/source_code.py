@@ -77,12 +77,16 @@ def source_digest(source: str) -> str:
     Raises:
         SyntaxError: It is not valid Python.
     """
-    return hashlib.sha256(repr(_plain(ast.parse(source))).encode()).hexdigest()
+    return _tree_digest(ast.parse(source))
 
 
 @cache
 def _file_digest(path: Path) -> str:
-    return hashlib.sha256(repr(_plain(_tree(path))).encode()).hexdigest()
+    return _tree_digest(_tree(path))
+
+
+def _tree_digest(tree: ast.Module) -> str:
+    return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()
 
 
 @cache

@@ -22,8 +22,7 @@ def refuse_old_names(document: Any) -> None:
     """
     recipes = _section(document, "recipes")
     for name in recipes:
-        if name in RECIPES:
-            raise _renamed(f"recipes.{name}", f"recipe {name}", RECIPES[name])
+        refuse_old_recipe(name, key=f"recipes.{name}")
         method = _section(recipes, name).get("method")
         if isinstance(method, str) and method in METHODS:
             raise _renamed(f"recipes.{name}.method", f"method {method}", METHODS[method])

@@ -1,10 +1,12 @@
-"""The ledger of promotions: one JSON line each, appended whole or not at all."""
+"""The ledger of promotions and of looks at the locked patients: one JSON line each, appended whole or not at all."""
 
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+PROMOTION, LOOK = "promotion", "look"
 
 
 def read_entries(ledger: Path) -> list[dict[str, Any]]:
@@ -16,6 +18,16 @@ def read_entries(ledger: Path) -> list[dict[str, Any]]:
         return []
     whole = _whole_lines(ledger.read_bytes())
     return [json.loads(line) for line in whole.splitlines()]
+
+
+def promotions(ledger: Path) -> list[dict[str, Any]]:
+    """Return the promotions, oldest first; a line without `event` is one, since older ledgers have nothing else."""
+    return [entry for entry in read_entries(ledger) if entry.get("event", PROMOTION) == PROMOTION]
+
+
+def looks(ledger: Path) -> list[dict[str, Any]]:
+    """Return the looks at the locked patients, oldest first: one for each version that the gate judged on them."""
+    return [entry for entry in read_entries(ledger) if entry.get("event") == LOOK]
 
 
 def append_entry(ledger: Path, entry: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 import brats_ml
 from brats_ml import locks
-from brats_ml.adapters.tracking.ledger import append_entry, read_entries
+from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry, promotions
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.errors import ModelError
 from brats_ml.workspace.state import State
@@ -175,11 +175,11 @@ class Registry:
         ledger = state.ledger.path
         with locks.exclusive(state.ledger_lock, holder="another promotion"):
             self.check_champion(version, compared_with)
-            entries = read_entries(ledger)
-            past = [entry for entry in entries if entry["model"] == version.name and self._has(entry)]
+            past = [entry for entry in promotions(ledger) if entry["model"] == version.name and self._has(entry)]
             grows = not past or past[-1]["version"] != version.number
             if grows:
                 entry = {
+                    "event": PROMOTION,
                     "model": version.name,
                     "version": version.number,
                     "previous": past[-1]["version"] if past else None,

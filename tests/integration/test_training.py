@@ -62,6 +62,16 @@ def test_probabilities_sum_to_one() -> None:
     np.testing.assert_allclose(np.sum(probabilities, axis=-1), 1.0, rtol=1e-5)
 
 
+def test_a_network_without_dropout_trains() -> None:
+    prepare(seed=0, deterministic=True)
+    model = unet(**TINY | {"dropout": 0.0})
+    baseline.compile_baseline(model, learning_rate=1e-3)
+
+    rows = baseline.fit(model, read=read, epochs=1, history=[], after_epoch=ignore, **RULES)
+
+    assert np.isfinite(rows[0]["loss"])
+
+
 def test_interrupted_training_ends_with_the_weights_of_uninterrupted_training(tmp_path: Path) -> None:
     whole = compiled()
     rows = baseline.fit(whole, read=read, epochs=4, history=[], after_epoch=ignore, **RULES)

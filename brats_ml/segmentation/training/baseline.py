@@ -63,7 +63,8 @@ def epoch_order(cases: Sequence[str], *, seed: int, epoch: int) -> list[str]:
 def reseed_dropout(model: keras.Model, *, seed: int, epoch: int) -> None:
     """Set the random state of dropout from the seed and the epoch alone, since a saved model does not hold it."""
     for index, layer in enumerate(model.layers):
-        if isinstance(layer, keras.layers.Dropout):
+        # Keras gives a layer that drops nothing no random state.
+        if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
             state = np.random.default_rng((seed, epoch, index)).integers(0, 2**31, size=2)
             layer.seed_generator.state.assign(state.astype(np.uint32))
 

@@ -1,26 +1,26 @@
 """Files and folders that appear whole or not at all, JSON in one canonical form, and digests."""
 
-import errno
 import glob
 import hashlib
 import json
 import os
 import shutil
 import socket
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from brats_ml.errors import MissingInputError, TableError
+from brats_ml.errors import BratsError, MissingInputError, StorageError, TableError
 from brats_ml.workspace.artefact import Artefact
 
 
 @contextmanager
-def replacing(target: os.PathLike[str], *, mode: int | None = None) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `target`; it replaces `target` on success and is removed on failure.
+def replacing(target: os.PathLike[str], *, mode: int | None = None, scratch: Path | None = None) -> Iterator[Path]:
+    """Yield a temporary path; it replaces `target` on success and is removed on failure.
 
     The temporary name keeps the suffixes, since writers choose a format by them. A file is on the disk before it is
     renamed, so a crash of the machine leaves the old or the new content and never an empty file. A folder is renamed
@@ -30,13 +30,17 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None) -> Iterator[
     Args:
         target: The file or folder to write; its parent folders are created.
         mode: Permissions of a file from its first byte on, for secrets; by default those that the umask allows.
+        scratch: Folder of the temporary path, on the same disk; by default the folder of `target`. Each call lists it,
+            so a folder of many thousand targets needs another one for each target.
     """
     path = Path(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = scratch or path.parent
+    for needed in (path.parent, folder):
+        needed.mkdir(parents=True, exist_ok=True)
     here = _process_space()
-    _remove_leftovers(path, here)
-    temporary = path.with_name(f".{here}-{os.getpid()}-{threading.get_ident()}.{path.name}")
-    replaced = path.with_name(f".{here}-{os.getpid()}-{threading.get_ident()}r.{path.name}")
+    _remove_leftovers(folder, path.name, here)
+    temporary = folder / f".{here}-{os.getpid()}-{threading.get_ident()}.{path.name}"
+    replaced = folder / f".{here}-{os.getpid()}-{threading.get_ident()}r.{path.name}"
     try:
         if mode is not None:
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
@@ -54,10 +58,10 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None) -> Iterator[
     remove(replaced)
 
 
-def _remove_leftovers(path: Path, here: str) -> None:
-    """Remove unfinished versions of `path` that killed processes left in this process space."""
-    for unfinished in path.parent.glob(f".*-*-*.{glob.escape(path.name)}"):
-        space, pid, _ = unfinished.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
+def _remove_leftovers(folder: Path, name: str, here: str) -> None:
+    """Remove unfinished versions of a file or folder that killed processes left in this process space."""
+    for unfinished in folder.glob(f".*-*-*.{glob.escape(name)}"):
+        space, pid, _ = unfinished.name.removesuffix(f".{name}").removeprefix(".").split("-", 2)
         if space == here and pid.isdecimal() and not _alive(int(pid)):
             remove(unfinished)
 
@@ -127,21 +131,66 @@ def digest_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex.
 
     Raises:
-        OSError: It cannot be read, or is not a regular file; reading a pipe would wait for ever.
+        ValueError: It is not a regular file.
+        StorageError: The operating system cannot read it.
     """
-    require_regular(path)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def require_regular(path: Path) -> None:
-    """Refuse a pipe, a socket or a device; a missing file passes.
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes; a pipe, a socket or a device is refused, since reading it may wait for ever.
 
     Raises:
-        OSError: `path` exists and is not a regular file.
+        ValueError: It is not a regular file.
+        StorageError: The operating system cannot open or read it. That is a fault of the disk or of its settings, and
+            not of the file, so another try may succeed.
     """
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    with system_errors_named(path):
+        _refuse_irregular(path.stat())
+        # Without waiting, in case a pipe has just replaced the file.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            _refuse_irregular(os.fstat(descriptor))
+            yield file
+
+
+@contextmanager
+def system_errors_named(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into a sentence about a file; an error of a decoder has no number.
+
+    Raises:
+        StorageError: There is such an error.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, BratsError) or error.errno is None:
+            raise
+        raise StorageError(
+            f"{path} cannot be read: {error.strerror}; check the disk and the permissions, then run the same command "
+            "again",
+            transient=True,
+        ) from error
+
+
+def _refuse_irregular(state: os.stat_result) -> None:
+    if not stat.S_ISREG(state.st_mode):
+        raise ValueError("it is not a regular file")
+
+
+def written_at(state: os.stat_result) -> str:
+    """Return the times of a file; the second one changes even if somebody sets the modification time back."""
+    return f"{state.st_mtime_ns}-{state.st_ctime_ns}"
+
+
+def identity(state: os.stat_result) -> str:
+    """Return what changes whenever other bytes take a file's place: inode, size and times.
+
+    A copy of the file has another identity, and so has a file with one link more: the digest of its bytes decides then.
+    """
+    return f"{state.st_ino}-{state.st_size}-{written_at(state)}"
 
 
 def digest_value(value: Any) -> str:

@@ -177,15 +177,28 @@ def promote(root: Root = HERE) -> None:
 @app.command(rich_help_panel=ACTIONS)
 def score(
     root: Root = HERE,
+    *,
     cases: Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the predictions.", show_default="predictions/")] = None,
     case: Annotated[list[str] | None, typer.Option(help="A case to score; repeatable.", show_default="all")] = None,
+    shard: Annotated[
+        int | None, typer.Option(min=0, help="A list by `pending --divide` to score instead.", show_default=False)
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help="`fast`, `balanced` or `best`.", show_default="that of the champion")
     ] = None,
 ) -> None:
     """Predict label maps and survival groups of unseen cases with the champions."""
-    _run("actions.score", root, cases=cases, output=output, only=case or (), preset=preset)
+    _run("actions.score", root, cases=cases, output=output, only=case or (), shard=shard, preset=preset)
+
+
+@app.command(rich_help_panel=ACTIONS)
+def table(
+    root: Root = HERE,
+    output: Annotated[Path | None, typer.Option(help="Folder of the predictions.", show_default="predictions/")] = None,
+) -> None:
+    """Write the table of all predictions, as `score` does at its end."""
+    _run("actions.prediction_table", root, output=output)
 
 
 @app.command(rich_help_panel=ACTIONS)
@@ -199,9 +212,10 @@ def pending(
     root: Root = HERE,
     cases: Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the predictions.", show_default="predictions/")] = None,
+    divide: Annotated[bool, typer.Option("--divide", help="Write their lists for `score --shard`.")] = False,
 ) -> None:
     """Count the unseen cases without a prediction by the current champions."""
-    _run("actions.unscored", root, cases=cases, output=output)
+    _run("actions.unscored", root, cases=cases, output=output, divided=divide)
 
 
 @app.command(rich_help_panel=ACTIONS)

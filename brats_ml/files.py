@@ -11,8 +11,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from brats_ml.errors import BratsError, MissingInputError, StorageError, TableError
 from brats_ml.workspace.artefact import Artefact
@@ -139,7 +140,7 @@ def digest_file(path: Path) -> str:
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path) -> Iterator[BufferedReader]:
     """Open a file to read its bytes; a pipe, a socket or a device is refused, since reading it may wait for ever.
 
     Raises:
@@ -151,7 +152,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
         _refuse_irregular(path.stat())
         # Without waiting, in case a pipe has just replaced the file.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb") as file:
             _refuse_irregular(os.fstat(descriptor))
             yield file
 

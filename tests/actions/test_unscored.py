@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from brats_ml.actions import score, unscored
+from brats_ml.actions.unseen_cases import read_shard
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.errors import MissingInputError
@@ -22,14 +23,14 @@ def one_a_shard(make_params: Callable[[dict[str, Any]], Params]) -> Params:
 
 
 def shards(ws: Workspace, params: Params, **where: Any) -> list[list[str]]:
-    found: list[list[str]] = unscored.run(ws, params, **where).details["shards"]
-    return found
+    count = unscored.run(ws, params, divided=True, **where).details["shards"]
+    return [[unseen.case.case_id for unseen in read_shard(ws, number)] for number in range(count)]
 
 
 def test_without_a_champion_no_case_is_handed_out(ws: Workspace, one_a_shard: Params) -> None:
     report = unscored.run(ws, one_a_shard)
 
-    assert report.details["shards"] == []
+    assert report.details["shards"] == 0
     assert "2 case(s)" in str(report)
 
 

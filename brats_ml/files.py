@@ -39,7 +39,7 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None, scratch: Pat
     for needed in (path.parent, folder):
         needed.mkdir(parents=True, exist_ok=True)
     here = _process_space()
-    _remove_leftovers(folder, path.name, here)
+    _clear_leftovers(folder, path, here)
     temporary = folder / f".{here}-{os.getpid()}-{threading.get_ident()}.{path.name}"
     replaced = folder / f".{here}-{os.getpid()}-{threading.get_ident()}r.{path.name}"
     try:
@@ -59,12 +59,21 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None, scratch: Pat
     remove(replaced)
 
 
-def _remove_leftovers(folder: Path, name: str, here: str) -> None:
-    """Remove unfinished versions of a file or folder that killed processes left in this process space."""
-    for unfinished in folder.glob(f".*-*-*.{glob.escape(name)}"):
-        space, pid, _ = unfinished.name.removesuffix(f".{name}").removeprefix(".").split("-", 2)
-        if space == here and pid.isdecimal() and not _alive(int(pid)):
-            remove(unfinished)
+def _clear_leftovers(folder: Path, path: Path, here: str) -> None:
+    """Remove unfinished versions of `path` that killed processes left in this process space, or a failed try of ours.
+
+    A version that was moved away, and that nothing replaced, moves back.
+    """
+    own = f"{os.getpid()}-{threading.get_ident()}"
+    for leftover in folder.glob(f".*-*-*.{glob.escape(path.name)}"):
+        space, pid, thread = leftover.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
+        ended = f"{pid}-{thread.removesuffix('r')}" == own or (pid.isdecimal() and not _alive(int(pid)))
+        if space != here or not ended:
+            continue
+        if thread.endswith("r") and not os.path.lexists(path):
+            leftover.rename(path)
+        else:
+            remove(leftover)
 
 
 def _flush_to_disk(path: Path) -> None:

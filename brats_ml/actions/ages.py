@@ -117,6 +117,8 @@ def read_ages(source: Path, names: Iterable[str]) -> Ages:
             faults.append(str(error))
         except (StorageError, MissingInputError) as error:
             unread.append(str(error))
+        except Exception as error:  # whatever a table does to its reader concerns that table alone
+            faults.append(f"{name}: cannot be read as a table ({type(error).__name__}: {error})")
     while True:
         try:
             known, rows = _combined(tables)

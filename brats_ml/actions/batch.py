@@ -114,7 +114,7 @@ class Batch:
         case_id = unseen.case.case_id
         if unseen.age.unread:
             self.attempts.note(case_id, StorageError(f"its age is uncertain: {unseen.age.unread[0]}", transient=True))
-        else:
+        elif not folders.is_marked(self.target, case_id, fingerprint):
             folders.mark(self.target, case_id, fingerprint)
 
 

@@ -12,7 +12,7 @@ from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
-from brats_ml.errors import ModelError
+from brats_ml.errors import ModelError, StorageError
 from brats_ml.models.compatibility import incompatibility
 from brats_ml.workspace import Workspace
 
@@ -74,7 +74,8 @@ class Origin:
             StorageError: The operating system cannot find a file.
         """
         case = unseen.case
-        states = {name: _state(self.source / name) for name in [*case.files.values(), *case.unread]}
+        states = {name: _state(self.source / name) for name in case.files.values()}
+        states |= {name: _state_if_any(self.source / name) for name in case.unread}
         shared = without_revision(self._shared(unseen.age))
         return files.digest_value(shared | {"files": states, "case": case.to_dict()})
 
@@ -144,3 +145,10 @@ def _digest(path: Path) -> str | None:
 def _state(path: Path) -> str:
     with files.system_errors_named(path):
         return files.identity(path.stat())
+
+
+def _state_if_any(path: Path) -> str | None:
+    try:
+        return _state(path)
+    except StorageError:
+        return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-EVENTS = {"open", "os.scandir", "os.listdir"}
+EVENTS = {"open", "os.scandir", "os.listdir", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.utime"}
 # A hook cannot be removed again, so there is one for all tests.
 _watchers: list["Watch"] = []
 

@@ -1,6 +1,7 @@
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -177,3 +178,24 @@ def test_what_is_no_json_is_refused_with_the_command_that_makes_it(content: byte
 
     with pytest.raises(TableError, match=r"manifest\.json: is not valid JSON; run `brats validate` again"):
         read_json(Artefact(path, "brats validate"))
+
+
+def test_what_a_kill_left_moved_away_moves_back(tmp_path: Path) -> None:
+    """The process ends between the two renames, when the old folder is away and the new one is not there yet."""
+    (tmp_path / "case").mkdir()
+    (tmp_path / "case/labels").write_text("old")
+    program = (
+        "import os, sys; from pathlib import Path; from brats_ml.files import replacing\n"
+        "renames = []\n"
+        "sys.addaudithook(lambda event, _: event == 'os.rename' and (renames.append(1), renames[1:] and os._exit(9)))\n"
+        "with replacing(Path(sys.argv[1]) / 'case') as unfinished: unfinished.mkdir()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, tmp_path], check=False)
+    assert ended.returncode == 9
+    assert not (tmp_path / "case").exists()
+
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "case"):
+        raise ZeroDivisionError
+
+    assert (tmp_path / "case/labels").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["case"]

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from brats_ml.files import digest_file, digest_value, replacing, write_json
+from brats_ml.files import digest_file, replacing, write_json
 
 # Writing to a linked file would change it in every place.
 READ_ONLY = 0o444
@@ -26,39 +26,34 @@ def cached_json(path: Path, make: Callable[[], Any]) -> Any:
     value = _noted(path)
     if value is None:
         value = make()
-        _note(path, value)
+        write_json(path, value)
     return value
 
 
 def cached_file(path: Path, write: Callable[[Path], None], *, note: Path) -> str:
-    """Return the digest of the file at `path`; `write` makes it where it is missing or has other bytes than it had.
+    """Return the digest of the file at `path`; `write` makes it where it is missing or has another length than it had.
 
     Args:
         path: File named after a digest of everything that its content is made from.
         write: Makes the file at a path.
-        note: File that keeps the digest.
+        note: File that keeps the length and the digest.
     """
-    digest = _noted(note)
-    if digest is None or not path.is_file() or digest_file(path) != digest:
+    made = _noted(note)
+    if made is None or not path.is_file() or path.stat().st_size != made["bytes"]:
         with replacing(path) as temporary:
             write(temporary)
             temporary.chmod(READ_ONLY)
-            digest = digest_file(temporary)
-        _note(note, digest)
-    return str(digest)
-
-
-def _note(path: Path, value: Any) -> None:
-    write_json(path, {"value": value, "digest": digest_value(value)})
+            made = {"bytes": temporary.stat().st_size, "digest": digest_file(temporary)}
+        write_json(note, made)
+    return str(made["digest"])
 
 
 def _noted(path: Path) -> Any:
-    """Return the value that `_note` wrote to `path`, None where it is missing or changed."""
-    with suppress(FileNotFoundError, ValueError, TypeError, KeyError):
-        noted = json.loads(path.read_text(encoding="utf-8"))
-        if digest_value(noted["value"]) == noted["digest"]:
-            os.utime(path)  # `brats prune` removes files that have not been used for long
-            return noted["value"]
+    """Return the JSON value at `path`, None where it is missing or damaged."""
+    with suppress(FileNotFoundError, ValueError):
+        value = json.loads(path.read_text(encoding="utf-8"))
+        os.utime(path)  # `brats prune` removes files that have not been used for long
+        return value
     return None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brats_ml.actions.ages import Age, UnseenAges
@@ -92,6 +92,7 @@ def test_a_table_that_the_disk_does_not_give_makes_an_age_uncertain(tmp_path: Pa
     assert "Input/output error" in found.unread[0]
 
 
+@settings(max_examples=30)
 @given(content=st.binary(max_size=60))
 def test_no_content_of_a_table_in_another_case_changes_an_age(
     content: bytes, tmp_path_factory: pytest.TempPathFactory

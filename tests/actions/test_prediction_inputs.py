@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brats_ml.actions.ages import Age
@@ -69,6 +69,7 @@ def test_a_case_that_was_mended_is_looked_at_again(origin: Origin) -> None:
     assert len({before, origin.fingerprint(labelled), origin.fingerprint(doubled), origin.fingerprint(UNSEEN)}) == 4
 
 
+@settings(max_examples=20)
 @given(one=st.binary(min_size=1, max_size=20), data=st.data(), in_place=st.booleans())
 def test_other_bytes_of_equal_size_and_time_make_a_prediction_old(
     one: bytes, data: st.DataObject, in_place: bool, tmp_path_factory: pytest.TempPathFactory

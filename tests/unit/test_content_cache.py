@@ -7,7 +7,7 @@ from brats_ml.adapters.content_cache import cached_file, cached_json, link
 from brats_ml.files import digest_file
 
 
-@pytest.mark.parametrize("damage", [None, "", '{"a":', "\x00\x00", "[]", '{"value": {"a": 2}, "digest": "0"}'])
+@pytest.mark.parametrize("damage", [None, "", '{"a":', "\x00\x00"])
 def test_a_value_is_made_where_it_is_not_there_or_damaged_and_only_then(damage: str | None, tmp_path: Path) -> None:
     path, made = tmp_path / "value.json", []
     if damage is not None:
@@ -17,14 +17,12 @@ def test_a_value_is_made_where_it_is_not_there_or_damaged_and_only_then(damage: 
         assert cached_json(path, lambda: made.append(1) or {"a": 1}) == {"a": 1}
 
     assert made == [1]
-    assert json.loads(path.read_text())["value"] == {"a": 1}
+    assert json.loads(path.read_text()) == {"a": 1}
 
 
 @pytest.mark.parametrize("damaged", ["a.npz", "a.json"])
-@pytest.mark.parametrize("contents", [None, b"", b"ab", b"arraz"])
-def test_a_file_that_is_gone_cut_short_or_changed_is_made_again(
-    damaged: str, contents: bytes | None, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("contents", [None, b"", b"ab"])
+def test_a_file_that_is_gone_or_cut_short_is_made_again(damaged: str, contents: bytes | None, tmp_path: Path) -> None:
     path, note = tmp_path / "a.npz", tmp_path / "a.json"
     digest = cached_file(path, lambda temporary: void(temporary.write_bytes(b"array")), note=note)
     (tmp_path / damaged).unlink()

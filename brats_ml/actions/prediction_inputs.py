@@ -74,7 +74,7 @@ class Origin:
             StorageError: The operating system cannot find a file.
         """
         case = unseen.case
-        states = {name: _state(self.source / name) for name in case.files.values()}
+        states: dict[str, str | None] = {name: _state(self.source / name) for name in case.files.values()}
         states |= {name: _state_if_any(self.source / name) for name in case.unread}
         shared = without_revision(self._shared(unseen.age))
         return files.digest_value(shared | {"files": states, "case": case.to_dict()})

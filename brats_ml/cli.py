@@ -175,6 +175,16 @@ def promote(root: Root = HERE) -> None:
 
 
 @app.command(rich_help_panel=ACTIONS)
+def adopt(
+    model: Annotated[str, typer.Argument(help="`brats-segmentation` or `brats-survival`.")],
+    version: Annotated[int | None, typer.Argument(help="Number of the version.", show_default="no champion")] = None,
+    root: Root = HERE,
+) -> None:
+    """Name a champion by hand, without the gate: after the loss of a ledger, or to return to an earlier version."""
+    _run("actions.adopt", root, model=model, version=version)
+
+
+@app.command(rich_help_panel=ACTIONS)
 def score(
     root: Root = HERE,
     cases: Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")] = None,

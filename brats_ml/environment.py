@@ -63,12 +63,21 @@ SET_BY_TASKS_AND_SERVERS = (RUN, TASK, HOLDER, OUTCOME, SERVERS)
 MLFLOW_TRACKING_URI = Variable(
     "MLFLOW_TRACKING_URI", "Address of the MLflow server.", "a store in the folder of `BRATS_STATE`"
 )
+MLFLOW_TRACKING_USERNAME = Variable("MLFLOW_TRACKING_USERNAME", "User of the MLflow server.", "no user")
+MLFLOW_TRACKING_PASSWORD = Variable("MLFLOW_TRACKING_PASSWORD", "Password of that user.", "no password")
 AWS_ENDPOINT_URL_S3 = Variable("AWS_ENDPOINT_URL_S3", "Address of the S3 server.", "`AWS_ENDPOINT_URL`")
 AWS_ENDPOINT_URL = Variable("AWS_ENDPOINT_URL", "Address of the server of all AWS services.", "Amazon's own")
 CUDA_VISIBLE_DEVICES = Variable(
     "CUDA_VISIBLE_DEVICES", "GPUs that a process may use; empty or `-1` for none.", "all GPUs"
 )
-OF_OTHER_PROGRAMS = (MLFLOW_TRACKING_URI, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, CUDA_VISIBLE_DEVICES)
+OF_OTHER_PROGRAMS = (
+    MLFLOW_TRACKING_URI,
+    MLFLOW_TRACKING_USERNAME,
+    MLFLOW_TRACKING_PASSWORD,
+    AWS_ENDPOINT_URL_S3,
+    AWS_ENDPOINT_URL,
+    CUDA_VISIBLE_DEVICES,
+)
 
 # Libraries read these when they are imported, so a process sets them before it imports anything else.
 DEFAULTS = {
@@ -76,6 +85,9 @@ DEFAULTS = {
     "DVC_NO_ANALYTICS": "1",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # A command gives up after a minute or two, not after half an hour, where the MLflow server is down or hangs.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     # TensorFlow logs errors only.
     "TF_CPP_MIN_LOG_LEVEL": "3",
     # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, where its own 3D convolutions take 30 times as long.
@@ -87,6 +99,13 @@ def set_defaults() -> None:
     """Set each variable of `DEFAULTS` that the user has not set."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def sign_in(address: str, *, user: str, password: str) -> None:
+    """Give MLflow the address of its server, the user and the password apart from each other."""
+    os.environ[MLFLOW_TRACKING_URI.name] = address
+    os.environ[MLFLOW_TRACKING_USERNAME.name] = user
+    os.environ[MLFLOW_TRACKING_PASSWORD.name] = password
 
 
 def for_child(values: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -123,6 +123,29 @@ def read_json(artefact: Artefact) -> Any:
         raise TableError(artefact.path, f"is not valid JSON; run `{artefact.made_by}` again") from error
 
 
+# The key of a sealed file that holds the digest of all its other keys.
+SEAL = "sha256"
+
+
+def write_sealed(path: os.PathLike[str], value: Mapping[str, Any]) -> None:
+    """Write a JSON object with a digest of its content, so that `read_sealed` notices a change by others."""
+    stored = json.loads(json.dumps(value))  # keys are strings from here on, as they are when the file is read
+    write_json(path, {**stored, SEAL: digest_value(stored)})
+
+
+def read_sealed(artefact: Artefact) -> dict[str, Any]:
+    """Read a JSON object that `write_sealed` wrote; an older file without a digest passes.
+
+    Raises:
+        MissingInputError: There is no such file.
+        TableError: The file is not JSON, or its content is not what was written.
+    """
+    value = read_json(artefact)
+    if not isinstance(value, dict) or value.pop(SEAL, None) not in (None, digest_value(value)):
+        raise TableError(artefact.path, f"was changed after it was written; run `{artefact.made_by}` again")
+    return value
+
+
 def digest_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex.
 
@@ -151,5 +174,21 @@ def digest_value(value: Any) -> str:
 
 def digest_tree(folder: Path, pattern: str = "*") -> str:
     """Return the SHA-256 over relative names and bytes of all files below `folder` that match `pattern`, in hex."""
-    files = sorted(path for path in folder.rglob(pattern) if path.is_file())
-    return digest_value([(path.relative_to(folder).as_posix(), digest_file(path)) for path in files])
+    return digest_value(list(file_digests(folder, pattern).items()))
+
+
+def file_digests(folder: Path, pattern: str = "*") -> dict[str, str]:
+    """Return the SHA-256 of each file below `folder` that matches `pattern`, by its relative name."""
+    found = sorted(path for path in folder.rglob(pattern) if path.is_file())
+    return {path.relative_to(folder).as_posix(): digest_file(path) for path in found}
+
+
+def changed_files(folder: Path, expected: Mapping[str, str]) -> list[str]:
+    """Return the names of files below `folder` that were changed, added or removed.
+
+    Args:
+        folder: The folder.
+        expected: The digests that `file_digests` returned before.
+    """
+    present = file_digests(folder)
+    return sorted(name for name in present.keys() | expected.keys() if present.get(name) != expected.get(name))

@@ -10,7 +10,8 @@ from brats_ml import files
 from brats_ml.adapters import folder_walk, provenance
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tables.clinical import clinical_table, identities
-from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
+from brats_ml.adapters.tracking.champions import Champions
+from brats_ml.adapters.tracking.registry import MODELS, Version
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
@@ -64,9 +65,7 @@ class Origin:
 
     def _shared(self, case: Case) -> dict[str, Any]:
         models = {
-            kind: None
-            if version is None
-            else {"name": version.name, "version": version.number, "run_id": version.run_id}
+            kind: None if version is None else {"name": version.name, **version.identity, "digest": version.digest}
             for kind, version in (("segmentation", self.segmentation), ("survival", self.survival))
         }
         age = self.age_years(case)
@@ -85,17 +84,17 @@ def without_revision(origin: dict[str, Any]) -> dict[str, Any]:
 
 
 def present_origin(
-    ws: Workspace, params: Params, source: Path, registry: Registry, *, preset: str | None = None
+    ws: Workspace, params: Params, source: Path, champions: Champions, *, preset: str | None = None
 ) -> Origin:
     """Return the origin of predictions made now; `preset` overrides the champion's own.
 
     Raises:
         ModelError: There is no segmentation champion.
     """
-    segmentation = registry.champion(MODELS["segmentation"])
+    segmentation, survival = champions.of(MODELS["segmentation"]), champions.of(MODELS["survival"])
     if segmentation is None:
+        champions.refuse_unledgered(MODELS["segmentation"])
         raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
-    survival = registry.champion(MODELS["survival"])
     reason = None if survival is None else incompatibility(survival, segmentation)
     if survival is not None and survival.synthetic != segmentation.synthetic:
         learnt, drawn = (("synthetic" if of.synthetic else "real") for of in (survival, segmentation))

@@ -17,8 +17,8 @@ from brats_ml.actions.prediction_inputs import Origin, mark_scored, present_orig
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.adapters.tables import frames
-from brats_ml.adapters.tracking.registry import Registry
-from brats_ml.adapters.tracking.runs import tracking_uri
+from brats_ml.adapters.tracking.champions import open_champions, unverified
+from brats_ml.adapters.tracking.registry import MODELS
 from brats_ml.cohort.cases import Case
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.cohort.modalities import MODALITIES
@@ -79,8 +79,11 @@ def run(
     source, target = ws.unseen(cases), ws.predictions(output)
     refuse_overlap(source.path, target.path)
     found = _found(source, only)
-    registry = Registry(tracking_uri(ws.state))
-    origin = present_origin(ws, params, source.path, registry, preset=preset)
+    champions = open_champions(ws.state)
+    registry = champions.registry
+    origin = present_origin(ws, params, source.path, champions, preset=preset)
+    notes = [champions.repair(name) for name in MODELS.values()]
+    notes += [unverified(origin.segmentation), unverified(origin.survival)]
     survival = None if origin.survival is None else SurvivalModel(SurvivalFolder(registry.fetch(origin.survival)))
     segment = segmentation_model(ws, params, ModelFolder(registry.fetch(origin.segmentation)), preset=preset)
     console = Console(stderr=True)
@@ -111,7 +114,8 @@ def run(
         if origin.survival
         else (origin.incompatibility or "there is no survival model")
     )
-    return Report("score", f"{done}; label maps by {origin.segmentation} ({segment.spent()}), {by}")
+    said = f"{done}; label maps by {origin.segmentation} ({segment.spent()}), {by}"
+    return Report("score", "; ".join((said, *filter(None, notes))))
 
 
 def _found(source: Artefact, only: Sequence[str]) -> list[Case]:

@@ -14,8 +14,7 @@ import pytest
 from brats_ml.actions import score
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume, write_volume
-from brats_ml.adapters.tracking.registry import MODELS, Registry
-from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.adapters.tracking.registry import MODELS
 from brats_ml.cohort.labels import REGIONS, SCHEMES, region_mask
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name
@@ -25,7 +24,7 @@ from brats_ml.files import digest_file, digest_tree
 from brats_ml.survival.features import FEATURES
 from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace
-from tests.actions.registered_models import copy_workspace, make_champion, own_store
+from tests.actions.registered_models import champions_of, copy_workspace, make_champion, own_store
 
 FIRST, SECOND = "BraTS20_Validation_501", "BraTS20_Validation_502"
 Crown = Callable[[str, int], None]
@@ -121,13 +120,13 @@ def test_a_prediction_holds_volumes_and_a_survival_group(scored: Workspace) -> N
 
 def test_a_prediction_says_what_it_is_made_from(scored: Workspace) -> None:
     made_from = prediction(scored, FIRST)["provenance"]
-    registry = Registry(embedded_store(scored.state))
+    champions = champions_of(scored)
     ages = pd.read_csv(scored.inbox.path / "survival_info.csv").set_index("Brats20ID")["Age"]
 
     for kind, name in MODELS.items():
-        champion = registry.champion(name)
+        champion = champions.of(name)
         assert champion is not None
-        assert made_from[kind] == {"name": name, "version": 1, "run_id": champion.run_id}
+        assert made_from[kind] == {"name": name, **champion.identity, "digest": champion.digest}
     assert made_from["data"] == {modality: digest_file(scan(scored, FIRST, modality)) for modality in MODALITIES}
     assert made_from["age_years"] == ages[FIRST]
     assert len(made_from["code"]["digest"]) == 64

@@ -1,0 +1,27 @@
+"""Name a champion by hand: where the ledger or the store was lost, or to go back to an earlier version."""
+
+from brats_ml.adapters.tracking.champions import open_champions
+from brats_ml.adapters.tracking.registry import MODELS
+from brats_ml.config import Params
+from brats_ml.errors import ConfigError
+from brats_ml.report import Report
+from brats_ml.workspace import Workspace
+
+
+def run(ws: Workspace, params: Params, *, model: str, version: int | None) -> Report:
+    """Write a line in the ledger that names a version, or none, and set the aliases.
+
+    Args:
+        ws: The checkout.
+        params: Its parameters.
+        model: One of the registered models.
+        version: The number of the version; None leaves the model without a champion.
+
+    Raises:
+        ConfigError: There is no such model.
+        ModelError: There is no such version, or its files are not what was registered.
+    """
+    if model not in MODELS.values():
+        raise ConfigError(f"{model} is not one of {', '.join(MODELS.values())}", key="model")
+    adopted = open_champions(ws.state).adopt(model, version)
+    return Report("adopt", f"{adopted} is champion" if adopted else f"{model} has no champion now")

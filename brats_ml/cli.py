@@ -177,7 +177,7 @@ def promote(root: Root = HERE) -> None:
 @app.command(rich_help_panel=ACTIONS)
 def adopt(
     model: Annotated[str, typer.Argument(help="`brats-segmentation` or `brats-survival`.")],
-    version: Annotated[int | None, typer.Argument(help="Number of the version.", show_default="no champion")] = None,
+    version: Annotated[str, typer.Argument(help="Number of the version, or `none`.")],
     root: Root = HERE,
 ) -> None:
     """Name a champion by hand, without the gate: after the loss of a ledger, or to return to an earlier version."""

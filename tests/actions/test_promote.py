@@ -208,14 +208,16 @@ def test_a_champion_is_named_by_hand_and_taken_back(
     crown("segmentation", 1)
     crown("segmentation", 2)
 
-    said = adopt.run(ws, params, model=MODELS["segmentation"], version=1)
+    said = adopt.run(ws, params, model=MODELS["segmentation"], version="1")
 
     assert str(said) == "adopt: brats-segmentation v1 is champion"
     assert aliases(ws) == {CHAMPION: 1, PREVIOUS: 2}
     assert (ledger(ws)[-1]["version"], ledger(ws)[-1]["decision"]) == (1, "adopted")
-    assert "no champion now" in str(adopt.run(ws, params, model=MODELS["segmentation"], version=None))
+    assert "no champion now" in str(adopt.run(ws, params, model=MODELS["segmentation"], version="none"))
     assert ledger(ws)[-1]["version"] is None
     with pytest.raises(ModelError, match="brats-segmentation v9 is not in MLflow"):
-        adopt.run(ws, params, model=MODELS["segmentation"], version=9)
+        adopt.run(ws, params, model=MODELS["segmentation"], version="9")
     with pytest.raises(ConfigError, match="brats-segmentation, brats-survival"):
-        adopt.run(ws, params, model="segmentation", version=1)
+        adopt.run(ws, params, model="segmentation", version="1")
+    with pytest.raises(ConfigError, match="v1 is not the number"):
+        adopt.run(ws, params, model=MODELS["segmentation"], version="v1")

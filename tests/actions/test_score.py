@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.tracking import MlflowClient
 
 from brats_ml.actions import score
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume, write_volume
+from brats_ml.adapters.tracking.champions import CHAMPION
 from brats_ml.adapters.tracking.registry import MODELS
+from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.cohort.labels import REGIONS, SCHEMES, region_mask
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name
@@ -24,7 +28,7 @@ from brats_ml.files import digest_file, digest_tree
 from brats_ml.survival.features import FEATURES
 from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace
-from tests.actions.registered_models import champions_of, copy_workspace, make_champion, own_store
+from tests.actions.registered_models import TRAINED, champions_of, copy_workspace, make_champion, own_store, register
 
 FIRST, SECOND = "BraTS20_Validation_501", "BraTS20_Validation_502"
 Crown = Callable[[str, int], None]
@@ -131,6 +135,43 @@ def test_a_prediction_says_what_it_is_made_from(scored: Workspace) -> None:
     assert made_from["age_years"] == ages[FIRST]
     assert len(made_from["code"]["digest"]) == 64
     assert made_from["inference"] == {"preset": None, "precision": "float32"}
+
+
+def test_a_version_that_only_the_alias_names_predicts_nothing(
+    again: Workspace, quick_params: Params, tmp_path: Path
+) -> None:
+    client = MlflowClient(embedded_store(again.state))
+    client.set_registered_model_alias(MODELS["segmentation"], CHAMPION, "2")
+
+    report = score.run(again, quick_params, only=[FIRST], output=tmp_path / "output")
+
+    assert prediction(again, FIRST, tmp_path / "output")["provenance"]["segmentation"]["version"] == 1
+    assert "alias champion of brats-segmentation names v2, but the ledger" in str(report)
+    again.state.ledger.path.unlink()
+    client.set_registered_model_alias(MODELS["segmentation"], CHAMPION, "2")
+    with pytest.raises(ModelError, match=r"names v2, but the ledger .* names none: set BRATS_STATE"):
+        score.run(again, quick_params)
+
+
+def test_a_champion_with_another_network_in_the_artifact_store_predicts_nothing(
+    template: Workspace, quick_params: Params, tmp_path: Path
+) -> None:
+    with own_store():
+        ws = copy_workspace(template, tmp_path / "ws")
+        champions = champions_of(ws)
+        folder = tmp_path / "artifacts"
+        shutil.copytree(TRAINED / "registered/segmentation", folder)
+        register(champions.registry.uri, "segmentation", 3, folder)
+        champions.adopt(MODELS["segmentation"], 3)
+        (network,) = folder.rglob("model.keras")
+        content = bytearray(network.read_bytes())
+        content[len(content) // 2] ^= 1
+        network.write_bytes(content)
+
+        with pytest.raises(ModelError, match=r"model\.keras in .* of brats-segmentation v3 is not what was registered"):
+            score.run(ws, quick_params)
+
+    assert not ws.predictions().path.exists()
 
 
 def test_the_table_has_a_row_for_each_case_with_the_figures_of_its_prediction(scored: Workspace) -> None:

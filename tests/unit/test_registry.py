@@ -181,7 +181,7 @@ def test_a_registry_that_was_made_again_with_other_versions_of_the_same_numbers_
 
     with pytest.raises(ModelError, match=r"names brats-segmentation v2 of run .* champion, .* its v2 is another model"):
         other.of(NAME)
-    with pytest.raises(ModelError, match=r"it has no such version: .*`brats adopt`"):
+    with pytest.raises(ModelError, match=r"it has no such version: .*`brats adopt"):
         fewer.promote(version(fewer, 1), decision="d", against=None)
 
     assert other.adopt(NAME, None) is None

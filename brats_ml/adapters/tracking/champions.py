@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from brats_ml import locks
+from brats_ml import environment, locks
 from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry, promotions
 from brats_ml.adapters.tracking.registry import Registry, Version
 from brats_ml.adapters.tracking.runs import tracking_uri
@@ -59,7 +59,8 @@ class Champions:
             raise ModelError(
                 f"the ledger {self.state.ledger} names {name} v{entry['version']} of run {entry.get('run_id')} "
                 f"champion, but in MLflow at {without_credentials(self.registry.uri)} {other}: restore the store, set "
-                f"BRATS_STATE or MLFLOW_TRACKING_URI to the pair that belongs together, or run `brats adopt`"
+                f"{environment.STATE.name} and {environment.MLFLOW_TRACKING_URI.name} to a pair that belongs together, "
+                f"or run `brats adopt {name} VERSION`"
             )
         recorded = entry.get("files")
         return version if recorded is None else replace(version, digests=recorded)
@@ -95,8 +96,8 @@ class Champions:
         """
         if self._last(name) is None and (difference := self._difference(name)) is not None:
             raise ModelError(
-                f"{difference}: set BRATS_STATE to the state that promoted it, restore the ledger from a backup, or "
-                f"run `brats adopt {name}`"
+                f"{difference}: set {environment.STATE.name} to the state that promoted it, restore the ledger from "
+                f"a backup, or run `brats adopt {name} VERSION`"
             )
 
     def check(self, version: Version, against: Mapping[str, Any] | None) -> None:

@@ -133,15 +133,15 @@ def write_sealed(path: os.PathLike[str], value: Mapping[str, Any]) -> None:
     write_json(path, {**stored, SEAL: digest_value(stored)})
 
 
-def read_sealed(artefact: Artefact) -> dict[str, Any]:
-    """Read a JSON object that `write_sealed` wrote; an older file without a digest passes.
+def read_sealed(artefact: Artefact) -> Any:
+    """Read JSON that `write_sealed` wrote; an older file without a digest passes.
 
     Raises:
         MissingInputError: There is no such file.
         TableError: The file is not JSON, or its content is not what was written.
     """
     value = read_json(artefact)
-    if not isinstance(value, dict) or value.pop(SEAL, None) not in (None, digest_value(value)):
+    if isinstance(value, dict) and SEAL in value and value.pop(SEAL) != digest_value(value):
         raise TableError(artefact.path, f"was changed after it was written; run `{artefact.made_by}` again")
     return value
 
@@ -181,6 +181,20 @@ def file_digests(folder: Path, pattern: str = "*") -> dict[str, str]:
     """Return the SHA-256 of each file below `folder` that matches `pattern`, by its relative name."""
     found = sorted(path for path in folder.rglob(pattern) if path.is_file())
     return {path.relative_to(folder).as_posix(): digest_file(path) for path in found}
+
+
+def note_digests(note: Path) -> None:
+    """Write the digests of all other files of its folder to `note`, so that `is_intact` notices a change."""
+    write_json(note, {name: digest for name, digest in file_digests(note.parent).items() if name != note.name})
+
+
+def is_intact(note: Path) -> bool:
+    """Return whether the files of a folder are those that `note_digests` noted."""
+    try:
+        expected = json.loads(note.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(expected, dict) and changed_files(note.parent, expected) == [note.name]
 
 
 def changed_files(folder: Path, expected: Mapping[str, str]) -> list[str]:

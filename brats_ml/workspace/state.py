@@ -22,6 +22,7 @@ class Checkpoint(Artefact):
     model = Made("model.keras")  # baseline: the network and the state of its optimiser
     state = Made("state.npz")  # region recipes
     history = Made("history.json")
+    digests = At("digests.json")  # of the other files
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Graph(Located):
     """A network in OpenVINO's format; a second file has the weights."""
 
     graph = At("graph.xml")
+    digests = At("digests.json")  # of the other files
 
 
 @dataclass(frozen=True)

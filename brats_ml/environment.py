@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ SET_BY_TASKS_AND_SERVERS = (RUN, TASK, HOLDER, OUTCOME, SERVERS)
 MLFLOW_TRACKING_URI = Variable(
     "MLFLOW_TRACKING_URI", "Address of the MLflow server.", "a store in the folder of `BRATS_STATE`"
 )
-MLFLOW_TRACKING_USERNAME = Variable("MLFLOW_TRACKING_USERNAME", "User of the MLflow server.", "no user")
-MLFLOW_TRACKING_PASSWORD = Variable("MLFLOW_TRACKING_PASSWORD", "Password of that user.", "no password")
+MLFLOW_TRACKING_USERNAME = Variable("MLFLOW_TRACKING_USERNAME", "Account on the MLflow server.", "no login")
+MLFLOW_TRACKING_PASSWORD = Variable(
+    "MLFLOW_TRACKING_PASSWORD", "Password of the account on the MLflow server.", "no login"
+)
 AWS_ENDPOINT_URL_S3 = Variable("AWS_ENDPOINT_URL_S3", "Address of the S3 server.", "`AWS_ENDPOINT_URL`")
 AWS_ENDPOINT_URL = Variable("AWS_ENDPOINT_URL", "Address of the server of all AWS services.", "Amazon's own")
 CUDA_VISIBLE_DEVICES = Variable(
@@ -101,11 +104,15 @@ def set_defaults() -> None:
         os.environ.setdefault(name, value)
 
 
-def sign_in(address: str, *, user: str, password: str) -> None:
-    """Give MLflow the address of its server, the user and the password apart from each other."""
-    os.environ[MLFLOW_TRACKING_URI.name] = address
-    os.environ[MLFLOW_TRACKING_USERNAME.name] = user
-    os.environ[MLFLOW_TRACKING_PASSWORD.name] = password
+def separate_credentials() -> None:
+    """Move the login in `MLFLOW_TRACKING_URI` into the variables that MLflow has for it; messages show addresses."""
+    address = urlsplit(os.environ.get(MLFLOW_TRACKING_URI.name, ""))
+    if address.scheme in ("http", "https") and "@" in address.netloc:
+        login, _, host = address.netloc.rpartition("@")
+        user, _, password = login.partition(":")
+        os.environ[MLFLOW_TRACKING_URI.name] = urlunsplit(address._replace(netloc=host))
+        os.environ.setdefault(MLFLOW_TRACKING_USERNAME.name, unquote(user))
+        os.environ.setdefault(MLFLOW_TRACKING_PASSWORD.name, unquote(password))
 
 
 def for_child(values: Mapping[str, str]) -> dict[str, str]:

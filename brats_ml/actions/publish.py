@@ -13,9 +13,9 @@ from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.registry import COHORT, MODELS, Registry, Version
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
-from brats_ml.adapters.tracking.store import without_credentials
 from brats_ml.config import Params
 from brats_ml.models import pyfunc
+from brats_ml.redaction import redacted
 from brats_ml.report import Report
 from brats_ml.segmentation.inference.presets import format_window
 from brats_ml.workspace import Workspace
@@ -52,7 +52,7 @@ def _publish(ws: Workspace, params: Params) -> Report:
     page = tracker.page(parent.run_id)
     report = tracker.page(parent.run_id, artifact=ws.name(ws.reports.page))
     links = {"MLflow": page, "Report": report} if page and report else {}
-    where = without_credentials(tracker.uri)
+    where = redacted(tracker.uri)
     return Report("publish", f"{registered} registered, runs logged to {where}", links=links)
 
 

@@ -9,8 +9,8 @@ from brats_ml import environment, locks
 from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry, promotions
 from brats_ml.adapters.tracking.registry import Registry, Version
 from brats_ml.adapters.tracking.runs import tracking_uri
-from brats_ml.adapters.tracking.store import without_credentials
 from brats_ml.errors import ModelError, ServiceError
+from brats_ml.redaction import redacted
 from brats_ml.workspace.state import State
 
 CHAMPION = "champion"
@@ -58,7 +58,7 @@ class Champions:
             other = f"its v{entry['version']} is another model" if version else "it has no such version"
             raise ModelError(
                 f"the ledger {self.state.ledger} names {name} v{entry['version']} of run {entry.get('run_id')} "
-                f"champion, but in MLflow at {without_credentials(self.registry.uri)} {other}: restore the store, set "
+                f"champion, but in MLflow at {redacted(self.registry.uri)} {other}: restore the store, set "
                 f"{environment.STATE.name} and {environment.MLFLOW_TRACKING_URI.name} to a pair that belongs together, "
                 f"or run `brats adopt {name} VERSION`"
             )
@@ -154,7 +154,7 @@ class Champions:
         """
         version = None if number is None else self.registry.get(name, number)
         if number is not None and version is None:
-            raise ModelError(f"{name} v{number} is not in MLflow at {without_credentials(self.registry.uri)}")
+            raise ModelError(f"{name} v{number} is not in MLflow at {redacted(self.registry.uri)}")
         if version is not None:
             version = self.registry.verified(version)
         with locks.exclusive(self.state.ledger_lock, holder="a promotion"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import environment, locks
-from brats_ml.adapters.tracking.store import Client, sign_in
+from brats_ml.adapters.tracking.store import Client
 from brats_ml.errors import ServiceError
 from brats_ml.workspace.state import MlflowStore, State
 
@@ -47,8 +47,8 @@ def embedded_store(state: State) -> str:
 
 def tracking_uri(state: State) -> str:
     """Return `MLFLOW_TRACKING_URI` without a password if it is set, and otherwise the checkout's own store."""
-    address = environment.MLFLOW_TRACKING_URI.read()
-    return sign_in(address) if address else embedded_store(state)
+    environment.separate_credentials()
+    return environment.MLFLOW_TRACKING_URI.read() or embedded_store(state)
 
 
 class MlflowTracker:

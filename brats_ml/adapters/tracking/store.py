@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from brats_ml import environment
 from brats_ml.errors import ServiceError
+from brats_ml.redaction import redacted
 
 # What callers of the store handle themselves.
 EXPECTED = frozenset({"RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
@@ -60,9 +60,8 @@ def reaching(uri: str) -> Iterator[None]:
 
 
 def _sentence(uri: str, error: Exception) -> str:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    reason = without_credentials(reason.replace(uri, without_credentials(uri)))[:REASON_LENGTH]
-    name = without_credentials(uri)
+    name = redacted(uri)
+    reason = redacted((str(error).strip().splitlines() or [type(error).__name__])[0].replace(uri, name))[:REASON_LENGTH]
     if getattr(error, "error_code", None) in REFUSED or re.search(r"error code 40[13]\b", reason):
         user, password = environment.MLFLOW_TRACKING_USERNAME.name, environment.MLFLOW_TRACKING_PASSWORD.name
         return f"MLflow at {name} refuses this user ({reason}): set {user} and {password} to one that may do this"
@@ -70,21 +69,3 @@ def _sentence(uri: str, error: Exception) -> str:
         f"MLflow at {name} cannot be used ({reason}): start it, or correct {environment.MLFLOW_TRACKING_URI.name}, "
         "then run the same command again"
     )
-
-
-def without_credentials(text: str) -> str:
-    """Return a text without the user and the password in its addresses."""
-    return re.sub(r"(?<=://)[^/\s'\"]*@", "", text)
-
-
-def sign_in(uri: str) -> str:
-    """Return the address of a server without user and password; MLflow reads these from its own variables then.
-
-    An address of a database keeps them, since MLflow connects with them.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https") or not parts.username:
-        return uri
-    address = without_credentials(uri)
-    environment.sign_in(address, user=unquote(parts.username), password=unquote(parts.password or ""))
-    return address

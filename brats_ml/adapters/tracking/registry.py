@@ -122,7 +122,7 @@ class Registry:
         if known is not None:
             return known
         recorded = {KEY: key, DIGESTS: json.dumps(digests, sort_keys=True)}
-        logged = self._logged_model(run_id, recorded)
+        logged = self._logged_model(name, run_id, recorded)
         if logged.status != LoggedModelStatus.READY:
             with tempfile.TemporaryDirectory() as unfinished:
                 _save(Path(unfinished, "model"), logged, run_id=run_id, folder=folder, digests=digests, **interface)
@@ -139,7 +139,7 @@ class Registry:
         )
         return _version(made)
 
-    def _logged_model(self, run_id: str, recorded: Mapping[str, str]) -> LoggedModel:
+    def _logged_model(self, name: str, run_id: str, recorded: Mapping[str, str]) -> LoggedModel:
         """Return the model of a run with these tags, complete or not; the first call creates it."""
         run = self.client.get_run(run_id)
         where = f"source_run_id = '{run_id}' AND tags.`{KEY}` = '{recorded[KEY]}'"
@@ -147,9 +147,8 @@ class Registry:
         same = [model for model in found if model.tags.get(DIGESTS) == recorded[DIGESTS]]
         logged: LoggedModel | None = min(same, key=lambda model: model.creation_timestamp, default=None)
         if logged is None:
-            parameters = dict(run.data.params)
             logged = self.client.create_logged_model(
-                run.info.experiment_id, source_run_id=run_id, tags=dict(recorded), params=parameters
+                run.info.experiment_id, name, source_run_id=run_id, tags=dict(recorded), params=dict(run.data.params)
             )
         outputs = run.outputs.model_outputs if run.outputs else []
         if logged.model_id not in {output.model_id for output in outputs}:

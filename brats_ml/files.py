@@ -93,6 +93,13 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file or folder, so that nothing reads it and a person still can, and return its new path."""
+    aside = path.with_name(f"damaged-{path.name}")
+    remove(aside)
+    return path.rename(aside)
+
+
 def require(artefact: Artefact) -> Path:
     """Return the path of an artefact that exists.
 

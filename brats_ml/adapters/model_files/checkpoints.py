@@ -65,9 +65,7 @@ def _last(folder: Path, unit: str) -> Checkpoint | None:
     for checkpoint in reversed(_complete(folder, unit)):
         if files.is_intact(checkpoint.digests):
             return checkpoint
-        aside = checkpoint.path.with_name(f"damaged-{checkpoint.path.name}")
-        files.remove(aside)
-        checkpoint.path.rename(aside)
+        aside = files.set_aside(checkpoint.path)
         LOG.warning("the checkpoint %s is damaged or was changed: training starts without it", aside)
     return None
 

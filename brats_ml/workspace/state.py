@@ -5,6 +5,9 @@ from pathlib import Path
 
 from brats_ml.workspace.artefact import DECISIONS, PARAMS, Artefact, At, Located, Made
 
+# End of the name of a small file that holds the SHA-256 of the file next to it.
+DIGEST_SUFFIX = ".sha256"
+
 
 @dataclass(frozen=True)
 class Checkpoints(Located):

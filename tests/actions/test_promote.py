@@ -55,6 +55,7 @@ def test_the_first_champion_gets_the_alias_and_a_line_in_the_ledger(ws: Workspac
     (line,) = ledger(ws)
     assert line.pop("time").endswith("+00:00")
     assert len(line.pop("chain")) == 64
+    assert line.pop("tags") == version.tags
     assert line.pop("files") == file_digests(TRAINED / "registered/segmentation/data/seed_mini")
     assert line == {
         "event": "promotion",

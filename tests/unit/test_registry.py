@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.champions import CHAMPION, PREVIOUS, Champions
 from brats_ml.adapters.tracking.ledger import append_entry, promotions, read_entries
-from brats_ml.adapters.tracking.registry import DIGESTS, Registry, Version
+from brats_ml.adapters.tracking.registry import COHORT, DIGESTS, Registry, Version
 from brats_ml.adapters.tracking.runs import KEY, embedded_store
 from brats_ml.errors import ModelError, TableError
 from brats_ml.files import file_digests
@@ -72,6 +72,11 @@ def crown(champions: Champions, number: int) -> None:
     champions.promote(version(champions, number), decision="d", against=before.identity if before else None)
 
 
+def is_champion(champions: Champions, number: int) -> bool:
+    champion, expected = champions.of(NAME), version(champions, number)
+    return champion is not None and (champion.identity, champion.digests) == (expected.identity, expected.digests)
+
+
 def aliases(champions: Champions) -> dict[str, int]:
     return champions.registry.aliases(NAME)
 
@@ -86,7 +91,7 @@ def test_a_promotion_moves_both_aliases(champions: Champions) -> None:
     grew = champions.promote(version(champions, 2), decision="second", against=version(champions, 1).identity)
 
     assert grew
-    assert champions.of(NAME) == version(champions, 2)
+    assert is_champion(champions, 2)
     assert aliases(champions) == {CHAMPION: 2, PREVIOUS: 1}
     assert entries(champions) == [(1, None), (2, 1)]
 
@@ -122,7 +127,7 @@ def test_a_version_judged_against_the_champion_before_the_last_is_refused_even_i
     with pytest.raises(ModelError, match=f"{NAME} v3 was compared with v1, but {NAME} v2 is champion now"):
         champions.promote(version(champions, 3), decision="third", against=against)
 
-    assert champions.of(NAME) == version(champions, 2)
+    assert is_champion(champions, 2)
     assert entries(champions) == [(1, None), (2, 1)]
 
 
@@ -167,7 +172,7 @@ def test_an_alias_without_a_promotion_is_neither_obeyed_nor_overwritten(
 
     champions.adopt(NAME, 2)
 
-    assert champions.of(NAME) == version(champions, 2)
+    assert is_champion(champions, 2)
     champions.promote(version(champions, 3), decision="d", against=version(champions, 2).identity)
     assert aliases(champions) == {CHAMPION: 3, PREVIOUS: 2}
 
@@ -315,18 +320,21 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Champions, Path]:
     return champions, Path(shutil.copytree(folder / "models/1/data/recipe", folder / "template"))
 
 
-def test_the_ledger_knows_the_files_of_a_champion_whatever_its_tag_says(
+def test_the_ledger_knows_files_and_tags_of_a_champion_whatever_mlflow_says(
     champions: Champions, client: MlflowClient
 ) -> None:
     crown(champions, 1)
     recorded = version(champions, 1)
     client.set_model_version_tag(NAME, "1", DIGESTS, json.dumps({"model.keras": "0" * 64}))
+    client.set_model_version_tag(NAME, "1", COHORT, "patients")
 
     champion = champions.of(NAME)
 
+    client.delete_model_version_tag(NAME, "1", COHORT)
     client.set_model_version_tag(NAME, "1", DIGESTS, json.dumps(recorded.digests))
     assert champion is not None
     assert champion.digests == recorded.digests
+    assert COHORT not in champion.tags
 
 
 def test_a_version_without_recorded_files_gets_them_when_it_is_adopted(
@@ -341,3 +349,16 @@ def test_a_version_without_recorded_files_gets_them_when_it_is_adopted(
     client.set_model_version_tag(NAME, "1", DIGESTS, json.dumps(recorded.digests))
     assert champion is not None
     assert champion.digests == recorded.digests
+
+
+def test_a_champion_without_its_files_ends_in_a_sentence(tmp_path: Path) -> None:
+    champions = Champions(Registry(make_store(tmp_path, versions=1)), State(tmp_path))
+    crown(champions, 1)
+    champion = version(champions, 1)
+    shutil.rmtree(tmp_path / "models/1/data")
+    with pytest.raises(ModelError, match=r"data of .* v1 holds nothing and not one folder: restore the artifact store"):
+        champions.registry.fetch(champion)
+    shutil.rmtree(tmp_path / "models/1")
+
+    with pytest.raises(ModelError, match=f"the files of {NAME} v1 are gone .*: restore the artifact store"):
+        champions.registry.fetch(champion)

@@ -7,7 +7,7 @@ from typing import Any
 
 from brats_ml import environment, locks
 from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry, promotions
-from brats_ml.adapters.tracking.registry import Registry, Version
+from brats_ml.adapters.tracking.registry import DIGESTS, Registry, Version
 from brats_ml.adapters.tracking.runs import tracking_uri
 from brats_ml.errors import ModelError, ServiceError
 from brats_ml.redaction import redacted
@@ -44,7 +44,7 @@ class Champions:
     def of(self, name: str) -> Version | None:
         """Return the version that the ledger's last promotion of a model names, or None without a promotion.
 
-        Its digests are those of the ledger, if it has some.
+        Its tags and digests are those of the ledger, if that has them: who may write in MLflow may change its tags.
 
         Raises:
             ModelError: The registry does not have that version, by number, run and key together.
@@ -62,8 +62,8 @@ class Champions:
                 f"{environment.STATE.name} and {environment.MLFLOW_TRACKING_URI.name} to a pair that belongs together, "
                 f"or run `brats adopt {name} VERSION`"
             )
-        recorded = entry.get("files")
-        return version if recorded is None else replace(version, digests=recorded)
+        digests, tags = entry.get("files", version.digests), entry.get("tags", version.tags)
+        return replace(version, digests=version.digests if digests is None else digests, tags=tags)
 
     def repair(self, name: str) -> str | None:
         """Set the aliases of a model to what the ledger names.
@@ -166,12 +166,14 @@ class Champions:
     def _append(self, name: str, version: Version | None, decision: str) -> dict[str, Any]:
         """Append the promotion of a version to the ledger, or that a model has no champion, and return the line."""
         before, none = self._last(name), {"version": None, "run_id": None, "key": None}
+        tags = {} if version is None else {tag: text for tag, text in version.tags.items() if tag != DIGESTS}
         entry = {
             "event": PROMOTION,
             "model": name,
             **(none if version is None else version.identity),
             "previous": None if before is None else before["version"],
             "files": None if version is None or version.digests is None else dict(version.digests),
+            "tags": tags,
             "decision": decision,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }

@@ -18,6 +18,7 @@ from brats_ml import files
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.adapters.tracking.store import Client, reaching
 from brats_ml.errors import ModelError
+from brats_ml.redaction import redacted
 
 MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
 # This tag of a version is `synthetic` if phantoms trained it, and `patients` otherwise.
@@ -121,8 +122,7 @@ class Registry:
         known = self.find(name, key, digests)
         if known is not None:
             return known
-        recorded = {KEY: key, DIGESTS: json.dumps(digests, sort_keys=True)}
-        logged = self._logged_model(name, run_id, recorded)
+        logged = self._logged_model(name, run_id, {KEY: key, DIGESTS: files.digest_value(digests)})
         if logged.status != LoggedModelStatus.READY:
             with tempfile.TemporaryDirectory() as unfinished:
                 _save(Path(unfinished, "model"), logged, run_id=run_id, folder=folder, digests=digests, **interface)
@@ -134,21 +134,22 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        recorded = {KEY: key, DIGESTS: json.dumps(digests, sort_keys=True)}
         made = self.client.create_model_version(
             name, logged.model_uri, run_id, tags={**tags, **recorded}, model_id=logged.model_id
         )
         return _version(made)
 
-    def _logged_model(self, name: str, run_id: str, recorded: Mapping[str, str]) -> LoggedModel:
+    def _logged_model(self, name: str, run_id: str, tags: Mapping[str, str]) -> LoggedModel:
         """Return the model of a run with these tags, complete or not; the first call creates it."""
         run = self.client.get_run(run_id)
-        where = f"source_run_id = '{run_id}' AND tags.`{KEY}` = '{recorded[KEY]}'"
+        where = f"source_run_id = '{run_id}' AND tags.`{KEY}` = '{tags[KEY]}'"
         found = self.client.search_logged_models([run.info.experiment_id], where)
-        same = [model for model in found if model.tags.get(DIGESTS) == recorded[DIGESTS]]
+        same = [model for model in found if model.tags.get(DIGESTS) == tags[DIGESTS]]
         logged: LoggedModel | None = min(same, key=lambda model: model.creation_timestamp, default=None)
         if logged is None:
             logged = self.client.create_logged_model(
-                run.info.experiment_id, name, source_run_id=run_id, tags=dict(recorded), params=dict(run.data.params)
+                run.info.experiment_id, name, source_run_id=run_id, tags=dict(tags), params=dict(run.data.params)
             )
         outputs = run.outputs.model_outputs if run.outputs else []
         if logged.model_id not in {output.model_id for output in outputs}:
@@ -166,11 +167,7 @@ class Registry:
         Raises:
             ModelError: A file is missing or not what was registered.
         """
-        # By this address MLflow writes nothing into the store, as it does by `models:/NAME/NUMBER`.
-        address = self.client.get_model_version_download_uri(version.name, str(version.number))
-        with reaching(self.uri):
-            local = mlflow.artifacts.download_artifacts(address, tracking_uri=self.uri, registry_uri=self.uri)
-        data = Path(local) / "data"
+        data = self._download(version) / "data"
         found = sorted(data.iterdir()) if data.is_dir() else []
         if len(found) != 1 or not found[0].is_dir():
             names = ", ".join(path.name for path in found) or "nothing"
@@ -181,6 +178,19 @@ class Registry:
         if version.digests is not None:
             verify(found[0], version.digests, name=str(version))
         return found[0]
+
+    def _download(self, version: Version) -> Path:
+        try:
+            # By this address MLflow writes nothing into the store, as it does by `models:/NAME/NUMBER`.
+            address = self.client.get_model_version_download_uri(version.name, str(version.number))
+            with reaching(self.uri):
+                return Path(mlflow.artifacts.download_artifacts(address, tracking_uri=self.uri, registry_uri=self.uri))
+        except (MlflowException, FileNotFoundError) as error:
+            reason = redacted(str(error).splitlines()[0])
+            raise ModelError(
+                f"the files of {version} are gone ({reason}): restore the artifact store from a backup, or train and "
+                "publish again"
+            ) from error
 
     def _make_default(self) -> None:
         """Make this the store of the process, since parts of MLflow know no other."""

@@ -34,6 +34,7 @@ HERE = Path()
 def main() -> None:
     """Run a command. An expected error prints one sentence on stderr and exits with status 1."""
     environment.set_defaults()
+    environment.separate_credentials()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if environment.HOLDER.read():
         from brats_ml.orchestration.runs import watchdog
@@ -43,10 +44,7 @@ def main() -> None:
         app()
     except Exception as error:
         outcomes.write(outcomes.failure(error))
-        known = outcomes.expected(error)
-        if known is None:
-            raise
-        print(f"brats: {known}", file=sys.stderr)
+        sys.stderr.write(outcomes.message(error))
         sys.exit(1)
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,23 @@ SET_BY_TASKS_AND_SERVERS = (RUN, TASK, HOLDER, OUTCOME, SERVERS)
 MLFLOW_TRACKING_URI = Variable(
     "MLFLOW_TRACKING_URI", "Address of the MLflow server.", "a store in the folder of `BRATS_STATE`"
 )
+MLFLOW_TRACKING_USERNAME = Variable("MLFLOW_TRACKING_USERNAME", "Account on the MLflow server.", "no login")
+MLFLOW_TRACKING_PASSWORD = Variable(
+    "MLFLOW_TRACKING_PASSWORD", "Password of the account on the MLflow server.", "no login"
+)
 AWS_ENDPOINT_URL_S3 = Variable("AWS_ENDPOINT_URL_S3", "Address of the S3 server.", "`AWS_ENDPOINT_URL`")
 AWS_ENDPOINT_URL = Variable("AWS_ENDPOINT_URL", "Address of the server of all AWS services.", "Amazon's own")
 CUDA_VISIBLE_DEVICES = Variable(
     "CUDA_VISIBLE_DEVICES", "GPUs that a process may use; empty or `-1` for none.", "all GPUs"
 )
-OF_OTHER_PROGRAMS = (MLFLOW_TRACKING_URI, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, CUDA_VISIBLE_DEVICES)
+OF_OTHER_PROGRAMS = (
+    MLFLOW_TRACKING_URI,
+    MLFLOW_TRACKING_USERNAME,
+    MLFLOW_TRACKING_PASSWORD,
+    AWS_ENDPOINT_URL_S3,
+    AWS_ENDPOINT_URL,
+    CUDA_VISIBLE_DEVICES,
+)
 
 # Libraries read these when they are imported, so a process sets them before it imports anything else.
 DEFAULTS = {
@@ -87,6 +99,17 @@ def set_defaults() -> None:
     """Set each variable of `DEFAULTS` that the user has not set."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def separate_credentials() -> None:
+    """Move the login in `MLFLOW_TRACKING_URI` into the variables that MLflow has for it; messages show addresses."""
+    address = urlsplit(os.environ.get(MLFLOW_TRACKING_URI.name, ""))
+    if address.scheme in ("http", "https") and "@" in address.netloc:
+        login, _, host = address.netloc.rpartition("@")
+        user, _, password = login.partition(":")
+        os.environ[MLFLOW_TRACKING_URI.name] = urlunsplit(address._replace(netloc=host))
+        os.environ.setdefault(MLFLOW_TRACKING_USERNAME.name, unquote(user))
+        os.environ.setdefault(MLFLOW_TRACKING_PASSWORD.name, unquote(password))
 
 
 def for_child(values: Mapping[str, str]) -> dict[str, str]:

@@ -19,6 +19,8 @@ BratsError
 from pathlib import Path
 from typing import ClassVar
 
+from brats_ml.redaction import redacted
+
 
 class BratsError(Exception):
     """Base of every error that brats_ml raises on purpose; its text is one sentence for the user.
@@ -28,6 +30,10 @@ class BratsError(Exception):
     """
 
     transient: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        """Keep the sentence, without the credentials of the addresses in it."""
+        super().__init__(redacted(message))
 
 
 class ConfigError(BratsError, ValueError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from mlflow.tracking import MlflowClient
@@ -87,6 +88,8 @@ def start_servers(checkout: Checkout, seen: dict[str, Any]) -> None:
     seen |= {"up": checkout.brats("up"), "started": servers(checkout)}
     checkout.brats("up")
     seen["after second up"] = servers(checkout)
+    address = f"http://127.0.0.1:{checkout.environment['BRATS_MLFLOW_PORT']}/api/2.0/mlflow/registered-models/search"
+    seen["without a login"] = httpx.get(address, trust_env=False).status_code
     psutil.Process(servers(checkout)["triggerer"]).kill()
     checkout.brats("up")
     seen["after crash"] = servers(checkout)
@@ -162,6 +165,11 @@ def test_up_prints_the_addresses_of_the_servers_and_the_login(observed: Observed
     assert f"http://127.0.0.1:{checkout.environment['BRATS_AIRFLOW_PORT']}" in output
     assert f"http://127.0.0.1:{checkout.environment['BRATS_MLFLOW_PORT']}" in output
     assert "log in as admin" in output
+    assert "log in as reader" in output
+
+
+def test_mlflow_shows_nothing_without_a_login(observed: Observed) -> None:
+    assert observed.seen["without a login"] == 401
 
 
 def test_a_second_up_starts_nothing(observed: Observed) -> None:

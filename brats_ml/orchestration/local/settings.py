@@ -10,6 +10,7 @@ from pathlib import Path
 
 from brats_ml import environment, files
 from brats_ml.errors import ConfigError
+from brats_ml.orchestration.local.mlflow_access import READER, WRITER
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.state import State
 
@@ -45,10 +46,12 @@ class Settings:
     @property
     def password(self) -> str:
         """The password of `admin` in Airflow, created at first use."""
-        path = self.state.airflow.passwords
-        if not path.is_file():
-            files.write_json(path, {USER: secrets.token_urlsafe(12)}, mode=0o600)
-        return str(json.loads(path.read_text())[USER])
+        return _passwords(self.state.airflow.passwords, USER)[USER]
+
+    @property
+    def mlflow_passwords(self) -> dict[str, str]:
+        """The password of each account of MLflow, created at first use."""
+        return _passwords(self.state.mlflow.passwords, WRITER, READER)
 
     def slots(self, pool: str) -> int:
         """Return how many tasks of a pool run at once; `meta.airflow` in dvc.yaml names the pools.
@@ -64,7 +67,8 @@ class Settings:
         # Airflow reads task logs as files, since its log servers would listen on every interface.
         return {
             "mlflow": [
-                *python, "mlflow", "--env-file", "mlflow/server.env", "server", "--port", str(self.mlflow_port),
+                *python, "mlflow", "--env-file", "mlflow/server.env", "server", "--app-name", "basic-auth",
+                "--port", str(self.mlflow_port),
                 "--backend-store-uri", f"sqlite:///{store.database}",
                 "--default-artifact-root", store.artifacts.as_uri(),
             ],
@@ -76,13 +80,22 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """Variables of the servers and of every task that they start."""
-        home = self.state.airflow
+        home, writer = self.state.airflow, self.mlflow_passwords[WRITER]
         return environment.DEFAULTS | {
             "PATH": environment.search_path(Path(sys.executable).parent),
             "PYTHONPATH": str(self.root),
             environment.REPOSITORY.name: str(self.root),
             environment.STATE.name: str(self.state),
             environment.MLFLOW_TRACKING_URI.name: self.mlflow_url,
+            environment.MLFLOW_TRACKING_USERNAME.name: WRITER,
+            environment.MLFLOW_TRACKING_PASSWORD.name: writer,
+            "MLFLOW_AUTH_CONFIG_PATH": str(self.root / "mlflow/auth.ini"),
+            "MLFLOW_AUTH_ADMIN_USERNAME": WRITER,
+            "MLFLOW_AUTH_ADMIN_PASSWORD": writer,
+            # MLflow refuses what it has no rule for.
+            "MLFLOW_BASIC_AUTH_FAIL_CLOSED": "true",
+            # It protects a form for new accounts, and one process serves this form.
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_urlsafe(),
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.database}",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -131,6 +144,14 @@ def recall(root: Path) -> tuple[Settings, dict[str, int]] | None:
         return None
     document = json.loads(path.read_text())
     return Settings(root, document["airflow_port"], document["mlflow_port"]), document["processes"]
+
+
+def _passwords(path: Path, *users: str) -> dict[str, str]:
+    """Return the passwords in a file that only its owner can read; the first call creates it."""
+    if not path.is_file():
+        files.write_json(path, {user: secrets.token_urlsafe(12) for user in users}, mode=0o600)
+    passwords: dict[str, str] = json.loads(path.read_text())
+    return passwords
 
 
 def _port(server: str) -> int:

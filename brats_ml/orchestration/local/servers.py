@@ -56,6 +56,7 @@ def down(root: Path) -> None:
     """End every server of `root` and every process that they started; a second call changes nothing."""
     with locks.exclusive(local_state(root).servers_lock, holder=HOLDER):
         ended = end_marked(root)
+        local_state(root).servers.unlink(missing_ok=True)
     print(f"{ended} process(es) ended" if ended else "no server was running")
 
 

@@ -7,9 +7,10 @@ import socket
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from brats_ml import environment, files
-from brats_ml.errors import ConfigError
+from brats_ml.errors import ConfigError, StorageError
 from brats_ml.orchestration.local.mlflow_access import READER, WRITER
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.state import State
@@ -138,11 +139,15 @@ def save(settings: Settings, processes: dict[str, int]) -> None:
 
 
 def recall(root: Path) -> tuple[Settings, dict[str, int]] | None:
-    """Return what `save` recorded for `root`, None before its first call."""
+    """Return what `save` recorded for `root`, None before its first call.
+
+    Raises:
+        StorageError: The record is damaged, so nobody knows which servers run.
+    """
     path = local_state(root).servers
     if not path.is_file():
         return None
-    document = json.loads(path.read_text())
+    document = _read(path, remedy="run `brats down`, which ends all servers and removes the file")
     return Settings(root, document["airflow_port"], document["mlflow_port"]), document["processes"]
 
 
@@ -150,8 +155,15 @@ def _passwords(path: Path, *users: str) -> dict[str, str]:
     """Return the passwords in a file that only its owner can read; the first call creates it."""
     if not path.is_file():
         files.write_json(path, {user: secrets.token_urlsafe(12) for user in users}, mode=0o600)
-    passwords: dict[str, str] = json.loads(path.read_text())
-    return passwords
+    return _read(path, remedy="run `brats down`, restore the file or remove it with the accounts next to it")
+
+
+def _read(path: Path, *, remedy: str) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise StorageError(f"{path} is damaged: {remedy}") from error
+    return document
 
 
 def _port(server: str) -> int:

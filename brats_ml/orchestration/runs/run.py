@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from dvc.config import Config
 
@@ -22,9 +23,12 @@ from brats_ml.orchestration.runs import records
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.workspace.state import RunRecord
 
+LOG = logging.getLogger(__name__)
 LINKS = "hardlink,symlink"
 # A file system allows 255 characters, and a temporary name adds 35.
 LONGEST_NAME = 200
+# A mark in a workspace that was created as a whole. Before there were marks, a killed `close` left some of them torn.
+WHOLE = ".git/brats-whole"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Pin:
         skipped: Addresses of the stages that the form leaves out, sorted.
         closed: Whether the run has come to its end.
         promoted: Whether a model of the run became champion.
+        pruned: Whether the results of the run were removed since it was last opened.
     """
 
     revision: str
@@ -44,6 +49,7 @@ class Pin:
     skipped: tuple[str, ...] = ()
     closed: bool = False
     promoted: bool = False
+    pruned: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,25 @@ class Run:
     run_id: str
 
     @classmethod
-    def all(cls, locations: Locations) -> list[Self]:
-        """Return the runs that have a record, the least recently used first."""
-        return [
-            cls(locations, record.path.parent.name, json.loads(record.pin.read_text())["run_id"])
-            for record in locations.state.records()
-        ]
+    def all(cls, locations: Locations, *, damaged: bool = True) -> list[Self]:
+        """Return the runs that have a record, the least recently used first.
+
+        Args:
+            locations: Where the records are.
+            damaged: Whether a damaged record counts, or is left out with a warning.
+
+        Raises:
+            StorageError: A record is damaged and counts.
+        """
+        runs = []
+        for record in locations.state.records():
+            try:
+                runs.append(cls(locations, record.path.parent.name, _read(record)["run_id"]))
+            except StorageError as error:
+                if damaged:
+                    raise
+                LOG.warning("%s", error)
+        return runs
 
     @property
     def record(self) -> RunRecord:
@@ -74,14 +93,13 @@ class Run:
 
     def pinned(self) -> Pin | None:
         """Return what the run works on, None before its first task."""
-        path = self.record.pin
-        if not path.is_file():
+        if not self.record.pin.is_file():
             return None
-        values = json.loads(path.read_text())["pin"]
+        values = _read(self.record)["pin"]
         return Pin(**{**values, "skipped": tuple(values["skipped"])})
 
     def pin(self, asked: str, prepare: Callable[[Path], tuple[str, ...]]) -> Pin:
-        """Fix the revision of the run and create its workspace; a second call changes nothing.
+        """Fix the revision of the run and create its workspace; a second call changes nothing, even after `forget`.
 
         Args:
             asked: A branch, tag or commit of the repository.
@@ -103,8 +121,12 @@ class Run:
     def open(self) -> Path:
         """Return the workspace; if it was removed, create it again as the run left it.
 
+        The record has all of a closed run, so a workspace that a killed `close` left incomplete is created again too.
+        A run that `forget` has shrunk starts again at its own commit, with its own parameters.
+
         Raises:
             MissingInputError: The run was never pinned, or its record was removed.
+            ConfigError: The repository has lost the commit of the run.
             ServiceError: The repository cannot be reached.
         """
         with self._locked():
@@ -113,11 +135,15 @@ class Run:
                 raise MissingInputError(
                     self.record.pin, remedy="clear the first task of the run, which creates its workspace"
                 )
+            if known.closed and not (self.workspace / WHOLE).exists():
+                files.remove_whole(self.workspace)
             if not self.workspace.exists():
                 with self._cloned(known.revision) as (clone, _):
                     records.restore(self.record.path, clone)
                     if records.lock_files(self.record.path):
                         _call([sys.executable, "-m", "dvc", "checkout", "-q", "--allow-missing"], folder=clone)
+            if known.pruned:
+                self._note(replace(known, closed=False, pruned=False))
             os.utime(self.record.pin)
             return self.workspace
 
@@ -133,7 +159,21 @@ class Run:
             if known is not None and self.workspace.exists():
                 records.keep(self.workspace, self.record.path, tracked=_tracked(self.workspace))
                 self._note(replace(known, closed=True, promoted=known.promoted or promoted))
-                shutil.rmtree(self.workspace)
+                files.remove_whole(self.workspace)
+
+    def forget(self) -> None:
+        """Remove the workspace and all results from the record; the commit and the parameters stay.
+
+        Without them, a task of the run that is cleared later would run on another commit.
+        """
+        with self._locked():
+            known = self.pinned()
+            if known is not None:
+                files.remove_whole(self.workspace)
+                records.shrink(self.record)
+                used = self.record.pin.stat().st_mtime
+                self._note(replace(known, pruned=True))
+                os.utime(self.record.pin, (used, used))
 
     @contextmanager
     def project(self) -> Iterator[Path]:
@@ -158,9 +198,22 @@ class Run:
         """Yield a new clone and its commit; the clone becomes the workspace on success and is removed otherwise."""
         with files.replacing(self.workspace) as clone:
             yield clone, _clone(self.locations, asked, clone)
+            (clone / WHOLE).touch()
 
     def _note(self, pin: Pin) -> None:
         files.write_json(self.record.pin, {"run_id": self.run_id, "pin": asdict(pin)})
+
+
+def _read(record: RunRecord) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(record.pin.read_text())
+        _ = document["run_id"], document["pin"]["revision"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"{record.pin} is damaged: restore it from a backup, or remove {record} to forget this run, and trigger "
+            "its DAG again"
+        ) from error
+    return document
 
 
 def slug(run_id: str) -> str:
@@ -204,7 +257,9 @@ def _clone(locations: Locations, asked: str, folder: Path) -> str:
     _call(["git", "clone", "--quiet", "--no-checkout", source, str(folder)], folder=folder.parent)
     revision = _resolve(folder, asked)
     if revision is None:
-        raise ConfigError(f"{source} has no revision {asked}: give a branch, a tag or a commit of it", key="revision")
+        raise ConfigError(
+            f"{source} has no revision {asked}: give a branch, a tag or a commit of it, in a new run", key="revision"
+        )
     _call(["git", "checkout", "--quiet", "--detach", revision], folder=folder)
     _configure(locations, folder)
     return revision

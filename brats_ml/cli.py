@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brats_ml import environment
+from brats_ml import environment, privacy
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.runs import outcomes
 from brats_ml.workspace import Workspace
@@ -41,6 +41,7 @@ def main() -> None:
 
         watchdog.watch()
     try:
+        privacy.apply_umask()
         app()
     except Exception as error:
         outcomes.write(outcomes.failure(error))
@@ -73,7 +74,9 @@ def _workspace(root: Path) -> Workspace:
             key="--root",
         )
     state = environment.STATE.read()
-    return Workspace(root, Path(state) if state else None)
+    workspace = Workspace(root, Path(state) if state else None)
+    privacy.restrict(workspace.private)
+    return workspace
 
 
 @app.command(rich_help_panel=STAGES)
@@ -263,7 +266,7 @@ def up(root: Root = HERE) -> None:
     """Start Airflow and MLflow on this machine. A second call changes nothing."""
     from brats_ml.orchestration.local import servers
 
-    servers.up(root.resolve())
+    servers.up(_workspace(root).root)
 
 
 @app.command(rich_help_panel=SERVERS)
@@ -279,4 +282,4 @@ def demo(root: Root = HERE) -> None:
     """Run brats_train and brats_score with the current params.yaml under the local scheduler, and print the results."""
     from brats_ml.orchestration.local import demo
 
-    demo.run(root.resolve())
+    demo.run(_workspace(root).root)

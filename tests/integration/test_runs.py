@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -314,6 +315,35 @@ def test_a_damaged_record_stops_no_fetch_and_every_removal(closed: Callable[...,
     assert cached(repository) == {"a", "b"}
     with pytest.raises(StorageError, match=r"run\.json is damaged"):
         torn.open()
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_a_file_that_only_its_owner_reads_stays_so_in_a_workspace(
+    locations: Locations, repository: Path, mask: int
+) -> None:
+    (repository / "login").write_text("SECRET")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "login")
+    (repository / "login").chmod(0o600)
+    (repository / "params.yaml").write_text("value: 2\n")
+    (repository / "params.yaml").chmod(0o640)
+    dvc(repository, "remote", "add", "-q", "--local", "there", "ssh://host/cohort")
+    dvc(repository, "remote", "modify", "-q", "--local", "there", "password", "SECRET")
+    run = Run(locations, "dag", "one")
+    before = os.umask(mask)
+    try:
+        run.pin("HEAD", lambda clone: (str(form.copy_uncommitted_params(repository, clone)),))
+        run.close()
+        folder = run.open()
+    finally:
+        os.umask(before)
+    modes = {name: stat.S_IMODE((folder / name).stat().st_mode) for name in ("login", "params.yaml", "in")}
+
+    assert modes["login"] == 0o600
+    assert modes["params.yaml"] & 0o137 == 0
+    assert modes["in"] == 0o644 & ~mask
+    local = [path for path in (folder / ".dvc").rglob("*") if path.is_file() and "SECRET" in path.read_text()]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in local] == [0o600]
 
 
 def close_until(run: Run, change: int) -> bool:

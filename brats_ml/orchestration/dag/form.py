@@ -40,7 +40,7 @@ def copy_uncommitted_params(checkout: Path, clone: Path) -> bool:
         )
     for name in changed:
         if Path(name).name == PARAMS and (checkout / name).is_file():
-            shutil.copyfile(checkout / name, clone / name)
+            shutil.copy(checkout / name, clone / name)
     return any(Path(name).name == PARAMS for name in changed)
 
 

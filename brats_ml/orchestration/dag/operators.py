@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
-from brats_ml import environment
+from brats_ml import environment, privacy
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag import form
 from brats_ml.orchestration.dag.graph import Graph
@@ -73,8 +73,10 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
             AirflowFailException: Another try would fail too.
             AirflowException: Another try may succeed.
         """
-        run = self.run_of(context)
         try:
+            privacy.apply_umask()
+            run = self.run_of(context)
+            privacy.restrict([run.locations.state.path])
             with run.locations.at_work():
                 return self.work(context, run)
         except Exception as error:

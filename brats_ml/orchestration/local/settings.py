@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from brats_ml import environment, files
+from brats_ml import environment, files, privacy
 from brats_ml.errors import ConfigError, StorageError
 from brats_ml.orchestration.local.mlflow_access import READER, WRITER
 from brats_ml.workspace import Workspace
@@ -119,6 +119,8 @@ class Settings:
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home.logs),
+            "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": oct(0o777 & ~privacy.umask()),
+            "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": oct(0o666 & ~privacy.umask()),
         }
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -261,6 +262,8 @@ def _clone(locations: Locations, asked: str, folder: Path) -> str:
             f"{source} has no revision {asked}: give a branch, a tag or a commit of it, in a new run", key="revision"
         )
     _call(["git", "checkout", "--quiet", "--detach", revision], folder=folder)
+    if locations.checkout is not None:
+        _restrict(folder, locations.checkout)
     _configure(locations, folder)
     return revision
 
@@ -277,6 +280,14 @@ def _resolve(folder: Path, asked: str) -> str | None:
     return None
 
 
+def _restrict(clone: Path, checkout: Path) -> None:
+    """Take from each file of a clone the permissions that group and others lack in the checkout; git keeps no such."""
+    for name in _tracked(clone):
+        own, copied = checkout / name, clone / name
+        if own.is_file() and copied.is_file() and not copied.is_symlink():
+            copied.chmod(stat.S_IMODE(copied.stat().st_mode) & (own.stat().st_mode | stat.S_IRWXU))
+
+
 def _configure(locations: Locations, clone: Path) -> None:
     """Let the clone use the cache and the remotes of the repository itself, wherever they are."""
     checkout = locations.checkout
@@ -286,6 +297,8 @@ def _configure(locations: Locations, clone: Path) -> None:
         )
     own = Config(str(checkout / ".dvc")) if checkout and (checkout / ".dvc").is_dir() else Config(str(clone / ".dvc"))
     cache = cache_folder(locations) if checkout else Path(own["cache"].get("dir") or locations.state.dvc_cache)
+    # It has the credentials of remotes.
+    Path(Config(str(clone / ".dvc")).files["local"]).touch(mode=0o600)
     with Config(str(clone / ".dvc")).edit("local") as local:
         local["cache"] |= {"dir": str(cache), "type": own["cache"].get("type") or LINKS}
         if own["core"].get("remote"):

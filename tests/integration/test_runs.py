@@ -16,9 +16,10 @@ from brats_ml.errors import ConfigError, MissingInputError, ServiceError, Storag
 from brats_ml.orchestration.dag import form
 from brats_ml.orchestration.dag.graph import read_graph
 from brats_ml.orchestration.runs import retention
+from brats_ml.orchestration.runs.clones import uncommitted, untracked
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.records import lock_files
-from brats_ml.orchestration.runs.run import Run, slug, uncommitted, untracked
+from brats_ml.orchestration.runs.run import Run, slug
 from brats_ml.workspace.state import State
 
 PIPELINE = """

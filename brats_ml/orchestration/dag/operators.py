@@ -17,10 +17,11 @@ from brats_ml.orchestration.dag import form
 from brats_ml.orchestration.dag.graph import Graph
 from brats_ml.orchestration.dag.links import recall, remember
 from brats_ml.orchestration.runs import dvc_locks, outcomes, watchdog
+from brats_ml.orchestration.runs.clones import untracked
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.outcomes import Outcome
 from brats_ml.orchestration.runs.processes import Child, end_marked
-from brats_ml.orchestration.runs.run import Pin, Run, slug, untracked
+from brats_ml.orchestration.runs.run import Pin, Run, slug
 
 # Airflow's supervisor kills a task 5 s after it asks the task to end; after a timeout there is more time.
 GRACE_S = 4.0

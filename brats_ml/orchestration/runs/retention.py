@@ -13,9 +13,10 @@ from dvc.config import Config
 
 from brats_ml import dvc_lock, files
 from brats_ml.errors import ConfigError, ServiceError
+from brats_ml.orchestration.runs.clones import cache_folder
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.records import lock_files
-from brats_ml.orchestration.runs.run import Run, cache_folder
+from brats_ml.orchestration.runs.run import Run
 from brats_ml.workspace.artefact import DECISIONS
 from brats_ml.workspace.state import State
 

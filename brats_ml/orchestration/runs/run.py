@@ -1,13 +1,10 @@
 """A workspace for each DAG run, a clone at a pinned revision that shares DVC's cache, and a record that outlives it."""
 
-import errno
 import json
 import logging
 import os
 import re
 import shutil
-import stat
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,14 +15,13 @@ from typing import Any, Self
 
 from dvc.config import Config
 
-from brats_ml import environment, files, locks
-from brats_ml.errors import ConfigError, MissingInputError, ServiceError, StorageError
-from brats_ml.orchestration.runs import records
+from brats_ml import files, locks
+from brats_ml.errors import MissingInputError, StorageError
+from brats_ml.orchestration.runs import clones, records
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.workspace.state import RunRecord
 
 LOG = logging.getLogger(__name__)
-LINKS = "hardlink,symlink"
 # A file system allows 255 characters, and a temporary name adds 35.
 LONGEST_NAME = 200
 # A mark in a workspace that was created as a whole. Before there were marks, a killed `close` left some of them torn.
@@ -115,7 +111,7 @@ class Run:
             if known is None:
                 with self._cloned(asked) as (clone, revision):
                     known = Pin(revision, asked, skipped=prepare(clone))
-                    records.keep(clone, self.record.path, tracked=_tracked(clone))
+                    records.keep(clone, self.record.path, tracked=clones.tracked(clone))
                     self._note(known)
             return known
 
@@ -142,7 +138,7 @@ class Run:
                 with self._cloned(known.revision) as (clone, _):
                     records.restore(self.record.path, clone)
                     if records.lock_files(self.record.path):
-                        _call([sys.executable, "-m", "dvc", "checkout", "-q", "--allow-missing"], folder=clone)
+                        clones.call([sys.executable, "-m", "dvc", "checkout", "-q", "--allow-missing"], folder=clone)
             if known.pruned:
                 self._note(replace(known, closed=False, pruned=False))
             os.utime(self.record.pin)
@@ -158,7 +154,7 @@ class Run:
         with self._locked():
             known = self.pinned()
             if known is not None and self.workspace.exists():
-                records.keep(self.workspace, self.record.path, tracked=_tracked(self.workspace))
+                records.keep(self.workspace, self.record.path, tracked=clones.tracked(self.workspace))
                 self._note(replace(known, closed=True, promoted=known.promoted or promoted))
                 files.remove_whole(self.workspace)
 
@@ -185,7 +181,7 @@ class Run:
         folder = self.workspace.with_name(f".lock-of-{self.workspace.name}")
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            _clone(self.locations, known.revision, folder)
+            clones.clone(self.locations, known.revision, folder)
             records.restore(self.record.path, folder)
             yield folder
         finally:
@@ -198,7 +194,7 @@ class Run:
     def _cloned(self, asked: str) -> Iterator[tuple[Path, str]]:
         """Yield a new clone and its commit; the clone becomes the workspace on success and is removed otherwise."""
         with files.replacing(self.workspace) as clone:
-            yield clone, _clone(self.locations, asked, clone)
+            yield clone, clones.clone(self.locations, asked, clone)
             (clone / WHOLE).touch()
 
     def _note(self, pin: Pin) -> None:
@@ -221,98 +217,3 @@ def slug(run_id: str) -> str:
     """Return a run id as a folder name that PYTHONPATH can hold; different ids give different names."""
     plain = re.sub(r"[^\w.-]|^\.", "_", run_id)[:LONGEST_NAME]
     return plain if plain == run_id else f"{plain}-{sha256(run_id.encode()).hexdigest()[:6]}"
-
-
-def uncommitted(checkout: Path) -> list[str]:
-    """Return the tracked files of a checkout that differ from its commit."""
-    return _listed(checkout, "diff", "--name-only", "-z", "HEAD")
-
-
-def untracked(checkout: Path) -> list[str]:
-    """Return the files and whole folders of a checkout that git neither tracks nor ignores."""
-    return _listed(checkout, "ls-files", "-z", "--others", "--exclude-standard", "--directory")
-
-
-def cache_folder(locations: Locations) -> Path:
-    """Return the DVC cache that all workspaces share: that of the repository's working tree, if it is here."""
-    checkout = locations.checkout
-    if checkout is None:
-        return locations.state.dvc_cache
-    return Path(Config(str(checkout / ".dvc"))["cache"].get("dir") or checkout / ".dvc/cache")
-
-
-def _tracked(clone: Path) -> list[str]:
-    return _listed(clone, "ls-files", "-z")
-
-
-def _listed(folder: Path, *arguments: str) -> list[str]:
-    return [name for name in _call(["git", *arguments], folder=folder).split("\0") if name]
-
-
-def _clone(locations: Locations, asked: str, folder: Path) -> str:
-    source = locations.repository
-    if "://" not in source and not re.match(r"[\w.-]+@?[\w.-]*:", source) and not Path(source).exists():
-        remedy = f"correct {environment.REPOSITORY.name}, which runs are cloned from"
-        raise MissingInputError(Path(source), remedy=remedy)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _call(["git", "clone", "--quiet", "--no-checkout", source, str(folder)], folder=folder.parent)
-    revision = _resolve(folder, asked)
-    if revision is None:
-        raise ConfigError(
-            f"{source} has no revision {asked}: give a branch, a tag or a commit of it, in a new run", key="revision"
-        )
-    _call(["git", "checkout", "--quiet", "--detach", revision], folder=folder)
-    if locations.checkout is not None:
-        _restrict(folder, locations.checkout)
-    _configure(locations, folder)
-    return revision
-
-
-def _resolve(folder: Path, asked: str) -> str | None:
-    # In a clone, the branches of the origin have its name in front.
-    for name in (f"origin/{asked}", asked):
-        done = subprocess.run(
-            ["git", "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}"],
-            cwd=folder, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode == 0:
-            return done.stdout.strip()
-    return None
-
-
-def _restrict(clone: Path, checkout: Path) -> None:
-    """Take from each file of a clone the permissions that group and others lack in the checkout; git keeps no such."""
-    for name in _tracked(clone):
-        own, copied = checkout / name, clone / name
-        if own.is_file() and copied.is_file() and not copied.is_symlink():
-            copied.chmod(stat.S_IMODE(copied.stat().st_mode) & (own.stat().st_mode | stat.S_IRWXU))
-
-
-def _configure(locations: Locations, clone: Path) -> None:
-    """Let the clone use the cache and the remotes of the repository itself, wherever they are."""
-    checkout = locations.checkout
-    if not (clone / ".dvc").is_dir():
-        raise ConfigError(
-            f"{locations.repository} is not a DVC repository at this revision: run `dvc init`", key="revision"
-        )
-    own = Config(str(checkout / ".dvc")) if checkout and (checkout / ".dvc").is_dir() else Config(str(clone / ".dvc"))
-    cache = cache_folder(locations) if checkout else Path(own["cache"].get("dir") or locations.state.dvc_cache)
-    # It has the credentials of remotes.
-    Path(Config(str(clone / ".dvc")).files["local"]).touch(mode=0o600)
-    with Config(str(clone / ".dvc")).edit("local") as local:
-        local["cache"] |= {"dir": str(cache), "type": own["cache"].get("type") or LINKS}
-        if own["core"].get("remote"):
-            local["core"]["remote"] = own["core"]["remote"]
-        for name, remote in own["remote"].items():
-            local["remote"][name] = {**remote, "url": str(remote["url"])}
-
-
-def _call(command: list[str], *, folder: Path) -> str:
-    variables = environment.for_child({"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"})
-    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
-    if done.returncode:
-        messages = [line for line in done.stderr.splitlines() if line.strip()] or ["it printed no message"]
-        if os.strerror(errno.ENOSPC) in done.stderr:
-            raise StorageError(f"no space is left for {folder}: free some (`brats prune` may), then clear the task")
-        raise ServiceError(f"`{' '.join(command)}` ended with status {done.returncode}: {messages[-1]}")
-    return done.stdout

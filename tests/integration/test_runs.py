@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from brats_ml.errors import ConfigError, MissingInputError, ServiceError, StorageError
-from brats_ml.orchestration.dag import form
+from brats_ml.orchestration.dag import form, links
 from brats_ml.orchestration.dag.graph import read_graph
 from brats_ml.orchestration.runs import retention
 from brats_ml.orchestration.runs.clones import uncommitted, untracked
@@ -316,6 +316,19 @@ def test_a_damaged_record_stops_no_fetch_and_every_removal(closed: Callable[...,
     assert cached(repository) == {"a", "b"}
     with pytest.raises(StorageError, match=r"run\.json is damaged"):
         torn.open()
+
+
+def test_a_damaged_file_of_links_costs_the_links_alone(locations: Locations) -> None:
+    run = Run(locations, "dag", "one")
+    run.pin("HEAD", nothing_skipped)
+    dvc(run.open(), "repro", "-q", "--all-pipelines")
+    links.remember(run, "copy", {"MLflow": "http://127.0.0.1"})
+    assert links.recall(run, "copy") == {"MLflow": "http://127.0.0.1"}
+
+    (kept,) = (locations.state.path / "links").iterdir()
+    for left in ("", "[1]", "{"):
+        kept.write_text(left)
+        assert links.recall(run, "copy") == {}
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])

@@ -23,7 +23,7 @@ def record(tmp_path: Path) -> Path:
     return tmp_path / ".dvc/tmp/rwlock"
 
 
-@pytest.mark.parametrize("left", ["", '{"write": {"a": {"pi'])
+@pytest.mark.parametrize("left", ["", '{"write": {"a": {"pi', "[]", '{"write": {"a": 1}}', "\0\0\0"])
 def test_a_record_that_was_cut_off_is_removed(record: Path, tmp_path: Path, left: str) -> None:
     record.write_text(left)
 

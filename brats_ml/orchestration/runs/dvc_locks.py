@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 from dvc.lock import LockError, make_lock
-from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
+from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK, SCHEMA
+from voluptuous import Invalid
 
 from brats_ml.files import process_space, write_json
 
@@ -44,13 +45,18 @@ def repair(folder: Path) -> list[str]:
     return []
 
 
-def _has_entries(path: Path) -> bool:
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the record, None where DVC would refuse it as damaged."""
     try:
-        return any(json.loads(path.read_text(encoding="utf-8")).values())
-    except FileNotFoundError:
-        return False
-    except ValueError:
-        return True
+        record: dict[str, Any] = SCHEMA(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, Invalid):
+        return None
+    return record
+
+
+def _has_entries(path: Path) -> bool:
+    record = _read(path) if path.is_file() else {}
+    return record is None or any(record.values())
 
 
 def _register(spaces: Path, *, held: bool) -> bool:
@@ -64,17 +70,16 @@ def _register(spaces: Path, *, held: bool) -> bool:
 
 
 def _repair(path: Path, *, shared: bool) -> list[str]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    record = _read(path)
+    if record is None:
         path.unlink()
         return [f"removed {path}, which a kill had cut off"]
     kept = {
-        "write": {name: info for name, info in record.get("write", {}).items() if _is_dvc(info)},
-        "read": {name: [*filter(_is_dvc, infos)] for name, infos in record.get("read", {}).items()},
+        "write": {name: info for name, info in record["write"].items() if _is_dvc(info)},
+        "read": {name: [*filter(_is_dvc, infos)] for name, infos in record["read"].items()},
     }
     kept["read"] = {name: infos for name, infos in kept["read"].items() if infos}
-    if kept == {"write": record.get("write", {}), "read": record.get("read", {})}:
+    if kept == record:
         return []
     if shared:
         return [f"{path} names processes that may run on another host; if none works in this run, remove the file"]

@@ -266,7 +266,7 @@ def up(root: Root = HERE) -> None:
     """Start Airflow and MLflow on this machine. A second call changes nothing."""
     from brats_ml.orchestration.local import servers
 
-    servers.up(_workspace(root).root)
+    servers.up(root.resolve())
 
 
 @app.command(rich_help_panel=SERVERS)
@@ -282,4 +282,4 @@ def demo(root: Root = HERE) -> None:
     """Run brats_train and brats_score with the current params.yaml under the local scheduler, and print the results."""
     from brats_ml.orchestration.local import demo
 
-    demo.run(_workspace(root).root)
+    demo.run(root.resolve())

@@ -22,6 +22,7 @@ from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.outcomes import Outcome
 from brats_ml.orchestration.runs.processes import Child, end_marked
 from brats_ml.orchestration.runs.run import Pin, Run, slug
+from brats_ml.redaction import redacted
 
 # Airflow's supervisor kills a task 5 s after it asks the task to end; after a timeout there is more time.
 GRACE_S = 4.0
@@ -182,7 +183,7 @@ class CommandOperator(RunOperator):
         self._child = Child(self.command, folder=folder, variables=variables)
         lines = []
         try:
-            for line in self._child.lines():
+            for line in map(redacted, self._child.lines()):
                 self.log.info(line)
                 lines.append(line)
         except AirflowTaskTimeout as timeout:

@@ -8,13 +8,14 @@ import httpx
 import psutil
 from rich.console import Console
 
-from brats_ml import environment, locks
+from brats_ml import environment, locks, privacy
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag.graph import read_graph
 from brats_ml.orchestration.local.airflow_api import AirflowClient
 from brats_ml.orchestration.local.mlflow_access import READER, WRITER, make_reader
 from brats_ml.orchestration.local.settings import USER, Settings, choose, local_state, recall, save
 from brats_ml.orchestration.runs.processes import end_marked, start_marked
+from brats_ml.workspace import Workspace
 
 HOLDER = "another `brats up` or `brats down`"
 START_S = 240.0
@@ -32,6 +33,7 @@ def up(root: Path) -> Settings:
         ServiceError: A server ended or did not answer in time, and all of them were ended; the sentence names its log.
     """
     console = Console(stderr=True)
+    privacy.restrict(Workspace(root).private)
     with locks.exclusive(local_state(root).servers_lock, holder=HOLDER):
         settings, processes = _alive(root)
         missing = [name for name in settings.commands() if name not in processes]

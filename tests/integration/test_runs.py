@@ -304,6 +304,8 @@ def test_a_pruned_run_without_its_commit_is_refused_in_one_sentence(
     with pytest.raises(ConfigError, match=r"has no revision \w{40}: give a branch"):
         old.open()
     assert not old.workspace.exists()
+    assert "cached data stay" in retention.prune(repository, keep_days=0)[-1]
+    assert cached(repository) == {"c"}
 
 
 def test_a_damaged_record_stops_no_fetch_and_every_removal(closed: Callable[..., Run], repository: Path) -> None:

@@ -162,10 +162,13 @@ def _collect(locations: Locations, checkout: Path, kept: list[Run], *, dry: bool
     with ExitStack() as stack:
         projects = []
         for run in kept:
-            if run.workspace.exists():
+            if run.has_workspace():
                 projects.append(run.workspace)
-            elif lock_files(run.record.path):
-                projects.append(stack.enter_context(run.project()))
+            if lock_files(run.record.path):
+                try:
+                    projects.append(stack.enter_context(run.project()))
+                except ConfigError as error:
+                    return [f"cached data stay, since nobody knows what {run.dag_id} {run.run_id} needs: {error}"]
         if locations.checkout is None and not projects:
             return []
         home = locations.checkout or projects[0]

@@ -132,9 +132,8 @@ class Run:
                 raise MissingInputError(
                     self.record.pin, remedy="clear the first task of the run, which creates its workspace"
                 )
-            if known.closed and not (self.workspace / WHOLE).exists():
+            if not self.has_workspace():
                 files.remove_whole(self.workspace)
-            if not self.workspace.exists():
                 with self._cloned(known.revision) as (clone, _):
                     records.restore(self.record.path, clone)
                     if records.lock_files(self.record.path):
@@ -143,6 +142,11 @@ class Run:
                 self._note(replace(known, closed=False, pruned=False))
             os.utime(self.record.pin)
             return self.workspace
+
+    def has_workspace(self) -> bool:
+        """Return whether the workspace exists as a whole; only that of a closed run may be torn."""
+        known = self.pinned()
+        return (self.workspace / WHOLE).exists() or (self.workspace.exists() and known is not None and not known.closed)
 
     def remote(self) -> str | None:
         """Return the name of the remote that the workspace's DVC uses, None where it has none."""
@@ -153,10 +157,10 @@ class Run:
         """Copy what describes the run to its record and remove the workspace; the results are in DVC's cache."""
         with self._locked():
             known = self.pinned()
-            if known is not None and self.workspace.exists():
+            if known is not None and self.has_workspace():
                 records.keep(self.workspace, self.record.path, tracked=clones.tracked(self.workspace))
                 self._note(replace(known, closed=True, promoted=known.promoted or promoted))
-                files.remove_whole(self.workspace)
+            files.remove_whole(self.workspace)
 
     def forget(self) -> None:
         """Remove the workspace and all results from the record; the commit and the parameters stay.

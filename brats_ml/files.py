@@ -9,7 +9,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None) -> Iterator[
         if replaced.exists():
             replaced.rename(path)
         raise
-    remove(replaced)
+    _discard(replaced, path)
 
 
 def _hidden(path: Path, state: str = "") -> Path:
@@ -69,7 +69,15 @@ def _remove_leftovers(path: Path) -> None:
             if thread.endswith(REPLACED) and not path.exists():
                 left.rename(path)
             else:
-                remove(left)
+                _discard(left, path)
+
+
+def _discard(version: Path, path: Path) -> None:
+    """Remove a version of `path` if it exists; a kill leaves no part of it under the name of a whole version."""
+    doomed = _hidden(path, REMOVED)
+    with suppress(FileNotFoundError):
+        version.rename(doomed)
+    remove(doomed)
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -105,10 +113,7 @@ def remove(path: Path) -> None:
 
 def remove_whole(folder: Path) -> None:
     """Remove a folder if it exists; a kill leaves all of it or none under its name."""
-    if folder.exists():
-        doomed = _hidden(folder, REMOVED)
-        folder.rename(doomed)
-        shutil.rmtree(doomed)
+    _discard(folder, folder)
 
 
 def copy(source: Path, target: Path) -> None:

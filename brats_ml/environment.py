@@ -40,7 +40,12 @@ REPOSITORY = Variable(
 )
 AIRFLOW_PORT = Variable("BRATS_AIRFLOW_PORT", "Port of the local Airflow.", "8080, or a free port if it is taken")
 MLFLOW_PORT = Variable("BRATS_MLFLOW_PORT", "Port of the local MLflow server.", "5000, or a free port if it is taken")
-FOR_USERS = (ROOT, STATE, REPOSITORY, AIRFLOW_PORT, MLFLOW_PORT)
+UMASK = Variable(
+    "BRATS_UMASK",
+    "Permissions that new files and folders lack, in octal; `027` lets the group read.",
+    "`077`: nobody else on the machine reads",
+)
+FOR_USERS = (ROOT, STATE, REPOSITORY, AIRFLOW_PORT, MLFLOW_PORT, UMASK)
 
 RUN = Variable("BRATS_RUN", "DAG and run that a command works for; MLflow shows it as a tag.", "no tag")
 TASK = Variable(

@@ -9,13 +9,16 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from brats_ml.errors import MissingInputError, TableError
 from brats_ml.workspace.artefact import Artefact
+
+# Ends of the hidden name of a folder that has left its place.
+REPLACED, REMOVED = "r", "d"
 
 
 @contextmanager
@@ -25,7 +28,8 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None) -> Iterator[
     The temporary name keeps the suffixes, since writers choose a format by them. A file is on the disk before it is
     renamed, so a crash of the machine leaves the old or the new content and never an empty file. A folder is renamed
     as it is: each file in it that must survive a crash is written by `replacing` too. The old folder moves away as a
-    whole, so a kill leaves the old folder, the new one or none, and never a mixture.
+    whole, so a kill leaves the old folder, the new one or none, and never a mixture; after a kill that leaves none, the
+    next call puts the old folder back first.
 
     Args:
         target: The file or folder to write; its parent folders are created.
@@ -33,10 +37,8 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None) -> Iterator[
     """
     path = Path(target)
     path.parent.mkdir(parents=True, exist_ok=True)
-    here = _process_space()
-    _remove_leftovers(path, here)
-    temporary = path.with_name(f".{here}-{os.getpid()}-{threading.get_ident()}.{path.name}")
-    replaced = path.with_name(f".{here}-{os.getpid()}-{threading.get_ident()}r.{path.name}")
+    _remove_leftovers(path)
+    temporary, replaced = _hidden(path), _hidden(path, REPLACED)
     try:
         if mode is not None:
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
@@ -51,15 +53,31 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None) -> Iterator[
         if replaced.exists():
             replaced.rename(path)
         raise
-    remove(replaced)
+    _discard(replaced, path)
 
 
-def _remove_leftovers(path: Path, here: str) -> None:
-    """Remove unfinished versions of `path` that killed processes left in this process space."""
-    for unfinished in path.parent.glob(f".*-*-*.{glob.escape(path.name)}"):
-        space, pid, _ = unfinished.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
-        if space == here and pid.isdecimal() and not _alive(int(pid)):
-            remove(unfinished)
+def _hidden(path: Path, state: str = "") -> Path:
+    """Return a name next to `path` for this thread, and for a folder that is `REPLACED` or `REMOVED`."""
+    return path.with_name(f".{process_space()}-{os.getpid()}-{threading.get_ident()}{state}.{path.name}")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove versions of `path` that killed processes left in this process space, and put back the last whole one."""
+    for left in path.parent.glob(f".*-*-*.{glob.escape(path.name)}"):
+        space, pid, thread = left.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
+        if space == process_space() and pid.isdecimal() and not _alive(int(pid)):
+            if thread.endswith(REPLACED) and not path.exists():
+                left.rename(path)
+            else:
+                _discard(left, path)
+
+
+def _discard(version: Path, path: Path) -> None:
+    """Remove a version of `path` if it exists; a kill leaves no part of it under the name of a whole version."""
+    doomed = _hidden(path, REMOVED)
+    with suppress(FileNotFoundError):
+        version.rename(doomed)
+    remove(doomed)
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -68,7 +86,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 @cache
-def _process_space() -> str:
+def process_space() -> str:
     """Return a name for the host and container in which process ids are unique."""
     space = Path("/proc/self/ns/pid")
     own = space.stat().st_ino if space.exists() else 0
@@ -98,6 +116,21 @@ def set_aside(path: Path) -> Path:
     aside = path.with_name(f"damaged-{path.name}")
     remove(aside)
     return path.rename(aside)
+
+
+def remove_whole(folder: Path) -> None:
+    """Remove a folder if it exists; a kill leaves all of it or none under its name."""
+    _discard(folder, folder)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file, or each file of a folder, with its permissions; each copy appears whole."""
+    if source.is_dir():
+        for path in source.iterdir():
+            copy(path, target / path.name)
+    else:
+        with replacing(target) as temporary:
+            shutil.copy(source, temporary)
 
 
 def require(artefact: Artefact) -> Path:

@@ -87,9 +87,11 @@ class RunRecord(Located):
 
 @dataclass(frozen=True)
 class MlflowStore(Located):
-    """The embedded MLflow store."""
+    """The embedded MLflow store, and the accounts of its server."""
 
     database = At("mlflow.db")
+    accounts = At("accounts.db")
+    passwords = At("passwords.json")
     artifacts = At("artifacts")
     lock = At(".lock")
     made = At(".made")  # exists when the store is complete

@@ -1,4 +1,4 @@
-"""Choose the rules of postprocessing for a newly trained network, on training cases only."""
+"""Choose the rules of postprocessing for a newly trained recipe, on cases that its networks have not seen."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ def tune_postprocessing(
     Args:
         segment: The model of a region recipe.
         cases: The preprocessed cases.
-        case_ids: The ids of training cases. No reported figure may use these cases.
+        case_ids: The ids of training cases.
         folds: The fold that held out each case. Only the network of that fold predicts the case.
         most: The largest number of cases to use. If there are more, evenly spaced ones are used.
         grid: The values to try.
@@ -93,7 +93,7 @@ class _Predicted:
             path = self._folder.array(case_id)
             if not path.exists():
                 box = tuple(slice(at, at + size) for at, size in zip(case.start, case.label.shape, strict=True))
-                with self._segment.only(self._folds.get(case_id)):
+                with self._segment.only(self._folds[case_id]):
                     whole = self._segment.probabilities(uncrop(case.image, case.start, case.full_shape))
                 np.save(path, crop(whole, box))
             yield np.load(path), case.label

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from brats_ml.files import digest_file, digest_tree
 from brats_ml.survival.features import FEATURES
 from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace
-from tests.actions.registered_models import copy_workspace, make_champion, own_store
+from tests.actions.registered_models import TRAINED, copy_workspace, make_champion, own_store, register
 
 FIRST, SECOND = "BraTS20_Validation_501", "BraTS20_Validation_502"
 Crown = Callable[[str, int], None]
@@ -111,12 +112,34 @@ def test_a_prediction_holds_volumes_and_a_survival_group(scored: Workspace) -> N
     assert (record["case_id"], record["patient"], record["status"]) == (FIRST, FIRST, "scored")
     assert record["volume_mm3"] == {region: region_mask(labels, region).sum() for region in REGIONS}
     assert any("synthetic" in flag for flag in record["flags"])
+    assert record["removed"] == {}
     survival = record["survival"]
     assert survival["group"] in ("short", "mid", "long")
     assert sum(survival[name] for name in PROBABILITIES) == pytest.approx(1)
     assert survival["masks"] == "reference"
     assert set(survival["features"]) == set(FEATURES)
     assert len(survival["curve_days"]) == len(survival["curve_alive"])
+
+
+def test_what_postprocessing_removed_is_recorded_and_flagged(
+    ws: Workspace, crown: Crown, make_params: Callable[..., Params], tmp_path: Path
+) -> None:
+    """The third version is the second one, with a rule that leaves no enhancing tumour."""
+    folder = Path(shutil.copytree(TRAINED / "regions3d", tmp_path / "third/data/regions3d"))
+    rules = json.loads((folder / "postprocessing.json").read_text())
+    rules["rules"]["minimum_et"] = 10**6
+    (folder / "postprocessing.json").write_text(json.dumps(rules))
+    register(embedded_store(ws.state), "segmentation", 3, tmp_path / "third")
+    crown("segmentation", 3)
+
+    score.run(ws, make_params({"evaluate.runtime": "keras"}), only=[FIRST])
+
+    record = prediction(ws, FIRST)
+    relabelled = record["removed"]["ET"]
+    assert record["volume_mm3"]["ET"] == 0
+    assert 0 < relabelled["ml"] <= record["volume_mm3"]["TC"] / 1000
+    assert relabelled["highest_probability"] > 0.6
+    assert any(flag.startswith("relabelled as NCR: 1 piece(s) of ET") for flag in record["flags"])
 
 
 def test_a_prediction_says_what_it_is_made_from(scored: Workspace) -> None:

@@ -22,9 +22,15 @@ OTHER_UNITS = {1: "metres", 3: "micrometres"}
 FORM_CODES = set(range(6))
 # No volume of a head is further from the scanner's origin.
 FARTHEST_MM = 1e5
-# In voxels and bytes. The Decathlon's volumes have 36 million voxels, and headers a few KB.
-LARGEST_VOLUME = 2**27
-LARGEST_HEADER = 2**24
+# An image of BraTS has 9 million voxels, which as float64 take 71 MB. A small gzip may promise any number of them.
+LARGEST_IMAGE_VOXELS = 2**26
+LARGEST_IMAGE_BYTES = 2**27
+# Four modalities and a label map, in as many files or in one.
+LARGEST_CASE_BYTES = 5 * LARGEST_IMAGE_BYTES
+# The largest file: gzip makes noise a little larger.
+LARGEST_FILE_BYTES = LARGEST_CASE_BYTES + 2**24
+# Headers have a few KB.
+LARGEST_HEADER = 2**20
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,20 @@ class VolumeHeader:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all voxels."""
+        """Bytes of all voxels, as stored."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def scaled_dtype(self) -> "np.dtype[Any]":
+        """Data type of the voxels in memory, in native byte order and large enough for the scaling."""
+        if self.scaling is None:
+            return self.dtype.newbyteorder("=")
+        return np.dtype(np.float32 if self.dtype.itemsize < 4 else np.float64)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of all voxels in memory."""
+        return math.prod(self.shape) * max(self.dtype.itemsize, self.scaled_dtype.itemsize)
 
 
 def read_header(stream: BinaryIO) -> VolumeHeader:
@@ -74,8 +92,14 @@ def read_header(stream: BinaryIO) -> VolumeHeader:
         raise ValueError("it is not NIfTI with header and voxels in one file")
     shape, dtype = _shape(header), _dtype(header)
     volume = VolumeHeader(shape, dtype, _offset(header), _scaling(header), *_grid(header, shape))
-    if math.prod(shape) > LARGEST_VOLUME:
-        raise ValueError(f"its header promises {volume.nbytes / 1e9:.1f} GB of voxels")
+    images = math.prod(shape[3:])
+    if math.prod(shape[:3]) > LARGEST_IMAGE_VOXELS or volume.memory_bytes > min(
+        images * LARGEST_IMAGE_BYTES, LARGEST_CASE_BYTES
+    ):
+        raise ValueError(
+            f"its header promises {volume.memory_bytes / 1e9:.1f} GB of voxels, and an image may have "
+            f"{LARGEST_IMAGE_BYTES / 1e9:.2f} GB and {LARGEST_IMAGE_VOXELS / 1e6:.0f} million voxels"
+        )
     return volume
 
 

@@ -19,7 +19,7 @@ from isal.igzip_lib import IsalError
 from numpy.typing import NDArray
 
 from brats_ml.adapters.nifti.grid import VoxelGrid
-from brats_ml.adapters.nifti.header import VolumeHeader, read_header
+from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES, VolumeHeader, read_header
 from brats_ml.files import replacing, require_regular
 
 GZIP = b"\x1f\x8b"
@@ -51,6 +51,15 @@ def read_grid(path: Path) -> VoxelGrid:
     """
     with _damage_named(path), _inflated(path) as stream:
         return read_header(stream).grid
+
+
+def memory_bytes(path: Path) -> int:
+    """Return the bytes that the voxels of a file take in memory by its header, or 0 if it cannot be read."""
+    try:
+        with _inflated(path) as stream:
+            return read_header(stream).memory_bytes
+    except DAMAGED:  # type: ignore[misc]  # as in `_damage_named`
+        return 0
 
 
 def read_volume(path: Path) -> Volume:
@@ -88,6 +97,9 @@ def _inflated(path: Path) -> Iterator[BinaryIO]:
     """Open a file by its first bytes, since some releases call a compressed file `.nii`."""
     require_regular(path)
     with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_FILE_BYTES:
+            raise ValueError(f"it has {size / 1e9:.1f} GB, and a volume has at most {LARGEST_FILE_BYTES / 1e9:.1f} GB")
         is_compressed = file.peek(2)[:2] == GZIP
         with cast(BinaryIO, igzip.open(file)) if is_compressed else file as stream:
             yield stream
@@ -104,13 +116,15 @@ def _voxels(stream: BinaryIO, header: VolumeHeader) -> NDArray[Any]:
     # Reading past the last voxel also tests the checksum.
     if stream.read(1):
         raise ValueError(f"it holds more than the {header.nbytes} bytes of voxels that its header says")
-    array = stored.astype(header.dtype.newbyteorder("="), copy=False).reshape(header.shape, order="F")
+    if not stored.dtype.isnative:
+        stored = stored.byteswap(inplace=True).view(header.dtype.newbyteorder("="))
+    array = stored.reshape(header.shape, order="F")
     if header.scaling is None:
         return array
     slope, intercept = header.scaling
     # A value that overflows becomes infinite, and validation reports it.
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled: NDArray[Any] = np.multiply(array, slope, dtype=np.float32 if array.dtype.itemsize < 4 else np.float64)
+        scaled: NDArray[Any] = np.multiply(array, slope, dtype=header.scaled_dtype)
         scaled += intercept
     return scaled
 

@@ -19,6 +19,8 @@ BratsError
 from pathlib import Path
 from typing import ClassVar
 
+from brats_ml.untrusted_text import printable
+
 
 class BratsError(Exception):
     """Base of every error that brats_ml raises on purpose; its text is one sentence for the user.
@@ -28,6 +30,10 @@ class BratsError(Exception):
     """
 
     transient: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        """Return the sentence on one line, whatever the names in it hold."""
+        return printable(super().__str__())
 
 
 class ConfigError(BratsError, ValueError):

@@ -11,6 +11,7 @@ import pandas as pd
 
 from brats_ml.cohort.names import quote_cell
 from brats_ml.errors import TableError
+from brats_ml.untrusted_text import original_cell
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -124,7 +125,7 @@ def _rows(reader: "Reader", name: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not empty, each with its line number."""
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
+            cells = [original_cell(cell.strip()) for cell in row]
             if any(cells):
                 yield reader.line_num, cells
     except csv.Error as error:

@@ -104,6 +104,25 @@ def test_a_case_in_another_orientation_gets_the_same_labels_on_its_own_grid(
     np.testing.assert_array_equal(labels.grid.to_canonical(labels.array), straight.array)
 
 
+def test_scans_without_orientation_get_a_label_map_without_one(
+    template: Workspace, quick_params: Params, tmp_path: Path
+) -> None:
+    with own_store():
+        ws = copy_workspace(template, tmp_path / "ws")
+        make_champion(ws, "segmentation", 1)
+        for modality in MODALITIES:
+            path = scan(ws, FIRST, modality)
+            header = nib.load(path).header
+            header["qform_code"] = header["sform_code"] = 0
+            nib.save(nib.Nifti1Image(read_volume(path).array, None, header), path)
+
+        score.run(ws, quick_params, only=[FIRST])
+
+    labels = nib.load(ws.predictions().case(FIRST).labels(FIRST)).header
+    assert (int(labels["qform_code"]), int(labels["sform_code"])) == (0, 0)
+    assert labels["pixdim"][:4].tolist() == header["pixdim"][:4].tolist()
+
+
 def test_a_prediction_holds_volumes_and_a_survival_group(scored: Workspace) -> None:
     record = prediction(scored, FIRST)
     stored = read_volume(scored.predictions().case(FIRST).labels(FIRST)).array

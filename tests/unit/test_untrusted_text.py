@@ -4,6 +4,7 @@ import csv
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,11 +19,12 @@ from brats_ml.adapters.tables import frames
 from brats_ml.errors import BratsError, CaseError, MissingInputError, StorageError
 from brats_ml.imaging.quality.profile import COLUMNS
 from brats_ml.report import Report
+from brats_ml.reports.page import Picture
 from brats_ml.reports.quarantine import KeptOut, quarantine_page
 from brats_ml.untrusted_text import CONTENT_POLICY, neutral_cell, original_cell, printable
 from brats_ml.workspace import Artefact
 from tests.unit.test_expectations import RULES
-from tests.unit.test_page import NOBODY, UNTRAINED, Picture, page, replace
+from tests.unit.test_page import NOBODY, UNTRAINED, page
 
 PAYLOADS = [
     "<img src=x onerror=\"document.title='owned'\">",

@@ -19,7 +19,7 @@ from isal.igzip_lib import IsalError
 from numpy.typing import NDArray
 
 from brats_ml.adapters.nifti.grid import VoxelGrid
-from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES, VolumeHeader, read_header
+from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES, VolumeHeader, read_header, set_forms
 from brats_ml.files import replacing, require_regular
 
 GZIP = b"\x1f\x8b"
@@ -75,11 +75,18 @@ def read_volume(path: Path) -> Volume:
 
 
 def write_volume(path: os.PathLike[str], array: NDArray[Any], grid: VoxelGrid) -> None:
-    """Write an array in stored orientation as `.nii.gz`, in the array's own type; equal arrays give equal bytes."""
+    """Write an array in stored orientation as `.nii.gz`, in the array's own type; equal arrays give equal bytes.
+
+    The header places the voxels by the fields that the grid was read from. So a volume without qform and sform leads to
+    one without them.
+    """
     image = nib.Nifti1Image(array, grid.affine, dtype=array.dtype)
-    for set_form in (image.set_qform, image.set_sform):
-        set_form(grid.affine, code="scanner")  # as BraTS writes it
-    image.header.set_xyzt_units("mm")
+    if grid.forms is None:
+        for set_form in (image.set_qform, image.set_sform):
+            set_form(grid.affine, code="scanner")  # as BraTS writes it
+        image.header.set_xyzt_units("mm")
+    else:
+        set_forms(image.header, grid.forms)
     with replacing(path) as temporary:
         nib.save(image, temporary)
 

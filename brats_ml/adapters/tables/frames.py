@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import pandas as pd
 
@@ -19,7 +20,7 @@ def write_csv(path: os.PathLike[str], table: pd.DataFrame) -> None:
     """
     neutral = _map_texts(table, neutral_cell)
     # A carriage return ends a line for those who read the table, and the writer does not quote it by itself.
-    quoting = csv.QUOTE_NONNUMERIC if _has_carriage_return(neutral) else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if _has_carriage_return(neutral) else csv.QUOTE_MINIMAL
     with replacing(path) as temporary:
         neutral.to_csv(temporary, index=False, quoting=quoting, errors="backslashreplace")
 

@@ -35,12 +35,14 @@ class SegmentationModel(ABC):
         passes: The number of patches or slices that the networks have processed so far.
         cases: The number of cases predicted so far.
         seconds: The seconds that these cases took.
+        spacing_mm: The voxel size of a case that states none; BraTS has 1 mm.
         removed: What postprocessing removed from the last case, largest piece first.
     """
 
     outputs: ClassVar[Sequence[str]]
     own_scores: ClassVar[Sequence[str]] = ()
     preset: str | None = None
+    spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)
 
     def __init__(
         self,
@@ -105,13 +107,13 @@ class SegmentationModel(ABC):
         return {}
 
     def __call__(
-        self, image: NDArray[Any], *, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)
+        self, image: NDArray[Any], *, spacing_mm: Sequence[float] | None = None
     ) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return the labels of a full canonical image (modality, X, Y, Z), and the probabilities behind them.
 
         Args:
             image: The image.
-            spacing_mm: The voxel size along each axis; BraTS has 1 mm.
+            spacing_mm: The voxel size along each axis; None means that of the model.
 
         Returns:
             Canonical labels (X, Y, Z) and probabilities. The latter have shape (slice, size, size, class) in the
@@ -123,7 +125,7 @@ class SegmentationModel(ABC):
         self._check_image(image)
         begun = time.perf_counter()
         self.removed = []
-        labels, probabilities = self.predict(image, voxel_ml=math.prod(spacing_mm) / 1000)
+        labels, probabilities = self.predict(image, voxel_ml=math.prod(spacing_mm or self.spacing_mm) / 1000)
         self.cases, self.seconds = self.cases + 1, self.seconds + time.perf_counter() - begun
         return labels, probabilities
 

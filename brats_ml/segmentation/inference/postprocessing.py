@@ -180,7 +180,11 @@ class Tuned:
 
 
 def tune(
-    cases: Iterable[tuple[Probabilities, LabelMap]], *, grid: TuningGrid | None = None, minimum_gain: float = 0.001
+    cases: Iterable[tuple[Probabilities, LabelMap]],
+    *,
+    grid: TuningGrid | None = None,
+    minimum_gain: float = 0.001,
+    voxel_ml: float = VOXEL_ML,
 ) -> Tuned:
     """Choose the rules with the highest mean Dice of WT, TC and ET, as BraTS defines it.
 
@@ -190,9 +194,10 @@ def tune(
 
     Args:
         cases: Pairs of probabilities (region, X, Y, Z) and canonical reference labels (X, Y, Z), iterated over twice.
-            They are predicted by a network that was not trained on them, in voxels of 1 mm.
+            They are predicted by a network that was not trained on them.
         grid: The values to try.
         minimum_gain: The mean Dice that other rules must gain over the default.
+        voxel_ml: The volume of a voxel.
 
     Raises:
         ValueError: There is no case.
@@ -213,7 +218,7 @@ def tune(
     best = places[0]
     chosen = Rules(dict(zip(REGIONS, (thresholds[at] for at in best[:3]), strict=True)), minima[best[3]])
     candidates = [default, *_with_pieces(chosen, tried)]
-    means = _mean_dice(cases, candidates)
+    means = _mean_dice(cases, candidates, voxel_ml)
     winner = int(np.argmax(np.round(means, 9)))
     if means[winner] - means[0] < minimum_gain:
         winner = 0
@@ -270,11 +275,13 @@ def _with_pieces(rules: Rules, grid: TuningGrid) -> list[Rules]:
     return [replace(rules, minimum_ml=minimum) for minimum in dict.fromkeys((rules.minimum_ml, *grid.minimum_ml))]
 
 
-def _mean_dice(cases: Iterable[tuple[Probabilities, LabelMap]], candidates: Sequence[Rules]) -> NDArray[np.float64]:
+def _mean_dice(
+    cases: Iterable[tuple[Probabilities, LabelMap]], candidates: Sequence[Rules], voxel_ml: float
+) -> NDArray[np.float64]:
     """Return the mean region Dice of each candidate over the cases."""
     scores = []
     for probabilities, reference in cases:
-        found = (labels_from_regions(probabilities, rules) for rules in candidates)
+        found = (labels_from_regions(probabilities, rules, voxel_ml) for rules in candidates)
         scores.append(
             [
                 np.mean([dice(region_mask(reference, name), region_mask(labels, name)) for name in REGIONS])

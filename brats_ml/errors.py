@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from brats_ml.redaction import redacted
+from brats_ml.untrusted_text import printable
 
 
 class BratsError(Exception):
@@ -34,6 +35,10 @@ class BratsError(Exception):
     def __init__(self, message: str) -> None:
         """Keep the sentence, without the credentials of the addresses in it."""
         super().__init__(redacted(message))
+
+    def __str__(self) -> str:
+        """Return the sentence on one line, whatever the names in it hold."""
+        return printable(super().__str__())
 
 
 class ConfigError(BratsError, ValueError):

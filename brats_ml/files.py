@@ -186,13 +186,19 @@ def read_sealed(artefact: Artefact) -> Any:
     return value
 
 
-def digest_file(path: Path) -> str:
+def digest_file(path: Path, *, most: int | None = None) -> str:
     """Return the SHA-256 of a file's bytes, in hex.
 
+    Args:
+        path: The file.
+        most: The most bytes that it may have; a sparse file of terabytes takes hours to read.
+
     Raises:
-        OSError: It cannot be read, or is not a regular file; reading a pipe would wait for ever.
+        OSError: It cannot be read, has more bytes, or is not a regular file; reading a pipe would wait for ever.
     """
     require_regular(path)
+    if most is not None and path.stat().st_size > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

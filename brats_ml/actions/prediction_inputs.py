@@ -8,6 +8,7 @@ import pandas as pd
 
 from brats_ml import files
 from brats_ml.adapters import folder_walk, provenance
+from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tables.clinical import clinical_table, identities
 from brats_ml.adapters.tracking.champions import Champions
@@ -143,7 +144,7 @@ def mark_scored(target: PredictionsFolder, case: Case, fingerprint: str) -> None
 def _digest(path: Path) -> str | None:
     """Return the digest of a file, or None if it cannot be read; scoring then refuses its case."""
     try:
-        return files.digest_file(path)
+        return files.digest_file(path, most=LARGEST_FILE_BYTES)
     except OSError:
         return None
 

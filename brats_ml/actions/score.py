@@ -27,6 +27,7 @@ from brats_ml.dataset.examination import case_problems
 from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.errors import CaseError, ConfigError, EmptyCohortError, MissingInputError, ModelError, StorageError
 from brats_ml.imaging.geometry import uncrop
+from brats_ml.models.removal import removal_flags, removal_record
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.survival import SurvivalModel
@@ -156,7 +157,7 @@ def _predict(batch: Batch, case: Case, folder: PredictionFolder) -> dict[str, An
     prepared, grid = preprocess_case(batch.origin.source, case)
     image = uncrop(prepared.image, prepared.start, prepared.full_shape)
     try:
-        labels, _ = batch.segment(image)
+        labels, _ = batch.segment(image, spacing_mm=grid.spacing_mm)
     except ModelError as error:
         raise CaseError(case.case_id, str(error)) from error
     stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
@@ -165,7 +166,9 @@ def _predict(batch: Batch, case: Case, folder: PredictionFolder) -> dict[str, An
     return {
         "volume_mm3": volumes,
         "flags": [SYNTHETIC] * batch.origin.segmentation.synthetic
-        + [f"no {region} found" for region, volume in volumes.items() if not volume],
+        + [f"no {region} found" for region, volume in volumes.items() if not volume]
+        + removal_flags(batch.segment.removed),
+        "removed": removal_record(batch.segment.removed),
         "survival": _survival(batch, case, labels, image),
     }
 

@@ -33,7 +33,7 @@ def own_store() -> Iterator[None]:
 
 def register(uri: str, kind: str, number: int, folder: Path, **tags: str) -> None:
     """Register a folder as the next version of `segmentation` or `survival`, with a run of its own."""
-    client, name, key = MlflowClient(uri), MODELS[kind], f"{kind}-{number}"
+    client, name, key = MlflowClient(uri, registry_uri=uri), MODELS[kind], f"{kind}-{number}"
     if number == 1:
         client.create_registered_model(name)
     with MlflowTracker(uri).run(key, name=key, tags={}) as run:

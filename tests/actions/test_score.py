@@ -106,6 +106,25 @@ def test_a_case_in_another_orientation_gets_the_same_labels_on_its_own_grid(
     np.testing.assert_array_equal(labels.grid.to_canonical(labels.array), straight.array)
 
 
+def test_scans_without_orientation_get_a_label_map_without_one(
+    template: Workspace, quick_params: Params, tmp_path: Path
+) -> None:
+    with own_store():
+        ws = copy_workspace(template, tmp_path / "ws")
+        make_champion(ws, "segmentation", 1)
+        for modality in MODALITIES:
+            path = scan(ws, FIRST, modality)
+            header = nib.load(path).header
+            header["qform_code"] = header["sform_code"] = 0
+            nib.save(nib.Nifti1Image(read_volume(path).array, None, header), path)
+
+        score.run(ws, quick_params, only=[FIRST])
+
+    labels = nib.load(ws.predictions().case(FIRST).labels(FIRST)).header
+    assert (int(labels["qform_code"]), int(labels["sform_code"])) == (0, 0)
+    assert labels["pixdim"][:4].tolist() == header["pixdim"][:4].tolist()
+
+
 def test_a_prediction_holds_volumes_and_a_survival_group(scored: Workspace) -> None:
     record = prediction(scored, FIRST)
     stored = read_volume(scored.predictions().case(FIRST).labels(FIRST)).array
@@ -114,12 +133,34 @@ def test_a_prediction_holds_volumes_and_a_survival_group(scored: Workspace) -> N
     assert (record["case_id"], record["patient"], record["status"]) == (FIRST, FIRST, "scored")
     assert record["volume_mm3"] == {region: region_mask(labels, region).sum() for region in REGIONS}
     assert any("synthetic" in flag for flag in record["flags"])
+    assert record["removed"] == {}
     survival = record["survival"]
     assert survival["group"] in ("short", "mid", "long")
     assert sum(survival[name] for name in PROBABILITIES) == pytest.approx(1)
     assert survival["masks"] == "reference"
     assert set(survival["features"]) == set(FEATURES)
     assert len(survival["curve_days"]) == len(survival["curve_alive"])
+
+
+def test_what_postprocessing_removed_is_recorded_and_flagged(
+    ws: Workspace, crown: Crown, make_params: Callable[..., Params], tmp_path: Path
+) -> None:
+    """The third version is the second one, with a rule that leaves no enhancing tumour."""
+    folder = Path(shutil.copytree(TRAINED / "regions3d", tmp_path / "third/data/regions3d"))
+    rules = json.loads((folder / "postprocessing.json").read_text())
+    rules["rules"]["minimum_et"] = 10**6
+    (folder / "postprocessing.json").write_text(json.dumps(rules))
+    register(embedded_store(ws.state), "segmentation", 3, tmp_path / "third")
+    crown("segmentation", 3)
+
+    score.run(ws, make_params({"evaluate.runtime": "keras"}), only=[FIRST])
+
+    record = prediction(ws, FIRST)
+    relabelled = record["removed"]["ET"]
+    assert record["volume_mm3"]["ET"] == 0
+    assert 0 < relabelled["ml"] <= record["volume_mm3"]["TC"] / 1000
+    assert relabelled["highest_probability"] > 0.6
+    assert any(flag.startswith("relabelled as NCR: 1 piece(s) of ET") for flag in record["flags"])
 
 
 def test_a_prediction_says_what_it_is_made_from(scored: Workspace) -> None:

@@ -12,6 +12,7 @@ from brats_ml.cohort.clinical_merge import combine
 from brats_ml.cohort.patients import Identities, identify
 from brats_ml.cohort.release_files import is_mapping, is_table
 from brats_ml.errors import MissingInputError, TableError
+from brats_ml.files import require_regular
 
 # Clinical tables of thousands of patients hold a few hundred KB.
 LARGEST_MB = 50
@@ -71,6 +72,7 @@ def read_table(path: Path, *, name: str | None = None) -> pd.DataFrame:
     """
     name = name or path.name
     try:
+        require_regular(path)
         size = path.stat().st_size
         if size > LARGEST_MB * 10**6:
             reason = f"has {size / 10**6:.0f} MB, but tables of patients have at most {LARGEST_MB} MB"

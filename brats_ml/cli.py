@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brats_ml import environment
+from brats_ml import environment, privacy
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.runs import outcomes
 from brats_ml.workspace import Workspace
@@ -34,19 +34,18 @@ HERE = Path()
 def main() -> None:
     """Run a command. An expected error prints one sentence on stderr and exits with status 1."""
     environment.set_defaults()
+    environment.separate_credentials()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if environment.HOLDER.read():
         from brats_ml.orchestration.runs import watchdog
 
         watchdog.watch()
     try:
+        privacy.apply_umask()
         app()
     except Exception as error:
         outcomes.write(outcomes.failure(error))
-        known = outcomes.expected(error)
-        if known is None:
-            raise
-        print(f"brats: {known}", file=sys.stderr)
+        sys.stderr.write(outcomes.message(error))
         sys.exit(1)
 
 
@@ -75,7 +74,9 @@ def _workspace(root: Path) -> Workspace:
             key="--root",
         )
     state = environment.STATE.read()
-    return Workspace(root, Path(state) if state else None)
+    workspace = Workspace(root, Path(state) if state else None)
+    privacy.restrict(workspace.private)
+    return workspace
 
 
 @app.command(rich_help_panel=STAGES)
@@ -172,6 +173,16 @@ def gate(root: Root = HERE) -> None:
 def promote(root: Root = HERE) -> None:
     """Make the models that the gate accepted champion."""
     _run("actions.promote", root)
+
+
+@app.command(rich_help_panel=ACTIONS)
+def adopt(
+    model: Annotated[str, typer.Argument(help="`brats-segmentation` or `brats-survival`.")],
+    version: Annotated[str, typer.Argument(help="Number of the version, or `none`.")],
+    root: Root = HERE,
+) -> None:
+    """Name a champion by hand, without the gate: after the loss of a ledger, or to return to an earlier version."""
+    _run("actions.adopt", root, model=model, version=version)
 
 
 @app.command(rich_help_panel=ACTIONS)

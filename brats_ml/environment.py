@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,12 @@ REPOSITORY = Variable(
 )
 AIRFLOW_PORT = Variable("BRATS_AIRFLOW_PORT", "Port of the local Airflow.", "8080, or a free port if it is taken")
 MLFLOW_PORT = Variable("BRATS_MLFLOW_PORT", "Port of the local MLflow server.", "5000, or a free port if it is taken")
-FOR_USERS = (ROOT, STATE, REPOSITORY, AIRFLOW_PORT, MLFLOW_PORT)
+UMASK = Variable(
+    "BRATS_UMASK",
+    "Permissions that new files and folders lack, in octal; `027` lets the group read.",
+    "`077`: nobody else on the machine reads",
+)
+FOR_USERS = (ROOT, STATE, REPOSITORY, AIRFLOW_PORT, MLFLOW_PORT, UMASK)
 
 RUN = Variable("BRATS_RUN", "DAG and run that a command works for; MLflow shows it as a tag.", "no tag")
 TASK = Variable(
@@ -63,12 +69,23 @@ SET_BY_TASKS_AND_SERVERS = (RUN, TASK, HOLDER, OUTCOME, SERVERS)
 MLFLOW_TRACKING_URI = Variable(
     "MLFLOW_TRACKING_URI", "Address of the MLflow server.", "a store in the folder of `BRATS_STATE`"
 )
+MLFLOW_TRACKING_USERNAME = Variable("MLFLOW_TRACKING_USERNAME", "Account on the MLflow server.", "no login")
+MLFLOW_TRACKING_PASSWORD = Variable(
+    "MLFLOW_TRACKING_PASSWORD", "Password of the account on the MLflow server.", "no login"
+)
 AWS_ENDPOINT_URL_S3 = Variable("AWS_ENDPOINT_URL_S3", "Address of the S3 server.", "`AWS_ENDPOINT_URL`")
 AWS_ENDPOINT_URL = Variable("AWS_ENDPOINT_URL", "Address of the server of all AWS services.", "Amazon's own")
 CUDA_VISIBLE_DEVICES = Variable(
     "CUDA_VISIBLE_DEVICES", "GPUs that a process may use; empty or `-1` for none.", "all GPUs"
 )
-OF_OTHER_PROGRAMS = (MLFLOW_TRACKING_URI, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, CUDA_VISIBLE_DEVICES)
+OF_OTHER_PROGRAMS = (
+    MLFLOW_TRACKING_URI,
+    MLFLOW_TRACKING_USERNAME,
+    MLFLOW_TRACKING_PASSWORD,
+    AWS_ENDPOINT_URL_S3,
+    AWS_ENDPOINT_URL,
+    CUDA_VISIBLE_DEVICES,
+)
 
 # Libraries read these when they are imported, so a process sets them before it imports anything else.
 DEFAULTS = {
@@ -76,6 +93,9 @@ DEFAULTS = {
     "DVC_NO_ANALYTICS": "1",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # A command gives up after a minute or two, not after half an hour, where the MLflow server is down or hangs.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     # TensorFlow logs errors only.
     "TF_CPP_MIN_LOG_LEVEL": "3",
     # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, where its own 3D convolutions take 30 times as long.
@@ -87,6 +107,17 @@ def set_defaults() -> None:
     """Set each variable of `DEFAULTS` that the user has not set."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def separate_credentials() -> None:
+    """Move the login in `MLFLOW_TRACKING_URI` into the variables that MLflow has for it; messages show addresses."""
+    address = urlsplit(os.environ.get(MLFLOW_TRACKING_URI.name, ""))
+    if address.scheme in ("http", "https") and "@" in address.netloc:
+        login, _, host = address.netloc.rpartition("@")
+        user, _, password = login.partition(":")
+        os.environ[MLFLOW_TRACKING_URI.name] = urlunsplit(address._replace(netloc=host))
+        os.environ.setdefault(MLFLOW_TRACKING_USERNAME.name, unquote(user))
+        os.environ.setdefault(MLFLOW_TRACKING_PASSWORD.name, unquote(password))
 
 
 def for_child(values: Mapping[str, str]) -> dict[str, str]:

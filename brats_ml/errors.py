@@ -20,6 +20,9 @@ Another try may help after a ServiceError, and after a StorageError that says so
 
 from pathlib import Path
 
+from brats_ml.redaction import redacted
+from brats_ml.untrusted_text import printable
+
 
 class BratsError(Exception):
     """Base of every error that brats_ml raises on purpose; its text is one sentence for the user.
@@ -29,6 +32,14 @@ class BratsError(Exception):
     """
 
     transient: bool = False
+
+    def __init__(self, message: str) -> None:
+        """Keep the sentence, without the credentials of the addresses in it."""
+        super().__init__(redacted(message))
+
+    def __str__(self) -> str:
+        """Return the sentence on one line, whatever the names in it hold."""
+        return printable(super().__str__())
 
 
 class ConfigError(BratsError, ValueError):

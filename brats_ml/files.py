@@ -8,8 +8,8 @@ import shutil
 import socket
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import BufferedReader
 from pathlib import Path
@@ -17,6 +17,9 @@ from typing import Any
 
 from brats_ml.errors import BratsError, MissingInputError, StorageError, TableError
 from brats_ml.workspace.artefact import Artefact
+
+# Ends of the hidden name of a folder that has left its place.
+REPLACED, REMOVED = "r", "d"
 
 
 @contextmanager
@@ -26,7 +29,8 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None, scratch: Pat
     The temporary name keeps the suffixes, since writers choose a format by them. A file is on the disk before it is
     renamed, so a crash of the machine leaves the old or the new content and never an empty file. A folder is renamed
     as it is: each file in it that must survive a crash is written by `replacing` too. The old folder moves away as a
-    whole, so a kill leaves the old folder, the new one or none, and never a mixture.
+    whole, so a kill leaves the old folder, the new one or none, and never a mixture; after a kill that leaves none, the
+    next call puts the old folder back first.
 
     Args:
         target: The file or folder to write; its parent folders are created.
@@ -35,13 +39,11 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None, scratch: Pat
             so a folder of many thousand targets needs another one for each target.
     """
     path = Path(target)
-    folder = scratch or path.parent
-    for needed in (path.parent, folder):
-        needed.mkdir(parents=True, exist_ok=True)
-    here = _process_space()
-    _clear_leftovers(folder, path, here)
-    temporary = folder / f".{here}-{os.getpid()}-{threading.get_ident()}.{path.name}"
-    replaced = folder / f".{here}-{os.getpid()}-{threading.get_ident()}r.{path.name}"
+    place = (scratch or path.parent) / path.name
+    for folder in (path.parent, place.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path, place)
+    temporary, replaced = _hidden(place), _hidden(place, REPLACED)
     try:
         if mode is not None:
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
@@ -56,24 +58,53 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None, scratch: Pat
         if replaced.exists():
             replaced.rename(path)
         raise
-    remove(replaced)
+    _discard(replaced, path)
 
 
-def _clear_leftovers(folder: Path, path: Path, here: str) -> None:
-    """Remove unfinished versions of `path` that killed processes left in this process space, or a failed try of ours.
+def _hidden(path: Path, state: str = "") -> Path:
+    """Return a name next to `path` for this thread, and for a folder that is `REPLACED` or `REMOVED`."""
+    return path.with_name(f".{process_space()}-{os.getpid()}-{threading.get_ident()}{state}.{path.name}")
 
-    A version that was moved away, and that nothing replaced, moves back.
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove versions of `path` that killed processes left in this process space, and put back the last whole one."""
+    for left in path.parent.glob(f".*-*-*.{glob.escape(path.name)}"):
+        space, pid, thread = left.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
+        if space == process_space() and pid.isdecimal() and not _alive(int(pid)):
+            if thread.endswith(REPLACED) and not path.exists():
+                left.rename(path)
+            else:
+                _discard(left, path)
+
+
+def _hidden(place: Path, state: str = "") -> Path:
+    """Return a name next to `place` for this thread, and for a folder that is `REPLACED` or `REMOVED`."""
+    return place.with_name(f".{process_space()}-{os.getpid()}-{threading.get_ident()}{state}.{place.name}")
+
+
+def _remove_leftovers(path: Path, place: Path) -> None:
+    """Remove versions of `path` next to `place`, and put back the last whole one.
+
+    They are left by processes of this process space that were killed, or by a try of this thread that failed.
     """
-    own = f"{os.getpid()}-{threading.get_ident()}"
-    for leftover in folder.glob(f".*-*-*.{glob.escape(path.name)}"):
-        space, pid, thread = leftover.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
-        ended = f"{pid}-{thread.removesuffix('r')}" == own or (pid.isdecimal() and not _alive(int(pid)))
-        if space != here or not ended:
-            continue
-        if thread.endswith("r") and not os.path.lexists(path):
-            leftover.rename(path)
-        else:
-            remove(leftover)
+    for left in place.parent.glob(f".*-*-*.{glob.escape(place.name)}"):
+        space, pid, thread = left.name.removesuffix(f".{place.name}").removeprefix(".").split("-", 2)
+        own = f"{pid}-{thread.rstrip(REPLACED + REMOVED)}" == f"{os.getpid()}-{threading.get_ident()}"
+        if space == process_space() and (own or (pid.isdecimal() and not _alive(int(pid)))):
+            if thread.endswith(REPLACED) and not os.path.lexists(path):
+                left.rename(path)
+            else:
+                _discard(left, place)
+
+
+def _discard(version: Path, place: Path) -> None:
+    """Remove a version if it exists; a kill leaves no part of it under the name of a whole version."""
+    doomed = _hidden(place, REMOVED)
+    if version != doomed:
+        remove(doomed)
+    with suppress(FileNotFoundError):
+        version.rename(doomed)
+    remove(doomed)
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -82,7 +113,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 @cache
-def _process_space() -> str:
+def process_space() -> str:
     """Return a name for the host and container in which process ids are unique."""
     space = Path("/proc/self/ns/pid")
     own = space.stat().st_ino if space.exists() else 0
@@ -105,6 +136,28 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file or folder, so that nothing reads it and a person still can, and return its new path."""
+    aside = path.with_name(f"damaged-{path.name}")
+    remove(aside)
+    return path.rename(aside)
+
+
+def remove_whole(folder: Path) -> None:
+    """Remove a folder if it exists; a kill leaves all of it or none under its name."""
+    _discard(folder, folder)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file, or each file of a folder, with its permissions; each copy appears whole."""
+    if source.is_dir():
+        for path in source.iterdir():
+            copy(path, target / path.name)
+    else:
+        with replacing(target) as temporary:
+            shutil.copy(source, temporary)
 
 
 def require(artefact: Artefact) -> Path:
@@ -137,14 +190,43 @@ def read_json(artefact: Artefact) -> Any:
         raise TableError(artefact.path, f"is not valid JSON; run `{artefact.made_by}` again") from error
 
 
-def digest_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex.
+# The key of a sealed file that holds the digest of all its other keys.
+SEAL = "sha256"
+
+
+def write_sealed(path: os.PathLike[str], value: Mapping[str, Any]) -> None:
+    """Write a JSON object with a digest of its content, so that `read_sealed` notices a change by others."""
+    stored = json.loads(json.dumps(value))  # keys are strings from here on, as they are when the file is read
+    write_json(path, {**stored, SEAL: digest_value(stored)})
+
+
+def read_sealed(artefact: Artefact) -> Any:
+    """Read JSON that `write_sealed` wrote; an older file without a digest passes.
 
     Raises:
-        ValueError: It is not a regular file.
+        MissingInputError: There is no such file.
+        TableError: The file is not JSON, or its content is not what was written.
+    """
+    value = read_json(artefact)
+    if isinstance(value, dict) and SEAL in value and value.pop(SEAL) != digest_value(value):
+        raise TableError(artefact.path, f"was changed after it was written; run `{artefact.made_by}` again")
+    return value
+
+
+def digest_file(path: Path, *, most: int | None = None) -> str:
+    """Return the SHA-256 of a file's bytes, in hex.
+
+    Args:
+        path: The file.
+        most: The most bytes that it may have; a sparse file of terabytes takes hours to read.
+
+    Raises:
+        ValueError: It has more bytes, or is not a regular file.
         StorageError: The operating system cannot read it.
     """
     with open_regular(path) as file:
+        if most is not None and os.fstat(file.fileno()).st_size > most:
+            raise ValueError(f"it has more than {most:,} bytes")
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -210,5 +292,35 @@ def digest_value(value: Any) -> str:
 
 def digest_tree(folder: Path, pattern: str = "*") -> str:
     """Return the SHA-256 over relative names and bytes of all files below `folder` that match `pattern`, in hex."""
-    files = sorted(path for path in folder.rglob(pattern) if path.is_file())
-    return digest_value([(path.relative_to(folder).as_posix(), digest_file(path)) for path in files])
+    return digest_value(list(file_digests(folder, pattern).items()))
+
+
+def file_digests(folder: Path, pattern: str = "*") -> dict[str, str]:
+    """Return the SHA-256 of each file below `folder` that matches `pattern`, by its relative name."""
+    found = sorted(path for path in folder.rglob(pattern) if path.is_file())
+    return {path.relative_to(folder).as_posix(): digest_file(path) for path in found}
+
+
+def note_digests(note: Path) -> None:
+    """Write the digests of all other files of its folder to `note`, so that `is_intact` notices a change."""
+    write_json(note, {name: digest for name, digest in file_digests(note.parent).items() if name != note.name})
+
+
+def is_intact(note: Path) -> bool:
+    """Return whether the files of a folder are those that `note_digests` noted."""
+    try:
+        expected = json.loads(note.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(expected, dict) and changed_files(note.parent, expected) == [note.name]
+
+
+def changed_files(folder: Path, expected: Mapping[str, str]) -> list[str]:
+    """Return the names of files below `folder` that were changed, added or removed.
+
+    Args:
+        folder: The folder.
+        expected: The digests that `file_digests` returned before.
+    """
+    present = file_digests(folder)
+    return sorted(name for name in present.keys() | expected.keys() if present.get(name) != expected.get(name))

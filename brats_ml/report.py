@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from brats_ml.untrusted_text import printable
+
 
 @dataclass(frozen=True)
 class Report:
@@ -22,5 +24,5 @@ class Report:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Return `stage: summary`."""
-        return f"{self.stage}: {self.summary}"
+        """Return `stage: summary` on one line."""
+        return printable(f"{self.stage}: {self.summary}")

@@ -65,7 +65,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         "dice": scores,
     }
     for path in network_files(folder):
-        files.write_json(precision_verdict(path, ws.state.graphs), found)
+        files.write_sealed(precision_verdict(path, ws.state.graphs), found)
     word = "passes" if found["passes"] else "does not pass"
     costs = " ".join(f"{region} {100 * value:.3f}" for region, value in loss.items())
     return Report(

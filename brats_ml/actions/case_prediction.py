@@ -20,6 +20,7 @@ from brats_ml.dataset.examination import case_problems
 from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.errors import CaseError, ModelError
 from brats_ml.imaging.geometry import uncrop
+from brats_ml.models.removal import removal_flags, removal_record
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.survival import SurvivalModel
@@ -90,7 +91,7 @@ class Predictor:
         prepared, grid = preprocess_case(source, case)
         image = uncrop(prepared.image, prepared.start, prepared.full_shape)
         try:
-            labels, _ = self.segment(image)
+            labels, _ = self.segment(image, spacing_mm=grid.spacing_mm)
         except ModelError as error:
             raise CaseError(case.case_id, str(error)) from error
         stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
@@ -99,7 +100,9 @@ class Predictor:
         return {
             "volume_mm3": volumes,
             "flags": [SYNTHETIC] * self.origin.segmentation.synthetic
-            + [f"no {region} found" for region, volume in volumes.items() if not volume],
+            + [f"no {region} found" for region, volume in volumes.items() if not volume]
+            + removal_flags(self.segment.removed),
+            "removed": removal_record(self.segment.removed),
             "survival": self._survival(unseen, labels, image),
         }
 

@@ -1,6 +1,7 @@
 """Judge the published nominees on the locked test set, against the champions on the same cases."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,11 @@ from rich.progress import track
 
 from brats_ml import files, promotion
 from brats_ml.actions import gate_survival
-from brats_ml.actions.publish import model_key
+from brats_ml.actions.publish import inference_path, model_key
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.tables import frames
+from brats_ml.adapters.tracking.champions import open_champions, unverified
 from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
-from brats_ml.adapters.tracking.runs import tracking_uri
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.cohort.releases import patient_of
 from brats_ml.config import Params
@@ -30,12 +31,17 @@ from brats_ml.workspace.outputs import ModelFolder, SurvivalFolder
 
 def run(ws: Workspace, params: Params) -> Report:
     """Write one decision for each model: PROMOTE, HOLD or REJECT, with its reasons."""
-    registry = Registry(tracking_uri(ws.state))
+    champions = open_champions(ws.state)
+    registry = champions.registry
     nominees = files.read_json(ws.reports.nominees)
-    decisions = {}
+    decisions: dict[str, dict[str, Any]] = {}
+    notes: list[str | None] = []
     drawing: Version | None = None  # the segmentation model that will predict the label maps
     for kind, name in MODELS.items():
-        champion = registry.champion(name)
+        champions.refuse_unledgered(name)
+        notes.append(champions.repair(name))
+        champion = champions.of(name)
+        notes.append(unverified(champion))
         candidate, decision = _decide(ws, params, registry, nominees[kind], kind=kind, champion=champion)
         if kind == "segmentation":
             drawing = candidate if decision.verdict == "PROMOTE" else champion
@@ -45,10 +51,15 @@ def run(ws: Workspace, params: Params) -> Report:
             "model": name,
             "version": candidate.number if candidate else None,
             "champion": champion.number if champion else None,
+            "judged": {**candidate.identity, "files": dict(candidate.digests or {})} if candidate else None,
+            "against": champion.identity if champion else None,
             **decision.to_dict(),
         }
-        files.write_json(ws.decision(kind), decisions[kind])
-    said = "; ".join(f"{kind} {decision['verdict']}, {decision['reasons'][0]}" for kind, decision in decisions.items())
+    # All are written after the last one is judged, so that a failure leaves none of two different calls.
+    for kind, record in decisions.items():
+        files.write_sealed(ws.decision(kind), record)
+    verdicts = [f"{kind} {decision['verdict']}, {decision['reasons'][0]}" for kind, decision in decisions.items()]
+    said = "; ".join((*verdicts, *filter(None, notes)))
     promote = any(decision["verdict"] == "PROMOTE" for decision in decisions.values())
     page = registry.page()
     return Report(
@@ -71,21 +82,23 @@ def _decide(
     chosen = nominee["recipe" if kind == "segmentation" else "estimator"]
     if chosen is None:
         return None, Decision("HOLD", [str(nominee["reason"])])
-    candidate = registry.find(MODELS[kind], model_key(ws, kind, chosen))
+    with inference_path(ws, kind, chosen) as folder:
+        digests = files.file_digests(folder)
+    candidate = registry.find(MODELS[kind], model_key(ws, kind, chosen), digests)
     if candidate is None:
         raise ModelError(f"{kind} nominee {chosen} is not in the registry: run `brats publish` first")
-    if champion is not None and champion.number == candidate.number:
+    if champion is not None and champion.identity == candidate.identity:
         return candidate, Decision("HOLD", [f"{candidate} is champion already"])
     if champion is not None and champion.synthetic != candidate.synthetic:
         if candidate.synthetic:
             reason = f"{candidate} was trained on synthetic patients only, {champion} on real ones"
             return candidate, Decision("HOLD", [reason])
         champion = None  # a model of real patients replaces one of synthetic patients without a comparison
-    folder = registry.fetch(champion) if champion is not None else None
+    other = registry.fetch(champion) if champion is not None else None
     if kind == "survival":
-        other = None if folder is None else SurvivalFolder(folder)
-        return candidate, gate_survival.judge(ws, params, chosen, other, unseen=unseen)
-    return candidate, _judge_segmentation(ws, params, chosen, None if folder is None else ModelFolder(folder))
+        fitted = None if other is None else SurvivalFolder(other)
+        return candidate, gate_survival.judge(ws, params, chosen, fitted, unseen=unseen)
+    return candidate, _judge_segmentation(ws, params, chosen, None if other is None else ModelFolder(other))
 
 
 def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: ModelFolder | None) -> Decision:

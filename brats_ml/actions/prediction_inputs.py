@@ -8,8 +8,10 @@ from brats_ml import files
 from brats_ml.actions.ages import Age
 from brats_ml.actions.unseen_cases import Unseen
 from brats_ml.adapters import provenance
+from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES
 from brats_ml.adapters.source_code import code_digest
-from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
+from brats_ml.adapters.tracking.champions import Champions
+from brats_ml.adapters.tracking.registry import MODELS, Version
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
 from brats_ml.errors import ModelError, StorageError
@@ -84,9 +86,7 @@ class Origin:
 
     def _shared(self, age: Age) -> dict[str, Any]:
         models = {
-            kind: None
-            if version is None
-            else {"name": version.name, "version": version.number, "run_id": version.run_id}
+            kind: None if version is None else {"name": version.name, **version.identity, "digest": version.digest}
             for kind, version in (("segmentation", self.segmentation), ("survival", self.survival))
         }
         return {
@@ -106,17 +106,17 @@ def without_revision(origin: dict[str, Any]) -> dict[str, Any]:
 
 
 def present_origin(
-    ws: Workspace, params: Params, source: Path, registry: Registry, *, preset: str | None = None
+    ws: Workspace, params: Params, source: Path, champions: Champions, *, preset: str | None = None
 ) -> Origin:
     """Return the origin of predictions made now; `preset` overrides the champion's own.
 
     Raises:
         ModelError: There is no segmentation champion.
     """
-    segmentation = registry.champion(MODELS["segmentation"])
+    segmentation, survival = champions.of(MODELS["segmentation"]), champions.of(MODELS["survival"])
     if segmentation is None:
+        champions.refuse_unledgered(MODELS["segmentation"])
         raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
-    survival = registry.champion(MODELS["survival"])
     reason = None if survival is None else incompatibility(survival, segmentation)
     if survival is not None and survival.synthetic != segmentation.synthetic:
         learnt, drawn = (("synthetic" if of.synthetic else "real") for of in (survival, segmentation))
@@ -135,9 +135,9 @@ def present_origin(
 
 
 def _digest(path: Path) -> str | None:
-    """Return the digest of a file, or None if it is not a regular one; scoring then refuses its case."""
+    """Return the digest of a file, or None if it is not one of a volume; scoring then refuses its case."""
     try:
-        return files.digest_file(path)
+        return files.digest_file(path, most=LARGEST_FILE_BYTES)
     except ValueError:
         return None
 

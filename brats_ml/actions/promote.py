@@ -1,8 +1,12 @@
 """Make the models that passed the gate champion."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from brats_ml import files
+from brats_ml.adapters.tracking.champions import open_champions
 from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
-from brats_ml.adapters.tracking.runs import tracking_uri
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.report import Report
@@ -13,33 +17,49 @@ def run(ws: Workspace, params: Params) -> Report:
     """Write a line in the ledger and set the alias `champion` for each PROMOTE.
 
     Raises:
-        ModelError: A version is not registered, or another became champion after it was judged; none is promoted.
+        ModelError: A version is not registered, its files changed, or another became champion after it was judged;
+            none is promoted.
+        TableError: A decision was changed after the gate wrote it.
     """
-    registry = Registry(tracking_uri(ws.state))
-    decisions = {name: files.read_json(ws.decision(kind)) for kind, name in MODELS.items()}
+    decisions = {name: files.read_sealed(ws.decision(kind)) for kind, name in MODELS.items()}
+    champions = open_champions(ws.state)
+    lines = [note for name in MODELS.values() if (note := champions.repair(name))]
     chosen = {
-        name: _version(registry, name, decision["version"])
+        name: _version(champions.registry, name, decision)
         for name, decision in decisions.items()
         if decision["verdict"] == "PROMOTE"
     }
     # Checking all versions first means that a refusal promotes none of them.
     for name, version in chosen.items():
-        registry.check_champion(version, decisions[name]["champion"])
-    lines = []
+        champions.check(version, _against(decisions[name]))
     for name, decision in decisions.items():
         if name not in chosen:
             lines.append(f"{name} stays ({decision['verdict']})")
             continue
         digest = files.digest_value(decision)
-        grew = registry.promote(chosen[name], state=ws.state, decision=digest, compared_with=decision["champion"])
+        grew = champions.promote(chosen[name], decision=digest, against=_against(decision))
         lines.append(f"{chosen[name]} is champion" + ("" if grew else " already"))
-    page = registry.page()
+    page = champions.registry.page()
     links = {"MLflow": page} if page else {}
     return Report("promote", ", ".join(lines), links=links, details={"promoted": bool(chosen)})
 
 
-def _version(registry: Registry, name: str, number: int) -> Version:
-    version = registry.get(name, number)
+def _version(registry: Registry, name: str, decision: Mapping[str, Any]) -> Version:
+    """Return the version that a decision names, after verifying its files."""
+    judged = decision.get("judged") or {"version": decision["version"]}
+    version = registry.get(name, judged["version"])
     if version is None:
-        raise ModelError(f"{name} v{number} is not in the registry: run `brats publish` and `brats gate`")
-    return version
+        raise ModelError(f"{name} v{judged['version']} is not in the registry: run `brats publish` and `brats gate`")
+    if not version.is_named_by(judged):
+        raise ModelError(
+            f"{version} of the registry is not the model that the gate judged, which came from run "
+            f"{judged['run_id']}: run `brats publish` and `brats gate`"
+        )
+    return registry.verified(replace(version, digests=judged.get("files") or version.digests))
+
+
+def _against(decision: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return number, run and key of the champion that the gate compared with; older decisions have the number only."""
+    number = decision["champion"]
+    against: dict[str, Any] | None = decision.get("against", None if number is None else {"version": number})
+    return against

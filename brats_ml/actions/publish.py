@@ -15,6 +15,7 @@ from brats_ml.adapters.tracking.registry import COHORT, MODELS, Registry, Versio
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
 from brats_ml.config import Params
 from brats_ml.models import pyfunc
+from brats_ml.redaction import redacted
 from brats_ml.report import Report
 from brats_ml.segmentation.inference.presets import format_window
 from brats_ml.workspace import Workspace
@@ -51,7 +52,8 @@ def _publish(ws: Workspace, params: Params) -> Report:
     page = tracker.page(parent.run_id)
     report = tracker.page(parent.run_id, artifact=ws.name(ws.reports.page))
     links = {"MLflow": page, "Report": report} if page and report else {}
-    return Report("publish", f"{registered} registered, runs logged to {tracker.uri}", links=links)
+    where = redacted(tracker.uri)
+    return Report("publish", f"{registered} registered, runs logged to {where}", links=links)
 
 
 def model_key(ws: Workspace, kind: str, nominee: str) -> str:
@@ -162,7 +164,7 @@ def _register(
         )
     )
     served["tags"] |= _tags(ws, kind) | {"data": provenance.data_digest(ws.root) or "", COHORT: _cohort(ws, kind)}
-    with _inference_path(ws, kind, nominee) as folder:
+    with inference_path(ws, kind, nominee) as folder:
         return registry.register(
             MODELS[kind],
             key=model_key(ws, kind, nominee),
@@ -174,7 +176,7 @@ def _register(
 
 
 @contextmanager
-def _inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
+def inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
     """Yield a folder with everything that a nominee needs to predict; for regions, also preset, windows and rules."""
     folder = (ws.model(nominee) if kind == "segmentation" else ws.survival(nominee)).path
     stated = _stated(ws, nominee) if kind == "segmentation" else {"preset": None, "postprocessing": None}

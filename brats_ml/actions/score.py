@@ -11,8 +11,8 @@ from brats_ml.actions.prediction_folders import REFUSED, SCORED, refuse_overlap
 from brats_ml.actions.prediction_inputs import present_origin
 from brats_ml.actions.prediction_table import write_table
 from brats_ml.actions.unseen_cases import Listing, list_unseen, read_shard
-from brats_ml.adapters.tracking.registry import Registry
-from brats_ml.adapters.tracking.runs import tracking_uri
+from brats_ml.adapters.tracking.champions import open_champions, unverified
+from brats_ml.adapters.tracking.registry import MODELS
 from brats_ml.config import Params
 from brats_ml.errors import ConfigError, EmptyCohortError
 from brats_ml.report import Report
@@ -54,9 +54,11 @@ def run(
     source, target = ws.unseen(cases), ws.predictions(output)
     refuse_overlap(source.path, target.path)
     listing = _listed(source, only) if shard is None else Listing(read_shard(ws, shard))
-    registry = Registry(tracking_uri(ws.state))
-    origin = present_origin(ws, params, source.path, registry, preset=preset)
-    predictor = Predictor(ws, params, origin, registry)
+    champions = open_champions(ws.state)
+    origin = present_origin(ws, params, source.path, champions, preset=preset)
+    notes = [champions.repair(name) for name in MODELS.values()]
+    notes += [unverified(origin.segmentation), unverified(origin.survival)]
+    predictor = Predictor(ws, params, origin, champions.registry)
     batch = Batch(predictor, target, Console(stderr=True))
     counts = batch.score(listing.cases)
     if shard is None:
@@ -67,7 +69,7 @@ def run(
         raise EmptyCohortError(f"all {len(listing.cases)} cases of {source} were refused: see {target.table}")
     gone = counts["gone"] + max(0, len(set(only)) - len(listing.cases))
     done = f"{counts[SCORED]} scored, {counts['kept']} kept, {counts[REFUSED]} refused" + f", {gone} gone" * bool(gone)
-    return Report("score", f"{done}; {predictor.summary()}")
+    return Report("score", "; ".join((done, predictor.summary(), *filter(None, notes))))
 
 
 def _listed(source: Artefact, only: Sequence[str]) -> Listing:

@@ -5,8 +5,8 @@ from pathlib import Path
 from brats_ml.actions.prediction_folders import is_marked, refuse_overlap
 from brats_ml.actions.prediction_inputs import Origin, present_origin
 from brats_ml.actions.unseen_cases import Unseen, divide, list_unseen, write_shards
-from brats_ml.adapters.tracking.registry import MODELS, Registry
-from brats_ml.adapters.tracking.runs import tracking_uri
+from brats_ml.adapters.tracking.champions import open_champions
+from brats_ml.adapters.tracking.registry import MODELS
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
 from brats_ml.report import Report
@@ -33,19 +33,21 @@ def run(
     refuse_overlap(source.path, target.path)
     listing = list_unseen(source)
     found = listing.cases
-    registry = Registry(tracking_uri(ws.state))
-    if registry.champion(MODELS["segmentation"]) is None:
-        summary = f"{len(found)} case(s) wait for a first champion of {MODELS['segmentation']}{listing.note()}"
-        return Report("pending", summary, details={"shards": 0})
-    origin = present_origin(ws, params, source.path, registry)
+    champions = open_champions(ws.state)
+    notes = [note for name in MODELS.values() if (note := champions.repair(name))] + listing.unreadable
+    if champions.of(MODELS["segmentation"]) is None:
+        said = f"{len(found)} case(s) wait for a first champion of {MODELS['segmentation']}"
+        return Report("pending", "; ".join((said, *notes)), details={"shards": []})
+    origin = present_origin(ws, params, source.path, champions)
     waiting = [unseen for unseen in found if not _is_scored(origin, target, unseen)]
     limits = params.orchestration
     shards = divide(waiting, shard_cases=limits.shard_cases, most_shards=limits.most_shards)
     if divided:
         write_shards(ws, shards)
     size = f" of {len(shards[0])} case(s)" if shards else ""
-    summary = f"{len(waiting)} of {len(found)} case(s) wait, in {len(shards)} shard(s){size}{listing.note()}"
-    return Report("pending", summary, details={"shards": len(shards)})
+    summary = f"{len(waiting)} of {len(found)} case(s) wait, in {len(shards)} shard(s){size}"
+    names = [[unseen.case.case_id for unseen in shard] for shard in shards]
+    return Report("pending", "; ".join((summary, *notes)), details={"shards": names})
 
 
 def _is_scored(origin: Origin, target: PredictionsFolder, unseen: Unseen) -> bool:

@@ -65,10 +65,6 @@ class Listing:
         if self.unreadable:
             raise StorageError("; ".join(self.unreadable), transient=True)
 
-    def note(self) -> str:
-        """Return the folders that are left out as the end of a sentence, empty where there is none."""
-        return "".join(f"; {reason}" for reason in self.unreadable)
-
 
 def list_unseen(source: Artefact) -> Listing:
     """Return the cases of a folder of unseen ones, with what each prediction needs to know of other files.

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from brats_ml.files import digest_file, replacing, write_json
+from brats_ml.files import SEAL, digest_file, digest_value, replacing, write_json, write_sealed
+
+LOG = logging.getLogger(__name__)
 
 # Writing to a linked file would change it in every place.
 READ_ONLY = 0o444
@@ -17,44 +20,53 @@ NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, err
 
 
 def cached_json(path: Path, make: Callable[[], Any]) -> Any:
-    """Return the JSON value at `path`; `make` makes it where it is missing or damaged.
+    """Return the JSON value at `path`; `make` makes it where it is missing, damaged or changed.
 
     Args:
         path: File named after a digest of everything that the value is made from.
         make: Returns the value.
     """
-    value = _noted(path)
-    if value is None:
-        value = make()
-        write_json(path, value)
+    kept = _kept_json(path)
+    if isinstance(kept, dict) and kept.pop(SEAL, None) == digest_value(kept):
+        return kept["value"]
+    _say_if_changed(path)
+    value = make()
+    write_sealed(path, {"value": value})
     return value
 
 
 def cached_file(path: Path, write: Callable[[Path], None], *, note: Path) -> str:
-    """Return the digest of the file at `path`; `write` makes it where it is missing or has another length than it had.
+    """Return the digest of the file at `path`; `write` makes it where it is missing, damaged or changed.
 
     Args:
         path: File named after a digest of everything that its content is made from.
         write: Makes the file at a path.
-        note: File that keeps the length and the digest.
+        note: File that keeps the digest.
     """
-    made = _noted(note)
-    if made is None or not path.is_file() or path.stat().st_size != made["bytes"]:
-        with replacing(path) as temporary:
-            write(temporary)
-            temporary.chmod(READ_ONLY)
-            made = {"bytes": temporary.stat().st_size, "digest": digest_file(temporary)}
-        write_json(note, made)
-    return str(made["digest"])
+    kept = _kept_json(note)
+    if isinstance(kept, dict) and path.is_file() and kept.get("digest") == digest_file(path):
+        return str(kept["digest"])
+    _say_if_changed(path)
+    with replacing(path) as temporary:
+        write(temporary)
+        temporary.chmod(READ_ONLY)
+        digest = digest_file(temporary)
+    write_json(note, {"digest": digest})
+    return digest
 
 
-def _noted(path: Path) -> Any:
+def _kept_json(path: Path) -> Any:
     """Return the JSON value at `path`, None where it is missing or damaged."""
     with suppress(FileNotFoundError, ValueError):
         value = json.loads(path.read_text(encoding="utf-8"))
         os.utime(path)  # `brats prune` removes files that have not been used for long
         return value
     return None
+
+
+def _say_if_changed(path: Path) -> None:
+    if path.exists():
+        LOG.warning("the cached result %s is damaged or was changed: it is made again", path)
 
 
 def link(stored: Path, target: Path) -> None:

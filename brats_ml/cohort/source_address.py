@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from brats_ml.redaction import has_credentials
+
 PHANTOM = "phantom"
 DVC = "dvc:"
 S3 = "s3://"
@@ -55,11 +57,12 @@ def parse_address(text: str) -> Address:
     """Return the address that a text gives.
 
     Raises:
-        ValueError: The text has none of the known forms, or contains a password.
+        ValueError: The text has none of the known forms, or contains credentials.
     """
-    if re.search(r"://[^/@]*:[^/]*@", text):
+    if has_credentials(text):
         raise ValueError(
-            "a source must not contain a password, since it is displayed and stored; use a credential helper of git"
+            "a source must not contain a password or a token, since it is displayed and stored: give them to a "
+            "credential helper of git, to the variables or profile of AWS, or to .dvc/config.local of that repository"
         )
     if text.startswith(S3):
         return _s3(text)
@@ -81,11 +84,6 @@ def with_absolute_path(text: str, base: Path) -> str:
     if isinstance(address, DvcAddress) and not address.is_remote:
         return f"{DVC}{base / address.repository}#{address.folder}@{address.revision}"
     return text
-
-
-def redacted(text: str) -> str:
-    """Return a text after removing the part of each address before `@`, which may be a password or a token."""
-    return re.sub(r"://[^/\s]*@", "://", text)
 
 
 def _s3(text: str) -> S3Address:

@@ -7,7 +7,6 @@ from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from brats_ml.cohort.source_address import redacted
 from brats_ml.config.data import Acquire, Phantom, Split, Validate
 from brats_ml.config.operation import Gate, Orchestration
 from brats_ml.config.recipes import Recipe
@@ -16,6 +15,7 @@ from brats_ml.config.section import Name, Section
 from brats_ml.config.segmentation import Evaluate, Plan, Train
 from brats_ml.config.survival import Features, Survival
 from brats_ml.errors import ConfigError, MissingInputError
+from brats_ml.redaction import redacted
 
 
 class Params(Section):

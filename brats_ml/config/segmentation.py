@@ -61,7 +61,8 @@ class Evaluate(Section):
         runtime: Library that runs the network; `auto` takes OpenVINO on CPUs if it is installed, else Keras.
         precision: Number format of OpenVINO's inner layers; `auto` takes bfloat16 if `brats precision` passed the
             network.
-        tuned_on: How many training cases choose the rules of postprocessing; 0 keeps the default rules.
+        tuned_on: How many training cases, each predicted by the fold that did not see it, choose the rules of
+            postprocessing; 0 keeps the default rules.
         figures: Cases that get the six-panel figure.
     """
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from brats_ml import files
 from brats_ml.adapters.content_cache import cached_json
-from brats_ml.adapters.nifti.case import CASES_AT_ONCE, read_case_volumes
+from brats_ml.adapters.nifti.case import CASES_AT_ONCE, read_case_volumes, room_for
 from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES
 from brats_ml.adapters.nifti.volume import Volume
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.cohort.cases import WHOLE, Case
@@ -70,7 +71,8 @@ def examine_all(
         key = files.digest_value([case.to_dict(), digests, grid_tolerance_mm, code])
 
         def found() -> dict[str, Any]:
-            return asdict(examine(folder, case, grid_tolerance_mm=grid_tolerance_mm, digests=digests))
+            with room_for(folder, case):
+                return asdict(examine(folder, case, grid_tolerance_mm=grid_tolerance_mm, digests=digests))
 
         return Examination(**cached_json(cache.value(key), found))
 
@@ -173,7 +175,7 @@ def _digests(folder: Path, case: Case) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for file in dict.fromkeys(case.files.values()):
         try:
-            found[file] = files.digest_file(folder / file)
+            found[file] = files.digest_file(folder / file, most=LARGEST_FILE_BYTES)
         except ValueError:
             found[file] = None
     return {role: found[file] for role, file in case.files.items()}

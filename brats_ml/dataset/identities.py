@@ -38,9 +38,9 @@ class Split:
         if not path.exists():
             return cls()
         try:
-            content = files.read_json(file)
+            content = files.read_sealed(file)
         except TableError as error:
-            raise TableError(path, f"is not JSON; {REMEDY}") from error
+            raise TableError(path, f"is not JSON, or was changed after it was written; {REMEDY}") from error
         if not isinstance(content, dict) or not isinstance(content.get("patients"), dict):
             raise TableError(path, f"has no `patients`, each with a part; {REMEDY}")
         for patient, part in content["patients"].items():
@@ -51,10 +51,16 @@ class Split:
             raise TableError(path, f"has `aliases` that are no lists of names; {REMEDY}")
         return cls(content["patients"], aliases)
 
-    def write(self, file: Artefact) -> None:
-        """Write the split; patients with one name have no aliases in it."""
+    def write(self, file: Artefact, *, sealed: bool = False) -> None:
+        """Write the split; patients with one name have no aliases in it.
+
+        Args:
+            file: The file.
+            sealed: Whether to add a digest of the content, for a file that DVC has no digest of.
+        """
         aliases = {patient: names for patient, names in self.aliases.items() if names}
-        files.write_json(file, {"patients": self.parts, "aliases": aliases})
+        write = files.write_sealed if sealed else files.write_json
+        write(file, {"patients": self.parts, "aliases": aliases})
 
 
 def _is_names(value: object) -> bool:

@@ -38,23 +38,24 @@ def preprocess_case(folder: Path, case: Case) -> tuple[PreprocessedCase, VoxelGr
     """
     try:
         read = {role: _readable(volume) for role, volume in read_case_volumes(folder, case).items()}
-        turned = {role: volume.grid.to_canonical(volume.array) for role, volume in read.items()}
+        grid = read["flair"].grid
+        turned = {role: read[role].grid.to_canonical(read.pop(role).array) for role in list(read)}
         shape = turned["flair"].shape
         if any(volume.shape != shape for volume in turned.values()):
             raise ValueError("its volumes have different shapes")
         box = bounding_box_of_any(list(turned.values()))
+        label = SCHEMES[case.scheme].to_canonical(crop(turned.pop("seg"), box)) if "seg" in turned else None
         # Cropping first saves time: the head takes a third of the voxels.
-        inside = {role: np.ascontiguousarray(crop(volume, box)) for role, volume in turned.items()}
-        label = SCHEMES[case.scheme].to_canonical(inside["seg"]) if "seg" in inside else None
+        image = _stack([crop(turned.pop(modality), box) for modality in MODALITIES])
     except ValueError as error:
         raise CaseError(case.case_id, str(error)) from error
     cropped = PreprocessedCase(
-        image=_stack([inside[modality] for modality in MODALITIES]),
+        image=image,
         label=label,
         start=(box[0].start, box[1].start, box[2].start),
         full_shape=(shape[0], shape[1], shape[2]),
     )
-    return cropped, read["flair"].grid
+    return cropped, grid
 
 
 def _readable(volume: Volume | ValueError) -> Volume:
@@ -65,5 +66,10 @@ def _readable(volume: Volume | ValueError) -> Volume:
 
 def _stack(images: list[NDArray[Any]]) -> NDArray[Any]:
     """Return images as one array (modality, X, Y, Z), integers kept as integers, everything else as float32."""
-    stacked = np.stack(images)
-    return stacked if np.issubdtype(stacked.dtype, np.integer) else stacked.astype(np.float32, copy=False)
+    common = np.result_type(*images)
+    dtype = common if np.issubdtype(common, np.integer) else np.float32
+    stacked = np.empty((len(images), *images[0].shape), dtype=dtype)
+    for index in range(len(images)):
+        # Each image is freed before the next one is copied.
+        stacked[index] = images.pop(0)
+    return stacked

@@ -12,7 +12,7 @@ from brats_ml.config.recipes import Recipe
 from brats_ml.config.renamed import with_present_method
 from brats_ml.config.section import Count, Section
 from brats_ml.errors import ModelError, TableError
-from brats_ml.segmentation.inference.postprocessing import Rules
+from brats_ml.segmentation.inference.postprocessing import LARGEST_ML, LARGEST_SHARE, VOXEL_ML, Rules
 from brats_ml.segmentation.inference.presets import PRESETS
 from brats_ml.workspace.outputs import ModelFolder
 
@@ -58,6 +58,9 @@ def read_recipe(folder: ModelFolder) -> Recipe:
 def read_rules(folder: ModelFolder) -> Rules:
     """Return the rules that turn a model's probabilities into labels; without postprocessing.json, the default ones.
 
+    Older rules dropped pieces of up to a tenth of the largest, with core or without. Their thresholds hold, and of the
+    pieces that they dropped, only those are still dropped that the present limits allow.
+
     Raises:
         TableError: postprocessing.json holds no rules.
     """
@@ -66,10 +69,22 @@ def read_rules(folder: ModelFolder) -> Rules:
         return Rules()
     stored = files.read_json(folder.postprocessing)
     try:
-        # Older files lack `minimum_share`.
-        return Rules(**({"minimum_share": 0.0} | stored["rules"]))
+        return Rules(**_within_limits(**stored["rules"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TableError(path, f"holds no rules of postprocessing ({error}); remove it or train again") from error
+
+
+def _within_limits(
+    *, minimum_component: int = 0, minimum_share: float = 0.0, minimum_ml: float | None = None, **rules: Any
+) -> dict[str, Any]:
+    """Return the values of `Rules`; the oldest files lack `minimum_share`, and older ones have voxels for `minimum_ml`.
+
+    Older rules dropped a piece below one of their two limits, and `Rules` drops one below both.
+    """
+    if minimum_ml is None:
+        minimum_ml = LARGEST_ML if minimum_share else min(minimum_component * VOXEL_ML, LARGEST_ML)
+        minimum_share = min(minimum_share or LARGEST_SHARE, LARGEST_SHARE)
+    return {**rules, "minimum_share": minimum_share, "minimum_ml": minimum_ml}
 
 
 def stated_inference(folder: ModelFolder) -> dict[str, Any]:

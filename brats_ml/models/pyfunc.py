@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Array
 from numpy.typing import NDArray
 
+from brats_ml.adapters.tracking.registry import DIGESTS, verify
 from brats_ml.cohort.clinical import GROUPS
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.survival.features import AGE
@@ -97,4 +98,8 @@ class ServedSurvival:
 
 def _load_pyfunc(path: str) -> Served:
     folder = ModelFolder(Path(path))
+    # MLflow's format: MLmodel is two folders above the model's own folder.
+    metadata = Model.load(str(folder.path.parents[1])).metadata or {}
+    if DIGESTS in metadata:  # older models have none
+        verify(folder.path, metadata[DIGESTS], name="the registered model")
     return ServedSegmentation(folder) if folder.recipe.path.exists() else ServedSurvival(SurvivalFolder(folder.path))

@@ -1,5 +1,6 @@
 """Load a trained network into the runtime that suits the machine: Keras, or OpenVINO on CPUs."""
 
+import logging
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -8,12 +9,13 @@ from typing import Any, Protocol
 
 from brats_ml import environment, files
 from brats_ml.adapters.source_code import code_digest
-from brats_ml.errors import ConfigError
+from brats_ml.errors import ConfigError, TableError
 from brats_ml.segmentation.inference.baseline import Network
 from brats_ml.segmentation.inference.sliding_window import Axes
 from brats_ml.workspace import Artefact
 from brats_ml.workspace.state import GraphCache
 
+LOG = logging.getLogger(__name__)
 GPU_DRIVER = Path("/dev/nvidiactl")
 
 
@@ -96,7 +98,11 @@ def bfloat16_passes(path: Path, graphs: GraphCache | None) -> bool:
     """Return whether `brats precision` found that a network loses almost no Dice in bfloat16."""
     if graphs is None or not precision_verdict(path, graphs).path.is_file():
         return False
-    return bool(files.read_json(precision_verdict(path, graphs))["passes"])
+    try:
+        return bool(files.read_sealed(precision_verdict(path, graphs))["passes"])
+    except TableError as error:
+        LOG.warning("float32 is used: %s", error)
+        return False
 
 
 def _keras_network(path: Path) -> LoadedNetwork:

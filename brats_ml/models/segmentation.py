@@ -42,7 +42,7 @@ def segmentation_model(
     preset: str | None = None,
     window: Sequence[int] | None = None,
 ) -> SegmentationModel:
-    """Return a trained recipe in the runtime and precision that the parameters set.
+    """Return a trained recipe in the runtime, precision and voxel size that the parameters set.
 
     Args:
         ws: The workspace.
@@ -55,7 +55,7 @@ def segmentation_model(
         ModelError: A network cannot be loaded in safe mode, or does not fit its recipe.
         MissingInputError: A file of the folder is missing.
     """
-    return load_segmentation_model(
+    model = load_segmentation_model(
         folder,
         preset=preset,
         window=window,
@@ -63,3 +63,5 @@ def segmentation_model(
         precision=params.evaluate.precision,
         graphs=ws.state.graphs,
     )
+    model.spacing_mm = (params.validate_.spacing_mm,) * 3
+    return model

@@ -37,7 +37,7 @@ class BaselineModel(SegmentationModel):
         """The modalities that the recipe reads."""
         return self.recipe.modalities
 
-    def predict(self, image: NDArray[Any]) -> tuple[LabelMap, NDArray[np.float32]]:
+    def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels (X, Y, Z) and probabilities (slice, size, size, class)."""
         return predict_labels(self, image, modalities=self.recipe.modalities, **self._slices())
 

@@ -1,5 +1,6 @@
 """The base class of trained recipes: it reads the networks, checks them, runs them and counts the passes."""
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.errors import ModelError
 from brats_ml.models.folder import check_labels, network_files
 from brats_ml.models.runtime import LoadedNetwork, chosen_runtime, load_network
+from brats_ml.segmentation.inference.postprocessing import Removed
 from brats_ml.segmentation.inference.sliding_window import Axes
 from brats_ml.workspace.outputs import ModelFolder
 from brats_ml.workspace.state import GraphCache
@@ -33,11 +35,14 @@ class SegmentationModel(ABC):
         passes: The number of patches or slices that the networks have processed so far.
         cases: The number of cases predicted so far.
         seconds: The seconds that these cases took.
+        spacing_mm: The voxel size of a case that states none; BraTS has 1 mm.
+        removed: What postprocessing removed from the last case, largest piece first.
     """
 
     outputs: ClassVar[Sequence[str]]
     own_scores: ClassVar[Sequence[str]] = ()
     preset: str | None = None
+    spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)
 
     def __init__(
         self,
@@ -67,6 +72,7 @@ class SegmentationModel(ABC):
         self.windows = list(windows)
         self.runtime = chosen_runtime(runtime)
         self.passes, self.cases, self.seconds = 0, 0, 0.0
+        self.removed: list[Removed] = []
         self._networks = [
             load_network(path, extents=self.windows, runtime=self.runtime, precision=precision, graphs=graphs)
             for path in network_files(folder)
@@ -81,7 +87,7 @@ class SegmentationModel(ABC):
         """The modalities that the recipe reads."""
 
     @abstractmethod
-    def predict(self, image: NDArray[Any]) -> tuple[LabelMap, NDArray[np.float32]]:
+    def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels and probabilities as `__call__` does, for an image that `__call__` has checked."""
 
     @abstractmethod
@@ -89,7 +95,7 @@ class SegmentationModel(ABC):
         """Return in words what a case of typical size will cost."""
 
     def tune(self, **cases: Any) -> dict[str, Any] | None:
-        """Choose rules of postprocessing on training cases, as `tune_postprocessing` does.
+        """Choose rules of postprocessing on unseen cases, as `tune_postprocessing` does.
 
         Returns:
             The contents of postprocessing.json, or None for a method without such rules.
@@ -100,8 +106,14 @@ class SegmentationModel(ABC):
         """Return the scores in `own_scores`, which only this method has."""
         return {}
 
-    def __call__(self, image: NDArray[Any]) -> tuple[LabelMap, NDArray[np.float32]]:
+    def __call__(
+        self, image: NDArray[Any], *, spacing_mm: Sequence[float] | None = None
+    ) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return the labels of a full canonical image (modality, X, Y, Z), and the probabilities behind them.
+
+        Args:
+            image: The image.
+            spacing_mm: The voxel size along each axis; None means that of the model.
 
         Returns:
             Canonical labels (X, Y, Z) and probabilities. The latter have shape (slice, size, size, class) in the
@@ -112,7 +124,8 @@ class SegmentationModel(ABC):
         """
         self._check_image(image)
         begun = time.perf_counter()
-        labels, probabilities = self.predict(image)
+        self.removed = []
+        labels, probabilities = self.predict(image, voxel_ml=math.prod(spacing_mm or self.spacing_mm) / 1000)
         self.cases, self.seconds = self.cases + 1, self.seconds + time.perf_counter() - begun
         return labels, probabilities
 

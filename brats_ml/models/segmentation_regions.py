@@ -13,7 +13,7 @@ from brats_ml.errors import ConfigError
 from brats_ml.models.folder import read_rules, stated_inference
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.tuning import tune_postprocessing
-from brats_ml.segmentation.inference.postprocessing import labels_from_regions
+from brats_ml.segmentation.inference.postprocessing import apply_rules
 from brats_ml.segmentation.inference.presets import PRESETS, format_window
 from brats_ml.segmentation.inference.regions import predict_regions
 from brats_ml.segmentation.inference.sliding_window import Axes
@@ -61,10 +61,11 @@ class RegionsModel(SegmentationModel):
         """The modalities that the recipe reads."""
         return self.recipe.modalities
 
-    def predict(self, image: NDArray[Any]) -> tuple[LabelMap, NDArray[np.float32]]:
+    def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels (X, Y, Z) and probabilities (region, X, Y, Z)."""
         probabilities = self.probabilities(image)
-        return labels_from_regions(probabilities, self.rules), probabilities
+        labels, self.removed = apply_rules(probabilities, self.rules, voxel_ml)
+        return labels, probabilities
 
     def probabilities(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """Return the probabilities of the regions, shape (region, X, Y, Z), of an image (modality, X, Y, Z)."""
@@ -79,7 +80,7 @@ class RegionsModel(SegmentationModel):
         )
 
     def tune(self, **cases: Any) -> dict[str, Any]:
-        """Choose the rules on training cases, as `tune_postprocessing` does, and use them from now on."""
+        """Choose the rules on unseen cases, as `tune_postprocessing` does, and use them from now on."""
         return tune_postprocessing(self, **cases)
 
     def cost(self) -> str:

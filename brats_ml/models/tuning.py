@@ -1,5 +1,6 @@
-"""Choose the rules of postprocessing for a newly trained network, on training cases only."""
+"""Choose the rules of postprocessing for a newly trained recipe, on cases that its networks have not seen."""
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -24,6 +25,7 @@ class Tunable(Protocol):
     """The interface that tuning needs of a region model."""
 
     rules: Rules
+    spacing_mm: Sequence[float]
 
     def only(self, fold: int | None) -> AbstractContextManager[None]:
         """Use only the network of one fold inside the context, or all networks if `fold` is None."""
@@ -46,7 +48,7 @@ def tune_postprocessing(
     Args:
         segment: The model of a region recipe.
         cases: The preprocessed cases.
-        case_ids: The ids of training cases. No reported figure may use these cases.
+        case_ids: The ids of training cases.
         folds: The fold that held out each case. Only the network of that fold predicts the case.
         most: The largest number of cases to use. If there are more, evenly spaced ones are used.
         grid: The values to try.
@@ -61,7 +63,8 @@ def tune_postprocessing(
     number = min(most, len(case_ids))
     chosen = [case_ids[at] for at in np.unique(np.linspace(0, len(case_ids) - 1, number).round().astype(int))]
     with tempfile.TemporaryDirectory(prefix="brats-tuning-") as name:
-        found = tune(_Predicted(segment, cases, chosen, folds, ArrayFolder(Path(name))), grid=grid)
+        predicted = _Predicted(segment, cases, chosen, folds, ArrayFolder(Path(name)))
+        found = tune(predicted, grid=grid, voxel_ml=math.prod(segment.spacing_mm) / 1000)
     segment.rules = found.rules
     return {
         "rules": found.rules.to_dict(),
@@ -93,7 +96,7 @@ class _Predicted:
             path = self._folder.array(case_id)
             if not path.exists():
                 box = tuple(slice(at, at + size) for at, size in zip(case.start, case.label.shape, strict=True))
-                with self._segment.only(self._folds.get(case_id)):
+                with self._segment.only(self._folds[case_id]):
                     whole = self._segment.probabilities(uncrop(case.image, case.start, case.full_shape))
                 np.save(path, crop(whole, box))
             yield np.load(path), case.label

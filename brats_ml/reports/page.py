@@ -11,6 +11,7 @@ from markupsafe import Markup
 from brats_ml.cohort.labels import LABELS, REGIONS
 from brats_ml.intervals import Interval
 from brats_ml.reports.survival_section import BASELINE_SURVIVAL, DRAWINGS, MaskLoss
+from brats_ml.untrusted_text import CONTENT_POLICY
 
 # The figures in the README of the baseline, rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION.
 BASELINE_SEGMENTATION = {
@@ -104,6 +105,7 @@ def comparison_page(
     )
     environment.filters |= {"image": _image, "number": _number}
     return environment.get_template("comparison.html").render(
+        policy=CONTENT_POLICY,
         recipes=recipes,
         estimators=estimators,
         nominees=nominees,

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from brats_ml.untrusted_text import CONTENT_POLICY
+
 PANEL_INCHES = 2.2
 TEXT_WIDTH = 34
 ALARM = "#b00020"
@@ -60,7 +62,8 @@ def quarantine_page(kept_out: Sequence[KeptOut], *, cases: int) -> str:
     environment = Environment(
         loader=PackageLoader("brats_ml.reports"), undefined=StrictUndefined, autoescape=True, trim_blocks=True
     )
-    return environment.get_template("quarantine.html").render(kept_out=kept_out, cases=cases)
+    template = environment.get_template("quarantine.html")
+    return template.render(policy=CONTENT_POLICY, kept_out=kept_out, cases=cases)
 
 
 def _draw(axes: Axes, volume: NDArray[np.generic], *, is_label_map: bool) -> None:

@@ -21,6 +21,7 @@ from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics.case import CASE_METRICS, case_metrics, greatest_value, reference_volume_column
 from brats_ml.imaging.metrics.summary import summarise
+from brats_ml.models.removal import removal_record
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.report import Report
@@ -46,10 +47,11 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     predict, postprocessing = None, None
     if verdict["verdict"] == "trained":
         predict = segmentation_model(ws, params, model, preset=params.evaluate.preset, window=params.evaluate.window)
-        if parts["train"] and params.evaluate.tuned_on:
+        # Without folds the network knows every training case, and validation cases must stay unseen by the choice.
+        if fold_of and params.evaluate.tuned_on:
             postprocessing = predict.tune(
                 cases=ws.preprocessed,
-                case_ids=parts["train"],
+                case_ids=parts["out_of_fold"],
                 folds=fold_of,
                 most=params.evaluate.tuned_on,
             )
@@ -87,14 +89,20 @@ def _evaluate(
     postprocessing: dict[str, Any] | None,
     fold_of: Mapping[str, int],
 ) -> dict[str, Any]:
-    rows = []
+    rows, removed = [], dict[str, Any]()
     with files.replacing(folder) as unfinished:
         written = EvaluationFolder(unfinished)
         if predict is not None:
             steps = track(records, f"evaluating {part}", console=Console(stderr=True))
             rows = [
                 _evaluate_case(
-                    ws, record, predict, written, figure=index < figures, fold=fold_of.get(record["case_id"])
+                    ws,
+                    record,
+                    predict,
+                    written,
+                    figure=index < figures,
+                    fold=fold_of.get(record["case_id"]),
+                    removed=removed,
                 )
                 for index, record in enumerate(steps)
             ]
@@ -104,6 +112,7 @@ def _evaluate(
         summary["preset"] = predict.preset if predict is not None else None
         summary["windows"] = list(map(list, predict.windows)) if predict is not None and predict.preset else None
         summary["postprocessing"] = postprocessing
+        summary["removed"] = removed
         # People tune recipes by these pictures, so they show no test patient.
         if rows and figures and part == "validation":
             draw_notable(written, ws.preprocessed, table, records)
@@ -120,14 +129,17 @@ def _evaluate_case(
     *,
     figure: bool,
     fold: int | None,
+    removed: dict[str, Any],
 ) -> dict[str, Any]:
     case_id = record["case_id"]
     case = read_labelled_case(ws.preprocessed.case(case_id))
     image = uncrop(case.image, case.start, case.full_shape)
     reference = uncrop(case.label, case.start, case.full_shape)
-    with predict.only(fold):
-        predicted, probabilities = predict(image)
     grid = VoxelGrid.from_dict(record["grid"])
+    with predict.only(fold):
+        predicted, probabilities = predict(image, spacing_mm=grid.spacing_mm)
+    if predict.removed:
+        removed[case_id] = removal_record(predict.removed)
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(predicted))
     write_volume(folder.mask(case_id), stored, grid)
     if figure:

@@ -11,7 +11,7 @@ from rich.progress import track
 from brats_ml import files
 from brats_ml.adapters.case_files.array_file import write_case
 from brats_ml.adapters.content_cache import cached_file, link
-from brats_ml.adapters.nifti.case import CASES_AT_ONCE
+from brats_ml.adapters.nifti.case import CASES_AT_ONCE, room_for
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.config import Params
 from brats_ml.dataset import preprocessing
@@ -49,6 +49,11 @@ def _provide(
     made_from = {"files": record["digest"], "scheme": case.scheme, "channels": case.channels, "code": code}
     key = files.digest_value(made_from)
     made = cache.array_file(key)
-    digest = cached_file(made, lambda path: write_case(path, preprocess_case(source, case)[0]), note=cache.value(key))
+
+    def write(path: Path) -> None:
+        with room_for(source, case):
+            write_case(path, preprocess_case(source, case)[0])
+
+    digest = cached_file(made, write, note=cache.value(key))
     link(made, folder.case(case.case_id).path)
     return {"patient": case.patient, "labelled": case.label is not None, "digest": digest}

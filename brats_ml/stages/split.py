@@ -47,7 +47,7 @@ def run(ws: Workspace, params: Params) -> Report:
         parts = _extend(before, with_images, groups, params, known)
         # The split keeps every alias, since a table may be gone before the images of a patient arrive.
         aliases = {patient: [name for name in names if name != patient] for patient, names in known.names.items()}
-        Split(parts, aliases).write(ws.state.splits)
+        Split(parts, aliases).write(ws.state.splits, sealed=True)
     patients = with_images | groups.keys()
     gone = {known.patient(name) for name in here.parts} - {known.patient(name) for name in patients}
     assigned = {name: parts[known.patient(name)] for name in sorted(patients | gone)}

@@ -12,6 +12,7 @@ from brats_ml.adapters import provenance
 from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
+from brats_ml.adapters.tracking.training_run import TrainingRun
 from brats_ml.cohort.folds import folds
 from brats_ml.config import Params
 from brats_ml.config.recipes import Recipe
@@ -54,7 +55,8 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     tracker = MlflowTracker(tracking_uri(ws.state))
     holder = f"another process, which trains {recipe} on the same data"
     tags = {"brats.stage": f"train@{recipe}", "brats.recipe": recipe, **provenance.origin(ws.root)}
-    with locks.exclusive(kept.lock, holder=holder), tracker.run(key, name=f"train {recipe}", tags=tags) as tracked:
+    run = tracker.run(key, name=f"train {recipe}", tags=tags, kind=TrainingRun)
+    with locks.exclusive(kept.lock, holder=holder), run as tracked:
         settings = params.train.model_dump(exclude={"recipes"})
         tracked.log_params({"recipe": recipe, **settings, **flatten(chosen.model_dump())})
         digest = provenance.data_digest(ws.root)

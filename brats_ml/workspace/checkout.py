@@ -119,6 +119,12 @@ class Workspace(os.PathLike[str]):
         return PredictionsFolder(folder or self.root / "predictions")
 
     @property
+    def private(self) -> tuple[Path, ...]:
+        """The folders that only their owner may enter, as they hold data of patients; some may not exist yet."""
+        names = ("data", "plans", "models", "evaluation", "features", "metrics", "reports", DECISIONS, "predictions")
+        return (*(self.root / name for name in (*names, ".dvc/cache", ".dvc/tmp", STATE)), self.state.path)
+
+    @property
     def state(self) -> State:
         """The state, which outlives every run."""
         return State(self.shared_state or self.root / STATE)

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from brats_ml.workspace.artefact import DECISIONS, PARAMS, Artefact, At, Located, Made
 
+# End of the name of a small file that holds the SHA-256 of the file next to it.
+DIGEST_SUFFIX = ".sha256"
+
 
 @dataclass(frozen=True)
 class Checkpoints(Located):
@@ -22,6 +25,7 @@ class Checkpoint(Artefact):
     model = Made("model.keras")  # baseline: the network and the state of its optimiser
     state = Made("state.npz")  # region recipes
     history = Made("history.json")
+    digests = At("digests.json")  # of the other files
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Graph(Located):
     """A network in OpenVINO's format; a second file has the weights."""
 
     graph = At("graph.xml")
+    digests = At("digests.json")  # of the other files
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,11 @@ class RunRecord(Located):
 
 @dataclass(frozen=True)
 class MlflowStore(Located):
-    """The embedded MLflow store."""
+    """The embedded MLflow store, and the accounts of its server."""
 
     database = At("mlflow.db")
+    accounts = At("accounts.db")
+    passwords = At("passwords.json")
     artifacts = At("artifacts")
     lock = At(".lock")
     made = At(".made")  # exists when the store is complete

@@ -9,6 +9,7 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
+from brats_ml.adapters.tracking.champions import Champions
 from brats_ml.adapters.tracking.registry import COHORT, MODELS, Registry
 from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
 from brats_ml.workspace import Workspace
@@ -32,7 +33,7 @@ def own_store() -> Iterator[None]:
 
 def register(uri: str, kind: str, number: int, folder: Path, **tags: str) -> None:
     """Register a folder as the next version of `segmentation` or `survival`, with a run of its own."""
-    client, name, key = MlflowClient(uri), MODELS[kind], f"{kind}-{number}"
+    client, name, key = MlflowClient(uri, registry_uri=uri), MODELS[kind], f"{kind}-{number}"
     if number == 1:
         client.create_registered_model(name)
     with MlflowTracker(uri).run(key, name=key, tags={}) as run:
@@ -47,7 +48,12 @@ def copy_workspace(template: Workspace, root: Path) -> Workspace:
 
 def make_champion(ws: Workspace, kind: str, number: int) -> None:
     """Promote a version, whatever the gate would say."""
-    registry = Registry(embedded_store(ws.state))
-    version, champion = registry.get(MODELS[kind], number), registry.champion(MODELS[kind])
+    champions = champions_of(ws)
+    version, champion = champions.registry.get(MODELS[kind], number), champions.of(MODELS[kind])
     assert version is not None
-    registry.promote(version, state=ws.state, decision="test", compared_with=champion.number if champion else None)
+    champions.promote(version, decision="test", against=champion.identity if champion else None)
+
+
+def champions_of(ws: Workspace) -> Champions:
+    """Return the champions of a workspace in its own store."""
+    return Champions(Registry(embedded_store(ws.state)), ws.state)

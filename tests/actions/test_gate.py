@@ -7,12 +7,13 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.actions import gate
 from brats_ml.adapters.tables.frames import write_csv
-from brats_ml.adapters.tracking.registry import CHAMPION, COHORT, MODELS
+from brats_ml.adapters.tracking.registry import COHORT, MODELS
 from brats_ml.adapters.tracking.runs import KEY, embedded_store
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.files import read_json, write_json
 from brats_ml.workspace import Workspace
+from tests.actions.registered_models import make_champion
 
 NAME = MODELS["segmentation"]
 
@@ -47,10 +48,10 @@ def registry(ws: Workspace) -> MlflowClient:
     return client
 
 
-def register(registry: MlflowClient, *, key: str, cohort: str, champion: bool = False) -> None:
+def register(ws: Workspace, registry: MlflowClient, *, key: str, cohort: str, champion: bool = False) -> None:
     version = registry.create_model_version(NAME, "file:///nowhere", tags={KEY: key, COHORT: cohort})
     if champion:
-        registry.set_registered_model_alias(NAME, CHAMPION, version.version)
+        make_champion(ws, "segmentation", int(version.version))
 
 
 def decision(ws: Workspace, params: Params, kind: str = "segmentation") -> dict[str, Any]:
@@ -65,7 +66,7 @@ def test_a_nominee_that_was_not_published_is_refused(ws: Workspace, registry: Ml
 
 
 def test_a_network_in_another_preset_is_another_model(ws: Workspace, registry: MlflowClient, params: Params) -> None:
-    register(registry, key="new-fast-64x64x64-96x96x96", cohort="patients", champion=True)
+    register(ws, registry, key="new-fast-64x64x64-96x96x96", cohort="patients", champion=True)
     write_json(
         ws.evaluation("validation", "baseline_mini").summary,
         {"preset": "best", "windows": [[64, 64, 64], [96, 96, 96]], "postprocessing": None},
@@ -82,7 +83,7 @@ def test_a_network_in_another_preset_is_another_model(ws: Workspace, registry: M
 
 
 def test_what_was_not_fitted_is_held_with_its_reason(ws: Workspace, registry: MlflowClient, params: Params) -> None:
-    register(registry, key="new", cohort="patients")
+    register(ws, registry, key="new", cohort="patients")
 
     held = decision(ws, params, "survival")
 
@@ -90,7 +91,7 @@ def test_what_was_not_fitted_is_held_with_its_reason(ws: Workspace, registry: Ml
 
 
 def test_the_champion_itself_is_held(ws: Workspace, registry: MlflowClient, params: Params) -> None:
-    register(registry, key="new", cohort="patients", champion=True)
+    register(ws, registry, key="new", cohort="patients", champion=True)
 
     assert decision(ws, params)["reasons"] == [f"{NAME} v1 is champion already"]
 
@@ -98,8 +99,8 @@ def test_the_champion_itself_is_held(ws: Workspace, registry: MlflowClient, para
 def test_a_model_of_synthetic_patients_never_replaces_one_of_real_ones(
     ws: Workspace, registry: MlflowClient, params: Params
 ) -> None:
-    register(registry, key="old", cohort="patients", champion=True)
-    register(registry, key="new", cohort="synthetic")
+    register(ws, registry, key="old", cohort="patients", champion=True)
+    register(ws, registry, key="new", cohort="synthetic")
 
     held = decision(ws, params)
 
@@ -110,8 +111,8 @@ def test_a_model_of_synthetic_patients_never_replaces_one_of_real_ones(
 def test_a_model_of_real_patients_need_not_beat_one_of_synthetic_ones(
     ws: Workspace, registry: MlflowClient, params: Params
 ) -> None:
-    register(registry, key="old", cohort="synthetic", champion=True)
-    register(registry, key="new", cohort="patients")
+    register(ws, registry, key="old", cohort="synthetic", champion=True)
+    register(ws, registry, key="new", cohort="patients")
 
     promoted = decision(ws, params)
 
@@ -120,7 +121,7 @@ def test_a_model_of_real_patients_need_not_beat_one_of_synthetic_ones(
 
 
 def test_a_floor_that_is_missed_rejects(ws: Workspace, registry: MlflowClient, make_params: Any) -> None:
-    register(registry, key="new", cohort="patients")
+    register(ws, registry, key="new", cohort="patients")
 
     rejected = decision(ws, make_params({"gate.segmentation.minimum_dice": {"WT": 0.5, "TC": 0.5, "ET": 0.75}}))
 

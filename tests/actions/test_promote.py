@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from brats_ml.actions import promote
-from brats_ml.adapters.tracking.registry import CHAMPION, MODELS, PREVIOUS, Registry
+from brats_ml.actions import adopt, promote
+from brats_ml.adapters.tracking.champions import CHAMPION, PREVIOUS
+from brats_ml.adapters.tracking.registry import MODELS, Registry
 from brats_ml.adapters.tracking.runs import KEY, embedded_store
 from brats_ml.config import Params
-from brats_ml.errors import MissingInputError, ModelError
-from brats_ml.files import digest_value, write_json
+from brats_ml.errors import ConfigError, MissingInputError, ModelError, TableError
+from brats_ml.files import digest_value, file_digests, write_json, write_sealed
 from brats_ml.workspace import Workspace
+from tests.actions.registered_models import TRAINED
 
 
 def decide(
@@ -52,7 +54,11 @@ def test_the_first_champion_gets_the_alias_and_a_line_in_the_ledger(ws: Workspac
     assert version is not None
     (line,) = ledger(ws)
     assert line.pop("time").endswith("+00:00")
+    assert len(line.pop("chain")) == 64
+    assert line.pop("tags") == version.tags
+    assert line.pop("files") == file_digests(TRAINED / "registered/segmentation/data/seed_mini")
     assert line == {
+        "event": "promotion",
         "model": "brats-segmentation",
         "version": 1,
         "previous": None,
@@ -153,3 +159,66 @@ def test_a_missing_decision_names_the_command_that_makes_it(missing: str, ws: Wo
         promote.run(ws, params)
 
     assert aliases(ws) == {}
+
+
+def test_a_decision_that_was_edited_after_the_gate_is_refused(ws: Workspace, params: Params) -> None:
+    decide(ws, "survival", "HOLD")
+    write_sealed(ws.decision("segmentation"), decide(ws, "segmentation", "REJECT", version=1))
+    path = ws.decision("segmentation").path
+    path.write_text(path.read_text().replace("REJECT", "PROMOTE"))
+
+    with pytest.raises(TableError, match=r"segmentation\.json: was changed after it was written; run `brats gate`"):
+        promote.run(ws, params)
+
+    assert (aliases(ws), ledger(ws)) == ({}, [])
+
+
+@pytest.mark.parametrize("field", ["run_id", "key"])
+def test_a_version_is_not_promoted_for_another_one_of_the_same_number(
+    field: str, ws: Workspace, params: Params
+) -> None:
+    version = Registry(embedded_store(ws.state)).get(MODELS["segmentation"], 1)
+    assert version is not None
+    decision = decide(ws, "segmentation", "PROMOTE", version=1) | {"judged": {**version.identity, field: "another"}}
+    write_sealed(ws.decision("segmentation"), decision)
+    decide(ws, "survival", "PROMOTE", version=1)
+
+    with pytest.raises(ModelError, match="v1 of the registry is not the model that the gate judged"):
+        promote.run(ws, params)
+
+    assert (aliases(ws), aliases(ws, "survival"), ledger(ws)) == ({}, {}, [])
+
+
+def test_a_model_that_was_replaced_after_the_gate_is_not_promoted(ws: Workspace, params: Params) -> None:
+    version = Registry(embedded_store(ws.state)).get(MODELS["segmentation"], 1)
+    assert version is not None
+    digests = file_digests(TRAINED / "registered/segmentation/data/seed_mini") | {"model.keras": "0" * 64}
+    judged = {"judged": {**version.identity, "files": digests}}
+    write_sealed(ws.decision("segmentation"), decide(ws, "segmentation", "PROMOTE", version=1) | judged)
+    decide(ws, "survival", "HOLD")
+
+    with pytest.raises(ModelError, match=r"model\.keras in .* of brats-segmentation v1 is not what was registered"):
+        promote.run(ws, params)
+
+    assert (aliases(ws), ledger(ws)) == ({}, [])
+
+
+def test_a_champion_is_named_by_hand_and_taken_back(
+    ws: Workspace, crown: Callable[[str, int], None], params: Params
+) -> None:
+    crown("segmentation", 1)
+    crown("segmentation", 2)
+
+    said = adopt.run(ws, params, model=MODELS["segmentation"], version="1")
+
+    assert str(said) == "adopt: brats-segmentation v1 is champion"
+    assert aliases(ws) == {CHAMPION: 1, PREVIOUS: 2}
+    assert (ledger(ws)[-1]["version"], ledger(ws)[-1]["decision"]) == (1, "adopted")
+    assert "no champion now" in str(adopt.run(ws, params, model=MODELS["segmentation"], version="none"))
+    assert ledger(ws)[-1]["version"] is None
+    with pytest.raises(ModelError, match="brats-segmentation v9 is not in MLflow"):
+        adopt.run(ws, params, model=MODELS["segmentation"], version="9")
+    with pytest.raises(ConfigError, match="brats-segmentation, brats-survival"):
+        adopt.run(ws, params, model="segmentation", version="1")
+    with pytest.raises(ConfigError, match="v1 is not the number"):
+        adopt.run(ws, params, model=MODELS["segmentation"], version="v1")

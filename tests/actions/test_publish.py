@@ -24,7 +24,7 @@ def evaluated(ws: Workspace, preset: str | None, windows: list[list[int]] | None
 def test_a_model_by_regions_is_registered_with_the_preset_it_was_evaluated_in(ws: Workspace) -> None:
     evaluated(ws, "balanced", [[64, 64, 64], [96, 96, 96]])
 
-    with publish._inference_path(ws, "segmentation", "ours") as folder:
+    with publish.inference_path(ws, "segmentation", "ours") as folder:
         stated = files.read_json(ModelFolder(folder).inference)
         assert (folder / "verdict.json").is_file()
 
@@ -36,7 +36,7 @@ def test_a_model_by_regions_is_registered_with_the_preset_it_was_evaluated_in(ws
 def test_a_model_of_the_baselines_method_is_registered_as_it_lies(ws: Workspace) -> None:
     evaluated(ws, None, None)
 
-    with publish._inference_path(ws, "segmentation", "ours") as folder:
+    with publish.inference_path(ws, "segmentation", "ours") as folder:
         assert folder == ws.model("ours").path
 
     assert publish.model_key(ws, "segmentation", "ours") == "k"

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.tracking import MlflowClient
 
 from brats_ml.actions import score
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume, write_volume
-from brats_ml.adapters.tracking.registry import MODELS, Registry
+from brats_ml.adapters.tracking.champions import CHAMPION
+from brats_ml.adapters.tracking.registry import MODELS
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.cohort.labels import REGIONS, SCHEMES, region_mask
 from brats_ml.cohort.modalities import MODALITIES
@@ -25,7 +28,7 @@ from brats_ml.files import digest_file, digest_tree
 from brats_ml.survival.features import FEATURES
 from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace
-from tests.actions.registered_models import copy_workspace, make_champion, own_store
+from tests.actions.registered_models import TRAINED, champions_of, copy_workspace, make_champion, own_store, register
 
 FIRST, SECOND = "BraTS20_Validation_501", "BraTS20_Validation_502"
 Crown = Callable[[str, int], None]
@@ -103,6 +106,25 @@ def test_a_case_in_another_orientation_gets_the_same_labels_on_its_own_grid(
     np.testing.assert_array_equal(labels.grid.to_canonical(labels.array), straight.array)
 
 
+def test_scans_without_orientation_get_a_label_map_without_one(
+    template: Workspace, quick_params: Params, tmp_path: Path
+) -> None:
+    with own_store():
+        ws = copy_workspace(template, tmp_path / "ws")
+        make_champion(ws, "segmentation", 1)
+        for modality in MODALITIES:
+            path = scan(ws, FIRST, modality)
+            header = nib.load(path).header
+            header["qform_code"] = header["sform_code"] = 0
+            nib.save(nib.Nifti1Image(read_volume(path).array, None, header), path)
+
+        score.run(ws, quick_params, only=[FIRST])
+
+    labels = nib.load(ws.predictions().case(FIRST).labels(FIRST)).header
+    assert (int(labels["qform_code"]), int(labels["sform_code"])) == (0, 0)
+    assert labels["pixdim"][:4].tolist() == header["pixdim"][:4].tolist()
+
+
 def test_a_prediction_holds_volumes_and_a_survival_group(scored: Workspace) -> None:
     record = prediction(scored, FIRST)
     stored = read_volume(scored.predictions().case(FIRST).labels(FIRST)).array
@@ -111,6 +133,7 @@ def test_a_prediction_holds_volumes_and_a_survival_group(scored: Workspace) -> N
     assert (record["case_id"], record["patient"], record["status"]) == (FIRST, FIRST, "scored")
     assert record["volume_mm3"] == {region: region_mask(labels, region).sum() for region in REGIONS}
     assert any("synthetic" in flag for flag in record["flags"])
+    assert record["removed"] == {}
     survival = record["survival"]
     assert survival["group"] in ("short", "mid", "long")
     assert sum(survival[name] for name in PROBABILITIES) == pytest.approx(1)
@@ -119,19 +142,77 @@ def test_a_prediction_holds_volumes_and_a_survival_group(scored: Workspace) -> N
     assert len(survival["curve_days"]) == len(survival["curve_alive"])
 
 
+def test_what_postprocessing_removed_is_recorded_and_flagged(
+    ws: Workspace, crown: Crown, make_params: Callable[..., Params], tmp_path: Path
+) -> None:
+    """The third version is the second one, with a rule that leaves no enhancing tumour."""
+    folder = Path(shutil.copytree(TRAINED / "regions3d", tmp_path / "third/data/regions3d"))
+    rules = json.loads((folder / "postprocessing.json").read_text())
+    rules["rules"]["minimum_et"] = 10**6
+    (folder / "postprocessing.json").write_text(json.dumps(rules))
+    register(embedded_store(ws.state), "segmentation", 3, tmp_path / "third")
+    crown("segmentation", 3)
+
+    score.run(ws, make_params({"evaluate.runtime": "keras"}), only=[FIRST])
+
+    record = prediction(ws, FIRST)
+    relabelled = record["removed"]["ET"]
+    assert record["volume_mm3"]["ET"] == 0
+    assert 0 < relabelled["ml"] <= record["volume_mm3"]["TC"] / 1000
+    assert relabelled["highest_probability"] > 0.6
+    assert any(flag.startswith("relabelled as NCR: 1 piece(s) of ET") for flag in record["flags"])
+
+
 def test_a_prediction_says_what_it_is_made_from(scored: Workspace) -> None:
     made_from = prediction(scored, FIRST)["provenance"]
-    registry = Registry(embedded_store(scored.state))
+    champions = champions_of(scored)
     ages = pd.read_csv(scored.inbox.path / "survival_info.csv").set_index("Brats20ID")["Age"]
 
     for kind, name in MODELS.items():
-        champion = registry.champion(name)
+        champion = champions.of(name)
         assert champion is not None
-        assert made_from[kind] == {"name": name, "version": 1, "run_id": champion.run_id}
+        assert made_from[kind] == {"name": name, **champion.identity, "digest": champion.digest}
     assert made_from["data"] == {modality: digest_file(scan(scored, FIRST, modality)) for modality in MODALITIES}
     assert made_from["age_years"] == ages[FIRST]
     assert len(made_from["code"]["digest"]) == 64
     assert made_from["inference"] == {"preset": None, "precision": "float32"}
+
+
+def test_a_version_that_only_the_alias_names_predicts_nothing(
+    again: Workspace, quick_params: Params, tmp_path: Path
+) -> None:
+    client = MlflowClient(embedded_store(again.state))
+    client.set_registered_model_alias(MODELS["segmentation"], CHAMPION, "2")
+
+    report = score.run(again, quick_params, only=[FIRST], output=tmp_path / "output")
+
+    assert prediction(again, FIRST, tmp_path / "output")["provenance"]["segmentation"]["version"] == 1
+    assert "alias champion of brats-segmentation names v2, but the ledger" in str(report)
+    again.state.ledger.path.unlink()
+    client.set_registered_model_alias(MODELS["segmentation"], CHAMPION, "2")
+    with pytest.raises(ModelError, match=r"names v2, but the ledger .* names none: set BRATS_STATE"):
+        score.run(again, quick_params)
+
+
+def test_a_champion_with_another_network_in_the_artifact_store_predicts_nothing(
+    template: Workspace, quick_params: Params, tmp_path: Path
+) -> None:
+    with own_store():
+        ws = copy_workspace(template, tmp_path / "ws")
+        champions = champions_of(ws)
+        folder = tmp_path / "artifacts"
+        shutil.copytree(TRAINED / "registered/segmentation", folder)
+        register(champions.registry.uri, "segmentation", 3, folder)
+        champions.adopt(MODELS["segmentation"], 3)
+        (network,) = folder.rglob("model.keras")
+        content = bytearray(network.read_bytes())
+        content[len(content) // 2] ^= 1
+        network.write_bytes(content)
+
+        with pytest.raises(ModelError, match=r"model\.keras in .* of brats-segmentation v3 is not what was registered"):
+            score.run(ws, quick_params)
+
+    assert not ws.predictions().path.exists()
 
 
 def test_the_table_has_a_row_for_each_case_with_the_figures_of_its_prediction(scored: Workspace) -> None:

@@ -21,8 +21,6 @@ from brats_ml.actions.batch import Batch
 from brats_ml.actions.case_prediction import Predictor
 from brats_ml.actions.prediction_inputs import present_origin
 from brats_ml.actions.unseen_cases import Unseen, divide, list_unseen
-from brats_ml.adapters.tracking.registry import Registry
-from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.cohort.cases import Case
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name
@@ -31,7 +29,7 @@ from brats_ml.errors import MissingInputError, StorageError
 from brats_ml.files import digest_tree
 from brats_ml.workspace import Workspace
 from tests.actions.disk import watching
-from tests.actions.registered_models import copy_workspace, make_champion, own_store
+from tests.actions.registered_models import champions_of, copy_workspace, make_champion, own_store
 
 FIRST, SECOND = "BraTS20_Validation_501", "BraTS20_Validation_502"
 # A regular file that opens, and that the kernel refuses to read.
@@ -87,17 +85,18 @@ def waiting(ws: Workspace, params: Params) -> int:
 
 def batch(ws: Workspace, params: Params, segment: Callable[[Any], Any]) -> Batch:
     """Return a run over the inbox with another segmentation model."""
-    registry = Registry(embedded_store(ws.state))
-    predictor = Predictor(ws, params, present_origin(ws, params, ws.inbox.path, registry), registry)
+    champions = champions_of(ws)
+    predictor = Predictor(ws, params, present_origin(ws, params, ws.inbox.path, champions), champions.registry)
     real, calls = predictor.segment, []
 
     class Model:
         preset = None
+        removed = real.removed
 
-        def __call__(self, image: Any) -> Any:
+        def __call__(self, image: Any, **options: Any) -> Any:
             calls.append(image)
             segment(len(calls))
-            return real(image)
+            return real(image, **options)
 
     vars(predictor)["segment"] = Model()
     return Batch(predictor, ws.predictions(), Console(stderr=True))
@@ -482,7 +481,7 @@ def test_a_shard_reads_its_own_cases_alone_and_the_table_is_written_once(
                 shutil.copytree(ws.inbox.path / SECOND, ws.inbox.path / f"copy {number}" / SECOND)
                 for path in (ws.inbox.path / f"copy {number}" / SECOND).iterdir():
                     path.rename(path.with_name(path.name.replace("_502", f"_6{number:02}")))
-            assert unscored.run(ws, params, divided=True).details["shards"] == others + 2
+            assert len(unscored.run(ws, params, divided=True).details["shards"]) == others + 2
             with watching(ws.inbox.path, ws.predictions().path) as watch:
                 score.run(ws, params, shard=0)
             assert not ws.predictions().table.path.exists()

@@ -5,14 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from brats_ml.actions import score, unscored
-from brats_ml.actions.unseen_cases import read_shard
+from brats_ml.adapters.tracking.champions import CHAMPION
+from brats_ml.adapters.tracking.registry import MODELS
+from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.errors import MissingInputError
 from brats_ml.workspace import Workspace
 
+SEGMENTATION = MODELS["segmentation"]
 FIRST, SECOND = "BraTS20_Validation_501", "BraTS20_Validation_502"
 
 
@@ -23,14 +27,14 @@ def one_a_shard(make_params: Callable[[dict[str, Any]], Params]) -> Params:
 
 
 def shards(ws: Workspace, params: Params, **where: Any) -> list[list[str]]:
-    count = unscored.run(ws, params, divided=True, **where).details["shards"]
-    return [[unseen.case.case_id for unseen in read_shard(ws, number)] for number in range(count)]
+    found: list[list[str]] = unscored.run(ws, params, **where).details["shards"]
+    return found
 
 
 def test_without_a_champion_no_case_is_handed_out(ws: Workspace, one_a_shard: Params) -> None:
     report = unscored.run(ws, one_a_shard)
 
-    assert report.details["shards"] == 0
+    assert report.details["shards"] == []
     assert "2 case(s)" in str(report)
 
 
@@ -61,6 +65,27 @@ def test_a_case_waits_until_it_is_scored_or_refused_and_again_once_it_or_the_cha
 
     crown("segmentation", 2)
     assert shards(ws, one_a_shard) == [[FIRST], [SECOND]]
+
+
+def test_cases_wait_for_the_champion_of_the_ledger_whatever_the_alias_says(
+    ws: Workspace, crown: Callable[[str, int], None], one_a_shard: Params
+) -> None:
+    alias = MlflowClient(embedded_store(ws.state))
+    alias.set_registered_model_alias(SEGMENTATION, CHAMPION, "2")
+    report = unscored.run(ws, one_a_shard)
+    assert report.details["shards"] == []
+    assert "alias champion of brats-segmentation names v2, but the ledger" in str(report)
+
+    alias.delete_registered_model_alias(SEGMENTATION, CHAMPION)
+    crown("segmentation", 1)
+    score.run(ws, one_a_shard)
+    alias.set_registered_model_alias(SEGMENTATION, CHAMPION, "2")
+
+    report = unscored.run(ws, one_a_shard)
+
+    assert report.details["shards"] == []
+    assert "names v2, but the ledger" in str(report)
+    assert alias.get_model_version_by_alias(SEGMENTATION, CHAMPION).version == 1
 
 
 def test_a_lost_prediction_waits_again(

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import stat
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from mlflow.tracking import MlflowClient
@@ -87,6 +89,8 @@ def start_servers(checkout: Checkout, seen: dict[str, Any]) -> None:
     seen |= {"up": checkout.brats("up"), "started": servers(checkout)}
     checkout.brats("up")
     seen["after second up"] = servers(checkout)
+    address = f"http://127.0.0.1:{checkout.environment['BRATS_MLFLOW_PORT']}/api/2.0/mlflow/registered-models/search"
+    seen["without a login"] = httpx.get(address, trust_env=False).status_code
     psutil.Process(servers(checkout)["triggerer"]).kill()
     checkout.brats("up")
     seen["after crash"] = servers(checkout)
@@ -162,6 +166,21 @@ def test_up_prints_the_addresses_of_the_servers_and_the_login(observed: Observed
     assert f"http://127.0.0.1:{checkout.environment['BRATS_AIRFLOW_PORT']}" in output
     assert f"http://127.0.0.1:{checkout.environment['BRATS_MLFLOW_PORT']}" in output
     assert "log in as admin" in output
+    assert "log in as reader" in output
+
+
+def test_all_that_runs_and_servers_write_is_their_users_alone(observed: Observed, checkout: Checkout) -> None:
+    """DVC makes the files of its cache readable by all; nobody else may enter the folders that link to them."""
+    made = [checkout.root / name for name in (".brats", "data", "models", "predictions", "reports", ".dvc/cache")]
+    inside = [path for folder in made[:1] for path in folder.rglob("*") if not path.is_symlink()]
+    opened = [path for path in inside if path.stat().st_mode & 0o077 and stat.S_IMODE(path.stat().st_mode) != 0o444]
+
+    assert {folder.name: stat.S_IMODE(folder.stat().st_mode) for folder in made} == {path.name: 0o700 for path in made}
+    assert opened == []
+
+
+def test_mlflow_shows_nothing_without_a_login(observed: Observed) -> None:
+    assert observed.seen["without a login"] == 401
 
 
 def test_a_second_up_starts_nothing(observed: Observed) -> None:

@@ -2,19 +2,24 @@
 
 import os
 import shutil
+import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from brats_ml.errors import ConfigError, MissingInputError, ServiceError
-from brats_ml.orchestration.dag import form
+from brats_ml.errors import ConfigError, MissingInputError, ServiceError, StorageError
+from brats_ml.orchestration.dag import form, links
 from brats_ml.orchestration.dag.graph import read_graph
 from brats_ml.orchestration.runs import retention
+from brats_ml.orchestration.runs.clones import uncommitted, untracked
 from brats_ml.orchestration.runs.locations import Locations
-from brats_ml.orchestration.runs.run import Run, slug, uncommitted, untracked
+from brats_ml.orchestration.runs.records import lock_files
+from brats_ml.orchestration.runs.run import Run, slug
 from brats_ml.workspace.state import State
 
 PIPELINE = """
@@ -261,7 +266,153 @@ def test_prune_keeps_promoted_and_last_runs_and_frees_what_no_kept_lock_names(
     retention.prune(repository, keep_days=0)
 
     assert cached(repository) == {"a", "c"}
-    assert (promoted.pinned() is not None, old.pinned(), last.pinned() is not None) == (True, None, True)
+    assert [run.pinned().pruned for run in (promoted, old, last)] == [False, True, False]  # type: ignore[union-attr]
+    assert [len(lock_files(run.record.path)) for run in (promoted, old, last)] == [1, 0, 1]
+    assert not any("results" in said for said in retention.prune(repository, keep_days=0))
+
+
+def test_a_pruned_run_that_is_cleared_stays_at_its_commit_and_its_parameters(
+    closed: Callable[..., Run], repository: Path
+) -> None:
+    old, _ = closed("b", "b"), closed("c", "c")
+    revision = git(repository, "rev-parse", "HEAD~1")
+    retention.prune(repository, keep_days=0)
+    (repository / "params.yaml").write_text("value: 2\n")
+    git(repository, "commit", "-qam", "today")
+
+    pin = old.pin("HEAD", nothing_skipped)
+    folder = old.open()
+
+    assert pin.revision == git(folder, "rev-parse", "HEAD") == revision
+    assert (folder / "params.yaml").read_text() == "value: 1\n"
+    dvc(folder, "repro", "-q", "--all-pipelines")
+    old.close()
+    assert retention.fetch(repository, "b").run_id == "b"
+    assert (repository / "out").read_text() == "b"
+
+
+def test_a_pruned_run_without_its_commit_is_refused_in_one_sentence(
+    closed: Callable[..., Run], repository: Path, tmp_path: Path
+) -> None:
+    old, _ = closed("b", "b"), closed("c", "c")
+    retention.prune(repository, keep_days=0)
+    shutil.rmtree(repository / ".git")
+    git(repository, "init", "-q", "-b", "main")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "another history")
+
+    with pytest.raises(ConfigError, match=r"has no revision \w{40}: give a branch"):
+        old.open()
+    assert not old.workspace.exists()
+    assert "cached data stay" in retention.prune(repository, keep_days=0)[-1]
+    assert cached(repository) == {"c"}
+
+
+def test_a_damaged_record_stops_no_fetch_and_every_removal(closed: Callable[..., Run], repository: Path) -> None:
+    torn, whole = closed("a", "a"), closed("b", "b")
+    torn.record.pin.write_text(torn.record.pin.read_text()[:20])
+
+    assert retention.fetch(repository, "b") == whole
+    with pytest.raises(StorageError, match=r"run\.json is damaged"):
+        retention.prune(repository, keep_days=0)
+    assert cached(repository) == {"a", "b"}
+    with pytest.raises(StorageError, match=r"run\.json is damaged"):
+        torn.open()
+
+
+def test_a_damaged_file_of_links_costs_the_links_alone(locations: Locations) -> None:
+    run = Run(locations, "dag", "one")
+    run.pin("HEAD", nothing_skipped)
+    dvc(run.open(), "repro", "-q", "--all-pipelines")
+    links.remember(run, "copy", {"MLflow": "http://127.0.0.1"})
+    assert links.recall(run, "copy") == {"MLflow": "http://127.0.0.1"}
+
+    (kept,) = (locations.state.path / "links").iterdir()
+    for left in ("", "[1]", "{"):
+        kept.write_text(left)
+        assert links.recall(run, "copy") == {}
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_a_file_that_only_its_owner_reads_stays_so_in_a_workspace(
+    locations: Locations, repository: Path, mask: int
+) -> None:
+    (repository / "login").write_text("SECRET")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "login")
+    (repository / "login").chmod(0o600)
+    (repository / "params.yaml").write_text("value: 2\n")
+    (repository / "params.yaml").chmod(0o640)
+    dvc(repository, "remote", "add", "-q", "--local", "there", "ssh://host/cohort")
+    dvc(repository, "remote", "modify", "-q", "--local", "there", "password", "SECRET")
+    run = Run(locations, "dag", "one")
+    before = os.umask(mask)
+    try:
+        run.pin("HEAD", lambda clone: (str(form.copy_uncommitted_params(repository, clone)),))
+        run.close()
+        folder = run.open()
+    finally:
+        os.umask(before)
+    modes = {name: stat.S_IMODE((folder / name).stat().st_mode) for name in ("login", "params.yaml", "in")}
+
+    assert modes["login"] == 0o600
+    assert modes["params.yaml"] & 0o137 == 0
+    assert modes["in"] == 0o644 & ~mask
+    local = [path for path in (folder / ".dvc").rglob("*") if path.is_file() and "SECRET" in path.read_text()]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in local] == [0o600]
+
+
+def close_until(run: Run, change: int) -> bool:
+    """Close a run in a process that is killed just before a change on disk; return whether it made fewer."""
+    child = os.fork()
+    if child == 0:
+        made = 0
+
+        def count(event: str, arguments: tuple[Any, ...]) -> None:
+            nonlocal made
+            changes = event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir") or (
+                event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            )
+            if changes:
+                if made == change:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                made += 1
+
+        sys.addaudithook(count)
+        run.close()
+        os._exit(0)
+    return os.WIFEXITED(os.waitpid(child, 0)[1])
+
+
+def test_a_close_that_is_killed_at_any_change_leaves_a_workspace_that_is_whole(
+    locations: Locations, repository: Path
+) -> None:
+    change = 0
+    while True:
+        run = Run(locations, "dag", f"killed at {change}")
+        run.pin("HEAD", nothing_skipped)
+        ended = close_until(run, change)
+        folder = run.open()
+
+        assert git(folder, "status", "--porcelain") == ""
+        assert git(folder, "rev-parse", "HEAD") == git(repository, "rev-parse", "HEAD")
+        run.close()
+        assert not run.workspace.exists()
+        if ended:
+            break
+        # The last changes are the removal of a folder with its many files.
+        change += 1 if change < 12 else 20
+    assert change > 40
+
+
+def test_a_torn_workspace_of_a_closed_run_from_before_is_created_again(locations: Locations) -> None:
+    run = Run(locations, "dag", "one")
+    run.pin("HEAD", nothing_skipped)
+    dvc(run.open(), "repro", "-q", "--all-pipelines")
+    run.close()
+    (run.workspace / ".git").mkdir(parents=True)
+
+    assert (run.open() / "out").read_text() == "one\n"
 
 
 def test_prune_frees_downloads_that_are_old_and_linked_to_nothing(

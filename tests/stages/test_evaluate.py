@@ -65,8 +65,13 @@ def test_a_recipe_by_regions_has_no_scores_of_the_baseline_and_states_its_preset
     recipe = params.recipe("regions3d").model_dump() | {"patch": [16, 16, 16], "batch": 1, "filters": [4, 8]}
     files.write_json(folder.recipe, recipe)
     cases = {"train": learnt, "validation": held_out, "test": []}
-    files.write_json(folder.verdict, {"verdict": "trained", "key": "k", "cases": cases})
 
+    files.write_json(folder.verdict, {"verdict": "trained", "key": "k", "cases": cases})
+    evaluate.run(workspace, params, recipe="regions3d")
+    # The network knows its training cases, so they choose no rules.
+    assert files.read_json(workspace.evaluation("validation", "regions3d").summary)["postprocessing"] is None
+
+    files.write_json(folder.verdict, {"verdict": "trained", "key": "k", "cases": cases, "folds": {learnt[0]: 0}})
     report = evaluate.run(workspace, params, recipe="regions3d")
 
     part = workspace.evaluation("validation", "regions3d")
@@ -76,5 +81,9 @@ def test_a_recipe_by_regions_has_no_scores_of_the_baseline_and_states_its_preset
     assert (summary["preset"], summary["cases"]) == ("balanced", 1)
     assert summary["windows"] == [[16, 16, 16], [24, 24, 24]]
     assert summary["postprocessing"]["cases"] == learnt
+    (dropped,) = summary["removed"].values()
+    assert dropped["WT"]["pieces"] >= 1
+    assert dropped["WT"]["ml"] < 1
+    assert 0.5 < dropped["WT"]["highest_probability"] < 1
     assert "preset balanced by" in str(report)
     assert list(part.masks()) == held_out

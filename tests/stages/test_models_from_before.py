@@ -9,6 +9,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage
 
 from brats_ml.models.folder import read_recipe
 from brats_ml.models.segmentation import load_segmentation_model
@@ -61,9 +62,19 @@ def test_a_network_predicts_what_it_predicted_before(name: str, arrays: dict[str
 
     labels, probabilities = load_segmentation_model(ModelFolder(folder), runtime="keras")(arrays["image"])
 
-    np.testing.assert_array_equal(labels, arrays[f"{name}_labels"])
+    before = arrays[f"{name}_labels"]
+    np.testing.assert_array_equal(labels if name == "seed_mini" else without_former_small_pieces(labels), before)
     np.testing.assert_allclose(probabilities[sample], arrays[f"{name}_probabilities"], atol=1e-5)
     assert set(np.unique(labels)) == {0, 1, 2, 3}
+
+
+def without_former_small_pieces(labels: np.ndarray) -> np.ndarray:
+    """Drop pieces below 200 voxels or a tenth of the largest, as the rules of `regions3d` did; they stay now."""
+    pieces, _ = ndimage.label(labels != 0, structure=np.ones((3, 3, 3)))
+    sizes = np.bincount(pieces.ravel())
+    small = sizes < max(200, 0.1 * sizes[1:].max())
+    assert small[1:].any()
+    return np.where(small[pieces], 0, labels)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

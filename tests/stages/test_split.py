@@ -246,6 +246,20 @@ def test_what_is_no_split_is_refused_and_stays(
     assert path.read_bytes() == content
 
 
+def test_a_permanent_split_with_another_part_of_a_patient_is_refused_and_stays(ws: Workspace, params: Params) -> None:
+    with_images(ws, 6)
+    split.run(ws, params)
+    ws.splits.path.unlink()
+    path = ws.state.splits.path
+    edited = path.read_text().replace('"test"', '"train"', 1)
+    path.write_text(edited)
+
+    with pytest.raises(TableError, match=r"splits\.json: is not JSON, or was changed .*; it is permanent, so restore"):
+        split.run(ws, params)
+
+    assert path.read_text() == edited
+
+
 def test_a_table_that_makes_one_patient_of_many_leaves_no_trace(ws: Workspace, params: Params) -> None:
     with_cases(ws, *NEW)
     split.run(ws, params)

@@ -16,6 +16,7 @@ from brats_ml.adapters.tables.frames import write_csv
 from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
 from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
 from brats_ml.config import Params
+from brats_ml.errors import ModelError
 from brats_ml.files import read_json, write_json
 from brats_ml.models import pyfunc
 from brats_ml.models.compatibility import MASKS, RECIPE, RECIPE_KEY, incompatibility
@@ -129,6 +130,10 @@ def test_the_registered_model_loads_by_mlflow_and_answers_with_its_signature(
     assert list(predicted.columns) == model.metadata.get_output_schema().input_names()
     assert model.metadata.get_input_schema().input_names() == list(FEATURES)
     assert predicted["group"].tolist() == ["long", None, "short", None, None]
+    (estimator,) = Path(Registry(store).fetch(made)).glob("*.skops")
+    estimator.write_bytes(estimator.read_bytes() + b" ")
+    with pytest.raises(ModelError, match=r"estimator\.skops in .* is not what was registered"):
+        mlflow.pyfunc.load_model(f"models:/{made.name}/{made.number}")
 
 
 def version(name: str, **tags: str) -> Version:

@@ -47,7 +47,11 @@ def test_the_rules_that_were_chosen_are_those_that_the_model_goes_by(ws: Workspa
     segment = load_segmentation_model(folder, preset="fast")
 
     tuned = tune_postprocessing(
-        segment, cases=ws.preprocessed, case_ids=["a", "b"], folds={}, grid=TuningGrid((0.1, 0.9), (0, 100), (0, 50))
+        segment,
+        cases=ws.preprocessed,
+        case_ids=["a", "b"],
+        folds={"a": 0, "b": 0},
+        grid=TuningGrid((0.1, 0.9), (0, 100), (0, 1)),
     )
 
     files.write_json(folder.postprocessing, tuned)
@@ -66,7 +70,7 @@ def test_a_case_without_reference_cannot_choose(ws: Workspace) -> None:
     segment = load_segmentation_model(ws.model("regions3d"))
 
     with pytest.raises(CaseError, match="case c: has no reference"):
-        segment.tune(cases=ws.preprocessed, case_ids=["c"], folds={})
+        segment.tune(cases=ws.preprocessed, case_ids=["c"], folds={"c": 0})
 
 
 def test_the_verdict_on_bfloat16_is_kept_with_the_network(ws: Workspace, params: Params) -> None:

@@ -17,7 +17,32 @@ def test_a_value_is_made_where_it_is_not_there_or_damaged_and_only_then(damage: 
         assert cached_json(path, lambda: made.append(1) or {"a": 1}) == {"a": 1}
 
     assert made == [1]
-    assert json.loads(path.read_text()) == {"a": 1}
+    assert json.loads(path.read_text())["value"] == {"a": 1}
+
+
+def test_a_value_with_one_changed_byte_is_made_again_or_is_the_same(tmp_path: Path) -> None:
+    path, made, value = tmp_path / "value.json", [], {"mean": 0.5, "cases": ["a", "b"]}
+    cached_json(path, lambda: value)
+    whole = path.read_bytes()
+
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert cached_json(path, lambda: made.append(1) or value) == value
+
+    assert len(made) >= len(whole) // 2
+
+
+def test_a_file_with_one_changed_byte_is_made_again_with_a_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, note = tmp_path / "a.npz", tmp_path / "a.json"
+    digest = cached_file(path, lambda temporary: void(temporary.write_bytes(b"array")), note=note)
+    path.chmod(0o644)
+    path.write_bytes(b"arrey")
+
+    assert cached_file(path, lambda temporary: void(temporary.write_bytes(b"array")), note=note) == digest
+    assert path.read_bytes() == b"array"
+    assert "is damaged or was changed: it is made again" in caplog.text
 
 
 @pytest.mark.parametrize("damaged", ["a.npz", "a.json"])

@@ -71,5 +71,6 @@ def test_the_page_is_equal_for_equal_headers_and_fetches_nothing(tmp_path: Path)
     text = pages[0].read_text()
     assert text == pages[1].read_text()
     assert "readable" in text
-    assert "http" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert "http:" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert "https:" not in text
     assert "<script" not in text

@@ -1,7 +1,9 @@
 import os
+import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 from brats_ml.adapters.folder_walk import walk
 from brats_ml.adapters.tables.frames import read_csv, write_csv
 from brats_ml.errors import SourceError, TableError
-from brats_ml.files import read_json, replacing
+from brats_ml.files import copy, read_json, replacing
 from brats_ml.workspace import Artefact
 
 
@@ -180,22 +182,51 @@ def test_what_is_no_json_is_refused_with_the_command_that_makes_it(content: byte
         read_json(Artefact(path, "brats validate"))
 
 
-def test_what_a_kill_left_moved_away_moves_back(tmp_path: Path) -> None:
-    """The process ends between the two renames, when the old folder is away and the new one is not there yet."""
-    (tmp_path / "case").mkdir()
-    (tmp_path / "case/labels").write_text("old")
-    program = (
-        "import os, sys; from pathlib import Path; from brats_ml.files import replacing\n"
-        "renames = []\n"
-        "sys.addaudithook(lambda event, _: event == 'os.rename' and (renames.append(1), renames[1:] and os._exit(9)))\n"
-        "with replacing(Path(sys.argv[1]) / 'case') as unfinished: unfinished.mkdir()"
-    )
-    ended = subprocess.run([sys.executable, "-c", program, tmp_path], check=False)
-    assert ended.returncode == 9
-    assert not (tmp_path / "case").exists()
+def killed_before(number: int, work: Callable[[], None]) -> None:
+    """Do the work in a process that is killed before its rename of this number, counted from 0."""
+    child = os.fork()
+    if child == 0:
+        renames = iter(range(number))
 
-    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "case"):
-        raise ZeroDivisionError
+        def count(event: str, _: object) -> None:
+            if event == "os.rename" and next(renames, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    assert (tmp_path / "case/labels").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["case"]
+        sys.addaudithook(count)
+        work()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_kill_while_a_folder_is_replaced_loses_neither_version(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "prediction"
+    path.mkdir()
+    (path / "version").write_text("old")
+
+    def replace() -> None:
+        with replacing(path) as unfinished:
+            unfinished.mkdir()
+            (unfinished / "version").write_text("new")
+
+    killed_before(number, replace)
+    with pytest.raises(ZeroDivisionError), replacing(path):
+        1 / 0  # noqa: B018
+
+    assert (path / "version").read_text() == ("new" if number >= 2 else "old")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_copy_keeps_the_permissions_and_replaces_nothing_else(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub/secret").write_text("new")
+    (source / "sub/secret").chmod(0o600)
+    (target / "sub").mkdir(parents=True)
+    (target / "sub/other").write_text("stays")
+
+    copy(source, target)
+
+    assert (target / "sub/secret").read_text() == "new"
+    assert stat.S_IMODE((target / "sub/secret").stat().st_mode) == 0o600
+    assert (target / "sub/other").read_text() == "stays"

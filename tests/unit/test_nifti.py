@@ -1,14 +1,16 @@
 import gzip
+import json
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.header import OFFSET, QUATERNION, ROWS
 from brats_ml.adapters.nifti.volume import read_grid, read_volume, write_volume
 
 SHAPE = (3, 4, 5)
@@ -213,6 +215,71 @@ def test_an_axis_turned_against_the_scanners_is_oblique(
     grid = VoxelGrid(SHAPE, turn @ grid_of(axes).affine @ np.diag([spacing_mm] * 3 + [1]))
 
     assert grid.oblique_degrees == pytest.approx(degrees, abs=1e-5)
+
+
+PLACING = ("qform_code", "sform_code", *QUATERNION, *OFFSET, *ROWS)
+
+
+@settings(deadline=None)
+@given(
+    codes=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    turn=st.tuples(*[st.floats(-0.5, 0.5, width=32)] * 3),
+    place=st.tuples(*[st.floats(-200, 200, width=32)] * 3),
+    sizes=st.tuples(*[st.floats(0.5, 3, width=32)] * 3),
+    sign=st.sampled_from([-1, 1]),
+    shear=st.floats(-0.25, 0.25, width=32),
+    units=st.sampled_from([0, 2]),
+    kind=st.sampled_from([nib.Nifti1Image, nib.Nifti2Image]),
+)
+def test_a_volume_on_the_grid_of_another_has_its_qform_and_sform_and_no_other(
+    tmp_path_factory: pytest.TempPathFactory,
+    codes: tuple[int, int],
+    turn: tuple[float, ...],
+    place: tuple[float, ...],
+    sizes: tuple[float, ...],
+    sign: int,
+    shear: float,
+    units: int,
+    kind: type[nib.Nifti1Image],
+) -> None:
+    folder = tmp_path_factory.mktemp("forms")
+    image = kind(volume(), np.eye(4))
+    header = image.header
+    header["qform_code"], header["sform_code"] = codes
+    header["pixdim"][:4] = (sign, *sizes)
+    header["xyzt_units"] = units
+    header["vox_offset"] = header.sizeof_hdr + 4
+    header["magic"] = {348: b"n+1", 540: b"n+2"}[header.sizeof_hdr]
+    for names, values in ((QUATERNION, turn), (OFFSET, place)):
+        for name, value in zip(names, values, strict=True):
+            header[name] = value
+    for axis, name in enumerate(ROWS):
+        header[name] = [*np.eye(3)[axis] * sizes[axis], place[axis]]
+    header["srow_x"][1] = shear
+    contents = bytes(header.binaryblock) + bytes(4) + volume().tobytes(order="F")
+    (folder / "a.nii").write_bytes(contents)
+    grid = read_volume(folder / "a.nii").grid
+
+    for name, written in (
+        ("b.nii.gz", grid),
+        ("c.nii.gz", VoxelGrid.from_dict(json.loads(json.dumps(grid.to_dict())))),
+    ):
+        write_volume(folder / name, volume().astype(np.uint8), written)
+
+        found = nib.load(folder / name).header
+        assert [float(found[field]) if field not in ROWS else found[field].tolist() for field in PLACING] == [
+            float(header[field]) if field not in ROWS else header[field].tolist() for field in PLACING
+        ]
+        assert found["pixdim"][:4].tolist() == header["pixdim"][:4].tolist()
+        assert int(found["xyzt_units"]) == units
+        assert read_volume(folder / name).grid.distance_mm(grid) == pytest.approx(0, abs=1e-3)
+
+
+def test_a_volume_on_a_grid_without_header_is_placed_in_the_scanner(tmp_path: Path) -> None:
+    write_volume(tmp_path / "a.nii.gz", volume(), LPS)
+
+    header = nib.load(tmp_path / "a.nii.gz").header
+    assert (int(header["qform_code"]), int(header["sform_code"])) == (1, 1)
 
 
 def test_grids_are_as_far_apart_as_their_corners() -> None:

@@ -8,6 +8,7 @@ pytest.importorskip("openvino", reason="the extra `infer` is not installed")
 
 from brats_ml.adapters.model_files.openvino_file import cached_graph  # noqa: E402 - after the check
 from brats_ml.errors import ModelError  # noqa: E402
+from brats_ml.files import is_intact  # noqa: E402
 from brats_ml.segmentation.inference.openvino_graph import openvino_graph  # noqa: E402
 from brats_ml.segmentation.inference.openvino_network import OpenVinoNetwork  # noqa: E402
 from brats_ml.segmentation.networks.baseline_unet import unet  # noqa: E402
@@ -92,3 +93,22 @@ def test_a_graph_is_made_once_and_made_again_if_it_is_damaged(tmp_path: Path) ->
     (tmp_path / "key/graph.bin").unlink()
     cached_graph(Graph(tmp_path / "key"), make)
     assert len(made) == 2
+
+
+@pytest.mark.parametrize("name", ["graph.xml", "graph.bin", "digests.json"])
+@pytest.mark.parametrize("place", [0.01, 0.4, 0.99])
+def test_a_graph_with_one_changed_byte_is_exported_again_with_a_line_in_the_log(
+    name: str, place: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, inputs, key = region_network(2, 1), np.ones((1, 16, 16, 4), np.float32), Graph(tmp_path / "key")
+    exported = openvino_graph(model, (16, 16))
+    first = OpenVinoNetwork(cached_graph(key, lambda: exported), precision="float32").predict_on_batch(inputs)
+    content = bytearray((key.path / name).read_bytes())
+    content[int(place * len(content))] ^= 0x40
+    (key.path / name).write_bytes(content)
+
+    again = OpenVinoNetwork(cached_graph(key, lambda: exported), precision="float32").predict_on_batch(inputs)
+
+    np.testing.assert_array_equal(first, again)
+    assert "is damaged or was changed: it is exported again" in caplog.text
+    assert is_intact(key.digests)

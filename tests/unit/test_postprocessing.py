@@ -11,11 +11,13 @@ from brats_ml.cohort.labels import LABELS, REGIONS, region_mask
 from brats_ml.imaging.metrics.case import dice
 from brats_ml.segmentation.inference import postprocessing
 from brats_ml.segmentation.inference.postprocessing import (
+    LARGEST_ML,
+    LARGEST_SHARE,
     Rules,
     TuningGrid,
+    apply_rules,
     labels_from_regions,
     tune,
-    without_small_pieces,
 )
 
 SHAPE = (6, 5, 4)
@@ -34,14 +36,14 @@ def mean_dice(reference: np.ndarray, labels: np.ndarray) -> float:
 
 @given(label_maps)
 def test_certain_regions_give_their_labels(labels: np.ndarray) -> None:
-    np.testing.assert_array_equal(labels_from_regions(certain(labels), Rules(minimum_share=0)), labels)
+    np.testing.assert_array_equal(labels_from_regions(certain(labels), Rules(minimum_ml=0)), labels)
 
 
 @given(chances, st.tuples(*[st.floats(0.05, 0.95)] * 3))
 def test_regions_are_nested_and_a_voxel_above_an_inner_threshold_belongs_to_all_outer_regions(
     probabilities: np.ndarray, values: tuple[float, float, float]
 ) -> None:
-    rules = Rules(dict(zip(REGIONS, values, strict=True)), minimum_share=0)
+    rules = Rules(dict(zip(REGIONS, values, strict=True)), minimum_ml=0)
     labels = labels_from_regions(probabilities, rules)
 
     wt, tc, et = (probability > value for probability, value in zip(probabilities, values, strict=True))
@@ -54,7 +56,7 @@ def test_regions_are_nested_and_a_voxel_above_an_inner_threshold_belongs_to_all_
 def test_too_little_enhancing_tumour_becomes_necrosis(labels: np.ndarray, minimum: int) -> None:
     enhancing = labels == LABELS["ET"]
 
-    found = labels_from_regions(certain(labels), Rules(minimum_et=minimum, minimum_share=0))
+    found = labels_from_regions(certain(labels), Rules(minimum_et=minimum, minimum_ml=0))
 
     expected = labels.copy()
     if enhancing.sum() < minimum:
@@ -62,16 +64,85 @@ def test_too_little_enhancing_tumour_becomes_necrosis(labels: np.ndarray, minimu
     np.testing.assert_array_equal(found, expected)
 
 
-@given(arrays(np.uint8, SHAPE, elements=st.sampled_from([0, 0, 0, 0, 0, 1, 2, 3])), st.integers(0, 40), st.floats(0, 1))
-def test_a_piece_of_the_tumour_stays_or_vanishes_as_a_whole(labels: np.ndarray, minimum: int, share: float) -> None:
-    kept = without_small_pieces(labels, minimum, share)
+scattered = arrays(np.uint8, (9, 8, 7), elements=st.sampled_from([0] * 9 + [1, 2, 2, 2, 3]))
+small_pieces = st.builds(
+    Rules,
+    minimum_et=st.integers(0, 9),
+    minimum_share=st.floats(0, LARGEST_SHARE),
+    minimum_ml=st.floats(0, LARGEST_ML),
+)
 
-    pieces, count = ndimage.label(labels != 0, structure=np.ones((3, 3, 3)))
-    minimum = max([minimum, *(share * (pieces == number).sum() for number in range(1, count + 1))])
-    for number in range(1, count + 1):
-        piece = pieces == number
-        np.testing.assert_array_equal(kept[piece], labels[piece] if piece.sum() >= minimum else 0)
-    assert not kept[labels == 0].any()
+
+@st.composite
+def tumours(draw: st.DrawFn) -> np.ndarray:
+    """Draw a tumour of 8,000 voxels of oedema next to small pieces of every label."""
+    labels = np.zeros((20, 20, 40), dtype=np.uint8)
+    labels[..., :20] = LABELS["ED"]
+    labels[:9, :8, 22:29] = draw(scattered)
+    return labels
+
+
+@settings(deadline=None)
+@given(tumours(), small_pieces, st.sampled_from([1e-4, 1e-3, 0.05]), st.data())
+def test_only_a_piece_that_is_below_both_limits_and_without_core_vanishes(
+    labels: np.ndarray, rules: Rules, voxel_ml: float, data: st.DataObject
+) -> None:
+    probabilities = certain(labels)
+    probabilities[0, 0, 0, 22:] = data.draw(arrays(np.float32, 18, elements=st.sampled_from([0.1, 0.7, 0.99])))
+    predicted = labels_from_regions(probabilities, Rules(minimum_ml=0))
+
+    kept, removed = apply_rules(probabilities, rules, voxel_ml)
+
+    pieces, count = ndimage.label(predicted != 0, structure=np.ones((3, 3, 3)))
+    largest = np.bincount(pieces.ravel())[1:].max()
+    expected = []
+    for piece in (pieces == number for number in range(1, count + 1)):
+        size, has_core = int(piece.sum()), bool(region_mask(predicted, "TC")[piece].any())
+        if size < rules.minimum_share * largest and size * voxel_ml < rules.minimum_ml and not has_core:
+            expected.append((size * voxel_ml, size / largest, probabilities[0][piece].max()))
+            assert not kept[piece].any()
+        else:
+            np.testing.assert_array_equal(kept[piece] != 0, predicted[piece] != 0)
+            np.testing.assert_array_equal(region_mask(kept, "TC")[piece], region_mask(predicted, "TC")[piece])
+    dropped = [piece for piece in removed if piece.region == "WT"]
+    assert sorted((piece.ml, piece.share, np.float32(piece.highest_probability)) for piece in dropped) == sorted(
+        expected
+    )
+    # The whole is what is kept and what is dropped.
+    assert sum(piece.ml for piece in dropped) + voxel_ml * (kept != 0).sum() == pytest.approx(
+        voxel_ml * (predicted != 0).sum()
+    )
+
+
+@settings(deadline=None)
+@given(tumours(), small_pieces)
+def test_what_the_rules_keep_they_keep_again(labels: np.ndarray, rules: Rules) -> None:
+    kept = labels_from_regions(certain(labels), rules)
+
+    again, removed = apply_rules(certain(kept), rules)
+
+    np.testing.assert_array_equal(again, kept)
+    assert removed == []
+
+
+@settings(deadline=None)
+@given(tumours(), small_pieces)
+def test_no_enhancing_tumour_becomes_necrosis_unrecorded(labels: np.ndarray, rules: Rules) -> None:
+    kept, removed = apply_rules(certain(labels), rules)
+
+    lost = (labels == LABELS["ET"]) & (kept != LABELS["ET"])
+    assert (kept[lost] == LABELS["NCR"]).all()
+    assert sum(piece.ml for piece in removed if piece.region == "ET") == pytest.approx(lost.sum() / 1000)
+    assert not lost.any() or (labels == LABELS["ET"]).sum() < rules.minimum_et
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(minimum_share=LARGEST_SHARE, minimum_ml=LARGEST_ML)])
+def test_a_satellite_with_core_stays_next_to_a_tumour_forty_times_its_size(rules: Rules) -> None:
+    labels = np.zeros((70, 50, 50), dtype=np.uint8)
+    labels[:45, :40, :50] = LABELS["ED"]  # 90 ml
+    labels[50:62, 20:30, 20:40] = LABELS["ET"]  # 2.4 ml
+
+    np.testing.assert_array_equal(labels_from_regions(certain(labels, inside=0.99), rules), labels)
 
 
 @settings(deadline=None, max_examples=15)
@@ -82,7 +153,7 @@ def test_scores_from_counts_equal_scores_from_label_maps(probabilities: np.ndarr
 
     for wt, tc, et, minimum in itertools.product(range(2), range(2), range(2), range(2)):
         chosen = dict(zip(REGIONS, (thresholds[wt], thresholds[tc], thresholds[et]), strict=True))
-        labels = labels_from_regions(probabilities, Rules(chosen, minima[minimum], minimum_share=0))
+        labels = labels_from_regions(probabilities, Rules(chosen, minima[minimum], minimum_ml=0))
         assert scores[wt, tc, et, minimum] == pytest.approx(mean_dice(reference, labels))
 
 
@@ -100,30 +171,29 @@ def test_tuning_lowers_the_threshold_for_a_network_with_low_probabilities() -> N
 
 
 def test_tuning_drops_false_positives() -> None:
-    """The case has no ET, but two voxels are predicted as ET. A far piece of 18 voxels is predicted as tumour, too."""
+    """The case has no ET, but two voxels are predicted as ET."""
     reference = np.zeros((12, 12, 12), dtype=np.uint8)
     reference[:5, :5, :5] = LABELS["ED"]
     reference[1:4, 1:4, 1:4] = LABELS["NCR"]
     predicted = reference.copy()
     predicted[2, 2, 2:4] = LABELS["ET"]
-    predicted[9:11, 9:12, 8:11] = LABELS["ED"]
 
-    tuned = tune([(certain(predicted), reference)], grid=TuningGrid((0.5,), (0, 2, 3, 10), (0, 18, 19, 100)))
+    tuned = tune([(certain(predicted), reference)], grid=TuningGrid((0.5,), (0, 2, 3, 10), (0, 1)))
 
-    assert (tuned.rules.minimum_et, tuned.rules.minimum_component) == (3, 19)
+    assert tuned.rules == Rules(minimum_et=3)
     assert tuned.after == 1
 
 
-def test_pieces_below_a_tenth_of_the_largest_vanish_unless_the_tuning_cases_have_such_pieces() -> None:
-    """The reference has one piece of 125 voxels, or also a far piece of twelve."""
-    one = np.zeros((12, 12, 12), dtype=np.uint8)
-    one[:5, :5, :5] = LABELS["ED"]
+def test_specks_vanish_unless_the_tuning_cases_have_such_pieces() -> None:
+    """The reference has one piece of 1,000 voxels, or also a far piece of eight."""
+    one = np.zeros((16, 16, 16), dtype=np.uint8)
+    one[:10, :10, :10] = LABELS["ED"]
     both = one.copy()
-    both[9:11, 9:11, 8:11] = LABELS["ED"]
+    both[13:15, 13:15, 13:15] = LABELS["ED"]
 
     assert (labels_from_regions(certain(both), Rules()) == one).all()
     assert tune([(certain(both), one)]).rules == Rules()
-    assert tune([(certain(both), both)]).rules == Rules(minimum_share=0.0)
+    assert tune([(certain(both), both)]).rules == Rules(minimum_ml=0.0)
 
 
 def test_the_default_rules_stay_if_others_gain_nothing() -> None:
@@ -143,7 +213,10 @@ def test_tuning_without_cases_is_refused() -> None:
         {"thresholds": {"WT": 0.5}},
         {"thresholds": {"WT": 0.5, "TC": 1.5, "ET": 0.5}},
         {"minimum_et": -1},
-        {"minimum_share": 2},
+        {"minimum_share": 0.02},
+        {"minimum_ml": -0.1},
+        {"minimum_ml": 2.0},
+        {"minimum_ml": float("nan")},
     ],
 )
 def test_impossible_rules_are_refused(wrong: dict[str, object]) -> None:

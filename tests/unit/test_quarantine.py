@@ -33,5 +33,6 @@ def test_the_page_lists_each_case_with_its_reasons_and_picture_and_fetches_nothi
     assert "1 of 7 cases are quarantined" in page
     assert "a&lt;b" in page
     assert page.index("t1 is missing") < page.index("t2 is missing") < page.index('src="0001.png"')
-    assert "http" not in page
+    assert "http:" not in page
+    assert "https:" not in page
     assert "<script" not in page

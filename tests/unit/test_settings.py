@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from brats_ml.environment import AIRFLOW_PORT, MLFLOW_PORT
-from brats_ml.errors import ConfigError
+from brats_ml.errors import ConfigError, StorageError
 from brats_ml.orchestration.local import settings
 
 
@@ -57,6 +57,19 @@ def test_what_was_saved_is_recalled(tmp_path: Path) -> None:
 
 def test_nothing_is_recalled_where_nothing_ever_ran(tmp_path: Path) -> None:
     assert settings.recall(tmp_path) is None
+
+
+@pytest.mark.parametrize("left", ["", "{", "\0\0"])
+def test_a_damaged_record_is_named_with_what_to_do(tmp_path: Path, left: str) -> None:
+    chosen = settings.Settings(tmp_path, airflow_port=1, mlflow_port=2)
+    for path in (chosen.state.servers, chosen.state.airflow.passwords):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(left)
+
+    with pytest.raises(StorageError, match=r"servers\.json is damaged: run `brats down`"):
+        settings.recall(tmp_path)
+    with pytest.raises(StorageError, match=r"passwords\.json is damaged"):
+        _ = chosen.password
 
 
 def test_the_password_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:

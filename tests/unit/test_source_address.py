@@ -10,9 +10,9 @@ from brats_ml.cohort.source_address import (
     LocalAddress,
     S3Address,
     parse_address,
-    redacted,
     with_absolute_path,
 )
+from brats_ml.redaction import redacted
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,13 @@ def test_any_other_form_is_refused(text: str) -> None:
         parse_address(text)
 
 
-@pytest.mark.parametrize("text", ["dvc:https://user:SECRET@host/x.git", "dvc:https://user:SE@CRET@host/x.git#data@v1",
-                                  "dvc:ssh://git:SECRET@host", "s3://key:SECRET@bucket"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["dvc:https://user:SECRET@host/x.git", "dvc:https://user:SE@CRET@host/x.git#data@v1", "dvc:ssh://git:SECRET@host",
+     "s3://key:SECRET@bucket", "dvc:https://SECRET@host/x#data", "dvc:https://host/x?private_token=SECRET"],
+)  # fmt: skip
 def test_a_password_in_a_source_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must not contain a password, .* use a credential helper of git") as caught:
+    with pytest.raises(ValueError, match=r"must not contain a password or a token, .* helper of git") as caught:
         parse_address(text)
 
     assert "SECRET" not in str(caught.value)

@@ -3,8 +3,10 @@
 import bz2
 import gzip
 import io
+import itertools
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from brats_ml.adapters.sources.archive import TARS, archive_source
-from brats_ml.adapters.sources.base import Entry
+from brats_ml.adapters.sources.base import Entry, checked
 from brats_ml.adapters.sources.factory import open_source
 from brats_ml.errors import MissingInputError, SourceError
 
@@ -294,6 +296,24 @@ def test_a_small_archive_of_terabytes_that_nobody_asked_for_is_given_up(tmp_path
 
     with pytest.raises(SourceError, match=r"unpacks to more than 1,000 times its size; pack only the volumes"):
         archive_source(packed).contents()
+
+
+def test_the_headers_of_a_tar_are_not_kept(tmp_path: Path) -> None:
+    packed = tmp_path / "a.tar.gz"
+    packed.write_bytes(gzip.compress(tarfile.TarInfo("a").tobuf(tarfile.GNU_FORMAT) * 5000 + bytes(1024)))
+    tracemalloc.start()
+    try:
+        assert archive_source(packed).contents().entries == []
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_source_of_too_many_files_is_refused_before_all_are_listed() -> None:
+    endless = (Entry(f"{number}.nii", 0, "") for number in itertools.count())
+
+    with pytest.raises(SourceError, match="more than 500,000 volumes"):
+        checked(endless, "a.tar")
 
 
 def test_a_link_to_an_archive_that_is_gone_is_told_missing(tmp_path: Path) -> None:

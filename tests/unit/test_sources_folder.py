@@ -135,8 +135,8 @@ def test_a_file_whose_time_was_set_back_is_copied_again(folder: Path, tmp_path: 
     assert (tmp_path / "two/case_t1.nii.gz").read_bytes() == b"xyz"
 
 
-@pytest.mark.parametrize("damage", ["shorter", "as long", "not written"])
-def test_a_kept_file_that_somebody_could_write_to_is_brought_again(damage: str, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["shorter", "as long", "not written", "changed", "note"])
+def test_a_kept_file_that_was_or_could_be_changed_is_brought_again(damage: str, folder: Path, tmp_path: Path) -> None:
     for target in ("one", "two"):
         (tmp_path / target).mkdir()
     copy(folder, tmp_path / "one")
@@ -146,6 +146,13 @@ def test_a_kept_file_that_somebody_could_write_to_is_brought_again(damage: str, 
         kept.chmod(0o644)
         kept.write_bytes(b"a")
         kept.chmod(0o444)
+    elif damage == "changed":
+        kept.chmod(0o644)
+        kept.write_bytes(b"abd")
+        kept.chmod(0o444)
+    elif damage == "note":
+        (note,) = tmp_path.rglob("*.sha256")
+        note.write_bytes(note.read_bytes()[:-1])
     else:
         kept.chmod(0o644)
         kept.write_bytes(b"abc" if damage == "not written" else b"xyz")

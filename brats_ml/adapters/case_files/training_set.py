@@ -1,6 +1,7 @@
 """Preprocessed cases as a training set: in memory while they fit, mapped from disk beyond that."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def read(
         modalities: Channels, in this order.
         contralateral: Whether the network also sees each modality on the other side of the brain.
         memory_bytes: Memory for the images; further images are mapped from disk.
-        mapped: Folder of mapped images, for these cases and channels alone; an image that is there is used as it is.
+        mapped: Folder of mapped images, for these cases and channels alone; one with other values is written again.
 
     Raises:
         CaseError: A case has no reference label map.
@@ -52,8 +53,16 @@ def read(
 
 
 def _mapped(path: Path, image: NDArray[np.float16]) -> NDArray[np.float16]:
-    if not path.exists():
+    if not _holds(path, image):
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, image)
     on_disk: NDArray[np.float16] = np.load(path, mmap_mode="r")
     return on_disk
+
+
+def _holds(path: Path, image: NDArray[np.float16]) -> bool:
+    """Return whether a file holds an image, and neither a part of it nor other values."""
+    with suppress(OSError, ValueError, EOFError):
+        kept = np.load(path, mmap_mode="r")
+        return kept.dtype == image.dtype and np.array_equal(kept.view(np.uint16), image.view(np.uint16))
+    return False

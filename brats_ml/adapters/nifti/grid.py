@@ -4,7 +4,7 @@ Canonical axes run to the patient's Left, Posterior and Superior, as BraTS 2017-
 permutes a volume of another orientation, and writing reverses it.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, cast
 
@@ -17,16 +17,41 @@ CANONICAL = ("L", "P", "S")
 
 
 @dataclass(frozen=True)
+class Forms:
+    """The fields of a NIfTI header that place its voxels, as stored; a value that is not finite becomes 0.
+
+    Attributes:
+        qform_code: Space of the quaternion, 0 if the header states none.
+        sform_code: Space of the matrix, 0 if the header states none.
+        units: Code of the unit of space, 2 for mm and 0 for unknown.
+        pixdim: Sign of the third axis, and the voxel size along each axis.
+        quaternion: Rotation, as `quatern_b` to `quatern_d`.
+        offset: Position of the first voxel, as `qoffset_x` to `qoffset_z`.
+        rows: Rows of the matrix, as `srow_x` to `srow_z`.
+    """
+
+    qform_code: int
+    sform_code: int
+    units: int
+    pixdim: tuple[float, ...]
+    quaternion: tuple[float, ...]
+    offset: tuple[float, ...]
+    rows: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class VoxelGrid:
     """The position of a stored volume in the scanner, which is all that another volume like it needs.
 
     Attributes:
         shape: Stored shape of the three axes in space, before reorientation.
         affine: Stored voxel-to-scanner matrix in mm, shape (4, 4).
+        forms: The fields of the header that the matrix comes from, None if it comes from no header.
     """
 
     shape: tuple[int, ...]
     affine: NDArray[np.float64]
+    forms: Forms | None = None
 
     @property
     def spacing_mm(self) -> tuple[float, ...]:
@@ -60,12 +85,17 @@ class VoxelGrid:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready record."""
-        return {"shape": list(self.shape), "affine": self.affine.tolist()}
+        forms = None if self.forms is None else asdict(self.forms)
+        return {"shape": list(self.shape), "affine": self.affine.tolist(), "forms": forms}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "VoxelGrid":
-        """Return the grid of a record; the inverse of `to_dict`."""
-        return cls(tuple(record["shape"]), np.array(record["affine"], dtype=np.float64))
+        """Return the grid of a record; the inverse of `to_dict`. Older records have no `forms`."""
+        stored = record.get("forms")
+        forms = stored and {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        return cls(
+            tuple(record["shape"]), np.array(record["affine"], dtype=np.float64), Forms(**forms) if forms else None
+        )
 
     def to_canonical(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Return a stored volume with axes in canonical order and direction."""

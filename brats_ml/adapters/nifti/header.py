@@ -1,7 +1,7 @@
 """The header of a NIfTI file, read and checked."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import nibabel as nib
@@ -9,7 +9,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.grid import Forms, VoxelGrid
 
 # Length of the fixed header by version; the first field of a file holds this number.
 HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
@@ -18,13 +18,22 @@ SINGLE_FILE = (b"n+1", b"n+2")
 SPACE_UNITS = 0b111
 MILLIMETRES = (0, 2)
 OTHER_UNITS = {1: "metres", 3: "micrometres"}
+QUATERNION = ("quatern_b", "quatern_c", "quatern_d")
+OFFSET = ("qoffset_x", "qoffset_y", "qoffset_z")
+ROWS = ("srow_x", "srow_y", "srow_z")
 # Codes that the standard allows for qform and sform, from 0 (unknown) to 5 (another template).
 FORM_CODES = set(range(6))
 # No volume of a head is further from the scanner's origin.
 FARTHEST_MM = 1e5
-# In voxels and bytes. The Decathlon's volumes have 36 million voxels, and headers a few KB.
-LARGEST_VOLUME = 2**27
-LARGEST_HEADER = 2**24
+# An image of BraTS has 9 million voxels, which as float64 take 71 MB. A small gzip may promise any number of them.
+LARGEST_IMAGE_VOXELS = 2**26
+LARGEST_IMAGE_BYTES = 2**27
+# Four modalities and a label map, in as many files or in one.
+LARGEST_CASE_BYTES = 5 * LARGEST_IMAGE_BYTES
+# The largest file: gzip makes noise a little larger.
+LARGEST_FILE_BYTES = LARGEST_CASE_BYTES + 2**24
+# Headers have a few KB.
+LARGEST_HEADER = 2**20
 
 
 @dataclass(frozen=True)
@@ -51,8 +60,20 @@ class VolumeHeader:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all voxels."""
+        """Bytes of all voxels, as stored."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def scaled_dtype(self) -> "np.dtype[Any]":
+        """Data type of the voxels in memory, in native byte order and large enough for the scaling."""
+        if self.scaling is None:
+            return self.dtype.newbyteorder("=")
+        return np.dtype(np.float32 if self.dtype.itemsize < 4 else np.float64)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of all voxels in memory."""
+        return math.prod(self.shape) * max(self.dtype.itemsize, self.scaled_dtype.itemsize)
 
 
 def read_header(stream: BinaryIO) -> VolumeHeader:
@@ -74,8 +95,14 @@ def read_header(stream: BinaryIO) -> VolumeHeader:
         raise ValueError("it is not NIfTI with header and voxels in one file")
     shape, dtype = _shape(header), _dtype(header)
     volume = VolumeHeader(shape, dtype, _offset(header), _scaling(header), *_grid(header, shape))
-    if math.prod(shape) > LARGEST_VOLUME:
-        raise ValueError(f"its header promises {volume.nbytes / 1e9:.1f} GB of voxels")
+    images = math.prod(shape[3:])
+    if math.prod(shape[:3]) > LARGEST_IMAGE_VOXELS or volume.memory_bytes > min(
+        images * LARGEST_IMAGE_BYTES, LARGEST_CASE_BYTES
+    ):
+        raise ValueError(
+            f"its header promises {volume.memory_bytes / 1e9:.1f} GB of voxels, and an image may have "
+            f"{LARGEST_IMAGE_BYTES / 1e9:.2f} GB and {LARGEST_IMAGE_VOXELS / 1e6:.0f} million voxels"
+        )
     return volume
 
 
@@ -129,6 +156,7 @@ def _grid(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[VoxelGrid, 
     sizes = np.abs(header["pixdim"][1:4].astype(np.float64))
     if not np.isfinite(sizes).all():
         raise ValueError("its voxel size is not finite")
+    stored = _forms(header)
     if header["pixdim"][0] == 0:
         header["pixdim"][0] = 1  # as the standard reads it
     try:
@@ -140,7 +168,39 @@ def _grid(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[VoxelGrid, 
         apart += [float((np.abs(grid.spacing_mm - sizes) * grid.shape).max()) for grid in grids]
     except HeaderDataError as error:
         raise ValueError(f"its header has no valid orientation ({error})") from error
-    return grids[0], max(apart), bool(stated)
+    return replace(grids[0], forms=stored), max(apart), bool(stated)
+
+
+def _forms(header: nib.Nifti1Header) -> Forms:
+    """Return the fields of a header that place its voxels."""
+
+    def values(*names: str) -> tuple[float, ...]:
+        found = np.concatenate([np.atleast_1d(header[name]) for name in names]).astype(np.float64)
+        return tuple(np.where(np.isfinite(found), found, 0).tolist())
+
+    return Forms(
+        qform_code=int(header["qform_code"]),
+        sform_code=int(header["sform_code"]),
+        units=int(header["xyzt_units"]) & SPACE_UNITS,
+        pixdim=values("pixdim")[:4],
+        quaternion=values(*QUATERNION),
+        offset=values(*OFFSET),
+        rows=values(*ROWS),
+    )
+
+
+def set_forms(header: nib.Nifti1Header, forms: Forms) -> None:
+    """Write the fields of `_forms` into a header; a sign of 0 counts as 1 where there is a quaternion."""
+    header["qform_code"], header["sform_code"] = forms.qform_code, forms.sform_code
+    header["xyzt_units"] = forms.units
+    header["pixdim"][:4] = forms.pixdim
+    if forms.qform_code and not forms.pixdim[0]:
+        header["pixdim"][0] = 1
+    for names, values in ((QUATERNION, forms.quaternion), (OFFSET, forms.offset)):
+        for name, value in zip(names, values, strict=True):
+            header[name] = value
+    for name, row in zip(ROWS, np.reshape(forms.rows, (3, 4)), strict=True):
+        header[name] = row
 
 
 def _check_affines(affines: list[NDArray[np.float64]]) -> None:

@@ -19,7 +19,7 @@ from isal.igzip_lib import IsalError
 from numpy.typing import NDArray
 
 from brats_ml.adapters.nifti.grid import VoxelGrid
-from brats_ml.adapters.nifti.header import VolumeHeader, read_header
+from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES, VolumeHeader, read_header, set_forms
 from brats_ml.errors import StorageError
 from brats_ml.files import open_regular, replacing
 
@@ -55,6 +55,15 @@ def read_grid(path: Path) -> VoxelGrid:
         return read_header(stream).grid
 
 
+def memory_bytes(path: Path) -> int:
+    """Return the bytes that the voxels of a file take in memory by its header, or 0 if it cannot be read."""
+    try:
+        with _inflated(path) as stream:
+            return read_header(stream).memory_bytes
+    except DAMAGED:  # type: ignore[misc]  # as in `_damage_named`
+        return 0
+
+
 def read_volume(path: Path) -> Volume:
     """Read a volume as stored; integers stay integers unless the header scales them.
 
@@ -69,11 +78,18 @@ def read_volume(path: Path) -> Volume:
 
 
 def write_volume(path: os.PathLike[str], array: NDArray[Any], grid: VoxelGrid) -> None:
-    """Write an array in stored orientation as `.nii.gz`, in the array's own type; equal arrays give equal bytes."""
+    """Write an array in stored orientation as `.nii.gz`, in the array's own type; equal arrays give equal bytes.
+
+    The header places the voxels by the fields that the grid was read from. So a volume without qform and sform leads to
+    one without them.
+    """
     image = nib.Nifti1Image(array, grid.affine, dtype=array.dtype)
-    for set_form in (image.set_qform, image.set_sform):
-        set_form(grid.affine, code="scanner")  # as BraTS writes it
-    image.header.set_xyzt_units("mm")
+    if grid.forms is None:
+        for set_form in (image.set_qform, image.set_sform):
+            set_form(grid.affine, code="scanner")  # as BraTS writes it
+        image.header.set_xyzt_units("mm")
+    else:
+        set_forms(image.header, grid.forms)
     with replacing(path) as temporary:
         nib.save(image, temporary)
 
@@ -92,6 +108,9 @@ def _damage_named(path: Path) -> Iterator[None]:
 def _inflated(path: Path) -> Iterator[BinaryIO]:
     """Open a file by its first bytes, since some releases call a compressed file `.nii`."""
     with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_FILE_BYTES:
+            raise ValueError(f"it has {size / 1e9:.1f} GB, and a volume has at most {LARGEST_FILE_BYTES / 1e9:.1f} GB")
         is_compressed = file.read(2) == GZIP
         file.seek(0)
         with cast(BinaryIO, igzip.open(file)) if is_compressed else file as stream:
@@ -109,13 +128,15 @@ def _voxels(stream: BinaryIO, header: VolumeHeader) -> NDArray[Any]:
     # Reading past the last voxel also tests the checksum.
     if stream.read(1):
         raise ValueError(f"it holds more than the {header.nbytes} bytes of voxels that its header says")
-    array = stored.astype(header.dtype.newbyteorder("="), copy=False).reshape(header.shape, order="F")
+    if not stored.dtype.isnative:
+        stored = stored.byteswap(inplace=True).view(header.dtype.newbyteorder("="))
+    array = stored.reshape(header.shape, order="F")
     if header.scaling is None:
         return array
     slope, intercept = header.scaling
     # A value that overflows becomes infinite, and validation reports it.
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled: NDArray[Any] = np.multiply(array, slope, dtype=np.float32 if array.dtype.itemsize < 4 else np.float64)
+        scaled: NDArray[Any] = np.multiply(array, slope, dtype=header.scaled_dtype)
         scaled += intercept
     return scaled
 

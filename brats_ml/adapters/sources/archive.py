@@ -74,6 +74,8 @@ def _reading(path: Path) -> Iterator[None]:
         raise
     except NotImplementedError as error:
         raise SourceError(path, f"is packed in a way that cannot be read ({error}); pack it again") from error
+    except MemoryError as error:
+        raise SourceError(path, "needs more memory to unpack than there is; pack it again") from error
     except DAMAGE as error:
         raise SourceError(path, f"is damaged or incomplete ({error}); download it again") from error
     except OSError as error:
@@ -117,6 +119,10 @@ def _stated_members(path: Path) -> int:
     return int.from_bytes(tail[end + 10 : end + 12], "little")
 
 
+# zipfile unpacks 4 KB of the other kinds at once, however much they hold: gigabytes in the case of bzip2.
+PLAIN_TYPES = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
 @dataclass(frozen=True)
 class ZipSource:
     """A zip archive; a member's fingerprint is its CRC."""
@@ -155,6 +161,10 @@ class ZipSource:
             if is_release_file(path):
                 if info.flag_bits & 1:
                     raise SourceError(self.path, f"is encrypted ({path}); unpack it and use the folder instead")
+                if info.compress_type not in PLAIN_TYPES:
+                    raise SourceError(
+                        self.path, f"holds {path} in a rare compression; pack it again as an ordinary zip"
+                    )
                 found.append((Entry(path, info.file_size, f"{info.CRC:08x}"), info))
         checked((entry for entry, _ in found), str(self.path))
         return dict(found)
@@ -238,6 +248,8 @@ class TarSource:
                 stream: Any = _Bounded(packed, self.path, max(state.st_size * MOST_TIMES, LEAST_BOUND))
                 with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as archive:
                     for info in archive:
+                        # tarfile keeps every header, and a small archive may hold millions.
+                        archive.members.clear()  # type: ignore[attr-defined]  # typeshed leaves it out
                         path = self._checked_path(info)
                         member = archive.extractfile(info) if info.isreg() else None
                         if member is None:

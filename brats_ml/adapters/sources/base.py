@@ -4,7 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -14,6 +14,8 @@ from brats_ml.errors import BratsError, SourceError, StorageError
 CHUNK_BYTES = 1 << 20
 # Linux allows names of 255 bytes and paths of 4096; the checkout's own path needs some of them.
 NAME_BYTES = 255
+# The largest release has 20,000.
+MOST_ENTRIES = 500_000
 PATH_BYTES = 3000
 
 
@@ -93,9 +95,12 @@ def checked(entries: Iterable[Entry], where: str) -> list[Entry]:
     """Return entries sorted by path, after checking that one folder can hold all of them.
 
     Raises:
-        SourceError: A path leaves the folder, occurs twice, is not UTF-8, or is both a file and a folder.
+        SourceError: A path leaves the folder, occurs twice, is not UTF-8, or is both a file and a folder, or there are
+            too many.
     """
-    found = sorted(entries, key=lambda entry: entry.path)
+    found = sorted(islice(entries, MOST_ENTRIES + 1), key=lambda entry: entry.path)
+    if len(found) > MOST_ENTRIES:
+        raise SourceError(where, f"holds more than {MOST_ENTRIES:,} volumes and tables; split it")
     paths = [entry.path for entry in found]
     for path in paths:
         check_path(path, where)

@@ -13,7 +13,8 @@ from pathlib import Path
 from brats_ml import locks
 from brats_ml.adapters.content_cache import READ_ONLY, link
 from brats_ml.adapters.sources.base import Entry, file_digest, require_space
-from brats_ml.files import digest_value
+from brats_ml.files import digest_file, digest_value, replacing
+from brats_ml.workspace.state import DIGEST_SUFFIX
 
 # Suffix of a file that is not complete.
 UNFINISHED = ".part"
@@ -47,9 +48,10 @@ class Downloads:
 
 
 def is_whole(place: Path, entry: Entry) -> bool:
-    """Return whether a downloaded file can be trusted: it is read-only and has the size of its entry.
+    """Return whether a downloaded file can be trusted: it is read-only, and has its size and its SHA-256.
 
-    Where the source knows no size, this compares the MD5, if that is the fingerprint.
+    Where the source knows no size, this compares the MD5, if that is the fingerprint. A file of an older release has no
+    note of its SHA-256.
     """
     try:
         state = place.lstat()
@@ -59,7 +61,14 @@ def is_whole(place: Path, entry: Entry) -> bool:
         return False
     if entry.bytes is None and re.fullmatch(r"[0-9a-f]{32}", entry.fingerprint):
         return file_digest(place, "md5").hex() == entry.fingerprint
-    return entry.bytes in (None, state.st_size)
+    if entry.bytes not in (None, state.st_size):
+        return False
+    note = _note(place)
+    return not note.exists() or note.read_bytes() == digest_file(place).encode()
+
+
+def _note(place: Path) -> Path:
+    return place.with_name(place.name + DIGEST_SUFFIX)
 
 
 @contextmanager
@@ -80,6 +89,8 @@ def unfinished(place: Path, entry: Entry) -> Iterator[Path | None]:
         yield part
         with part.open("rb") as complete:
             os.fsync(complete.fileno())  # else a crash of the machine leaves a name without its bytes
+        with replacing(_note(place)) as note:
+            note.write_text(digest_file(part))
         part.replace(place)
         place.chmod(READ_ONLY)  # last, so that a kill before it leaves a file that `is_whole` does not trust
 

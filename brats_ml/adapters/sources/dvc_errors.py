@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from brats_ml.adapters.sources.s3_errors import translate_errors as translate_s3_errors
-from brats_ml.cohort.source_address import redacted
 from brats_ml.errors import BratsError, ServiceError, SourceError
+from brats_ml.redaction import redacted
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # Phrases of git's messages when the other side cannot be reached; a refusal has others.

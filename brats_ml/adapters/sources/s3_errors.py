@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from brats_ml.adapters.sources.base import changed
-from brats_ml.cohort.source_address import redacted
 from brats_ml.errors import BratsError, ServiceError, SourceError
+from brats_ml.redaction import redacted
 
 DENIED = ("AccessDenied", "AllAccessDisabled", "Forbidden", "403")
 UNKNOWN_KEYS = (

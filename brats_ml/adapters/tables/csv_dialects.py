@@ -11,6 +11,7 @@ import pandas as pd
 
 from brats_ml.cohort.names import quote_cell
 from brats_ml.errors import TableError
+from brats_ml.untrusted_text import original_cell
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -24,6 +25,9 @@ FORMATS = {
     b"%PDF": "a PDF",
 }
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+# Tables of ready-made features have thousands of columns. A cell takes more memory than its text.
+MOST_COLUMNS = 50_000
+MOST_CELLS = 5_000_000
 # A first line in which Excel names the delimiter.
 EXCEL_HINT = re.compile(r'\A("?)sep *= *([^\w\s"]|\t)\1[ ,;|\t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
 QUOTED = re.compile(r'"[^"]*"')
@@ -48,10 +52,19 @@ def parse_csv(content: bytes, *, name: str) -> pd.DataFrame:
     text = _decode(content, name)
     hint = EXCEL_HINT.match(text)
     delimiter = hint[2] if hint else _delimiter(text, name)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(_lines(text, delimiter, name), delimiter=delimiter, strict=True)
     if hint:
         next(reader)
     return _table(reader, name)
+
+
+def _lines(text: str, delimiter: str, name: str) -> Iterator[str]:
+    """Yield the lines, each before it becomes a list of cells."""
+    for number, line in enumerate(io.StringIO(text, newline=""), start=1):
+        if (cells := line.count(delimiter) + 1) > MOST_COLUMNS:
+            reason = f"line {number} has {cells:,} cells, and a table may have {MOST_COLUMNS:,} columns; remove some"
+            raise TableError(name, reason)
+        yield line
 
 
 def _delimiter(text: str, name: str) -> str:
@@ -93,7 +106,11 @@ def _table(reader: "Reader", name: str) -> pd.DataFrame:
         raise TableError(name, f"has two columns {quote_cell(twice[0])}; remove one")
     columns: dict[int, list[str]] = {index: [] for index, column in enumerate(header) if column}
     last = max(columns)
-    for line, row in rows:
+    most_rows = MOST_CELLS // len(columns)
+    for number, (line, row) in enumerate(rows):
+        if number >= most_rows:
+            reason = f"has more than {most_rows:,} rows of {len(columns)} columns; remove what are no patients"
+            raise TableError(name, reason)
         if surplus := _surplus(header, row):
             raise TableError(name, f"line {line} has a cell without a header, {quote_cell(surplus)}; correct the line")
         if len(row) <= last:
@@ -108,7 +125,7 @@ def _rows(reader: "Reader", name: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not empty, each with its line number."""
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
+            cells = [original_cell(cell.strip()) for cell in row]
             if any(cells):
                 yield reader.line_num, cells
     except csv.Error as error:

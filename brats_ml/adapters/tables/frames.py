@@ -1,19 +1,28 @@
 """The CSV tables that the stages exchange, in one canonical form."""
 
+import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import pandas as pd
 
 from brats_ml.errors import TableError
 from brats_ml.files import replacing, require
+from brats_ml.untrusted_text import neutral_cell, original_cell
 from brats_ml.workspace import Artefact
 
 
 def write_csv(path: os.PathLike[str], table: pd.DataFrame) -> None:
-    """Write a table without its index; floats have the shortest form that reads back equal."""
+    """Write a table without its index; floats have the shortest form that reads back equal.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front, which `read_csv` removes.
+    """
+    neutral = _map_texts(table, neutral_cell)
+    # A carriage return ends a line for those who read the table, and the writer does not quote it by itself.
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if _has_carriage_return(neutral) else csv.QUOTE_MINIMAL
     with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
+        neutral.to_csv(temporary, index=False, quoting=quoting, errors="backslashreplace")
 
 
 def read_csv(table: Artefact, *, names: Sequence[str] = ("patient", "case_id")) -> pd.DataFrame:
@@ -27,8 +36,26 @@ def read_csv(table: Artefact, *, names: Sequence[str] = ("patient", "case_id")) 
         MissingInputError: There is no such file.
         TableError: It holds no columns.
     """
-    columns = dict.fromkeys(names, str)
+    columns = dict.fromkeys(map(neutral_cell, names), str)
     try:
-        return pd.read_csv(require(table), keep_default_na=False, na_values=[""], dtype=columns)
+        found = pd.read_csv(require(table), keep_default_na=False, na_values=[""], dtype=columns)
     except pd.errors.EmptyDataError as error:
         raise TableError(table.path, f"is empty; run `{table.made_by}` again") from error
+    return _map_texts(found, original_cell)
+
+
+def _has_carriage_return(table: pd.DataFrame) -> bool:
+    texts = [cell for _, column in table.items() if not pd.api.types.is_numeric_dtype(column.dtype) for cell in column]
+    return any(isinstance(text, str) and "\r" in text for text in [*table.columns, *texts])
+
+
+def _map_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """Return a table with every text changed, those of its header too."""
+    mapped = table.copy(deep=False)
+    for at, dtype in enumerate(table.dtypes):
+        if pd.api.types.is_numeric_dtype(dtype):
+            continue
+        cells = table.iloc[:, at]
+        changed = [change(cell) if isinstance(cell, str) else cell for cell in cells]
+        mapped.isetitem(at, pd.Series(changed, index=table.index, dtype=dtype))
+    return mapped.rename(columns=lambda name: change(name) if isinstance(name, str) else name)

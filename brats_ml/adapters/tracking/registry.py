@@ -1,29 +1,30 @@
-"""Registered models in MLflow: one version per piece of work. The ledger decides who is champion; aliases follow."""
+"""Registered models in MLflow: one version per piece of work, with the digest of each of its files."""
 
+import json
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import mlflow
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.tracking import MlflowClient
+from mlflow.models import Model, ModelSignature
 
 import brats_ml
-from brats_ml import locks
-from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry, promotions
+from brats_ml import files
 from brats_ml.adapters.tracking.runs import KEY
+from brats_ml.adapters.tracking.store import Client, reaching
 from brats_ml.errors import ModelError
-from brats_ml.workspace.state import State
+from brats_ml.redaction import redacted
 
 MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
-CHAMPION = "champion"
-PREVIOUS = "previous_champion"
 # This tag of a version is `synthetic` if phantoms trained it, and `patients` otherwise.
 COHORT = "cohort"
+# This tag of a version, and this key of MLmodel's metadata, hold the SHA-256 of each file of the model's folder.
+DIGESTS = "brats.files"
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,35 @@ class Version:
         number: The version in the registry.
         run_id: The run that trained it.
         tags: The tags that were set when it was registered.
+        digests: The SHA-256 of each file of its folder by relative name, None where nobody recorded them.
     """
 
     name: str
     number: int
     run_id: str
     tags: Mapping[str, str]
+    digests: Mapping[str, str] | None = None
 
     @property
     def synthetic(self) -> bool:
         """Whether it was trained on synthetic patients only."""
         return self.tags.get(COHORT) == "synthetic"
+
+    @property
+    def digest(self) -> str | None:
+        """The digest of its folder."""
+        return None if self.digests is None else files.digest_value(dict(self.digests))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Number, run and key, which name a version together: another store numbers its versions from 1, too."""
+        return {"version": self.number, "run_id": self.run_id, "key": self.tags.get(KEY)}
+
+    def is_named_by(self, record: Mapping[str, Any]) -> bool:
+        """Return whether a record has the number, run and key of this version; older records lack the last two."""
+        return self.number == record["version"] and all(
+            record.get(name) in (None, value) for name, value in self.identity.items()
+        )
 
     def __str__(self) -> str:
         """Return `name v3`."""
@@ -55,19 +74,25 @@ class Version:
 class Registry:
     """The model registry of an MLflow store."""
 
-    def __init__(self, uri: str) -> None:
-        """Connect to the store at `uri`."""
+    def __init__(self, uri: str, client: Any = None) -> None:
+        """Connect to the store at `uri`, by `client` if there is one."""
         self.uri = uri
-        self._client = MlflowClient(uri, uri)
+        self.client = client or Client(uri)
 
     def page(self) -> str | None:
         """Return the address of the list of registered models, or None without a server."""
         return f"{self.uri}/#/models" if self.uri.startswith("http") else None
 
-    def find(self, name: str, key: str) -> Version | None:
-        """Return the version that was registered for a piece of work, or None."""
-        found = self._client.search_model_versions(f"name = '{name}' and tags.`{KEY}` = '{key}'")
-        return _version(min(found, key=lambda version: int(version.version))) if found else None
+    def find(self, name: str, key: str, digests: Mapping[str, str]) -> Version | None:
+        """Return the version that was registered for a piece of work and has these files, or None.
+
+        A version without recorded digests counts by its key alone.
+        """
+        found = self.client.search_model_versions(f"name = '{name}' and tags.`{KEY}` = '{key}'")
+        versions = sorted(map(_version, found), key=lambda version: version.number)
+        same = [version for version in versions if version.digests == digests]
+        unknown = [replace(version, digests=digests) for version in versions if version.digests is None]
+        return next(iter(same + unknown), None)
 
     def register(
         self,
@@ -76,141 +101,176 @@ class Registry:
         key: str,
         run_id: str,
         folder: Path,
-        loader: str,
-        signature: ModelSignature,
-        example: Any,
-        requirements: list[str],
         tags: Mapping[str, str],
+        **interface: Any,
     ) -> Version:
-        """Register a folder as a pyfunc model, unless there is a version with its key already.
+        """Register a folder as a pyfunc model, unless there is a version with its key and its files already.
+
+        A call that was killed anywhere is completed by the next one: it finds what the first one made by key and
+        digests.
 
         Args:
             name: The registered model.
             key: The key of the work that made the folder.
             run_id: The run that trained the model.
             folder: All files of the model; none of them is pickled.
-            loader: The module with `_load_pyfunc`.
-            signature: The signature of input and output.
-            example: An input that fits the signature.
-            requirements: The packages that loading the model needs.
             tags: The tags of the version.
+            interface: The arguments `loader`, `signature`, `example` and `requirements` of `_save`.
         """
-        known = self.find(name, key)
+        self._make_default()
+        digests = files.file_digests(folder)
+        known = self.find(name, key, digests)
         if known is not None:
             return known
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
-        trained = self._client.get_run(run_id).info
-        with mlflow.start_run(run_id=run_id):
-            logged = mlflow.pyfunc.log_model(
-                name=name,
-                loader_module=loader,
-                data_path=str(folder),
-                code_paths=[str(Path(brats_ml.__file__).parent)],
-                signature=signature,
-                input_example=example,
-                pip_requirements=requirements,
-            )
-        # Logging opened the run again, so its status and its end are set back.
-        self._client.set_terminated(run_id, trained.status, trained.end_time)
+        logged = self._logged_model(name, run_id, {KEY: key, DIGESTS: files.digest_value(digests)})
+        if logged.status != LoggedModelStatus.READY:
+            with tempfile.TemporaryDirectory() as unfinished:
+                _save(Path(unfinished, "model"), logged, run_id=run_id, folder=folder, digests=digests, **interface)
+                with reaching(self.uri):
+                    self.client.log_model_artifacts(logged.model_id, str(Path(unfinished, "model")))
+            self.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
         try:
-            self._client.create_registered_model(name)
+            self.client.create_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        made = self._client.create_model_version(
-            name, logged.model_uri, run_id, tags={KEY: key, **tags}, model_id=logged.model_id
+        recorded = {KEY: key, DIGESTS: json.dumps(digests, sort_keys=True)}
+        made = self.client.create_model_version(
+            name, logged.model_uri, run_id, tags={**tags, **recorded}, model_id=logged.model_id
         )
         return _version(made)
 
+    def _logged_model(self, name: str, run_id: str, tags: Mapping[str, str]) -> LoggedModel:
+        """Return the model of a run with these tags, complete or not; the first call creates it."""
+        run = self.client.get_run(run_id)
+        where = f"source_run_id = '{run_id}' AND tags.`{KEY}` = '{tags[KEY]}'"
+        found = self.client.search_logged_models([run.info.experiment_id], where)
+        same = [model for model in found if model.tags.get(DIGESTS) == tags[DIGESTS]]
+        logged: LoggedModel | None = min(same, key=lambda model: model.creation_timestamp, default=None)
+        if logged is None:
+            logged = self.client.create_logged_model(
+                run.info.experiment_id, name, source_run_id=run_id, tags=dict(tags), params=dict(run.data.params)
+            )
+        outputs = run.outputs.model_outputs if run.outputs else []
+        if logged.model_id not in {output.model_id for output in outputs}:
+            self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        return logged
+
     def get(self, name: str, number: int) -> Version | None:
         """Return one version by its number, or None."""
-        found = self._client.search_model_versions(f"name = '{name}' and version_number = {number}")
+        found = self.client.search_model_versions(f"name = '{name}' and version_number = {number}")
         return _version(found[0]) if found else None
 
-    def champion(self, name: str) -> Version | None:
-        """Return the version that the alias `champion` names, or None."""
-        return self._aliased(name, CHAMPION)
-
     def fetch(self, version: Version) -> Path:
-        """Return a local folder of the registered model, downloaded if the store is remote."""
+        """Return a local folder of the registered model, downloaded if the store is remote, after verifying each file.
+
+        Raises:
+            ModelError: A file is missing or not what was registered.
+        """
+        data = self._download(version) / "data"
+        found = sorted(data.iterdir()) if data.is_dir() else []
+        if len(found) != 1 or not found[0].is_dir():
+            names = ", ".join(path.name for path in found) or "nothing"
+            raise ModelError(
+                f"{data} of {version} holds {names} and not one folder: restore the artifact store from a backup, or "
+                "train and publish again"
+            )
+        if version.digests is not None:
+            verify(found[0], version.digests, name=str(version))
+        return found[0]
+
+    def _download(self, version: Version) -> Path:
+        try:
+            # By this address MLflow writes nothing into the store, as it does by `models:/NAME/NUMBER`.
+            address = self.client.get_model_version_download_uri(version.name, str(version.number))
+            with reaching(self.uri):
+                return Path(mlflow.artifacts.download_artifacts(address, tracking_uri=self.uri, registry_uri=self.uri))
+        except (MlflowException, FileNotFoundError) as error:
+            reason = redacted(str(error).splitlines()[0])
+            raise ModelError(
+                f"the files of {version} are gone ({reason}): restore the artifact store from a backup, or train and "
+                "publish again"
+            ) from error
+
+    def _make_default(self) -> None:
+        """Make this the store of the process, since parts of MLflow know no other."""
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        local = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.number}")
-        (data,) = (path for path in (Path(local) / "data").iterdir())
-        return data
 
-    def check_champion(self, version: Version, compared_with: int | None) -> None:
-        """Check that the champion is still the one that a candidate was compared with.
-
-        Args:
-            version: The candidate.
-            compared_with: The number of the champion that the gate compared it with, or None if there was none.
+    def verified(self, version: Version) -> Version:
+        """Return a version after verifying its files; where nobody recorded their digests, it gets the present ones.
 
         Raises:
-            ModelError: Another version became champion since then.
+            ModelError: A file is missing or not what was registered.
         """
-        champion = self.champion(version.name)
-        if champion is not None and champion.number not in (compared_with, version.number):
-            judged = f"v{compared_with}" if compared_with else "no champion"
-            raise ModelError(
-                f"{version} was compared with {judged}, but {champion} is champion now: run `brats gate` again"
-            )
+        folder = self.fetch(version)
+        return version if version.digests is not None else replace(version, digests=files.file_digests(folder))
 
-    def promote(self, version: Version, *, state: State, decision: str, compared_with: int | None) -> bool:
-        """Make a version champion: first a line in the ledger, then the aliases.
+    def aliases(self, name: str) -> dict[str, int]:
+        """Return the number of the version that each alias of a registered model names."""
+        found = self.client.search_registered_models(f"name = '{name}'")
+        return {alias: int(number) for model in found for alias, number in model.aliases.items()}
 
-        Args:
-            version: The new champion.
-            state: The state of the checkout, which has the ledger; the line is appended under a lock.
-            decision: The digest of the gate's decision.
-            compared_with: The number of the champion that the gate compared it with, or None if there was none.
+    def set_alias(self, name: str, alias: str, number: int) -> None:
+        """Let an alias name a version."""
+        self.client.set_registered_model_alias(name, alias, str(number))
 
-        Returns:
-            Whether the ledger grew. If the version is champion in the ledger already, only the aliases are corrected.
 
-        Raises:
-            ModelError: Another version became champion since the gate decided.
-        """
-        ledger = state.ledger.path
-        with locks.exclusive(state.ledger_lock, holder="another promotion"):
-            self.check_champion(version, compared_with)
-            past = [entry for entry in promotions(ledger) if entry["model"] == version.name and self._has(entry)]
-            grows = not past or past[-1]["version"] != version.number
-            if grows:
-                entry = {
-                    "event": PROMOTION,
-                    "model": version.name,
-                    "version": version.number,
-                    "previous": past[-1]["version"] if past else None,
-                    "run_id": version.run_id,
-                    "key": version.tags.get(KEY),
-                    "decision": decision,
-                    "time": datetime.now(UTC).isoformat(timespec="seconds"),
-                }
-                past.append(entry)
-                append_entry(ledger, entry)
-            self._set_aliases(past[-1])
-        return grows
+def verify(folder: Path, digests: Mapping[str, str], *, name: str) -> None:
+    """Check that a model's folder holds exactly the files that were registered.
 
-    def _has(self, entry: Mapping[str, Any]) -> bool:
-        """Return whether an entry of the ledger is about a version of this registry."""
-        found = self.get(entry["model"], entry["version"])
-        return found is not None and found.run_id == entry["run_id"]
+    Raises:
+        ModelError: A file was changed, added or removed.
+    """
+    changed = files.changed_files(folder, digests)
+    if changed:
+        raise ModelError(
+            f"{', '.join(changed)} in {folder} of {name} is not what was registered: restore the artifact store from "
+            "a backup, or train and publish again"
+        )
 
-    def _set_aliases(self, entry: Mapping[str, Any]) -> None:
-        self._client.set_registered_model_alias(entry["model"], CHAMPION, str(entry["version"]))
-        if entry["previous"] is not None:
-            self._client.set_registered_model_alias(entry["model"], PREVIOUS, str(entry["previous"]))
 
-    def _aliased(self, name: str, alias: str) -> Version | None:
-        try:
-            return _version(self._client.get_model_version_by_alias(name, alias))
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
+def _save(
+    path: Path,
+    logged: LoggedModel,
+    *,
+    run_id: str,
+    folder: Path,
+    digests: Mapping[str, str],
+    loader: str,
+    signature: ModelSignature,
+    example: Any,
+    requirements: list[str],
+) -> None:
+    """Write a model's folder in MLflow's format.
+
+    Args:
+        path: The folder to write.
+        logged: The model in MLflow.
+        run_id: The run that trained it.
+        folder: All files of the model.
+        digests: The digests of these files.
+        loader: The module with `_load_pyfunc`.
+        signature: The signature of input and output.
+        example: An input that fits the signature.
+        requirements: The packages that loading the model needs.
+    """
+    described = Model(artifact_path=logged.artifact_location, model_uuid=logged.model_id, model_id=logged.model_id)
+    described.run_id = run_id
+    mlflow.pyfunc.save_model(
+        str(path),
+        mlflow_model=described,
+        loader_module=loader,
+        data_path=str(folder),
+        code_paths=[str(Path(brats_ml.__file__).parent)],
+        signature=signature,
+        input_example=example,
+        pip_requirements=requirements,
+        metadata={DIGESTS: dict(digests)},
+    )
 
 
 def _version(found: ModelVersion) -> Version:
-    return Version(found.name, int(found.version), str(found.run_id), dict(found.tags))
+    tags = dict(found.tags)
+    digests = json.loads(tags[DIGESTS]) if DIGESTS in tags else None
+    return Version(found.name, int(found.version), str(found.run_id), tags, digests)

@@ -1,11 +1,14 @@
 """MLflow runs, one per piece of work: a retry finds the run by its key and continues it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from brats_ml import environment, locks
+from brats_ml.adapters.tracking.store import Client
+from brats_ml.errors import ServiceError
 from brats_ml.workspace.state import MlflowStore, State
 
 EXPERIMENT = "brats"
@@ -35,9 +38,7 @@ def embedded_store(state: State) -> str:
     address = f"sqlite:///{store.database}"
     with locks.exclusive(store.lock, holder="another process, which creates the MLflow store"):
         if not store.made.exists():
-            from mlflow.tracking import MlflowClient
-
-            client = MlflowClient(address)
+            client = Client(address)
             if client.get_experiment_by_name(EXPERIMENT) is None:
                 client.create_experiment(EXPERIMENT, store.artifacts.as_uri(), KIND)
             store.made.touch()
@@ -45,7 +46,8 @@ def embedded_store(state: State) -> str:
 
 
 def tracking_uri(state: State) -> str:
-    """Return `MLFLOW_TRACKING_URI` if it is set, and otherwise the address of the checkout's own store."""
+    """Return `MLFLOW_TRACKING_URI` without a password if it is set, and otherwise the checkout's own store."""
+    environment.separate_credentials()
     return environment.MLFLOW_TRACKING_URI.read() or embedded_store(state)
 
 
@@ -54,12 +56,10 @@ class MlflowTracker:
 
     def __init__(self, uri: str) -> None:
         """Connect to the store at `uri`."""
-        from mlflow.tracking import MlflowClient
-
         self.uri = uri
-        self.client = MlflowClient(uri)
+        self.client = Client(uri)
 
-    @property
+    @cached_property
     def experiment_id(self) -> str:
         """The id of the project's experiment, which is created if it is missing."""
         from mlflow.exceptions import MlflowException
@@ -68,7 +68,7 @@ class MlflowTracker:
         if found is None:
             try:
                 return str(self.client.create_experiment(EXPERIMENT, tags=KIND))
-            except MlflowException:  # another process made it in between
+            except (MlflowException, ServiceError):  # another process made it in between
                 found = self.client.get_experiment_by_name(EXPERIMENT)
                 if found is None:
                     raise
@@ -89,7 +89,9 @@ class MlflowTracker:
         return str(runs[0].info.run_id) if runs else None
 
     @contextmanager
-    def run(self, key: str, *, name: str, tags: Mapping[str, str]) -> Iterator["MlflowRun"]:
+    def run(
+        self, key: str, *, name: str, tags: Mapping[str, str], kind: "type[MlflowRun] | None" = None
+    ) -> Iterator["MlflowRun"]:
         """Open the run with this key, or create it.
 
         The run ends as FINISHED, as FAILED after an error, and as KILLED after an interrupt. A finished run keeps its
@@ -99,25 +101,36 @@ class MlflowTracker:
             key: The key of the piece of work; see `provenance.work_key`.
             name: The name in the list of runs.
             tags: The tags of a new run.
+            kind: The class of the run.
+
+        Raises:
+            ServiceError: MLflow is down, fails or refuses.
         """
+        run_id, finished = self._open(key, name=name, tags=tags)
+        run = (kind or MlflowRun)(self.client, run_id)
+        if finished:
+            yield run
+            return
+        try:
+            yield run
+        except ServiceError:  # MLflow itself may be what failed
+            raise
+        except BaseException as error:
+            with suppress(ServiceError):
+                run.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
+            raise
+        run.end("FINISHED")
+
+    def _open(self, key: str, *, name: str, tags: Mapping[str, str]) -> tuple[str, bool]:
+        """Return the id of the run with this key, which runs from now on, and whether it was finished before."""
         run_id = self.find(key)
         if run_id is None:
             made = self.client.create_run(self.experiment_id, run_name=name, tags={KEY: key, **tags})
-            run_id = str(made.info.run_id)
-        elif self.client.get_run(run_id).info.status == "FINISHED":
-            yield MlflowRun(self.client, run_id)
-            return
-        else:
+            return str(made.info.run_id), False
+        finished = self.client.get_run(run_id).info.status == "FINISHED"
+        if not finished:
             self.client.update_run(run_id, status="RUNNING")
-        try:
-            yield MlflowRun(self.client, run_id)
-        except (KeyboardInterrupt, SystemExit):
-            self.client.set_terminated(run_id, "KILLED")
-            raise
-        except BaseException:
-            self.client.set_terminated(run_id, "FAILED")
-            raise
-        self.client.set_terminated(run_id, "FINISHED")
+        return run_id, finished
 
     @contextmanager
     def system_metrics(self, tracked: "MlflowRun") -> Iterator[None]:
@@ -168,6 +181,10 @@ class MlflowRun:
         ]
         for start in range(0, len(points), 1000):
             self._client.log_batch(self.run_id, metrics=points[start : start + 1000])
+
+    def end(self, status: str) -> None:
+        """Set the status of the run, and its end to now."""
+        self._client.set_terminated(self.run_id, status)
 
     def _steps(self, name: str) -> set[int]:
         return {point.step for point in self._client.get_metric_history(self.run_id, name)}

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 # Up to this range, whole numbers are counted in one pass instead of being sorted.
 COUNTABLE_RANGE = 2**20
+# Values that are counted at once, since counting needs 12 bytes for each.
+AT_ONCE = 2**22
 # With fewer voxels per level, most counts are 1, and counts alone no longer distinguish images.
 GRADED_VOXELS = 4
 
@@ -96,10 +98,16 @@ def _count(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]
         return np.empty(0), np.empty(0, dtype=np.int64)
     low, high = float(values.min()), float(values.max())
     if high - low < COUNTABLE_RANGE and abs(low) < 2**31 - COUNTABLE_RANGE:
-        whole = values.astype(np.int32)
-        if values.dtype.kind in "iu" or (whole == values).all():
-            counts = np.bincount(whole - np.int32(low))
+        first = np.int32(low)
+        counts = np.zeros(int(np.int32(high) - first) + 1, dtype=np.int64)
+        for at in range(0, values.size, AT_ONCE):
+            part = values[at : at + AT_ONCE]
+            whole = part.astype(np.int32)
+            if part.dtype.kind == "f" and (whole != part).any():
+                break
+            counts += np.bincount(whole - first, minlength=counts.size)
+        else:
             present = np.flatnonzero(counts)
-            return present + np.float64(np.int32(low)), counts[present]
+            return present + np.float64(first), counts[present]
     levels, counts = np.unique(values, return_counts=True)
     return levels.astype(np.float64), counts

@@ -65,8 +65,9 @@ class PendingOperator(CommandOperator):
         folders = ["--cases", str(cases), "--output", str(predictions)]
         self.command = [*BRATS, "pending", *folders, "--divide"]
         outcome, _ = self.run_command(context, run)
-        shards = outcome.details["shards"] if outcome else 0
-        return [[*BRATS, "score", *folders, f"--shard={number}"] for number in range(shards)]
+        # The lists are files of the workspace, since Airflow keeps what a task returns in its database.
+        shards = outcome.details["shards"] if outcome else []
+        return [[*BRATS, "score", *folders, f"--shard={number}"] for number in range(len(shards))]
 
 
 class TableOperator(CommandOperator):

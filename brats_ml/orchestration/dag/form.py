@@ -11,7 +11,7 @@ from brats_ml.config import load
 from brats_ml.config.edit import override
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.dag.graph import Graph, difference, read_graph, without
-from brats_ml.orchestration.runs.run import uncommitted
+from brats_ml.orchestration.runs.clones import uncommitted
 from brats_ml.workspace.artefact import DVC_LOCK, PARAMS
 
 # Airflow reads these keys when it parses the DAGs, before there is a form.
@@ -40,7 +40,7 @@ def copy_uncommitted_params(checkout: Path, clone: Path) -> bool:
         )
     for name in changed:
         if Path(name).name == PARAMS and (checkout / name).is_file():
-            shutil.copyfile(checkout / name, clone / name)
+            shutil.copy(checkout / name, clone / name)
     return any(Path(name).name == PARAMS for name in changed)
 
 

@@ -22,7 +22,10 @@ def recall(run: Run, address: str) -> dict[str, str]:
     path = _path(run, address)
     if path is None or not path.is_file():
         return {}
-    links: dict[str, str] = json.loads(path.read_text())
+    try:
+        links: dict[str, str] = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError):
+        return {}  # damaged; a link is not worth a failed task
     return links
 
 

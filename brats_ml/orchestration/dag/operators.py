@@ -11,16 +11,18 @@ from typing import Any, NoReturn
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
-from brats_ml import environment
+from brats_ml import environment, privacy
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag import form
 from brats_ml.orchestration.dag.graph import Graph
 from brats_ml.orchestration.dag.links import recall, remember
 from brats_ml.orchestration.runs import dvc_locks, outcomes, watchdog
+from brats_ml.orchestration.runs.clones import untracked
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.outcomes import Outcome
 from brats_ml.orchestration.runs.processes import Child, end_marked
-from brats_ml.orchestration.runs.run import Pin, Run, slug, untracked
+from brats_ml.orchestration.runs.run import Pin, Run, slug
+from brats_ml.redaction import redacted
 
 # Airflow's supervisor kills a task 5 s after it asks the task to end; after a timeout there is more time.
 GRACE_S = 4.0
@@ -73,8 +75,10 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
             AirflowFailException: Another try would fail too.
             AirflowException: Another try may succeed.
         """
-        run = self.run_of(context)
         try:
+            privacy.apply_umask()
+            run = self.run_of(context)
+            privacy.restrict([run.locations.state.path])
             with run.locations.at_work():
                 return self.work(context, run)
         except Exception as error:
@@ -179,7 +183,7 @@ class CommandOperator(RunOperator):
         self._child = Child(self.command, folder=folder, variables=variables)
         lines = []
         try:
-            for line in self._child.lines():
+            for line in map(redacted, self._child.lines()):
                 self.log.info(line)
                 lines.append(line)
         except AirflowTaskTimeout as timeout:

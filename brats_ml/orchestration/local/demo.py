@@ -20,6 +20,7 @@ from rich.table import Table
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.local import servers
 from brats_ml.orchestration.local.airflow_api import FINISHED, AirflowClient, TaskState
+from brats_ml.orchestration.local.mlflow_access import READER
 from brats_ml.orchestration.local.settings import USER, Settings, local_state
 from brats_ml.orchestration.runs import retention
 from brats_ml.workspace import Workspace
@@ -136,7 +137,7 @@ def _outcome(root: Path, settings: Settings, finished: dict[str, list[TaskState]
     addresses.add_row("data quality", ws.name(ws.validation.data_docs))
     addresses.add_row("predictions", f"{ws.name(ws.predictions())}/")
     addresses.add_row("Airflow", f"{settings.airflow_url}, as {USER} with {settings.password}")
-    addresses.add_row("MLflow", settings.mlflow_url)
+    addresses.add_row("MLflow", f"{settings.mlflow_url}, as {READER} with {settings.mlflow_passwords[READER]}")
     if left_running:
         addresses.add_row("next", "`make down` ends both servers")
     else:
@@ -144,7 +145,7 @@ def _outcome(root: Path, settings: Settings, finished: dict[str, list[TaskState]
     return Group(
         *(_progress(dag_id, tasks) for dag_id, tasks in finished.items()),
         *_leaderboard(ws.reports.leaderboard.path),
-        _champions(settings.mlflow_url),
+        _champions(settings),
         addresses,
     )
 
@@ -161,16 +162,19 @@ def _leaderboard(path: Path) -> Iterator[Table]:
         yield table
 
 
-def _champions(url: str) -> Table:
+def _champions(settings: Settings) -> Table:
     table = Table("model", "champion", title="registry")
     for name in REGISTERED:
-        table.add_row(name, _champion(url, name))
+        table.add_row(name, _champion(settings, name))
     return table
 
 
-def _champion(url: str, name: str) -> str:
+def _champion(settings: Settings, name: str) -> str:
     answer = httpx.get(
-        f"{url}/api/2.0/mlflow/registered-models/alias", params={"name": name, "alias": "champion"}, trust_env=False
+        f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/alias",
+        params={"name": name, "alias": "champion"},
+        auth=(READER, settings.mlflow_passwords[READER]),
+        trust_env=False,
     )
     if answer.is_success:
         version: dict[str, Any] = answer.json()["model_version"]

@@ -8,12 +8,14 @@ import httpx
 import psutil
 from rich.console import Console
 
-from brats_ml import environment, locks
+from brats_ml import environment, locks, privacy
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag.graph import read_graph
 from brats_ml.orchestration.local.airflow_api import AirflowClient
+from brats_ml.orchestration.local.mlflow_access import READER, WRITER, make_reader
 from brats_ml.orchestration.local.settings import USER, Settings, choose, local_state, recall, save
 from brats_ml.orchestration.runs.processes import end_marked, start_marked
+from brats_ml.workspace import Workspace
 
 HOLDER = "another `brats up` or `brats down`"
 START_S = 240.0
@@ -31,6 +33,7 @@ def up(root: Path) -> Settings:
         ServiceError: A server ended or did not answer in time, and all of them were ended; the sentence names its log.
     """
     console = Console(stderr=True)
+    privacy.restrict(Workspace(root).private)
     with locks.exclusive(local_state(root).servers_lock, holder=HOLDER):
         settings, processes = _alive(root)
         missing = [name for name in settings.commands() if name not in processes]
@@ -40,12 +43,14 @@ def up(root: Path) -> Settings:
         except BaseException:
             end_marked(root)
             raise
+        make_reader(settings.mlflow_url, settings.mlflow_passwords, kept_in=settings.state.mlflow.passwords)
         client = AirflowClient(settings.airflow_url, user=USER, password=settings.password)
         named = {node.policy.pool for node in read_graph(root).values()} - {"default_pool"}
         for name in sorted(named | POOLS.keys()):
             client.set_pool(name, settings.slots(name), POOLS.get(name, "named in dvc.yaml"))
     print(f"Airflow  {settings.airflow_url}  log in as {USER} with {settings.password}")
-    print(f"MLflow   {settings.mlflow_url}")
+    print(f"MLflow   {settings.mlflow_url}  log in as {READER} with {settings.mlflow_passwords[READER]}")
+    print(f"         the password of {WRITER}, who may change models, is in {settings.state.mlflow.passwords}")
     return settings
 
 
@@ -53,6 +58,7 @@ def down(root: Path) -> None:
     """End every server of `root` and every process that they started; a second call changes nothing."""
     with locks.exclusive(local_state(root).servers_lock, holder=HOLDER):
         ended = end_marked(root)
+        local_state(root).servers.unlink(missing_ok=True)
     print(f"{ended} process(es) ended" if ended else "no server was running")
 
 

@@ -7,9 +7,11 @@ import socket
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from brats_ml import environment, files
-from brats_ml.errors import ConfigError
+from brats_ml import environment, files, privacy
+from brats_ml.errors import ConfigError, StorageError
+from brats_ml.orchestration.local.mlflow_access import READER, WRITER
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.state import State
 
@@ -45,10 +47,12 @@ class Settings:
     @property
     def password(self) -> str:
         """The password of `admin` in Airflow, created at first use."""
-        path = self.state.airflow.passwords
-        if not path.is_file():
-            files.write_json(path, {USER: secrets.token_urlsafe(12)}, mode=0o600)
-        return str(json.loads(path.read_text())[USER])
+        return _passwords(self.state.airflow.passwords, USER)[USER]
+
+    @property
+    def mlflow_passwords(self) -> dict[str, str]:
+        """The password of each account of MLflow, created at first use."""
+        return _passwords(self.state.mlflow.passwords, WRITER, READER)
 
     def slots(self, pool: str) -> int:
         """Return how many tasks of a pool run at once; `meta.airflow` in dvc.yaml names the pools.
@@ -64,7 +68,8 @@ class Settings:
         # Airflow reads task logs as files, since its log servers would listen on every interface.
         return {
             "mlflow": [
-                *python, "mlflow", "--env-file", "mlflow/server.env", "server", "--port", str(self.mlflow_port),
+                *python, "mlflow", "--env-file", "mlflow/server.env", "server", "--app-name", "basic-auth",
+                "--port", str(self.mlflow_port),
                 "--backend-store-uri", f"sqlite:///{store.database}",
                 "--default-artifact-root", store.artifacts.as_uri(),
             ],
@@ -76,13 +81,22 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """Variables of the servers and of every task that they start."""
-        home = self.state.airflow
+        home, writer = self.state.airflow, self.mlflow_passwords[WRITER]
         return environment.DEFAULTS | {
             "PATH": environment.search_path(Path(sys.executable).parent),
             "PYTHONPATH": str(self.root),
             environment.REPOSITORY.name: str(self.root),
             environment.STATE.name: str(self.state),
             environment.MLFLOW_TRACKING_URI.name: self.mlflow_url,
+            environment.MLFLOW_TRACKING_USERNAME.name: WRITER,
+            environment.MLFLOW_TRACKING_PASSWORD.name: writer,
+            "MLFLOW_AUTH_CONFIG_PATH": str(self.root / "mlflow/auth.ini"),
+            "MLFLOW_AUTH_ADMIN_USERNAME": WRITER,
+            "MLFLOW_AUTH_ADMIN_PASSWORD": writer,
+            # MLflow refuses what it has no rule for.
+            "MLFLOW_BASIC_AUTH_FAIL_CLOSED": "true",
+            # It protects a form for new accounts, and one process serves this form.
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_urlsafe(),
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.database}",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -105,6 +119,8 @@ class Settings:
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home.logs),
+            "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": oct(0o777 & ~privacy.umask()),
+            "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": oct(0o666 & ~privacy.umask()),
         }
 
 
@@ -125,12 +141,31 @@ def save(settings: Settings, processes: dict[str, int]) -> None:
 
 
 def recall(root: Path) -> tuple[Settings, dict[str, int]] | None:
-    """Return what `save` recorded for `root`, None before its first call."""
+    """Return what `save` recorded for `root`, None before its first call.
+
+    Raises:
+        StorageError: The record is damaged, so nobody knows which servers run.
+    """
     path = local_state(root).servers
     if not path.is_file():
         return None
-    document = json.loads(path.read_text())
+    document = _read(path, remedy="run `brats down`, which ends all servers and removes the file")
     return Settings(root, document["airflow_port"], document["mlflow_port"]), document["processes"]
+
+
+def _passwords(path: Path, *users: str) -> dict[str, str]:
+    """Return the passwords in a file that only its owner can read; the first call creates it."""
+    if not path.is_file():
+        files.write_json(path, {user: secrets.token_urlsafe(12) for user in users}, mode=0o600)
+    return _read(path, remedy="run `brats down`, restore the file or remove it with the accounts next to it")
+
+
+def _read(path: Path, *, remedy: str) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise StorageError(f"{path} is damaged: {remedy}") from error
+    return document
 
 
 def _port(server: str) -> int:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from brats_ml import environment
 from brats_ml.errors import BratsError, StorageError
 from brats_ml.files import write_json
+from brats_ml.redaction import redacted
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -67,4 +69,13 @@ def failure(error: BaseException) -> Outcome:
     known = expected(error)
     if known is not None:
         return Outcome(str(known), error=type(known).__name__, transient=known.transient)
-    return Outcome(f"{type(error).__name__}: {error}", error=type(error).__name__, transient=True)
+    return Outcome(redacted(f"{type(error).__name__}: {error}"), error=type(error).__name__, transient=True)
+
+
+def message(error: BaseException) -> str:
+    """Return what a command prints about the error that ends it: one sentence, or the traceback of a defect.
+
+    A library may quote an address with its password, so neither has credentials.
+    """
+    known = expected(error)
+    return f"brats: {known}\n" if known else redacted("".join(traceback.format_exception(error)))

@@ -1,11 +1,11 @@
 """Files that describe a run and its results, small enough to be kept for good: dvc.lock, params.yaml, decisions."""
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from brats_ml.files import replacing
+from brats_ml import files
 from brats_ml.workspace.artefact import DECISIONS, DVC_LOCK, DVC_YAML, PARAMS
+from brats_ml.workspace.state import RunRecord
 
 
 def keep(workspace: Path, record: Path, *, tracked: Iterable[str]) -> None:
@@ -18,10 +18,9 @@ def keep(workspace: Path, record: Path, *, tracked: Iterable[str]) -> None:
     """
     for name in _described(tracked):
         if (workspace / name).is_file():
-            with replacing(record / name) as temporary:
-                shutil.copyfile(workspace / name, temporary)
+            files.copy(workspace / name, record / name)
     if (workspace / DECISIONS).is_dir():
-        shutil.copytree(workspace / DECISIONS, record / DECISIONS, dirs_exist_ok=True)
+        files.copy(workspace / DECISIONS, record / DECISIONS)
 
 
 def restore(record: Path, workspace: Path) -> None:
@@ -30,9 +29,20 @@ def restore(record: Path, workspace: Path) -> None:
         for path in record.rglob(name):
             target = workspace / path.relative_to(record)
             if target.parent.is_dir():
-                shutil.copyfile(path, target)
+                files.copy(path, target)
     if (record / DECISIONS).is_dir():
-        shutil.copytree(record / DECISIONS, workspace / DECISIONS, dirs_exist_ok=True)
+        files.copy(record / DECISIONS, workspace / DECISIONS)
+
+
+def shrink(record: RunRecord) -> None:
+    """Remove what names results from a record; what the run worked on stays."""
+    kept = {record.pin, record.lock}
+    for path in sorted(record.path.rglob("*"), reverse=True):
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path not in kept and path.name != PARAMS:
+            path.unlink()
 
 
 def lock_files(record: Path) -> list[Path]:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from dvc.config import Config
 
-from brats_ml import dvc_lock
+from brats_ml import dvc_lock, files
 from brats_ml.errors import ConfigError, ServiceError
+from brats_ml.orchestration.runs.clones import cache_folder
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.records import lock_files
-from brats_ml.orchestration.runs.run import Run, cache_folder
+from brats_ml.orchestration.runs.run import Run
 from brats_ml.workspace.artefact import DECISIONS
-from brats_ml.workspace.state import State
+from brats_ml.workspace.state import DIGEST_SUFFIX, State
 
 DAY_S = 86400.0
 
@@ -34,7 +35,8 @@ def fetch(checkout: Path, run_id: str | None) -> Run:
         ServiceError: DVC refuses; the checkout keeps its own dvc.lock.
     """
     locations = Locations.from_environment(checkout)
-    closed = [run for run in Run.all(locations) if (pin := run.pinned()) and pin.closed and lock_files(run.record.path)]
+    runs = Run.all(locations, damaged=False)
+    closed = [run for run in runs if (pin := run.pinned()) and pin.closed and lock_files(run.record.path)]
     wanted = [run for run in closed if run.run_id == run_id or (run_id is None and run.dag_id == "brats_train")]
     if not wanted:
         known = ", ".join(run.run_id for run in closed[-3:]) or "none"
@@ -51,16 +53,17 @@ def fetch(checkout: Path, run_id: str | None) -> Run:
     locks = {checkout / path.relative_to(record): path for path in lock_files(record)}
     before = {lock: lock.read_bytes() for lock in locks if lock.is_file()}
     for lock, kept in locks.items():
-        shutil.copyfile(kept, lock)
+        files.copy(kept, lock)
     done = _dvc(["checkout", "-q", "--allow-missing"], checkout)
     if done.returncode:
-        for lock in locks:
+        for lock in locks.keys() - before.keys():
             lock.unlink()
         for lock, content in before.items():
-            lock.write_bytes(content)
+            with files.replacing(lock) as temporary:
+                temporary.write_bytes(content)
         raise ServiceError(f"DVC could not check out the results of {run.run_id}: {_last_line(done.stderr)}")
     if run.record.decisions.is_dir():
-        shutil.copytree(run.record.decisions, checkout / DECISIONS, dirs_exist_ok=True)
+        files.copy(run.record.decisions, checkout / DECISIONS)
     return run
 
 
@@ -79,7 +82,7 @@ def absent(run: Run, checkout: Path) -> list[str]:
 
 
 def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
-    """Remove old runs that promoted nothing, cached data that no kept dvc.lock names, and unused files.
+    """Remove results of old runs that promoted nothing, cached data that no kept dvc.lock names, and unused files.
 
     Every run that was used in the last `keep_days` is kept, every run that promoted a model, and the last closed run
     of each DAG. So are data of the checkout's own dvc.lock and of those in the repository's branches and tags. Other
@@ -94,6 +97,7 @@ def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
         One sentence for each removal.
 
     Raises:
+        StorageError: A record is damaged, so nobody knows what the run needs; nothing is removed.
         ServiceError: A run is at work, or DVC refuses.
     """
     locations = Locations.from_environment(checkout)
@@ -103,11 +107,10 @@ def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
         removed = []
         for run in old:
             removed.append(
-                f"{run.dag_id} {run.run_id}: {'workspace and record' if run.workspace.exists() else 'record'}"
+                f"{run.dag_id} {run.run_id}: {'workspace and results' if run.workspace.exists() else 'results'}"
             )
             if not dry:
-                shutil.rmtree(run.workspace, ignore_errors=True)
-                shutil.rmtree(run.record)
+                run.forget()
         removed += _remove_unfinished(locations.state, dry=dry)
         removed += _collect(locations, checkout, [run for run in runs if run not in old], dry=dry)
         removed += _free(locations.state.caches, keep_days, dry=dry)
@@ -122,7 +125,7 @@ def _old(runs: list[Run], keep_days: float) -> list[Run]:
         for run in runs
         if run.record.pin.stat().st_mtime < limit
         and run != last_closed.get(run.dag_id)
-        and not ((pin := run.pinned()) and pin.promoted)
+        and not ((pin := run.pinned()) and (pin.promoted or pin.pruned))
     ]
 
 
@@ -143,7 +146,8 @@ def _free(folders: Iterable[Path], keep_days: float, *, dry: bool) -> list[str]:
             state = path.lstat()
         except FileNotFoundError:
             continue  # another process has just removed it
-        if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 and state.st_mtime < limit:
+        used = path.suffix == DIGEST_SUFFIX and path.with_suffix("").exists()
+        if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 and state.st_mtime < limit and not used:
             freed += state.st_size
             if not dry:
                 path.unlink(missing_ok=True)
@@ -159,10 +163,13 @@ def _collect(locations: Locations, checkout: Path, kept: list[Run], *, dry: bool
     with ExitStack() as stack:
         projects = []
         for run in kept:
-            if run.workspace.exists():
+            if run.has_workspace():
                 projects.append(run.workspace)
-            elif lock_files(run.record.path):
-                projects.append(stack.enter_context(run.project()))
+            if lock_files(run.record.path):
+                try:
+                    projects.append(stack.enter_context(run.project()))
+                except ConfigError as error:
+                    return [f"cached data stay, since nobody knows what {run.dag_id} {run.run_id} needs: {error}"]
         if locations.checkout is None and not projects:
             return []
         home = locations.checkout or projects[0]

@@ -1,0 +1,75 @@
+"""Accounts of the local MLflow server: `writer` may do all, any other account may read.
+
+In MLflow's own basic authentication every account may create experiments and registered models, so `authorize` decides
+by the request before MLflow's permissions do.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from brats_ml.errors import ServiceError
+
+WRITER, READER = "writer", "reader"
+TIMEOUT_S = 30.0
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Searches have their filter in a body; GraphQL of MLflow has searches only.
+READ_POSTS = re.compile(
+    r"/graphql|/(ajax-)?api/\d+\.\d+/mlflow/("
+    r"(experiments|runs|logged-models|registered-models|model-versions|datasets|traces)/search"
+    r"|experiments/search-datasets|registered-models/get-latest-versions)"
+)
+
+
+def may(user: str | None, method: str, path: str) -> bool:
+    """Return whether an account may send a request with this method to this path of the server."""
+    return user == WRITER or method in READ_METHODS or (method == "POST" and READ_POSTS.fullmatch(path) is not None)
+
+
+def authorize() -> Any:
+    """Return the login of the current request, or the response that refuses it.
+
+    MLflow's server calls this function before each request, except for those to `/health` and to files of its pages;
+    mlflow/auth.ini names it.
+    """
+    from flask import Response, make_response, request
+    from mlflow.server.auth import authenticate_request_basic_auth
+
+    login = authenticate_request_basic_auth()
+    if isinstance(login, Response) or may(login.username, request.method, request.path):
+        return login
+    return make_response(f"The account {login.username} may only read: log in as {WRITER} to change something.", 403)
+
+
+def make_reader(url: str, passwords: Mapping[str, str], *, kept_in: Path) -> None:
+    """Check that the server demands a login, and create the account `reader` if it is missing.
+
+    Args:
+        url: Address of the server.
+        passwords: The password of each account.
+        kept_in: The file of the passwords.
+
+    Raises:
+        ServiceError: The server demands no login, does not take that of `writer`, or refuses.
+    """
+    path, account = "/api/2.0/mlflow/users", {"username": READER, "password": passwords[READER]}
+    with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False) as http:
+        if http.get("/version").is_success:
+            raise ServiceError(f"MLflow at {url} demands no login: run `brats down`, then `brats up` again")
+        if http.get("/version", auth=(READER, passwords[READER])).is_success:
+            return
+        writer = (WRITER, passwords[WRITER])
+        if http.get("/version", auth=writer).status_code == httpx.codes.UNAUTHORIZED:
+            raise ServiceError(
+                f"MLflow does not take the password of {WRITER} in {kept_in}: run `brats down`, move the accounts next "
+                "to this file away, and run `brats up`, which makes new ones"
+            )
+        if http.post(f"{path}/create", json=account, auth=writer).is_error:  # the account exists
+            answer = http.patch(f"{path}/update-password", json=account, auth=writer)
+            if answer.is_error:
+                raise ServiceError(
+                    f"MLflow refused the account {READER} with {answer.status_code}: {answer.text[:300]}"
+                )

@@ -194,11 +194,12 @@ def digest_file(path: Path, *, most: int | None = None) -> str:
         most: The most bytes that it may have; a sparse file of terabytes takes hours to read.
 
     Raises:
-        OSError: It cannot be read, has more bytes, or is not a regular file; reading a pipe would wait for ever.
+        OSError: It cannot be read, or is not a regular file; reading a pipe would wait for ever.
+        ValueError: It has more bytes.
     """
     require_regular(path)
     if most is not None and path.stat().st_size > most:
-        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+        raise ValueError(f"it has more than {most:,} bytes")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

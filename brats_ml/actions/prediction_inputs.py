@@ -145,7 +145,7 @@ def _digest(path: Path) -> str | None:
     """Return the digest of a file, or None if it cannot be read; scoring then refuses its case."""
     try:
         return files.digest_file(path, most=LARGEST_FILE_BYTES)
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

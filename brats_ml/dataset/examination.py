@@ -172,6 +172,6 @@ def _digests(folder: Path, case: Case) -> dict[str, str | None]:
     for file in dict.fromkeys(case.files.values()):
         try:
             found[file] = files.digest_file(folder / file, most=LARGEST_FILE_BYTES)
-        except OSError:
+        except (OSError, ValueError):
             found[file] = None
     return {role: found[file] for role, file in case.files.items()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brats_ml.workspace.artefact import DECISIONS, PARAMS, Artefact, At, Located, Made
 
-# End of the name of a small file that holds the SHA-256 of the file next to it.
+# End of the name of a folder that holds the SHA-256 of each file of another one, in files of equal names.
 DIGEST_SUFFIX = ".sha256"
 
 

@@ -18,7 +18,7 @@ from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.records import lock_files
 from brats_ml.orchestration.runs.run import Run
 from brats_ml.workspace.artefact import DECISIONS
-from brats_ml.workspace.state import DIGEST_SUFFIX, State
+from brats_ml.workspace.state import State
 
 DAY_S = 86400.0
 
@@ -146,8 +146,7 @@ def _free(folders: Iterable[Path], keep_days: float, *, dry: bool) -> list[str]:
             state = path.lstat()
         except FileNotFoundError:
             continue  # another process has just removed it
-        used = path.suffix == DIGEST_SUFFIX and path.with_suffix("").exists()
-        if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 and state.st_mtime < limit and not used:
+        if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 and state.st_mtime < limit:
             freed += state.st_size
             if not dry:
                 path.unlink(missing_ok=True)

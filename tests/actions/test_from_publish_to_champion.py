@@ -38,9 +38,8 @@ def small(make_params: Callable[[dict[str, Any]], Params]) -> Params:
         {
             "evaluate.runtime": "keras",
             "survival.estimators": ["cox"],
-            "gate.survival.minimum_cases": 1,
-            "gate.minimum_paired": 2,
-            "gate.resamples": 200,
+            "gate.synthetic.segmentation.minimum_dice": {"WT": 0.0, "TC": 0.0, "ET": 0.0},
+            "gate.segmentation.level": 0.1,  # four cases reach 1/16
         }
     )
 

@@ -21,6 +21,8 @@ def checkout(make_checkout: Callable[..., Checkout], real_data: Path) -> Checkou
         "survival.minimum_patients=30",
         "survival.folds=3",
         "orchestration.score=null",
+        "gate.patients.segmentation={minimum_cases: 1, minimum_dice: {WT: 0.0, TC: 0.0, ET: 0.0}}",
+        "gate.patients.approve_first=false",
     )
 
 

@@ -228,7 +228,6 @@ def test_the_gate_compares_a_new_model_with_the_champion_on_the_locked_patients(
     output: dict[str, str], checkout: Checkout
 ) -> None:
     checkout.brats("set", "acquire.source=phantom", f"recipes.baseline_mini.epochs={EPOCHS + 1}", "survival.seed=1")
-    checkout.brats("set", "gate.minimum_paired=2")
     checkout.dvc("repro")
     checkout.brats("publish")
     checkout.brats("gate")

@@ -170,9 +170,14 @@ def gate(root: Root = HERE) -> None:
 
 
 @app.command(rich_help_panel=ACTIONS)
-def promote(root: Root = HERE) -> None:
+def promote(
+    root: Root = HERE,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Approve models that the gate could not compare with a champion.")
+    ] = False,
+) -> None:
     """Make the models that the gate accepted champion."""
-    _run("actions.promote", root)
+    _run("actions.promote", root, approve=approve)
 
 
 @app.command(rich_help_panel=ACTIONS)

@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from brats_ml.config import load
-from brats_ml.config.renamed import refuse_old_recipe
+from brats_ml.config.renamed import refuse_old_key, refuse_old_recipe
 from brats_ml.errors import ConfigError
 from brats_ml.files import replacing
 
@@ -36,6 +36,7 @@ def override(path: Path, assignments: list[str]) -> None:
         section = document
         for part in parents:
             section = section.get(part) if isinstance(section, dict) else None
+        refuse_old_key(key)
         if parents[:1] == ["recipes"]:
             refuse_old_recipe((*parents, last)[1], key=key)
         if not found or not isinstance(section, dict) or last not in section:

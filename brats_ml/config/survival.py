@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from brats_ml.config.section import Count, Name, Section
 
-Estimator = Literal["random_forest", "svm", "knn", "cox", "random_survival_forest"]
+Estimator = Literal["random_forest", "svm", "knn", "cox", "age", "random_survival_forest"]
 Value = float | int | str
 
 

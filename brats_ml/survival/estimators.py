@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import ParameterGrid, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
@@ -23,11 +24,13 @@ Groups = NDArray[np.str_]  # (patient,)
 ParamGrid = Mapping[str, Sequence[float | int | str]]
 Combination = dict[str, float | int | str]
 
+AGE_ALONE = "age"  # reads the age and nothing else; a model that is not better than this one is of no use
 # Brute force is as fast on a few hundred patients, and its fitted model holds plain arrays only.
 CLASSIFIERS: dict[str, Callable[[int], Any]] = {
     "random_forest": lambda seed: RandomForestClassifier(random_state=seed, n_jobs=1),
     "svm": lambda _: SVC(),
     "knn": lambda _: KNeighborsClassifier(algorithm="brute", n_jobs=1),
+    AGE_ALONE: lambda _: LogisticRegression(),
 }
 TIME_MODELS: dict[str, Callable[[int], Any]] = {
     "cox": lambda _: Cox(),

@@ -1,5 +1,6 @@
 """The DAG files agree with dvc.yaml, have descriptions, and are cheap to parse."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,15 @@ def test_promotion_waits_for_the_gate_the_approval_and_the_push_to_the_remote(tr
     assert tasks["approve"]["upstream"] == ["gate"]
     assert tasks["push"]["upstream"] == ["approve"]
     assert tasks["promote"]["upstream"] == ["approve", "push"]
+
+
+def test_a_person_is_asked_if_a_model_passed_and_the_form_or_the_gate_asks(home: Path) -> None:
+    asked = dag_reader.run(dag_reader.ASKED, ROOT, home=home)
+
+    assert asked == [
+        [promote, approval, form, promote and (approval or form)]
+        for promote, approval, form in itertools.product((False, True), repeat=3)
+    ]
 
 
 def test_a_skipped_stage_does_not_block_later_tasks(train: Any) -> None:

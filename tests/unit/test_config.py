@@ -43,7 +43,7 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
         ("split.test", 1.0, "params.yaml, key split.test: Input should be less than 1, found 1.0"),
         ("split.test", 0.8, "params.yaml, key split: validation and test together must stay below 1"),
         ("survival.limits_days", [450, 300], "params.yaml, key survival: limits_days must ascend"),
-        ("survival.grids", {}, "params.yaml, key survival: grids has no entry for random_forest, svm, knn, cox"),
+        ("survival.grids", {}, "params.yaml, key survival: grids has no entry for random_forest, svm, knn, cox, age"),
         (
             "recipes.baseline.size",
             120,
@@ -84,6 +84,19 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
             "features.predicted_by",
             "seed_mini",
             "params.yaml, key features.predicted_by: recipe seed_mini is called baseline_mini now; write baseline_mini",
+        ),
+        (
+            "gate.resamples",
+            10000,
+            "params.yaml, key gate.resamples: the comparison with the champion is exact now and does not need it; "
+            "remove it",
+        ),
+        (
+            "gate.segmentation.minimum_cases",
+            20,
+            "params.yaml, key gate.segmentation.minimum_cases: there are two now, "
+            "gate.patients.segmentation.minimum_cases for models of real patients and "
+            "gate.synthetic.segmentation.minimum_cases for those of phantoms",
         ),
         (
             "train.recipes",

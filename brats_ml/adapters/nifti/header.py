@@ -22,6 +22,7 @@ OTHER_UNITS = {1: "metres", 3: "micrometres"}
 FORM_CODES = set(range(6))
 # No volume of a head is further from the scanner's origin.
 FARTHEST_MM = 1e5
+SPACE_AXES = 3
 # In voxels and bytes. The Decathlon's volumes have 36 million voxels, and headers a few KB.
 LARGEST_VOLUME = 2**27
 LARGEST_HEADER = 2**24
@@ -32,7 +33,7 @@ class VolumeHeader:
     """The facts of a header that reading the voxels needs.
 
     Attributes:
-        shape: Voxels along every stored axis, with the fourth one if there is one.
+        shape: Voxels along every stored axis, with the fourth one if it has more than one voxel.
         dtype: Stored data type with its byte order.
         offset: Byte at which the voxels begin.
         scaling: Slope and intercept to apply, or None.
@@ -85,6 +86,9 @@ def _shape(header: nib.Nifti1Header) -> tuple[int, ...]:
         raise ValueError(f"its header has {axes} axes")
     if min(sizes[:axes]) < 1:
         raise ValueError(f"its header has {min(sizes[:axes])} voxels along an axis")
+    # Some programs write a volume as a series of one, so its last axes have one voxel each.
+    while axes > SPACE_AXES and sizes[axes - 1] == 1:
+        axes -= 1
     return tuple(sizes[:axes])
 
 

@@ -97,8 +97,8 @@ def _decide(
     chosen = nominee["recipe" if kind == "segmentation" else "estimator"]
     if chosen is None:
         return None, Decision("HOLD", [str(nominee["reason"])])
-    with inference_path(ws, kind, chosen) as folder:
-        digests = files.file_digests(folder)
+    with inference_path(ws, kind, chosen) as made:
+        digests = files.file_digests(made)
     candidate = registry.find(MODELS[kind], model_key(ws, kind, chosen), digests)
     if candidate is None:
         raise ModelError(f"{kind} nominee {chosen} is not in the registry: run `brats publish` first")

@@ -109,12 +109,12 @@ def _decide(
             reason = f"{candidate} was trained on synthetic patients only, {champion} on real ones"
             return candidate, Decision("HOLD", [reason])
         champion = None  # a model of real patients replaces one of synthetic patients without a comparison
-    folder, floors = registry.fetch(champion) if champion is not None else None, _floors(params, candidate)
+    stored, floors = registry.fetch(champion) if champion is not None else None, _floors(params, candidate)
     locked = LockedPatients(ws, candidate, params.gate.fresh_cases)
     if kind == "survival":
-        fitted = None if folder is None else SurvivalFolder(folder)
+        fitted = None if stored is None else SurvivalFolder(stored)
         return candidate, gate_survival.judge(ws, params, chosen, fitted, floors=floors.survival, locked=locked)
-    network = None if folder is None else ModelFolder(folder)
+    network = None if stored is None else ModelFolder(stored)
     return candidate, _judge_segmentation(ws, params, chosen, network, floors=floors.segmentation, locked=locked)
 
 

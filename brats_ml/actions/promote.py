@@ -27,6 +27,12 @@ def run(ws: Workspace, params: Params, *, approve: bool = False) -> Report:
         TableError: A decision was changed after the gate wrote it.
     """
     decisions = {name: files.read_sealed(ws.decision(kind)) for kind, name in MODELS.items()}
+    for name, decision in decisions.items():
+        if decision["verdict"] == "PROMOTE" and decision.get("approval") and not approve:
+            raise ModelError(
+                f"{name} v{decision['version']} was compared with no champion, so a person has to approve it: read its "
+                "scores in decisions/, then run `brats promote --approve`"
+            )
     champions = open_champions(ws.state)
     lines = [note for name in MODELS.values() if (note := champions.repair(name))]
     chosen = {
@@ -36,11 +42,6 @@ def run(ws: Workspace, params: Params, *, approve: bool = False) -> Report:
     }
     # Checking all versions first means that a refusal promotes none of them.
     for name, version in chosen.items():
-        if decisions[name].get("approval") and not approve:
-            raise ModelError(
-                f"{version} was compared with no champion, so a person has to approve it: read its scores in "
-                "decisions/, then run `brats promote --approve`"
-            )
         champions.check(version, _against(decisions[name]))
     for name, decision in decisions.items():
         if name not in chosen:

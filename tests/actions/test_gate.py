@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,9 @@ def registry(ws: Workspace) -> MlflowClient:
 
 def register(ws: Workspace, registry: MlflowClient, *, key: str, cohort: str, champion: bool = False) -> None:
     run = registry.create_run("0").info.run_id
-    version = registry.create_model_version(NAME, "file:///nowhere", run, tags={KEY: key, COHORT: cohort})
+    stored = ws.root / f"stored/{key}"
+    shutil.copytree(ws.model("baseline_mini"), stored / "data/baseline_mini")
+    version = registry.create_model_version(NAME, stored.as_uri(), run, tags={KEY: key, COHORT: cohort})
     if champion:
         make_champion(ws, "segmentation", int(version.version))
 

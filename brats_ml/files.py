@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml.errors import MissingInputError, TableError
-from brats_ml.workspace.artefact import Artefact
+from brats_ml.near_names import question
+from brats_ml.workspace.artefact import Artefact, Named
 
 # Ends of the hidden name of a folder that has left its place.
 REPLACED, REMOVED = "r", "d"
@@ -133,15 +134,23 @@ def copy(source: Path, target: Path) -> None:
             shutil.copy(source, temporary)
 
 
-def require(artefact: Artefact) -> Path:
-    """Return the path of an artefact that exists.
+def require(wanted: Artefact | Named) -> Path:
+    """Return the path of a file or folder that exists.
 
     Raises:
-        MissingInputError: It does not exist; the sentence names the command that makes it.
+        MissingInputError: It does not exist; the sentence names the command that makes it, or the nearest name.
     """
-    if not artefact.path.exists():
-        raise MissingInputError(artefact.path, remedy=f"run `{artefact.made_by}` first")
-    return artefact.path
+    if not wanted.path.exists():
+        near = _near(wanted.path) if isinstance(wanted, Named) else ""
+        raise MissingInputError(wanted.path, remedy=wanted.remedy + near)
+    return wanted.path
+
+
+def _near(missing: Path) -> str:
+    try:
+        return question(missing.name, [path.name for path in missing.parent.iterdir()])
+    except OSError:
+        return ""  # its folder does not exist or cannot be read, so there is no name to propose
 
 
 def write_json(path: os.PathLike[str], value: Any, *, mode: int | None = None) -> None:

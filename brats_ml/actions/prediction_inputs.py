@@ -13,13 +13,14 @@ from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tables.clinical import clinical_table, identities
 from brats_ml.adapters.tracking.champions import Champions
 from brats_ml.adapters.tracking.registry import MODELS, Version
+from brats_ml.adapters.tracking.reigns import no_champion
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
-from brats_ml.errors import ModelError
 from brats_ml.models.compatibility import incompatibility
-from brats_ml.workspace import Artefact, Workspace
+from brats_ml.workspace import Workspace
+from brats_ml.workspace.artefact import Named
 from brats_ml.workspace.outputs import PredictionsFolder
 
 
@@ -95,7 +96,7 @@ def present_origin(
     segmentation, survival = champions.of(MODELS["segmentation"]), champions.of(MODELS["survival"])
     if segmentation is None:
         champions.refuse_unledgered(MODELS["segmentation"])
-        raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
+        raise no_champion(MODELS["segmentation"], ws.state.ledger.path)
     reason = None if survival is None else incompatibility(survival, segmentation)
     if survival is not None and survival.synthetic != segmentation.synthetic:
         learnt, drawn = (("synthetic" if of.synthetic else "real") for of in (survival, segmentation))
@@ -119,7 +120,7 @@ def present_origin(
     )
 
 
-def unseen_cases(source: Artefact) -> list[Case]:
+def unseen_cases(source: Named) -> list[Case]:
     """Return the cases of a folder of unseen ones; a link back to a folder that holds it is skipped.
 
     Raises:

@@ -23,19 +23,20 @@ from brats_ml.cohort.cases import Case
 from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
+from brats_ml.config.segmentation import check_preset
 from brats_ml.dataset.examination import case_problems
 from brats_ml.dataset.preprocessing import preprocess_case
-from brats_ml.errors import CaseError, ConfigError, EmptyCohortError, MissingInputError, ModelError, StorageError
+from brats_ml.errors import CaseError, EmptyCohortError, MissingInputError, ModelError, StorageError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.models.removal import removal_flags, removal_record
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.survival import SurvivalModel
 from brats_ml.report import Report
-from brats_ml.segmentation.inference.presets import PRESETS
 from brats_ml.survival.features import MORE, case_features
 from brats_ml.survival.summary import PROBABILITIES
-from brats_ml.workspace import Artefact, Workspace
+from brats_ml.workspace import Workspace
+from brats_ml.workspace.artefact import Named
 from brats_ml.workspace.outputs import ModelFolder, PredictionFolder, PredictionsFolder, SurvivalFolder
 
 SYNTHETIC = "by a model of synthetic patients"
@@ -75,8 +76,8 @@ def run(
         ConfigError: There is no such preset, or `output` and `cases` overlap.
         StorageError: A folder in `output` has the name of a case and is no prediction; the other cases are scored.
     """
-    if preset is not None and preset not in PRESETS:
-        raise ConfigError(f"preset {preset} is unknown; known are {', '.join(PRESETS)}", key="--preset")
+    if preset is not None:
+        check_preset(preset)
     source, target = ws.unseen(cases), ws.predictions(output)
     refuse_overlap(source.path, target.path)
     found = _found(source, only)
@@ -119,7 +120,7 @@ def run(
     return Report("score", "; ".join((said, *filter(None, notes))))
 
 
-def _found(source: Artefact, only: Sequence[str]) -> list[Case]:
+def _found(source: Named, only: Sequence[str]) -> list[Case]:
     found = unseen_cases(source)
     if not found:
         raise EmptyCohortError(f"{source} holds no case that is named as in BraTS: put one folder a case there")

@@ -50,10 +50,7 @@ def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
         TableError: A labelled patient has no part in the split, or a feature has no column.
     """
     settings = params.survival
-    if estimator not in settings.estimators:
-        known = ", ".join(settings.estimators)
-        message = f"estimator {estimator} is not one of survival.estimators in params.yaml, which are: {known}"
-        raise ConfigError(message, key="survival.estimators")
+    settings.check_estimator(estimator)
     table = _table(ws, settings)
     with files.replacing(ws.survival(estimator)) as unfinished:
         folder = SurvivalFolder(unfinished)

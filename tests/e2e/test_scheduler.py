@@ -108,6 +108,7 @@ def killed_run(checkout: Checkout, airflow: Airflow, seen: dict[str, Any]) -> st
     checkout.brats("up")
     kill(checkout, "dvc", "evaluate.baseline_mini")
     airflow.wait(TRAIN, run_id, until=lambda states: states.get("approve") == "awaiting_input")
+    seen["status"] = json.loads(checkout.brats("status", "--json"))
     seen["question"] = airflow.question(TRAIN, run_id, "approve")
     ledger = (checkout.root / ".brats/ledger.jsonl").read_text()  # the gate has looked already
     seen["promoted before approval"] = '"promotion"' in ledger
@@ -247,6 +248,14 @@ def test_the_verdict_is_shown_before_a_model_is_promoted(observed: Observed) -> 
     assert "### brats-segmentation v1: PROMOTE" in question["body"]
     assert "| WT |" in question["body"]
     assert not observed.seen["promoted before approval"]
+
+
+def test_the_status_says_that_a_run_waits_for_a_person(observed: Observed) -> None:
+    status = observed.seen["status"]
+
+    assert (status["runs"][0]["run"], status["runs"][0]["state"]) == (observed.first, "awaiting approval")
+    assert {server["server"] for server in status["servers"]} == observed.seen["started"].keys()
+    assert status["problems"] == []
 
 
 def test_new_champions_start_scoring(observed: Observed, checkout: Checkout) -> None:

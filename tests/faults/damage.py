@@ -11,6 +11,7 @@ from brats_ml.workspace import Workspace
 from tests.faults.invariants import GIVEN, Contents
 from tests.faults.scenarios import Checkouts, Scenario, of_brats
 from tests.faults.shim import READ, Shim
+from tests.faults.trials import spread
 from tests.faults.zygote import run
 
 # Commands that read kept files, from checkouts in which everything is kept that they could read.
@@ -102,9 +103,10 @@ def cases(
     reader: Scenario,
     *,
     damages: Sequence[str] = tuple(DAMAGES),
+    limit: int | None = None,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[Case]:
-    """Damage each kind of kept file that a command reads, one at a time, and run the command."""
+    """Damage each kind of kept file that a command reads, one at a time, and run the command; see `trials`."""
     ws = checkouts.restore(reader.start)
     before = Contents.of(ws)
     ended = run(reader.command(ws.root), Shim(ws.root))
@@ -119,7 +121,7 @@ def cases(
         for damage in damages
         if damage != FLIP or (name.startswith(KEPT) and name != DATABASE)
     ]
-    for damage, name in chosen[share[0] :: share[1]]:
+    for damage, name in spread(chosen, limit)[share[0] :: share[1]]:
         ws = checkouts.restore(reader.start)
         if (ws.root / name).is_file():
             yield _judge(ws, reader, damage, name, before=before, sound=sound)

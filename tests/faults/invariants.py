@@ -152,9 +152,9 @@ class _Store:
         return {run: tuple(sorted(rows)) for run, rows in found.items()}
 
     def _select(self, query: str) -> list[Any]:
-        if not self._database.exists():
+        if not self._database.is_file():
             return []
-        with closing(sqlite3.connect(self._database)) as connection, suppress(sqlite3.OperationalError):
+        with closing(sqlite3.connect(self._database)) as connection, suppress(sqlite3.DatabaseError):
             return connection.execute(query).fetchall()
         return []
 

@@ -4,12 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from brats_ml.workspace import Workspace
 from tests.faults.invariants import Contents
 from tests.faults.scenarios import Checkouts, Scenario
 from tests.faults.shim import Fault, Point, Shim
 from tests.faults.zygote import Ended, run
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ def trials(
     *,
     faults: Iterable[Fault] = tuple(Fault),
     each: int | None = None,
+    limit: int | None = None,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[Trial]:
     """Try each fault at the points of a command.
@@ -57,6 +61,7 @@ def trials(
         scenario: The command.
         faults: The faults.
         each: Points that are tried of each kind, the first, the last and some between; all by default.
+        limit: Trials of each fault, spread over its points; no limit by default.
         share: Number of this process and number of processes that share the trials.
     """
     ws = checkouts.restore(scenario.start)
@@ -66,7 +71,7 @@ def trials(
     # What a rerun repeats without effect is no difference: the reference saw two calls too.
     _rerun(scenario, ws.root)
     repeated = Contents.of(ws)
-    chosen = [(fault, point) for fault in map(Fault, faults) for point in _sample(points, fault, each)]
+    chosen = [(fault, point) for fault in map(Fault, faults) for point in spread(_sample(points, fault, each), limit)]
     for fault, point in chosen[share[0] :: share[1]]:
         ws = checkouts.restore(scenario.start)
         yield _try(scenario, ws, fault, point, before=before, expected=(undisturbed, repeated))
@@ -113,7 +118,7 @@ def _sample(points: Iterable[Point], fault: Fault, each: int | None) -> list[Poi
     for point in points:
         if point.admits(fault):
             kinds[point.operation, _place(point)].append(point)
-    chosen = [point for group in kinds.values() for point in _spread(group, each)]
+    chosen = [point for group in kinds.values() for point in spread(group, each)]
     return sorted(chosen, key=lambda point: point.number)
 
 
@@ -123,7 +128,8 @@ def _place(point: Point) -> str:
     return "/".join(parts[:3])
 
 
-def _spread(group: Sequence[Point], each: int | None) -> Sequence[Point]:
+def spread(group: Sequence[T], each: int | None) -> Sequence[T]:
+    """Return `each` elements of a group: the first, the last and some between, or the middle one; all for None."""
     if each is None or len(group) <= each:
         return group
     if each == 1:

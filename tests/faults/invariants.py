@@ -3,21 +3,21 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brats_ml.adapters.tracking.ledger import promotions
-from brats_ml.adapters.tracking.registry import CHAMPION
+from brats_ml.adapters.tracking.champions import CHAMPION
+from brats_ml.adapters.tracking.ledger import PROMOTION
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.files import digest_file, digest_value
 from brats_ml.workspace import Workspace
 
 # Folders that people fill, and whose files no command may change.
 GIVEN = ("inbox", "data/raw", "data/tables")
-CLOCK = ("time", "run_id", "version_run_id")
+# Keys of the ledger that differ in each run; a chain digests the time too.
+CLOCK = ("time", "run_id", "chain")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Contents:
             versions=rows.versions(),
             logged=rows.logged(),
             aliases=rows.aliases(),
-            ledger=[_timeless(entry) for entry in promotions(ws.state.ledger.path)],
+            ledger=_promotions(ws.state.ledger.path),
             parts=_parts(ws.state.splits.path),
             predictions={(path.name, digest_file(path)) for path in labels if not _unfinished(path, ws.root)},
         )
@@ -165,17 +165,23 @@ def _repeated(points: tuple[Any, ...]) -> list[Any]:
 
 
 def _digest(path: Path) -> str:
-    if path.suffix == ".jsonl":
-        return digest_value([_timeless(entry) for entry in promotions(path)])
-    return digest_file(path)
+    return digest_value(_promotions(path)) if path.suffix == ".jsonl" else digest_file(path)
 
 
-def _timeless(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if name not in CLOCK}
+def _promotions(ledger: Path) -> list[dict[str, Any]]:
+    """Return the promotions, without clock times, also of a ledger that commands refuse to read."""
+    found = []
+    if ledger.is_file():
+        for line in ledger.read_bytes().splitlines():
+            with suppress(ValueError):
+                entry = json.loads(line)
+                if entry.get("event", PROMOTION) == PROMOTION:
+                    found.append({name: value for name, value in entry.items() if name not in CLOCK})
+    return found
 
 
 def _parts(path: Path) -> dict[str, str]:
-    with suppress(FileNotFoundError, ValueError):
+    with suppress(OSError, ValueError, KeyError):
         parts: dict[str, str] = json.loads(path.read_text())["patients"]
         return parts
     return {}

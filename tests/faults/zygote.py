@@ -64,7 +64,7 @@ def warm_up(folder: Path) -> None:
     uri = embedded_store(State(folder))
     with MlflowTracker(uri).run("warm", name="warm", tags={}) as run:
         run.log_params({"warm": 1})
-    Registry(uri).champion(MODELS["segmentation"])
+    Registry(uri).get(MODELS["segmentation"], 1)
 
 
 def brats(*arguments: str) -> Command:

@@ -120,7 +120,7 @@ class _Store:
     def runs(self) -> list[tuple[Any, ...]]:
         rows = self._select(
             "select r.run_uuid, t.value, r.name, r.status from runs r"
-            f" left join tags t on t.run_uuid = r.run_uuid and t.key = '{KEY}' where r.lifecycle_stage = 'active'"
+            " left join tags t on t.run_uuid = r.run_uuid and t.key = :key where r.lifecycle_stage = 'active'"
         )
         params = self._by_run("select run_uuid, key, value from params")
         points = self._by_run("select run_uuid, key, step, value from metrics")
@@ -130,14 +130,14 @@ class _Store:
     def versions(self) -> list[tuple[str, int, str]]:
         rows = self._select(
             "select v.name, v.version, t.value from model_versions v left join model_version_tags t"
-            f" on t.name = v.name and t.version = v.version and t.key = '{KEY}'"
+            " on t.name = v.name and t.version = v.version and t.key = :key"
         )
         return sorted((name, int(version), key) for name, version, key in rows)
 
     def logged(self) -> dict[str, int]:
         rows = self._select(
             "select t.value, count(*) from logged_models m join tags t on t.run_uuid = m.source_run_id"
-            f" and t.key = '{KEY}' where m.lifecycle_stage = 'active' group by t.value"
+            " and t.key = :key where m.lifecycle_stage = 'active' group by t.value"
         )
         return {str(key): int(count) for key, count in rows}
 
@@ -155,7 +155,7 @@ class _Store:
         if not self._database.is_file():
             return []
         with closing(sqlite3.connect(self._database)) as connection, suppress(sqlite3.DatabaseError):
-            return connection.execute(query).fetchall()
+            return connection.execute(query, {"key": KEY}).fetchall()
         return []
 
 

@@ -119,7 +119,7 @@ class Shim:
 
         os.write = watched
 
-    def _open(  # noqa: PLR0917  # the signature of open
+    def _open(  # the signature of open
         self,
         file: Any,
         mode: str = "r",
@@ -127,7 +127,7 @@ class Shim:
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
-        closefd: bool = True,  # noqa: FBT001, FBT002
+        closefd: bool = True,
         opener: Any = None,
     ) -> Any:
         path = _opened(file) if isinstance(file, int) else _named(file, None)

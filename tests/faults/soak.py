@@ -20,13 +20,15 @@ from brats_ml.adapters.nifti.volume import read_volume
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name
-from brats_ml.config import Params
+from brats_ml.config import Params, load
+from brats_ml.config.edit import override
 from brats_ml.errors import BratsError
 from brats_ml.files import digest_file, digest_tree
 from brats_ml.workspace import Workspace
 from tests.actions.registered_models import TRAINED, make_champion, register
 
 CHANGES, SCORERS = 3, 2
+ROOT = Path(__file__).parents[2]
 PACE_LIMIT_S = 60.0
 POISON: dict[str, Callable[[Path], object]] = {
     "cut short": lambda path: os.truncate(path, path.stat().st_size // 2),
@@ -185,6 +187,19 @@ class Soak:
             record: dict[str, object] = json.loads(self.ws.predictions().case(case_id).prediction.path.read_text())
             return record
         return {}
+
+
+def run(root: Path, count: int) -> list[str]:
+    """Let `count` cases arrive in the inbox of a new checkout, and return what is wrong at the end."""
+    ws = Workspace(root)
+    root.mkdir()
+    shutil.copyfile(ROOT / "params.yaml", ws.params)
+    override(ws.params, ["phantom.shape=[32, 32, 32]"])
+    params = load(ws.params)
+    _wait(_fork(lambda: prepare(ws, params)))
+    soak = Soak(ws, params, count, random.Random(0))  # noqa: S311  # not for a secret
+    soak.run()
+    return soak.problems()
 
 
 def prepare(ws: Workspace, params: Params) -> None:

@@ -12,12 +12,13 @@ BratsError
 ├── CodeError (SyntaxError)              a module of ours is not valid Python
 ├── DivergedError (ArithmeticError)      the loss of a training is no longer a number
 ├── CapacityError (MemoryError)          there is too little memory; the sentence names what to make smaller
-├── StorageError (OSError)               a disk is full, or a file cannot be written
-└── ServiceError (RuntimeError)          a server did not start or answer, or refused; only this error is transient
+├── StorageError (OSError)               a disk is full, or a file cannot be read or written
+└── ServiceError (RuntimeError)          a server did not start or answer, or refused
+
+Another try may help after a ServiceError, and after a StorageError that says so.
 """
 
 from pathlib import Path
-from typing import ClassVar
 
 from brats_ml.redaction import redacted
 from brats_ml.untrusted_text import printable
@@ -30,7 +31,7 @@ class BratsError(Exception):
         transient: Whether another try of the same work may succeed.
     """
 
-    transient: ClassVar[bool] = False
+    transient: bool = False
 
     def __init__(self, message: str) -> None:
         """Keep the sentence, without the credentials of the addresses in it."""
@@ -125,7 +126,12 @@ class CapacityError(BratsError, MemoryError):
 
 
 class StorageError(BratsError, OSError):
-    """A disk is full, or a file cannot be written."""
+    """A disk is full, or a file cannot be read or written."""
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        """Keep whether another try may succeed, as after a read error that passes."""
+        super().__init__(message)
+        self.transient = transient
 
 
 class ServiceError(BratsError, RuntimeError):

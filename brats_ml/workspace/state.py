@@ -100,7 +100,6 @@ class MlflowStore(Located):
     passwords = At("passwords.json")
     artifacts = At("artifacts")
     lock = At(".lock")
-    made = At(".made")  # exists when the store is complete
 
 
 @dataclass(frozen=True)

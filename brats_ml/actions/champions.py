@@ -77,7 +77,7 @@ def _differences(aliases: dict[str, int], last: Reign | None) -> list[str]:
 
 def _ask_registry(ws: Workspace) -> dict[str, dict[str, int]] | str | None:
     """Return the aliases of each model, None without a registry, or the sentence of a registry that does not answer."""
-    if not (environment.MLFLOW_TRACKING_URI.read() or ws.state.mlflow.made.exists()):
+    if not (environment.MLFLOW_TRACKING_URI.read() or ws.state.mlflow.database.exists()):
         return None
     from brats_ml.adapters.tracking.registry import Registry
     from brats_ml.adapters.tracking.runs import tracking_uri

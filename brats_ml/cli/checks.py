@@ -101,7 +101,7 @@ def gate(ws: Workspace, params: Params) -> Inputs:
 
 
 def _require_registry(ws: Workspace) -> None:
-    if not (environment.MLFLOW_TRACKING_URI.read() or ws.state.mlflow.made.exists()):
+    if not (environment.MLFLOW_TRACKING_URI.read() or ws.state.mlflow.database.exists()):
         raise ModelError("no model is published: run `brats publish` first")
 
 

@@ -138,8 +138,8 @@ def test_a_file_of_another_kind_gets_a_sentence_of_ours(document: Any) -> None:
         (
             "survival.estimators",
             ["random_forrest"],
-            "params.yaml, key survival.estimators.0: must be random_forest, svm, knn, cox, age or random_survival_forest, "
-            "found 'random_forrest'; did you mean random_forest?",
+            "params.yaml, key survival.estimators.0: must be random_forest, svm, knn, cox, age or "
+            "random_survival_forest, found 'random_forrest'; did you mean random_forest?",
         ),
         ("validate.severity.orientd", "info", "params.yaml, key validate.severity.orientd: unknown key; did you mean "),
         ("survival.grids.svm.C", 3, "params.yaml, key survival.grids.svm.C: must be a list or a section of keys "),

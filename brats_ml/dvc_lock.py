@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from brats_ml.errors import TableError
-from brats_ml.files import identity
+from brats_ml.reading import identity
 from brats_ml.workspace.artefact import DVC_LOCK
 
 # DVC writes the file in place, so a reader may meet a part of it; a file that stays unreadable for longer is damaged.

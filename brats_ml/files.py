@@ -6,17 +6,17 @@ import json
 import os
 import shutil
 import socket
-import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
-from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from brats_ml.errors import BratsError, MissingInputError, StorageError, TableError
-from brats_ml.workspace.artefact import Artefact
+from brats_ml.errors import MissingInputError, TableError
+from brats_ml.near_names import question
+from brats_ml.reading import open_regular
+from brats_ml.workspace.artefact import Artefact, Named
 
 # Ends of the hidden name of a folder that has left its place.
 REPLACED, REMOVED = "r", "d"
@@ -58,23 +58,7 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None, scratch: Pat
         if replaced.exists():
             replaced.rename(path)
         raise
-    _discard(replaced, path)
-
-
-def _hidden(path: Path, state: str = "") -> Path:
-    """Return a name next to `path` for this thread, and for a folder that is `REPLACED` or `REMOVED`."""
-    return path.with_name(f".{process_space()}-{os.getpid()}-{threading.get_ident()}{state}.{path.name}")
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove versions of `path` that killed processes left in this process space, and put back the last whole one."""
-    for left in path.parent.glob(f".*-*-*.{glob.escape(path.name)}"):
-        space, pid, thread = left.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
-        if space == process_space() and pid.isdecimal() and not _alive(int(pid)):
-            if thread.endswith(REPLACED) and not path.exists():
-                left.rename(path)
-            else:
-                _discard(left, path)
+    _discard(replaced, place)
 
 
 def _hidden(place: Path, state: str = "") -> Path:
@@ -160,15 +144,23 @@ def copy(source: Path, target: Path) -> None:
             shutil.copy(source, temporary)
 
 
-def require(artefact: Artefact) -> Path:
-    """Return the path of an artefact that exists.
+def require(wanted: Artefact | Named) -> Path:
+    """Return the path of a file or folder that exists.
 
     Raises:
-        MissingInputError: It does not exist; the sentence names the command that makes it.
+        MissingInputError: It does not exist; the sentence names the command that makes it, or the nearest name.
     """
-    if not artefact.path.exists():
-        raise MissingInputError(artefact.path, remedy=f"run `{artefact.made_by}` first")
-    return artefact.path
+    if not wanted.path.exists():
+        near = _near(wanted.path) if isinstance(wanted, Named) else ""
+        raise MissingInputError(wanted.path, remedy=wanted.remedy + near)
+    return wanted.path
+
+
+def _near(missing: Path) -> str:
+    try:
+        return question(missing.name, [path.name for path in missing.parent.iterdir()])
+    except OSError:
+        return ""  # its folder does not exist or cannot be read, so there is no name to propose
 
 
 def write_json(path: os.PathLike[str], value: Any, *, mode: int | None = None) -> None:
@@ -228,61 +220,6 @@ def digest_file(path: Path, *, most: int | None = None) -> str:
         if most is not None and os.fstat(file.fileno()).st_size > most:
             raise ValueError(f"it has more than {most:,} bytes")
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def open_regular(path: Path) -> Iterator[BufferedReader]:
-    """Open a file to read its bytes; a pipe, a socket or a device is refused, since reading it may wait for ever.
-
-    Raises:
-        ValueError: It is not a regular file.
-        StorageError: The operating system cannot open or read it. That is a fault of the disk or of its settings, and
-            not of the file, so another try may succeed.
-    """
-    with system_errors_named(path):
-        _refuse_irregular(path.stat())
-        # Without waiting, in case a pipe has just replaced the file.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            _refuse_irregular(os.fstat(descriptor))
-            yield file
-
-
-@contextmanager
-def system_errors_named(path: Path) -> Iterator[None]:
-    """Turn an error of the operating system into a sentence about a file; an error of a decoder has no number.
-
-    Raises:
-        StorageError: There is such an error.
-    """
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, BratsError) or error.errno is None:
-            raise
-        raise StorageError(
-            f"{path} cannot be read: {error.strerror}; check the disk and the permissions, then run the same command "
-            "again",
-            transient=True,
-        ) from error
-
-
-def _refuse_irregular(state: os.stat_result) -> None:
-    if not stat.S_ISREG(state.st_mode):
-        raise ValueError("it is not a regular file")
-
-
-def written_at(state: os.stat_result) -> str:
-    """Return the times of a file; the second one changes even if somebody sets the modification time back."""
-    return f"{state.st_mtime_ns}-{state.st_ctime_ns}"
-
-
-def identity(state: os.stat_result) -> str:
-    """Return what changes whenever other bytes take a file's place: inode, size and times.
-
-    A copy of the file has another identity, and so has a file with one link more: the digest of its bytes decides then.
-    """
-    return f"{state.st_ino}-{state.st_size}-{written_at(state)}"
 
 
 def digest_value(value: Any) -> str:

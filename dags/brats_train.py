@@ -6,7 +6,7 @@ from pathlib import Path
 from airflow.sdk import DAG, Param
 
 from brats_ml.config import load
-from brats_ml.orchestration.dag.approval import GateApproval, PromotionOperator
+from brats_ml.orchestration.dag.approval import ApprovedOperator, GateApproval, PromotionOperator
 from brats_ml.orchestration.dag.assets import CHAMPIONS, COHORT
 from brats_ml.orchestration.dag.form_fields import revision_field, source_field
 from brats_ml.orchestration.dag.operators import DVC
@@ -23,7 +23,7 @@ After `compare`:
 
 1. `publish` logs the runs to MLflow and registers the nominated models.
 2. `gate` judges the nominees on the locked test patients.
-3. `approve` asks a person, if the form requires approval.
+3. `approve` asks a person, if the form requires approval, or if the first champion of real patients is to come.
 4. `push` copies the results to the DVC remote.
 5. `promote` makes the accepted models champion.
 
@@ -31,7 +31,7 @@ When `brats_cohort` announces a new cohort, a run starts automatically. You can 
 is restored first.
 """
 GATE_DOC = "Judges the nominees on the locked test patients and compares them with the champions."
-APPROVE_DOC = "Asks a person if the form requires approval, and rejects without an answer in time."
+APPROVE_DOC = "Asks a person if the form or the gate requires approval, and rejects without an answer in time."
 PUSH_DOC = "Copies the data and models of this run to the DVC remote before a model becomes champion."
 PROMOTE_DOC = "Moves the alias `champion` to the models that the gate accepted."
 
@@ -83,7 +83,8 @@ with DAG(
             False,
             type="boolean",
             title="Approval",
-            description="Ask a person before a model becomes champion.",
+            description="Ask a person before a model becomes champion. A first champion of real patients always needs "
+            "a person.",
         ),
         "set": Param(
             None,
@@ -110,7 +111,7 @@ with DAG(
     )
     push = pipeline.command("push", [*DVC, "push"], operator=PromotionOperator, doc_md=PUSH_DOC)
     promote = pipeline.action(
-        "promote", operator=PromotionOperator, doc_md=PROMOTE_DOC, outlets=[CHAMPIONS], links=("MLflow",)
+        "promote", operator=ApprovedOperator, doc_md=PROMOTE_DOC, outlets=[CHAMPIONS], links=("MLflow",)
     )
     closed = pipeline.close(promoted_by="promote")
 

@@ -1,13 +1,10 @@
 """Name a champion by hand: where the ledger or the store was lost, or to go back to an earlier version."""
 
 from brats_ml.adapters.tracking.champions import open_champions
-from brats_ml.adapters.tracking.registry import MODELS
+from brats_ml.adapters.tracking.reigns import NO_VERSION, check_adoption
 from brats_ml.config import Params
-from brats_ml.errors import ConfigError
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
-
-NONE = "none"
 
 
 def run(ws: Workspace, params: Params, *, model: str, version: str) -> Report:
@@ -23,9 +20,6 @@ def run(ws: Workspace, params: Params, *, model: str, version: str) -> Report:
         ConfigError: There is no such model, or the version is no number.
         ModelError: There is no such version, or its files are not what was registered.
     """
-    if model not in MODELS.values():
-        raise ConfigError(f"{model} is not one of {', '.join(MODELS.values())}", key="model")
-    if version != NONE and not version.isdecimal():
-        raise ConfigError(f"{version} is not the number of a version, and not `{NONE}`", key="version")
-    adopted = open_champions(ws.state).adopt(model, None if version == NONE else int(version))
+    check_adoption(model, version)
+    adopted = open_champions(ws.state).adopt(model, None if version == NO_VERSION else int(version))
     return Report("adopt", f"{adopted} is champion" if adopted else f"{model} has no champion now")

@@ -1,6 +1,5 @@
 """Judge the published nominees on the locked test set, against the champions on the same cases."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from rich.progress import track
 
 from brats_ml import files, promotion
 from brats_ml.actions import gate_survival
+from brats_ml.actions.gate_locked import LockedPatients
 from brats_ml.actions.publish import inference_path, model_key
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.tables import frames
@@ -18,7 +18,7 @@ from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.cohort.releases import patient_of
 from brats_ml.config import Params
-from brats_ml.dataset.identities import lasting_identities
+from brats_ml.config.operation import Floors, SegmentationFloors
 from brats_ml.errors import ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics.case import case_dice
@@ -53,6 +53,7 @@ def run(ws: Workspace, params: Params) -> Report:
             "champion": champion.number if champion else None,
             "judged": {**candidate.identity, "files": dict(candidate.digests or {})} if candidate else None,
             "against": champion.identity if champion else None,
+            "approval": candidate is not None and needs_approval(decision, _floors(params, candidate)),
             **decision.to_dict(),
         }
     # All are written after the last one is judged, so that a failure leaves none of two different calls.
@@ -66,8 +67,22 @@ def run(ws: Workspace, params: Params) -> Report:
         "gate",
         said,
         links={"MLflow": page} if page else {},
-        details={"promote": promote, "markdown": verdict_markdown(decisions)},
+        details={
+            "promote": promote,
+            "approval": any(decision["approval"] for decision in decisions.values()),
+            "markdown": verdict_markdown(decisions),
+        },
     )
+
+
+def needs_approval(decision: Decision, floors: Floors) -> bool:
+    """Return whether a person has to approve a promotion, because no champion was there to compare with."""
+    compared = decision.measured.get("against") == promotion.CHAMPION
+    return decision.verdict == "PROMOTE" and floors.approve_first and not compared
+
+
+def _floors(params: Params, candidate: Version) -> Floors:
+    return params.gate.synthetic if candidate.synthetic else params.gate.patients
 
 
 def _decide(
@@ -82,8 +97,8 @@ def _decide(
     chosen = nominee["recipe" if kind == "segmentation" else "estimator"]
     if chosen is None:
         return None, Decision("HOLD", [str(nominee["reason"])])
-    with inference_path(ws, kind, chosen) as folder:
-        digests = files.file_digests(folder)
+    with inference_path(ws, kind, chosen) as made:
+        digests = files.file_digests(made)
     candidate = registry.find(MODELS[kind], model_key(ws, kind, chosen), digests)
     if candidate is None:
         raise ModelError(f"{kind} nominee {chosen} is not in the registry: run `brats publish` first")
@@ -94,51 +109,55 @@ def _decide(
             reason = f"{candidate} was trained on synthetic patients only, {champion} on real ones"
             return candidate, Decision("HOLD", [reason])
         champion = None  # a model of real patients replaces one of synthetic patients without a comparison
-    other = registry.fetch(champion) if champion is not None else None
+    stored, floors = registry.fetch(champion) if champion is not None else None, _floors(params, candidate)
+    locked = LockedPatients(ws, candidate, params.gate.fresh_cases)
     if kind == "survival":
-        fitted = None if other is None else SurvivalFolder(other)
-        return candidate, gate_survival.judge(ws, params, chosen, fitted, unseen=unseen)
-    return candidate, _judge_segmentation(ws, params, chosen, None if other is None else ModelFolder(other))
+        fitted = None if stored is None else SurvivalFolder(stored)
+        return candidate, gate_survival.judge(ws, params, chosen, fitted, floors=floors.survival, locked=locked)
+    network = None if stored is None else ModelFolder(stored)
+    return candidate, _judge_segmentation(ws, params, chosen, network, floors=floors.segmentation, locked=locked)
 
 
-def _judge_segmentation(ws: Workspace, params: Params, recipe: str, champion: ModelFolder | None) -> Decision:
+def _judge_segmentation(
+    ws: Workspace,
+    params: Params,
+    recipe: str,
+    champion: ModelFolder | None,
+    *,
+    floors: SegmentationFloors,
+    locked: LockedPatients,
+) -> Decision:
     table = frames.read_csv(ws.evaluation("test", recipe).cases)
-    other = None
     if champion is not None:
         known = files.read_json(champion.verdict)["cases"]["train"]
-        table = unseen(ws, table, map(patient_of, known))
-        other = _region_scores(_rescore(ws, params, champion, table["case_id"].tolist()))
-    limits = params.gate.segmentation
-    return promotion.decide(
-        _region_scores(table),
-        other,
-        floors={str(region): floor for region, floor in limits.minimum_dice.items()},
-        non_inferiority=limits.non_inferiority,
-        minimum_cases=limits.minimum_cases,
-        minimum_paired=params.gate.minimum_paired,
-        resamples=params.gate.resamples,
-        seed=params.gate.seed,
+        table = locked.unseen(table, map(patient_of, known))
+    look = locked.look(table)
+    decision = promotion.decide(
+        _patient_scores(look.rows),
+        None if champion is None else _patient_scores(_rescore(ws, params, champion, look.rows)),
+        floors={str(region): floor for region, floor in floors.minimum_dice.items()},
+        minimum_cases=floors.minimum_cases,
+        comparison=promotion.Comparison(**params.gate.segmentation.model_dump()),
+        looks=look.looks,
     )
+    decision.measured.update(look.measured)
+    return decision
 
 
-def unseen(ws: Workspace, table: pd.DataFrame, trained_on: Iterable[str]) -> pd.DataFrame:
-    """Return the rows of patients that a champion was not trained on, under any of their names."""
-    known = lasting_identities(ws)
-    seen = set(map(known.patient, trained_on))
-    return table[~table["patient"].map(known.patient).isin(seen)]
+def _patient_scores(table: pd.DataFrame) -> Scores:
+    """Return the mean Dice of each patient: examinations of one patient are alike, and count as one."""
+    means = table.groupby("patient")[[f"dice_{region}" for region in REGIONS]].mean(skipna=False)
+    return {region: means[f"dice_{region}"].to_numpy(dtype=np.float64) for region in REGIONS}
 
 
-def _region_scores(table: pd.DataFrame) -> Scores:
-    return {region: table[f"dice_{region}"].to_numpy(dtype=np.float64) for region in REGIONS}
-
-
-def _rescore(ws: Workspace, params: Params, champion: ModelFolder, case_ids: list[str]) -> pd.DataFrame:
+def _rescore(ws: Workspace, params: Params, champion: ModelFolder, table: pd.DataFrame) -> pd.DataFrame:
     from brats_ml.models.segmentation import segmentation_model
 
     predict = segmentation_model(ws, params, champion)
     rows = []
-    for case_id in track(case_ids, "scoring the champion", console=Console(stderr=True)):
+    for case_id in track(table["case_id"].tolist(), "scoring the champion", console=Console(stderr=True)):
         case = read_labelled_case(ws.preprocessed.case(case_id))
         labels, _ = predict(uncrop(case.image, case.start, case.full_shape))
         rows.append(case_dice(uncrop(case.label, case.start, case.full_shape), labels))
-    return pd.DataFrame(rows, columns=[f"dice_{region}" for region in REGIONS])
+    scores = pd.DataFrame(rows, columns=[f"dice_{region}" for region in REGIONS])
+    return scores.assign(patient=table["patient"].to_numpy())

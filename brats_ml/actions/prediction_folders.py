@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from brats_ml import files
+from brats_ml import files, reading
 from brats_ml.adapters.content_cache import link
 from brats_ml.errors import ConfigError, StorageError
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
@@ -59,7 +59,7 @@ def read_record(folder: PredictionFolder) -> dict[str, Any] | None:
     if not os.path.lexists(path):
         return None
     try:
-        with files.open_regular(path) as file:
+        with reading.open_regular(path) as file:
             record = json.loads(file.read())
         digest = record.pop("digest")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -113,7 +113,7 @@ def is_marked(target: PredictionsFolder, case_id: str, fingerprint: str) -> bool
     if not os.path.lexists(path):
         return False
     try:
-        with files.open_regular(path) as file:
+        with reading.open_regular(path) as file:
             return file.read() == _mark(target, case_id, fingerprint)
     except ValueError:
         return False
@@ -128,4 +128,4 @@ def mark(target: PredictionsFolder, case_id: str, fingerprint: str) -> None:
 def _mark(target: PredictionsFolder, case_id: str, fingerprint: str) -> bytes:
     folder = target.case(case_id)
     written = [path for path in (folder.prediction.path, folder.labels(case_id)) if path.exists()]
-    return files.digest_value([fingerprint, *(files.identity(path.stat()) for path in written)]).encode()
+    return files.digest_value([fingerprint, *(reading.identity(path.stat()) for path in written)]).encode()

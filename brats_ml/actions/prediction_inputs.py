@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from brats_ml import files
+from brats_ml import files, reading
 from brats_ml.actions.ages import Age
 from brats_ml.actions.unseen_cases import Unseen
 from brats_ml.adapters import provenance
@@ -12,9 +12,10 @@ from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tracking.champions import Champions
 from brats_ml.adapters.tracking.registry import MODELS, Version
+from brats_ml.adapters.tracking.reigns import no_champion
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
-from brats_ml.errors import ModelError, StorageError
+from brats_ml.errors import StorageError
 from brats_ml.models.compatibility import incompatibility
 from brats_ml.workspace import Workspace
 
@@ -63,8 +64,11 @@ class Origin:
             StorageError: The operating system cannot read a file.
         """
         left_out = {"data", *(FROM_TABLES if unseen.age.unread else ())}
+        # By their JSON, since a tuple among the parameters is a list in a file.
         before, now = (
-            {name: value for name, value in without_revision(origin).items() if name not in left_out}
+            files.digest_value(
+                {name: value for name, value in without_revision(origin).items() if name not in left_out}
+            )
             for origin in (known, self._shared(unseen.age))
         )
         return before == now and known["data"] == self._digests(unseen)
@@ -116,7 +120,7 @@ def present_origin(
     segmentation, survival = champions.of(MODELS["segmentation"]), champions.of(MODELS["survival"])
     if segmentation is None:
         champions.refuse_unledgered(MODELS["segmentation"])
-        raise ModelError(f"{MODELS['segmentation']} has no champion: run the training pipeline to a promotion first")
+        raise no_champion(MODELS["segmentation"], ws.state.ledger.path)
     reason = None if survival is None else incompatibility(survival, segmentation)
     if survival is not None and survival.synthetic != segmentation.synthetic:
         learnt, drawn = (("synthetic" if of.synthetic else "real") for of in (survival, segmentation))
@@ -143,8 +147,8 @@ def _digest(path: Path) -> str | None:
 
 
 def _state(path: Path) -> str:
-    with files.system_errors_named(path):
-        return files.identity(path.stat())
+    with reading.system_errors_named(path):
+        return reading.identity(path.stat())
 
 
 def _state_if_any(path: Path) -> str | None:

@@ -13,15 +13,26 @@ from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 
 
-def run(ws: Workspace, params: Params) -> Report:
+def run(ws: Workspace, params: Params, *, approve: bool = False) -> Report:
     """Write a line in the ledger and set the alias `champion` for each PROMOTE.
 
+    Args:
+        ws: The checkout.
+        params: Its parameters.
+        approve: Whether a person approves models that the gate could not compare with a champion.
+
     Raises:
-        ModelError: A version is not registered, its files changed, or another became champion after it was judged;
-            none is promoted.
+        ModelError: A version is not registered, its files changed, it needs approval, or another became champion after
+            it was judged; none is promoted.
         TableError: A decision was changed after the gate wrote it.
     """
     decisions = {name: files.read_sealed(ws.decision(kind)) for kind, name in MODELS.items()}
+    for name, decision in decisions.items():
+        if decision["verdict"] == "PROMOTE" and decision.get("approval") and not approve:
+            raise ModelError(
+                f"{name} v{decision['version']} was compared with no champion, so a person has to approve it: read its "
+                "scores in decisions/, then run `brats promote --approve`"
+            )
     champions = open_champions(ws.state)
     lines = [note for name in MODELS.values() if (note := champions.repair(name))]
     chosen = {

@@ -14,10 +14,11 @@ from brats_ml.actions.unseen_cases import Listing, list_unseen, read_shard
 from brats_ml.adapters.tracking.champions import open_champions, unverified
 from brats_ml.adapters.tracking.registry import MODELS
 from brats_ml.config import Params
-from brats_ml.errors import ConfigError, EmptyCohortError
+from brats_ml.config.segmentation import check_preset
+from brats_ml.errors import EmptyCohortError
 from brats_ml.report import Report
-from brats_ml.segmentation.inference.presets import PRESETS
-from brats_ml.workspace import Artefact, Workspace
+from brats_ml.workspace import Workspace
+from brats_ml.workspace.artefact import Named
 
 
 def run(
@@ -49,8 +50,8 @@ def run(
         StorageError: Cases could not be read or written, or memory was short, or a folder in `output` has the name of a
             case and is no prediction. These cases keep what they had, and the others are scored.
     """
-    if preset is not None and preset not in PRESETS:
-        raise ConfigError(f"preset {preset} is unknown; known are {', '.join(PRESETS)}", key="--preset")
+    if preset is not None:
+        check_preset(preset)
     source, target = ws.unseen(cases), ws.predictions(output)
     refuse_overlap(source.path, target.path)
     listing = _listed(source, only) if shard is None else Listing(read_shard(ws, shard))
@@ -72,7 +73,7 @@ def run(
     return Report("score", "; ".join((done, predictor.summary(), *filter(None, notes))))
 
 
-def _listed(source: Artefact, only: Sequence[str]) -> Listing:
+def _listed(source: Named, only: Sequence[str]) -> Listing:
     """Return the cases of a folder, or those of some names.
 
     Raises:

@@ -12,7 +12,8 @@ from brats_ml.adapters import folder_walk
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.release_files import is_volume
 from brats_ml.errors import SourceError, StorageError, TableError
-from brats_ml.workspace import Artefact, Workspace
+from brats_ml.workspace import Workspace
+from brats_ml.workspace.artefact import Named
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Listing:
             raise StorageError("; ".join(self.unreadable), transient=True)
 
 
-def list_unseen(source: Artefact) -> Listing:
+def list_unseen(source: Named) -> Listing:
     """Return the cases of a folder of unseen ones, with what each prediction needs to know of other files.
 
     A link back to a folder that holds it is skipped. A folder that cannot be read is left out; a case that lacks a file

@@ -3,9 +3,6 @@
 import subprocess
 from pathlib import Path
 
-from dvc.exceptions import DvcException, NotDvcRepoError
-from dvc.repo import Repo
-
 from brats_ml import dvc_lock, environment
 from brats_ml.errors import ConfigError, MissingInputError
 from brats_ml.files import digest_value
@@ -27,6 +24,9 @@ def work_key(root: Path, stage: str) -> str:
         TableError: dvc.lock is damaged.
         ConfigError: DVC refuses the stage; dvc.yaml may not have it.
     """
+    from dvc.exceptions import DvcException, NotDvcRepoError
+    from dvc.repo import Repo
+
     dvc_lock.stages(root)
     try:
         with Repo(root) as repo:

@@ -1,11 +1,12 @@
 """params.yaml as frozen, strict, typed sections; unknown keys and values out of range are errors."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from brats_ml.config.data import Acquire, Phantom, Split, Validate
 from brats_ml.config.operation import Gate, Orchestration
@@ -13,9 +14,14 @@ from brats_ml.config.recipes import Recipe
 from brats_ml.config.renamed import refuse_old_names, refuse_old_recipe
 from brats_ml.config.section import Name, Section
 from brats_ml.config.segmentation import Evaluate, Plan, Train
+from brats_ml.config.sentences import explain
 from brats_ml.config.survival import Features, Survival
 from brats_ml.errors import ConfigError, MissingInputError
+from brats_ml.near_names import did_you_mean
 from brats_ml.redaction import redacted
+
+# The key of a mistake that concerns the whole of params.yaml.
+TOP = "(top)"
 
 
 class Params(Section):
@@ -35,10 +41,18 @@ class Params(Section):
     orchestration: Orchestration
 
     @model_validator(mode="after")
+    def _validation_knows_phantoms(self) -> Self:
+        if self.validate_.phantom_shape is not None:
+            raise ValueError("validate.phantom_shape is not a key; set phantom.shape")
+        known = self.validate_.model_copy(update={"phantom_shape": tuple(self.phantom.shape)})
+        return self.model_copy(update={"validate_": known})
+
+    @model_validator(mode="after")
     def _named_recipes_exist(self) -> Self:
         for name in self.train.recipes:
             if name not in self.recipes:
-                raise ValueError(f"train.recipes names {name}, which has no section in recipes")
+                near = did_you_mean(name, self.recipes)
+                raise ValueError(f"train.recipes names {name}, which has no section in recipes{near}")
         if self.features.predicted_by not in self.train.recipes:
             raise ValueError(
                 f"features.predicted_by is {self.features.predicted_by}, which train.recipes does not name "
@@ -54,9 +68,25 @@ class Params(Section):
         """
         if name not in self.recipes:
             refuse_old_recipe(name, key="recipes")
-            known = ", ".join(sorted(self.recipes))
-            raise ConfigError(f"recipe {name} is not declared in params.yaml; declared are: {known}", key="recipes")
+            near = did_you_mean(name, sorted(self.recipes))
+            raise ConfigError(f"recipe {name} is not declared in params.yaml{near}", key="recipes")
         return self.recipes[name]
+
+    def trained_recipe(self, name: str) -> Recipe:
+        """Return the section of one recipe of `train.recipes`.
+
+        Raises:
+            ConfigError: No such recipe is declared, or `train.recipes` does not name it.
+        """
+        recipe = self.recipe(name)
+        if name not in self.train.recipes:
+            names = json.dumps([*self.train.recipes, name])
+            raise ConfigError(
+                f"recipe {name} is not one of train.recipes in params.yaml: add it, by "
+                f"`brats set 'train.recipes={names}'`",
+                key="train.recipes",
+            )
+        return recipe
 
 
 def parse(document: Any) -> Params:
@@ -69,17 +99,9 @@ def parse(document: Any) -> Params:
     try:
         return Params.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(_keys(first["loc"])) or "(top)"
-        found = "" if isinstance(first["input"], dict) else f", found {redacted(repr(first['input']))}"
-        reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"params.yaml, key {key}: {reason}{found}", key=key) from error
-
-
-def _keys(location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that lead to a value; pydantic adds the method of a recipe after the recipe's name."""
-    keys = [str(part) for part in location]
-    return keys[:2] + keys[3:] if keys[:1] == ["recipes"] else keys
+        key, reason = explain(error, Params, document)
+        sentence = f"params.yaml, key {key}: {reason}" if key else f"params.yaml: {reason}"
+        raise ConfigError(redacted(sentence), key=key or TOP) from error
 
 
 def load(path: Path) -> Params:
@@ -89,10 +111,19 @@ def load(path: Path) -> Params:
         MissingInputError: There is no such file.
         ConfigError: It is not YAML, or a key is wrong.
     """
-    if not path.is_file():
+    if not path.exists():
         raise MissingInputError(path, remedy="run brats in a checkout that has a params.yaml, or name one with --root")
     try:
         document = YAML(typ="safe").load(path)
-    except YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {str(error).splitlines()[0]}", key="(top)") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {_yaml_problem(error)}", key=TOP) from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): grant read permission", key=TOP) from error
     return parse(document)
+
+
+def _yaml_problem(error: YAMLError | UnicodeDecodeError) -> str:
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        problem = str(error.problem or error.context).splitlines()[0]
+        return f"line {error.problem_mark.line + 1}: {problem}"
+    return "it has bytes that are not text in UTF-8"

@@ -4,32 +4,52 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from brats_ml.config.section import Count, Section
+from brats_ml.config.section import Count, Fraction, Section
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
-class SegmentationGate(Section):
-    """Thresholds for a segmentation model on the locked test cases."""
+class Comparison(Section):
+    """Thresholds of the paired comparison with a champion; see `brats_ml.promotion.Comparison`."""
+
+    level: Fraction
+    half_level_looks: Positive
+    largest_difference: Positive
+    largest_loss: Annotated[float, Field(ge=0)]
+    fall: Annotated[float, Field(ge=0)]
+    fallen_share: Share
+
+
+class SegmentationFloors(Section):
+    """Conditions for a segmentation model on the locked test cases, whether or not there is a champion."""
 
     minimum_cases: Count
-    minimum_dice: dict[Literal["WT", "TC", "ET"], Annotated[float, Field(ge=0, le=1)]]
-    non_inferiority: Annotated[float, Field(ge=0, le=1)]
+    minimum_dice: dict[Literal["WT", "TC", "ET"], Share]
 
 
-class SurvivalGate(Section):
-    """Thresholds for a survival model on the locked test patients."""
+class SurvivalFloors(Section):
+    """Conditions for a survival model on the locked test patients, whether or not there is a champion."""
 
     minimum_cases: Count
-    minimum_gain: Annotated[float, Field(ge=-1, le=1)]
+
+
+class Floors(Section):
+    """Conditions for models of one kind of patients."""
+
+    segmentation: SegmentationFloors
+    survival: SurvivalFloors
+    approve_first: bool
 
 
 class Gate(Section):
     """Conditions for a new champion."""
 
-    segmentation: SegmentationGate
-    survival: SurvivalGate
-    minimum_paired: Annotated[int, Field(ge=2)]
-    resamples: Annotated[int, Field(ge=100)]
-    seed: Annotated[int, Field(ge=0)]
+    segmentation: Comparison
+    survival: Comparison
+    fresh_cases: Count
+    patients: Floors
+    synthetic: Floors
 
 
 class Orchestration(Section):

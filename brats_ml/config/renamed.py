@@ -5,6 +5,7 @@ trained model is read by either name.
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 from brats_ml.errors import ConfigError
@@ -12,6 +13,19 @@ from brats_ml.errors import ConfigError
 METHODS = {"seed": "baseline"}
 PROTOCOLS = {"seed": "baseline"}
 RECIPES = {"seed": "baseline", "seed_mini": "baseline_mini"}
+FLOORS = "there are two now, gate.patients.{0} for models of real patients and gate.synthetic.{0} for those of phantoms"
+EXACT = "the comparison with the champion is exact now and does not need it; remove it"
+# Keys that are gone, with what to do; docs/decisions/0016 says why.
+KEYS = {
+    "gate.segmentation.minimum_cases": FLOORS.format("segmentation.minimum_cases"),
+    "gate.segmentation.minimum_dice": FLOORS.format("segmentation.minimum_dice"),
+    "gate.segmentation.non_inferiority": "it is called gate.segmentation.largest_loss now, and limits the mean loss",
+    "gate.survival.minimum_cases": FLOORS.format("survival.minimum_cases"),
+    "gate.survival.minimum_gain": "log loss against age alone replaces accuracy; remove it",
+    "gate.minimum_paired": "gate.segmentation.level and gate.survival.level say how many cases are enough; remove it",
+    "gate.resamples": EXACT,
+    "gate.seed": EXACT,
+}
 
 
 def refuse_old_names(document: Any) -> None:
@@ -20,6 +34,10 @@ def refuse_old_names(document: Any) -> None:
     Raises:
         ConfigError: Names the key, and what to write.
     """
+    for key in KEYS:
+        *parents, last = key.split(".")
+        if last in reduce(_section, parents, document):
+            refuse_old_key(key)
     recipes = _section(document, "recipes")
     for name in recipes:
         refuse_old_recipe(name, key=f"recipes.{name}")
@@ -33,6 +51,16 @@ def refuse_old_names(document: Any) -> None:
     protocol = _section(document, "survival").get("protocol")
     if isinstance(protocol, str) and protocol in PROTOCOLS:
         raise _renamed("survival.protocol", f"protocol {protocol}", PROTOCOLS[protocol])
+
+
+def refuse_old_key(key: str) -> None:
+    """Refuse a key that params.yaml had before.
+
+    Raises:
+        ConfigError: Names the `key`, and what to do.
+    """
+    if key in KEYS:
+        raise ConfigError(f"params.yaml, key {key}: {KEYS[key]}", key=key)
 
 
 def refuse_old_recipe(name: str, *, key: str) -> None:

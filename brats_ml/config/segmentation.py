@@ -1,10 +1,11 @@
 """The sections on segmentation: planning, training and evaluation of recipes."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from brats_ml.config.section import Count, Fraction, Name, Section
+from brats_ml.near_names import check_known
 
 
 class Plan(Section):
@@ -50,6 +51,15 @@ class Train(Section):
 
 
 PresetName = Literal["fast", "balanced", "best"]
+
+
+def check_preset(name: str) -> None:
+    """Refuse a preset that does not exist.
+
+    Raises:
+        ConfigError: There is no such preset.
+    """
+    check_known(name, get_args(PresetName), what="preset", key="--preset")
 
 
 class Evaluate(Section):

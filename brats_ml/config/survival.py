@@ -1,13 +1,25 @@
 """The sections on survival: features, models and their cross-validation."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from brats_ml.config.section import Count, Name, Section
+from brats_ml.errors import ConfigError
+from brats_ml.near_names import check_known, did_you_mean
 
-Estimator = Literal["random_forest", "svm", "knn", "cox", "random_survival_forest"]
+Estimator = Literal["random_forest", "svm", "knn", "cox", "age", "random_survival_forest"]
+Masks = Literal["reference", "predicted"]
 Value = float | int | str
+
+
+def check_masks(name: str) -> None:
+    """Refuse a kind of label maps that does not exist.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
+    check_known(name, get_args(Masks), what="masks", key="--masks")
 
 
 class Features(Section):
@@ -34,7 +46,7 @@ class Survival(Section):
 
     protocol: Literal["nested", "baseline"]
     features_from: str | None
-    masks: Literal["reference", "predicted"]
+    masks: Masks
     features: list[Literal["shape", "location"]]
     cohort: Literal["all", "gtr"]
     limits_days: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)]
@@ -64,6 +76,18 @@ class Survival(Section):
                 "set features to [], or features_from to null"
             )
         return self
+
+    def check_estimator(self, name: str) -> None:
+        """Refuse an estimator that `survival.estimators` does not name.
+
+        Raises:
+            ConfigError: It does not name this one.
+        """
+        if name not in self.estimators:
+            near = did_you_mean(name, self.estimators)
+            raise ConfigError(
+                f"estimator {name} is not one of survival.estimators in params.yaml{near}", key="survival.estimators"
+            )
 
     def grid(self, estimator: Estimator) -> dict[str, list[Value]]:
         """Return the values to try for each parameter of an estimator."""

@@ -11,6 +11,7 @@ from brats_ml.cohort.labels import LABELS, REGIONS, label_scheme
 from brats_ml.config.recipes import Recipe
 from brats_ml.config.renamed import with_present_method
 from brats_ml.config.section import Count, Section
+from brats_ml.config.sentences import explain
 from brats_ml.errors import ModelError, TableError
 from brats_ml.segmentation.inference.postprocessing import LARGEST_ML, LARGEST_SHARE, VOXEL_ML, Rules
 from brats_ml.segmentation.inference.presets import PRESETS
@@ -96,11 +97,12 @@ def stated_inference(folder: ModelFolder) -> dict[str, Any]:
     path = folder.inference.path
     if not path.exists():
         return {"preset": DEFAULT_PRESET, "windows": None}
+    document = files.read_json(folder.inference)
     try:
-        stated = _Inference.model_validate(files.read_json(folder.inference))
+        stated = _Inference.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        what = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+        key, reason = explain(error, _Inference, document)
+        what = f"{key or 'the whole'}: {reason}"
         raise ModelError(f"{path} does not fit this version ({what}): publish the model again") from error
     if stated.preset not in PRESETS:
         known = ", ".join(PRESETS)

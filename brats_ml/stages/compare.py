@@ -27,10 +27,9 @@ def run(ws: Workspace, params: Params) -> Report:
     """Write leaderboard.csv, nominees.json and index.html; without a model they say why there is none."""
     recipes = ranked([_recipe(ws, name) for name in params.train.recipes])
     estimators = ranked([compare_survival.leaderboard_entry(ws, name) for name in params.survival.estimators])
-    recipe, recipe_reason = nominee(recipes, measure="mean Dice of WT, TC and ET", among="validation cases")
-    estimator, estimator_reason = nominee(estimators, measure="nested accuracy", among="patients")
-    if refused := compare_survival.why_none(params):
-        estimator, estimator_reason = None, refused
+    recipe, recipe_reason = nominee(recipes)
+    refused = compare_survival.why_none(params)
+    estimator, estimator_reason = (None, refused) if refused else compare_survival.nominee(estimators)
     nominees = {
         "segmentation": {"recipe": recipe, "reason": recipe_reason},
         "survival": {"estimator": estimator, "reason": estimator_reason},
@@ -66,18 +65,16 @@ def ranked(entries: Sequence[LeaderboardEntry]) -> list[LeaderboardEntry]:
     return sorted(entries, key=lambda entry: -np.inf if entry.score is None else entry.score.mean, reverse=True)
 
 
-def nominee(entries: Sequence[LeaderboardEntry], *, measure: str, among: str) -> tuple[str | None, str]:
-    """Return the name of the best entry and the reason; or None and why there is none.
+def nominee(recipes: Sequence[LeaderboardEntry]) -> tuple[str | None, str]:
+    """Return the name of the best recipe and the reason; or None and why there is none.
 
     Args:
-        entries: Entries, best first.
-        measure: Name of the score.
-        among: What `count` counts, in words.
+        recipes: Recipes, best first.
     """
-    best = entries[0]
+    best = recipes[0]
     if best.score is None:
-        return None, "; ".join(dict.fromkeys(entry.verdict for entry in entries))
-    return best.name, f"highest {measure}, {best.score.mean:.3f} on {best.count} {among}"
+        return None, "; ".join(dict.fromkeys(recipe.verdict for recipe in recipes))
+    return best.name, f"highest mean Dice of WT, TC and ET, {best.score.mean:.3f} on {best.count} validation cases"
 
 
 def leaderboard(

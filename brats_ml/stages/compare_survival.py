@@ -14,6 +14,7 @@ from brats_ml.config.survival import Survival
 from brats_ml.intervals import Interval, mean_interval
 from brats_ml.reports.page import LeaderboardEntry, Picture
 from brats_ml.reports.survival_section import DRAWINGS, MaskLoss
+from brats_ml.survival.estimators import AGE_ALONE
 from brats_ml.survival.grid_search import refit
 from brats_ml.survival.patients import known_patients, row_states
 from brats_ml.survival.prediction import predict
@@ -35,6 +36,24 @@ def leaderboard_entry(ws: Workspace, name: str) -> LeaderboardEntry:
     return LeaderboardEntry(name, summary["verdict"], count or summary["patients"], score, summary)
 
 
+def nominee(estimators: Sequence[LeaderboardEntry]) -> tuple[str | None, str]:
+    """Return the estimator with the lowest log loss among those that beat age alone, and the reason.
+
+    Without any, the estimator that reads the age alone is the nominee, if it is among the estimators. Otherwise the
+    lowest log loss decides. Without a fitted estimator the result is None with the reasons.
+    """
+    fitted = {entry.name: entry.details for entry in estimators if entry.score is not None}
+    if not fitted:
+        return None, "; ".join(dict.fromkeys(entry.verdict for entry in estimators))
+    loss = {name: summary["log_loss"]["mean"] for name, summary in fitted.items()}
+    better = [name for name, summary in fitted.items() if summary["log_loss_against_age_only"]["beaten"]]
+    if not better and AGE_ALONE in fitted:
+        return AGE_ALONE, f"log loss {loss[AGE_ALONE]:.3f}, and no estimator is shown to be better than age alone"
+    best = min(better or fitted, key=loss.__getitem__)
+    shown = "better than age alone" if better else "not shown to be better than age alone"
+    return best, f"lowest log loss, {loss[best]:.3f} on {fitted[best]['patients']} patients, {shown}"
+
+
 def why_none(params: Params) -> str | None:
     """Return why no estimator can be nominated, or None."""
     if params.survival.protocol == "baseline":
@@ -44,15 +63,15 @@ def why_none(params: Params) -> str | None:
 
 def pictures(ws: Workspace, estimators: Sequence[LeaderboardEntry]) -> dict[str, list[Picture]]:
     """Return the pictures of each estimator by what they show, in the order of `DRAWINGS`."""
-    fitted = {entry.name: entry.details["best"] for entry in estimators if entry.score is not None}
+    # The picture that all share shows the features of the first one, and `age` has one feature only.
+    by_features = sorted(estimators, key=lambda entry: entry.name == AGE_ALONE)
+    fitted = {entry.name: entry.details["best"] for entry in by_features if entry.score is not None}
     found: dict[str, list[Picture]] = {}
     for drawing in DRAWINGS:
         for name, best in fitted.items():
             path = ws.survival(name).picture(drawing)
             if path.exists() and not (drawing == "distributions" and drawing in found):
-                caption = {"confusion": f"{name}, chosen: {_listed(best)}", "distributions": SHARED_CAPTION}.get(
-                    drawing, name
-                )
+                caption = {"confusion": f"{name}{_chosen(best)}", "distributions": SHARED_CAPTION}.get(drawing, name)
                 found.setdefault(drawing, []).append(Picture(caption, path.read_bytes()))
     return found
 
@@ -121,5 +140,5 @@ def _predicted_twice(
     return right
 
 
-def _listed(best: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in sorted(best.items()))
+def _chosen(best: Mapping[str, Any]) -> str:
+    return ", chosen: " + ", ".join(f"{name} {value}" for name, value in sorted(best.items())) if best else ""

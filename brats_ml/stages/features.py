@@ -18,8 +18,9 @@ from brats_ml.cohort.labels import SCHEMES, LabelMap
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.release_files import READY_FEATURES
 from brats_ml.config import Params
+from brats_ml.config.survival import check_masks
 from brats_ml.dataset.identities import present_identities
-from brats_ml.errors import CaseError, ConfigError
+from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.report import Report
 from brats_ml.survival.features import AGE, case_features, columns
@@ -40,8 +41,7 @@ def run(ws: Workspace, params: Params, *, masks: str) -> Report:
         ConfigError: `masks` is neither `reference` nor `predicted`.
         CaseError: A case has no brain, or its label map cannot be read.
     """
-    if masks not in ("reference", "predicted"):
-        raise ConfigError(f"masks {masks} is unknown; use reference or predicted", key="masks")
+    check_masks(masks)
     ready = ws.tables.path / READY_FEATURES
     present = present_identities(ws)
     names = columns(params.survival.features)

@@ -9,6 +9,7 @@ from brats_ml import files
 from brats_ml.adapters.case_files.array_file import read_shape
 from brats_ml.config import Params
 from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
+from brats_ml.config.sentences import explain
 from brats_ml.dataset.partition import labelled_cases
 from brats_ml.errors import ConfigError
 from brats_ml.report import Report
@@ -29,7 +30,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     try:
         planned, reasons = _planned(ws, params, chosen)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        _, reason = explain(error, RegionsRecipe, chosen.model_dump())
         key = f"recipes.{recipe}.patch"
         raise ConfigError(f"{key} does not fit the network that was planned for it: {reason}", key=key) from error
     files.write_json(ws.plan(recipe), {"recipe": planned.model_dump(), "derived_from": reasons})

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import track
@@ -19,12 +18,14 @@ from brats_ml.intervals import share_interval
 from brats_ml.report import Report
 from brats_ml.stages.survival_baseline import reproduce_baseline
 from brats_ml.stages.survival_figures import draw
+from brats_ml.survival.estimators import AGE_ALONE
 from brats_ml.survival.features import AGE, columns
 from brats_ml.survival.grid_search import search
 from brats_ml.survival.patients import LEFT_OUT, Patients, known_patients, row_states
 from brats_ml.survival.prediction import predict, time_model
 from brats_ml.survival.summary import (
     FOLD_COLUMNS,
+    TEST_COLUMNS,
     days_summary,
     fold_scores,
     group_summary,
@@ -32,10 +33,11 @@ from brats_ml.survival.summary import (
     out_of_fold,
     predictions,
 )
-from brats_ml.survival.validation import majority_group, nested_folds, too_small
+from brats_ml.survival.validation import age_alone, majority_group, nested_folds, too_small
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import SurvivalFolder
 
+NOBODY = pd.DataFrame(columns=list(TEST_COLUMNS))
 HEADLINE = ("accuracy", "balanced_accuracy", "log_loss", "brier")
 
 
@@ -48,10 +50,7 @@ def run(ws: Workspace, params: Params, *, estimator: str) -> Report:
         TableError: A labelled patient has no part in the split, or a feature has no column.
     """
     settings = params.survival
-    if estimator not in settings.estimators:
-        known = ", ".join(settings.estimators)
-        message = f"estimator {estimator} is not one of survival.estimators in params.yaml, which are: {known}"
-        raise ConfigError(message, key="survival.estimators")
+    settings.check_estimator(estimator)
     table = _table(ws, settings)
     with files.replacing(ws.survival(estimator)) as unfinished:
         folder = SurvivalFolder(unfinished)
@@ -89,14 +88,16 @@ def _table(ws: Workspace, settings: Settings) -> pd.DataFrame:
 
 def _nested(ws: Workspace, params: Params, folder: SurvivalFolder, name: str, table: pd.DataFrame) -> dict[str, Any]:
     settings = params.survival
+    # All estimators learn from the same patients, also the one that needs the age alone.
     states = row_states(table, cohort=settings.cohort, features=columns(settings.features))
-    training, test = _parts(ws, table[states.isin(["labelled", "censored"])], settings)
+    features = (AGE,) if name == AGE_ALONE else columns(settings.features)
+    training, test = _parts(ws, table[states.isin(["labelled", "censored"])], settings, features)
     labelled = training.labelled
     summary: dict[str, Any] = {
         "protocol": "nested",
         "masks": settings.masks,
         "segmentation": params.features.predicted_by if settings.masks == "predicted" else None,
-        "features": list(columns(settings.features)),
+        "features": list(features),
         "limits_days": list(settings.limits_days),
         "patients": len(labelled.names),
         "groups": training.counts,
@@ -105,13 +106,18 @@ def _nested(ws: Workspace, params: Params, folder: SurvivalFolder, name: str, ta
     }
     reason = _obstacle(labelled, test, settings)
     if reason is None:
-        return summary | {"verdict": "fitted", **_fit(folder, name, settings, training, test)}
+        return summary | {
+            "verdict": "fitted",
+            **_fit(folder, name, settings, features=features, training=training, test=test),
+        }
     frames.write_csv(folder.folds, pd.DataFrame(columns=list(FOLD_COLUMNS)))
-    frames.write_csv(folder.test, predictions(None, test.take(np.array([], dtype=np.intp))))
+    frames.write_csv(folder.test, NOBODY)
     return summary | {"verdict": f"not fitted: {reason}"}
 
 
-def _parts(ws: Workspace, known: pd.DataFrame, settings: Settings) -> tuple[Patients, Patients]:
+def _parts(
+    ws: Workspace, known: pd.DataFrame, settings: Settings, features: tuple[str, ...]
+) -> tuple[Patients, Patients]:
     """Return the patients to learn from, and the labelled ones of the locked test set."""
     parts = files.read_json(ws.splits)["patients"]
     unknown = sorted(set(known["patient"]) - set(parts))
@@ -119,7 +125,7 @@ def _parts(ws: Workspace, known: pd.DataFrame, settings: Settings) -> tuple[Pati
         raise TableError(ws.splits.path, f"has no part for patient {unknown[0]}; run `brats split` again")
     locked = known["patient"].map(parts) == "test"
     training, test = (
-        known_patients(rows, limits_days=settings.limits_days, features=columns(settings.features))
+        known_patients(rows, limits_days=settings.limits_days, features=features)
         for rows in (known[~locked], known[locked])
     )
     return training, test.labelled
@@ -141,8 +147,15 @@ def _obstacle(labelled: Patients, test: Patients, settings: Settings) -> str | N
     return too_small(labelled.counts, settings.folds)
 
 
-def _fit(folder: SurvivalFolder, name: str, settings: Settings, training: Patients, test: Patients) -> dict[str, Any]:
-    features = columns(settings.features)
+def _fit(
+    folder: SurvivalFolder,
+    name: str,
+    settings: Settings,
+    *,
+    features: tuple[str, ...],
+    training: Patients,
+    test: Patients,
+) -> dict[str, Any]:
     find = partial(
         search,
         name,
@@ -165,7 +178,7 @@ def _fit(folder: SurvivalFolder, name: str, settings: Settings, training: Patien
     final = find(training)
     scores, held_out = fold_scores(folds, training), out_of_fold(folds, training)
     importance = mean_importance(folds, features)
-    tested = predictions(predict(final.model, test.features) if test.names else None, test)
+    tested = _locked_predictions(final.model, training, test, features.index(AGE)) if test.names else NOBODY
     frames.write_csv(folder.folds, scores)
     frames.write_csv(folder.out_of_fold, held_out)
     frames.write_csv(folder.test, tested)
@@ -181,6 +194,11 @@ def _fit(folder: SurvivalFolder, name: str, settings: Settings, training: Patien
         "majority": majority,
         "test": _tested(tested, majority),
     }
+
+
+def _locked_predictions(model: Any, training: Patients, test: Patients, age_column: int) -> pd.DataFrame:
+    age_only = predict(age_alone(training, age_column), test.features[:, [age_column]])
+    return predictions(predict(model, test.features), age_only, test)
 
 
 def _tested(table: pd.DataFrame, majority: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from brats_ml.config.recipes import Recipe
 from brats_ml.config.segmentation import Train
 from brats_ml.dataset.partition import labelled_cases
 from brats_ml.dataset.planned_recipe import planned_recipe
-from brats_ml.errors import CohortError, ConfigError
+from brats_ml.errors import CohortError
 from brats_ml.models.folder_writer import write_model_folder
 from brats_ml.report import Report
 from brats_ml.stages import train_baseline, train_regions
@@ -37,9 +37,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
 
     A cohort may have no reference label map: the folder then holds the verdict "not trained" and no model.
     """
-    params.recipe(recipe)
-    if recipe not in params.train.recipes:
-        raise ConfigError(f"recipe {recipe} is not one of train.recipes in params.yaml; add it", key="train.recipes")
+    params.trained_recipe(recipe)
     parts = labelled_cases(ws)
     if not parts["train"]:
         reason = "no training case has a reference label map"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import ParameterGrid, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
@@ -15,6 +16,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC
 
 from brats_ml.errors import ConfigError
+from brats_ml.near_names import check_known
 from brats_ml.survival.cox import Cox
 from brats_ml.survival.survival_forest import SurvivalForest
 
@@ -23,11 +25,13 @@ Groups = NDArray[np.str_]  # (patient,)
 ParamGrid = Mapping[str, Sequence[float | int | str]]
 Combination = dict[str, float | int | str]
 
+AGE_ALONE = "age"  # reads the age and nothing else; a model that is not better than this one is of no use
 # Brute force is as fast on a few hundred patients, and its fitted model holds plain arrays only.
 CLASSIFIERS: dict[str, Callable[[int], Any]] = {
     "random_forest": lambda seed: RandomForestClassifier(random_state=seed, n_jobs=1),
     "svm": lambda _: SVC(),
     "knn": lambda _: KNeighborsClassifier(algorithm="brute", n_jobs=1),
+    AGE_ALONE: lambda _: LogisticRegression(),
 }
 TIME_MODELS: dict[str, Callable[[int], Any]] = {
     "cox": lambda _: Cox(),
@@ -43,8 +47,7 @@ def make_estimator(name: str, *, seed: int) -> Pipeline:
         ConfigError: No estimator has this name.
     """
     known = CLASSIFIERS | TIME_MODELS
-    if name not in known:
-        raise ConfigError(f"estimator {name} is not known; known are: {', '.join(known)}", key="estimator")
+    check_known(name, known, what="estimator", key="estimator")
     return Pipeline([("scaler", MinMaxScaler()), ("classifier", known[name](seed))])
 
 
@@ -89,9 +92,9 @@ def grid_combinations(name: str, grid: ParamGrid, *, rows: int) -> list[Combinat
         ConfigError: The grid names a parameter that the estimator does not have, or no combination remains.
         ValueError: scikit-learn does not accept a value.
     """
-    unknown = set(grid) - set(make_estimator(name, seed=0)["classifier"].get_params())
-    if unknown:
-        raise ConfigError(f"the grid of {name} has an unknown parameter: {min(unknown)}", key=f"survival.grids.{name}")
+    parameters = make_estimator(name, seed=0)["classifier"].get_params()
+    for parameter in grid:
+        check_known(parameter, parameters, what=f"in the grid of {name}, parameter", key=f"survival.grids.{name}")
     distinct: dict[tuple[tuple[str, Any], ...], Combination] = {}
     for full in ParameterGrid(dict(grid)):
         combination = {key: value for key, value in full.items() if _matters(key, full)}

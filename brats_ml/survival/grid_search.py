@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from brats_ml.errors import ConfigError
 from brats_ml.survival.concordance import concordance
 from brats_ml.survival.estimators import (
+    AGE_ALONE,
     TIME_MODELS,
     Combination,
     Features,
@@ -141,8 +142,10 @@ def refit(
         seed: Seed of the shuffling and of the estimator.
     """
     estimator = with_parameters(name, combination, seed=seed)
+    known = patients.labelled
+    if name == AGE_ALONE:  # a logistic regression has calibrated probabilities
+        return estimator.fit(known.features, known.groups)
     if name not in TIME_MODELS:
-        known = patients.labelled
         return calibrated(estimator, known.features, known.groups, folds=folds, seed=seed)
     estimator.set_params(classifier__limits_days=tuple(limits_days))
     return estimator.fit(patients.features, outcomes(patients.days, patients.dead))

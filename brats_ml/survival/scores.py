@@ -27,14 +27,26 @@ def group_scores(truth: Groups, predicted: Groups, probabilities: Values) -> dic
         probabilities: Of `GROUPS` in their order, shape (patient, group).
     """
     is_group = _one_hot(truth)
-    of_truth = np.maximum(probabilities[is_group], LEAST)
     return {
         "accuracy": float(accuracy_score(truth, predicted)),
         "balanced_accuracy": float(balanced_accuracy_score(truth, predicted)),
         "macro_f1": float(f1_score(truth, predicted, labels=list(GROUPS), average="macro", zero_division=0)),
-        "log_loss": float(-np.log(of_truth).mean()),
+        "log_loss": float(-log_likelihoods(truth, probabilities).mean()),
         "brier": float(((probabilities - is_group) ** 2).sum(axis=1).mean()),
     }
+
+
+def log_likelihoods(truth: Groups, probabilities: Values) -> Values:
+    """Return the natural logarithm of the probability of each patient's true group, shape (patient,).
+
+    A patient without probabilities (NaN) counts as if all groups had the same one.
+
+    Args:
+        truth: True group, shape (patient,).
+        probabilities: Of `GROUPS` in their order, shape (patient, group).
+    """
+    of_truth = np.maximum(probabilities[_one_hot(truth)], LEAST)
+    return np.asarray(np.log(np.where(np.isnan(of_truth), 1 / len(GROUPS), of_truth)))
 
 
 def calibration(

@@ -5,14 +5,16 @@ forest of n trees. One query for neighbours serves every number of neighbours an
 an SVM has parameters of its own, so `grid_combinations` removes combinations that differ in an unused parameter alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.survival.estimators import CLASSIFIERS, Combination, Features
+from brats_ml.survival.estimators import AGE_ALONE, CLASSIFIERS, Combination, Features
 
+# Yields the index of each combination with its predictions.
+Fits = Callable[[Sequence[Combination], Features, NDArray[Any], Features, int], Iterator[tuple[int, NDArray[Any]]]]
 # Rounding can swap neighbours at almost equal distances between two queries, so such a fold shares nothing.
 SAME_DISTANCE = 1e-9
 
@@ -68,11 +70,16 @@ def _forests(
                 yield from ((index, predicted) for index in complete)
 
 
-def _support_vector_machines(
-    combinations: Sequence[Combination], features: Features, groups: NDArray[Any], held_out: Features, seed: int
-) -> Iterator[tuple[int, NDArray[Any]]]:
-    for index, combination in enumerate(combinations):
-        yield index, CLASSIFIERS["svm"](seed).set_params(**combination).fit(features, groups).predict(held_out)
+def _one_by_one(name: str) -> Fits:
+    """Return the function for a classifier that fits each combination alone."""
+
+    def fits(
+        combinations: Sequence[Combination], features: Features, groups: NDArray[Any], held_out: Features, seed: int
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        for index, combination in enumerate(combinations):
+            yield index, CLASSIFIERS[name](seed).set_params(**combination).fit(features, groups).predict(held_out)
+
+    return fits
 
 
 def _neighbours(
@@ -97,7 +104,12 @@ def _neighbours(
             yield index, query.classes_.take(votes.argmax(axis=0))
 
 
-SHARED = {"random_forest": _forests, "svm": _support_vector_machines, "knn": _neighbours}
+SHARED: dict[str, Fits] = {
+    "random_forest": _forests,
+    "svm": _one_by_one("svm"),
+    "knn": _neighbours,
+    AGE_ALONE: _one_by_one(AGE_ALONE),
+}
 
 
 def _differing_in(

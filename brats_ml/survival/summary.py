@@ -20,7 +20,14 @@ from brats_ml.intervals import (
 )
 from brats_ml.survival.patients import Patients
 from brats_ml.survival.prediction import Prediction
-from brats_ml.survival.scores import DAYS_SCORES, GROUP_SCORES, calibration_error, days_scores, group_scores
+from brats_ml.survival.scores import (
+    DAYS_SCORES,
+    GROUP_SCORES,
+    calibration_error,
+    days_scores,
+    group_scores,
+    log_likelihoods,
+)
 from brats_ml.survival.validation import Fold
 
 ROWS = ("majority", "age_only")  # the rows that every estimator has to beat
@@ -34,7 +41,7 @@ FOLD_COLUMNS = (
 )
 PROBABILITIES = tuple(f"probability_{group}" for group in GROUPS)
 AGE_ONLY_PROBABILITIES = tuple(f"age_only_{name}" for name in PROBABILITIES)
-TEST_COLUMNS = ("patient", "group", "predicted", *PROBABILITIES)
+TEST_COLUMNS = ("patient", "group", "predicted", *PROBABILITIES, *AGE_ONLY_PROBABILITIES)
 
 
 def fold_scores(folds: Sequence[Fold], patients: Patients) -> pd.DataFrame:
@@ -72,13 +79,11 @@ def out_of_fold(folds: Sequence[Fold], patients: Patients) -> pd.DataFrame:
     return pd.concat(parts).sort_values(["patient", "repeat"], ignore_index=True)
 
 
-def predictions(prediction: Prediction | None, patients: Patients) -> pd.DataFrame:
-    """Return patient, group, predicted and the probabilities; no row without a prediction."""
-    table = pd.DataFrame({"patient": patients.names, "group": patients.groups})
-    if prediction is None:
-        return table.reindex(columns=list(TEST_COLUMNS))
-    table["predicted"] = prediction.groups
+def predictions(prediction: Prediction, age_only: Prediction, patients: Patients) -> pd.DataFrame:
+    """Return `TEST_COLUMNS`: the predictions of an estimator for some patients, and those by age alone."""
+    table = pd.DataFrame({"patient": patients.names, "group": patients.groups, "predicted": prediction.groups})
     table[list(PROBABILITIES)] = prediction.probabilities
+    table[list(AGE_ONLY_PROBABILITIES)] = age_only.probabilities
     return table
 
 
@@ -102,7 +107,8 @@ def group_summary(scores: pd.DataFrame, held_out: pd.DataFrame, *, folds: int, s
     resampled = _calibration_error(labelled, PROBABILITIES, resampled_rows(len(everyone), seed=seed))
     found["calibration_error"] = asdict(percentile_interval(error, resampled))
     found["age_only_calibration_error"] = float(_calibration_error(labelled, AGE_ONLY_PROBABILITIES, everyone))
-    found["against_age_only"] = _against_age_only(scores, labelled, folds=folds, seed=seed)
+    found["against_age_only"] = _accuracy_against_age_only(scores, labelled, folds=folds, seed=seed)
+    found["log_loss_against_age_only"] = _log_loss_against_age_only(scores, labelled, folds=folds, seed=seed)
     return found
 
 
@@ -163,15 +169,32 @@ def _days_scores(held_out: pd.DataFrame, prefix: str, rows: Sequence[NDArray[np.
     return np.array(found)
 
 
-def _against_age_only(scores: pd.DataFrame, labelled: pd.DataFrame, *, folds: int, seed: int) -> dict[str, Any]:
-    gain_by_fold = (scores["accuracy"] - scores["age_only_accuracy"]).to_numpy()
+def _accuracy_against_age_only(
+    scores: pd.DataFrame, labelled: pd.DataFrame, *, folds: int, seed: int
+) -> dict[str, Any]:
     right = (labelled["predicted"] == labelled["group"]).astype(np.float64)
     age_right = (labelled["age_only"] == labelled["group"]).astype(np.float64)
-    gain_by_patient = np.asarray((right - age_right).groupby(labelled["patient"]).mean(), dtype=np.float64)
-    over_folds = fold_interval(gain_by_fold, folds=folds)
-    over_patients = mean_interval(gain_by_patient, seed=seed)
+    return _gain(scores["accuracy"] - scores["age_only_accuracy"], right - age_right, labelled, folds=folds, seed=seed)
+
+
+def _log_loss_against_age_only(
+    scores: pd.DataFrame, labelled: pd.DataFrame, *, folds: int, seed: int
+) -> dict[str, Any]:
+    truth = labelled["group"].to_numpy(dtype=np.str_)
+    own, age = (
+        log_likelihoods(truth, labelled[list(columns)].to_numpy(dtype=np.float64))
+        for columns in (PROBABILITIES, AGE_ONLY_PROBABILITIES)
+    )
+    by_row = pd.Series(own - age, index=labelled.index)
+    return _gain(scores["age_only_log_loss"] - scores["log_loss"], by_row, labelled, folds=folds, seed=seed)
+
+
+def _gain(by_fold: pd.Series, by_row: pd.Series, labelled: pd.DataFrame, *, folds: int, seed: int) -> dict[str, Any]:
+    """Return a gain with its intervals over folds and over patients; it is beaten if both are above zero."""
+    by_patient = np.asarray(by_row.groupby(labelled["patient"]).mean(), dtype=np.float64)
+    over_folds, over_patients = fold_interval(by_fold.to_numpy(), folds=folds), mean_interval(by_patient, seed=seed)
     return {
-        "folds": asdict(over_folds) | {"p": fold_p_value(gain_by_fold, folds=folds)},
+        "folds": asdict(over_folds) | {"p": fold_p_value(by_fold.to_numpy(), folds=folds)},
         "patients": asdict(over_patients),
         "beaten": over_folds.above_zero and over_patients.above_zero,
     }

@@ -12,14 +12,13 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.inspection import permutation_importance
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from brats_ml.cohort.clinical import GROUPS
 from brats_ml.survival.cox import Cox
-from brats_ml.survival.estimators import Combination, Groups
+from brats_ml.survival.estimators import AGE_ALONE, Combination, Groups, make_estimator
 from brats_ml.survival.grid_search import SearchResult
 from brats_ml.survival.patients import Patients
 from brats_ml.survival.prediction import Prediction, predict
@@ -101,9 +100,8 @@ def nested_folds(
 
 def age_alone(patients: Patients, age_column: int) -> Pipeline:
     """Return a fitted logistic regression of the group on age, which needs no search."""
-    return make_pipeline(MinMaxScaler(), LogisticRegression()).fit(
-        patients.features[:, [age_column]][patients.dead], patients.groups[patients.dead]
-    )
+    known = patients.labelled
+    return make_estimator(AGE_ALONE, seed=0).fit(known.features[:, [age_column]], known.groups)
 
 
 def majority_group(groups: Groups) -> str:

@@ -30,6 +30,18 @@ class Artefact(Located):
 
     made_by: str
 
+    @property
+    def remedy(self) -> str:
+        """What to do if it does not exist."""
+        return f"run `{self.made_by}` first"
+
+
+@dataclass(frozen=True)
+class Named(Located):
+    """A file or folder that the user names or makes, and what to do if it does not exist."""
+
+    remedy: str
+
 
 @dataclass(frozen=True)
 class Made:

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from brats_ml.workspace.artefact import DECISIONS, DVC_LOCK, DVC_YAML, PARAMS, STATE, Artefact, At, Made
+from brats_ml.workspace.artefact import DECISIONS, DVC_LOCK, DVC_YAML, PARAMS, STATE, Artefact, At, Made, Named
 from brats_ml.workspace.outputs import (
     EvaluationFolder,
     ModelFolder,
@@ -101,9 +101,15 @@ class Workspace(os.PathLike[str]):
         """Return the gate's verdict on `segmentation` or `survival`."""
         return Artefact(self.root / f"{DECISIONS}/{kind}.json", "brats gate")
 
-    def unseen(self, folder: Path | None) -> Artefact:
+    def unseen(self, folder: Path | None) -> Named:
         """Return the folder of cases to score; by default the inbox."""
-        return self.inbox if folder is None else Artefact(folder, self.inbox.made_by)
+        if folder is not None:
+            return Named(folder, "name a folder of cases with --cases")
+        return Named(
+            self.inbox.path,
+            "put one folder a case there, name another folder with --cases, "
+            f"or run `{self.inbox.made_by}` to try synthetic patients",
+        )
 
     def shard(self, number: int) -> Artefact:
         """Return the list of the cases that one task scores."""

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from brats_ml.workspace.artefact import DECISIONS, PARAMS, Artefact, At, Located, Made
 
-# End of the name of a small file that holds the SHA-256 of the file next to it.
+OUTCOME = ".outcome.json"
+# End of the name of a folder that holds the SHA-256 of each file of another one, in files of equal names.
 DIGEST_SUFFIX = ".sha256"
 
 
@@ -82,7 +83,12 @@ class RunRecord(Located):
 
     def outcome(self, task: str) -> Path:
         """Return the file of the outcome of a task's command."""
-        return self.path / f"{task}.outcome.json"
+        return self.path / f"{task}{OUTCOME}"
+
+    def outcomes(self) -> dict[str, Path]:
+        """Return the files of all outcomes by their tasks, the oldest first."""
+        found = sorted(self.path.glob(f"*{OUTCOME}"), key=lambda path: path.stat().st_mtime)
+        return {path.name.removesuffix(OUTCOME): path for path in found}
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,6 @@ class MlflowStore(Located):
     passwords = At("passwords.json")
     artifacts = At("artifacts")
     lock = At(".lock")
-    made = At(".made")  # exists when the store is complete
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
@@ -15,6 +16,7 @@ from brats_ml.adapters import folder_walk
 from brats_ml.adapters.case_files.array_file import write_case
 from brats_ml.adapters.tables.frames import write_csv
 from brats_ml.adapters.tracking.champions import CHAMPION, PREVIOUS
+from brats_ml.adapters.tracking.ledger import read_entries
 from brats_ml.adapters.tracking.registry import COHORT, MODELS, Registry, Version
 from brats_ml.adapters.tracking.runs import KEY, embedded_store
 from brats_ml.cohort.cases import find_cases
@@ -24,6 +26,7 @@ from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.files import read_json, write_json
 from brats_ml.models.compatibility import MASKS
 from brats_ml.models.segmentation import load_segmentation_model
+from brats_ml.survival.summary import AGE_ONLY_PROBABILITIES
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder
 from tests.actions.registered_models import TRAINED, copy_workspace, own_store
@@ -38,9 +41,9 @@ def small(make_params: Callable[[dict[str, Any]], Params]) -> Params:
         {
             "evaluate.runtime": "keras",
             "survival.estimators": ["cox"],
-            "gate.survival.minimum_cases": 1,
-            "gate.minimum_paired": 2,
-            "gate.resamples": 200,
+            "gate.synthetic.segmentation": {"minimum_cases": 1, "minimum_dice": {"WT": 0.0, "TC": 0.0, "ET": 0.0}},
+            "gate.segmentation.level": 0.1,  # four patients reach 1/16
+            "gate.survival.level": 0.1,
         }
     )
 
@@ -79,7 +82,9 @@ def write_results(ws: Workspace, cohort: Path) -> None:
     write_evaluation(ws, names, dice=0.9)
     shutil.copytree(TRAINED / "registered/survival/data/cox", ws.survival("cox").path)
     groups = {"group": ["short", "long", "mid"] * 2, "predicted": ["short", "long", "short"] * 2}
-    write_csv(ws.survival("cox").test, names.assign(**groups))
+    by_age = dict.fromkeys(AGE_ONLY_PROBABILITIES, 1 / 3)
+    by_cox = {"probability_short": [0.6, 0.1, 0.5] * 2, "probability_mid": 0.4, "probability_long": [0.0, 0.5, 0.1] * 2}
+    write_csv(ws.survival("cox").test, names.assign(**groups, **by_cox, **by_age))
     write_json(
         ws.reports.nominees, {"segmentation": {"recipe": RECIPE}, "survival": {"estimator": "cox", "reason": None}}
     )
@@ -169,7 +174,11 @@ def test_the_first_nominees_become_champions_and_a_second_gate_holds_them(ws: Wo
     promote.run(ws, small)
 
     assert (aliases(ws, SEGMENTATION), aliases(ws, SURVIVAL)) == ({CHAMPION: 1}, {CHAMPION: 1})
-    assert decision(ws, "survival")["measured"]["candidate"]["accuracy"] == pytest.approx(2 / 3)
+    judged = decision(ws, "survival")["measured"]
+    assert (judged["accuracy"], judged["against"]) == (pytest.approx(2 / 3), "age alone")
+    assert judged["champion"]["log_likelihood"] == pytest.approx(np.log(1 / 3))
+    events = [entry["event"] for entry in read_entries(ws.state.ledger.path)]
+    assert events == ["look", "look", "promotion", "promotion"]
     before = ws.state.ledger.path.read_bytes()
 
     gate.run(ws, small)
@@ -179,7 +188,7 @@ def test_the_first_nominees_become_champions_and_a_second_gate_holds_them(ws: Wo
     assert ws.state.ledger.path.read_bytes() == before
 
 
-@pytest.mark.parametrize(("dice", "verdict"), [(0.95, "PROMOTE"), (0.05, "REJECT")])
+@pytest.mark.parametrize(("dice", "verdict"), [(0.95, "PROMOTE"), (0.0, "REJECT")])
 def test_the_next_nominee_is_compared_with_the_champion_on_locked_cases_that_the_champion_never_saw(
     dice: float, verdict: str, ws: Workspace, small: Params
 ) -> None:

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -5,8 +6,9 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from brats_ml.actions import gate
+from brats_ml.actions import gate, promote
 from brats_ml.adapters.tables.frames import write_csv
+from brats_ml.adapters.tracking.ledger import looks, promotions
 from brats_ml.adapters.tracking.registry import COHORT, MODELS
 from brats_ml.adapters.tracking.runs import KEY, embedded_store
 from brats_ml.config import Params
@@ -20,7 +22,7 @@ NAME = MODELS["segmentation"]
 
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A nominee that was trained and evaluated on three locked cases; no survival estimator was fitted."""
+    """A nominee that was trained and evaluated on twelve locked patients; no survival estimator was fitted."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     ws = Workspace(tmp_path)
     write_json(
@@ -31,8 +33,11 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         },
     )
     write_json(ws.model("baseline_mini").verdict, {"verdict": "trained", "key": "new"})
-    cases = pd.DataFrame({"case_id": ["a", "b", "c"], "dice_WT": 0.9, "dice_TC": 0.8, "dice_ET": 0.7})
+    names = [f"P{number:02d}" for number in range(12)]
+    cases = pd.DataFrame({"case_id": names, "patient": names, "dice_WT": 0.9, "dice_TC": 0.8, "dice_ET": 0.7})
     write_csv(ws.evaluation("test", "baseline_mini").cases, cases)
+    write_json(ws.validation.manifest, {"cases": []})
+    ws.tables.path.mkdir(parents=True)
     write_json(
         ws.evaluation("validation", "baseline_mini").summary,
         {"preset": None, "windows": None, "postprocessing": None},
@@ -49,7 +54,10 @@ def registry(ws: Workspace) -> MlflowClient:
 
 
 def register(ws: Workspace, registry: MlflowClient, *, key: str, cohort: str, champion: bool = False) -> None:
-    version = registry.create_model_version(NAME, "file:///nowhere", tags={KEY: key, COHORT: cohort})
+    run = registry.create_run("0").info.run_id
+    stored = ws.root / f"stored/{key}"
+    shutil.copytree(ws.model("baseline_mini"), stored / "data/baseline_mini")
+    version = registry.create_model_version(NAME, stored.as_uri(), run, tags={KEY: key, COHORT: cohort})
     if champion:
         make_champion(ws, "segmentation", int(version.version))
 
@@ -123,22 +131,99 @@ def test_a_model_of_real_patients_need_not_beat_one_of_synthetic_ones(
 def test_a_floor_that_is_missed_rejects(ws: Workspace, registry: MlflowClient, make_params: Any) -> None:
     register(ws, registry, key="new", cohort="patients")
 
-    rejected = decision(ws, make_params({"gate.segmentation.minimum_dice": {"WT": 0.5, "TC": 0.5, "ET": 0.75}}))
+    floors = {"WT": 0.5, "TC": 0.5, "ET": 0.75}
+
+    rejected = decision(ws, make_params({"gate.patients.segmentation.minimum_dice": floors}))
 
     assert (rejected["verdict"], rejected["reasons"]) == ("REJECT", ["ET 0.700 is below its floor 0.750"])
 
 
-def test_a_champion_is_not_judged_on_a_patient_it_was_trained_on_by_any_name(tmp_path: Path) -> None:
-    ws = Workspace(tmp_path)
-    write_json(
-        ws.validation.manifest,
-        {"cases": [{"patient": "BraTS20_Training_001"}, {"patient": "BraTS-GLI-00001", "aliases": ["copy"]}]},
+def score_nothing(ws: Workspace, cases: int = 12) -> None:
+    """Let the nominee find no tumour at all on so many locked patients."""
+    names = [f"P{number:02d}" for number in range(cases)]
+    table = pd.DataFrame({"case_id": names, "patient": names, "dice_WT": 0.0, "dice_TC": 0.0, "dice_ET": 0.0})
+    write_csv(ws.evaluation("test", "baseline_mini").cases, table)
+
+
+@pytest.mark.parametrize("cohort", ["patients", "synthetic"])
+def test_a_network_that_finds_nothing_is_not_crowned_as_shipped(
+    cohort: str, ws: Workspace, registry: MlflowClient, params: Params
+) -> None:
+    register(ws, registry, key="new", cohort=cohort)
+    score_nothing(ws)
+
+    assert decision(ws, params)["verdict"] == "REJECT"
+
+
+def test_floors_of_zero_still_ask_a_person_about_the_first_champion_of_real_patients(
+    ws: Workspace, registry: MlflowClient, make_params: Any
+) -> None:
+    lax = make_params(
+        {"gate.patients.segmentation": {"minimum_cases": 1, "minimum_dice": {"WT": 0.0, "TC": 0.0, "ET": 0.0}}}
     )
-    write_json(ws.splits, {"patients": {"d": "test"}, "aliases": {"d": ["before"]}})
-    ws.tables.path.mkdir()
-    (ws.tables.path / "name_mapping.csv").write_text("BraTS_2018_ID,BraTS_2020_ID\nBrats18_X_1,BraTS20_Training_001\n")
-    table = pd.DataFrame({"patient": ["BraTS20_Training_001", "BraTS-GLI-00001", "d", "unseen"]})
+    register(ws, registry, key="new", cohort="patients")
+    score_nothing(ws, cases=1)
 
-    rows = gate.unseen(ws, table, ["Brats17_X_1", "copy", "before", "gone"])
+    report = gate.run(ws, lax)
 
-    assert rows["patient"].tolist() == ["unseen"]
+    assert report.details["approval"]
+    assert "a person has to approve it" in report.details["markdown"]
+    with pytest.raises(ModelError, match=r"v1 was compared with no champion.*`brats promote --approve`"):
+        promote.run(ws, lax)
+    assert not promotions(ws.state.ledger.path)
+    promote.run(ws, lax, approve=True)
+    assert [entry["version"] for entry in promotions(ws.state.ledger.path)] == [1]
+
+
+def test_the_first_champion_of_phantoms_asks_nobody(ws: Workspace, registry: MlflowClient, params: Params) -> None:
+    register(ws, registry, key="new", cohort="synthetic")
+
+    report = gate.run(ws, params)
+
+    assert (report.details["promote"], report.details["approval"]) == (True, False)
+
+
+def test_a_champion_of_phantoms_does_not_spare_the_approval_of_real_patients(
+    ws: Workspace, registry: MlflowClient, params: Params
+) -> None:
+    register(ws, registry, key="old", cohort="synthetic", champion=True)
+    register(ws, registry, key="new", cohort="patients")
+
+    assert decision(ws, params)["approval"]
+
+
+def test_few_real_patients_hold_as_shipped(ws: Workspace, registry: MlflowClient, params: Params) -> None:
+    register(ws, registry, key="new", cohort="patients")
+    cases = pd.read_csv(ws.evaluation("test", "baseline_mini").cases.path)
+    write_csv(ws.evaluation("test", "baseline_mini").cases, cases.iloc[:9])
+
+    assert decision(ws, params)["reasons"] == ["9 locked case(s), fewer than the 10 the gate asks for"]
+
+
+def test_the_verdict_says_how_worn_the_locked_patients_are(
+    ws: Workspace, registry: MlflowClient, params: Params
+) -> None:
+    register(ws, registry, key="other", cohort="patients")
+    register(ws, registry, key="new", cohort="patients")
+    write_json(ws.model("baseline_mini").verdict, {"verdict": "trained", "key": "other"})
+    first = gate.run(ws, params)
+    write_json(ws.model("baseline_mini").verdict, {"verdict": "trained", "key": "new"})
+
+    report = gate.run(ws, params)
+
+    assert "No other model was judged on these patients." in first.details["markdown"]
+    assert "Up to 1 other model(s) were judged on these patients, and none on 0 of them." in report.details["markdown"]
+    assert "its own figure is optimistic" in report.details["markdown"]
+    assert [entry["version"] for entry in looks(ws.state.ledger.path)] == [1, 2]
+
+
+def test_examinations_of_one_patient_count_as_one_patient(
+    ws: Workspace, registry: MlflowClient, params: Params
+) -> None:
+    register(ws, registry, key="new", cohort="patients")
+    cases = pd.read_csv(ws.evaluation("test", "baseline_mini").cases.path)
+    write_csv(ws.evaluation("test", "baseline_mini").cases, cases.assign(patient=[*"aabbccddeeff"]))
+
+    held = decision(ws, params)
+
+    assert held["reasons"] == ["6 locked case(s), fewer than the 10 the gate asks for"]

@@ -48,6 +48,15 @@ print(json.dumps({stage.addressing: {
 } for stage in graph}))
 """
 
+ASKED = """
+import itertools, json
+from brats_ml.orchestration.dag.approval import why_unasked
+print(json.dumps([
+    [promote, approval, form, why_unasked({"promote": promote, "approval": approval}, form_asks=form) is None]
+    for promote, approval, form in itertools.product((False, True), repeat=3)
+]))
+"""
+
 
 def run(script: str, argument: Path, *, home: Path) -> Any:
     """Run a script and return the JSON of its last line."""

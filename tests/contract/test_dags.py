@@ -1,5 +1,6 @@
 """The DAG files agree with dvc.yaml, have descriptions, and are cheap to parse."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,15 @@ def test_the_table_of_predictions_is_written_once_after_all_shards_even_if_one_f
     assert tasks["table"]["upstream"] == ["pending", "score"]
     assert tasks["table"]["rule"] == "all_done_min_one_success"
     assert tasks["close"]["upstream"] == ["score", "table"]
+
+
+def test_a_person_is_asked_if_a_model_passed_and_the_form_or_the_gate_asks(home: Path) -> None:
+    asked = dag_reader.run(dag_reader.ASKED, ROOT, home=home)
+
+    assert asked == [
+        [promote, approval, form, promote and (approval or form)]
+        for promote, approval, form in itertools.product((False, True), repeat=3)
+    ]
 
 
 def test_a_skipped_stage_does_not_block_later_tasks(train: Any) -> None:

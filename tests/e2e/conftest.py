@@ -28,9 +28,8 @@ TINY = [
     "survival.grids.svm={C: [1], kernel: [linear], degree: [3], gamma: [1]}",
     "survival.grids.knn={n_neighbors: [3], p: [2], weights: [uniform]}",
     "survival.grids.cox={penalty: [0.01]}",
-    "gate.survival.minimum_cases=1",
-    "gate.survival.minimum_gain=-1.0",
-    "gate.resamples=100",
+    "gate.synthetic.segmentation={minimum_cases: 1, minimum_dice: {WT: 0.0, TC: 0.0, ET: 0.0}}",
+    "gate.synthetic.survival.minimum_cases=1",
 ]
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
 

@@ -17,7 +17,7 @@ COMMANDS = [
     ["plan", "--recipe", "baseline_mini"], ["train", "--recipe", "baseline_mini"],
     ["evaluate", "--recipe", "baseline_mini"],
     ["features", "--masks", "reference"], ["features", "--masks", "predicted"],
-    *(["survival", "--estimator", name] for name in ("random_forest", "svm", "knn", "cox")), ["compare"],
+    *(["survival", "--estimator", name] for name in ("random_forest", "svm", "knn", "cox", "age")), ["compare"],
 ]  # fmt: skip
 
 

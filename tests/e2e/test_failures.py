@@ -55,11 +55,11 @@ with DAG("unreachable"):
     pipeline = DvcPipeline(ROOT, stages=["shared"])
     stages = pipeline.stages(after=pipeline.open())
     stages["shared"] >> pipeline.command("push", [*DVC, "push", "--remote", "far"], doc_md="", retries=1)
-with DAG("asks", params={"approval": Param(True)}):
+with DAG("asks", params={"approval": Param(False)}):
 
     @task
     def gate() -> dict[str, object]:
-        return {"promote": True, "markdown": "PROMOTE"}
+        return {"promote": True, "approval": True, "markdown": "PROMOTE"}
 
     @task
     def promote() -> None:

@@ -24,7 +24,7 @@ KINDS = ("stage", "dvc", "task", "scheduler")
 # Tasks that compute in every run because its seed is new, and the longest delay of a kill after their start, in s.
 MAX_DELAY_S = {
     "train.baseline_mini": 14.0, "evaluate.baseline_mini": 8.0, "survival.random_forest": 4.0, "survival.svm": 4.0,
-    "survival.knn": 4.0, "survival.cox": 4.0, "compare": 3.0,
+    "survival.knn": 4.0, "survival.cox": 4.0, "survival.age": 4.0, "compare": 3.0,
 }  # fmt: skip
 
 

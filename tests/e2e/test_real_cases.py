@@ -21,6 +21,8 @@ def checkout(make_checkout: Callable[..., Checkout], real_data: Path) -> Checkou
         "survival.minimum_patients=30",
         "survival.folds=3",
         "orchestration.score=null",
+        "gate.patients.segmentation={minimum_cases: 1, minimum_dice: {WT: 0.0, TC: 0.0, ET: 0.0}}",
+        "gate.patients.approve_first=false",
     )
 
 
@@ -40,7 +42,7 @@ def output(checkout: Checkout, real_data: Path) -> dict[str, str]:
 def test_airflow_promotes_a_segmentation_model_of_six_real_cases(output: dict[str, str]) -> None:
     states = [line for line in output["demo"].splitlines() if line.startswith("brats_")]
 
-    assert len(states) == 27
+    assert len(states) == 28
     assert all(" success " in line or " skipped " in line for line in states)
     assert json.loads(output["segmentation"])["verdict"] == "PROMOTE"
 

@@ -25,7 +25,7 @@ TRAIN, SCORE = "brats_train", "brats_score"
 STAGES = {
     "acquire", "validate", "preprocess", "train.baseline_mini", "evaluate.baseline_mini", "features.reference",
     "features.predicted", "plan.baseline_mini", "survival.random_forest", "survival.svm", "survival.knn",
-    "survival.cox", "compare",
+    "survival.cox", "survival.age", "compare",
 }  # fmt: skip
 # Tasks that run every time, because they read or change something outside the run.
 ALWAYS = {"open", "code", "source", "split", "publish", "gate", "close"}
@@ -108,8 +108,10 @@ def killed_run(checkout: Checkout, airflow: Airflow, seen: dict[str, Any]) -> st
     checkout.brats("up")
     kill(checkout, "dvc", "evaluate.baseline_mini")
     airflow.wait(TRAIN, run_id, until=lambda states: states.get("approve") == "awaiting_input")
+    seen["status"] = json.loads(checkout.brats("status", "--json"))
     seen["question"] = airflow.question(TRAIN, run_id, "approve")
-    seen["promoted before approval"] = (checkout.root / ".brats/ledger.jsonl").exists()
+    ledger = (checkout.root / ".brats/ledger.jsonl").read_text()  # the gate has looked already
+    seen["promoted before approval"] = '"promotion"' in ledger
     airflow.answer(TRAIN, run_id, "approve", "Approve")
     airflow.finish(TRAIN, run_id)
     seen["tries"] = {task.task_id: task.tries for task in airflow.tasks(TRAIN, run_id)}
@@ -214,7 +216,15 @@ def test_a_killed_run_has_one_mlflow_run_per_stage_and_one_version_per_model(
     client, runs = mlflow_runs(checkout)
     models = ("brats-segmentation", "brats-survival")
     versions = {name: len(client.search_model_versions(f"name = '{name}'")) for name in models}
-    work = ("train baseline_mini", "survival random_forest", "survival svm", "survival knn", "survival cox", "pipeline")
+    work = (
+        "train baseline_mini",
+        "survival random_forest",
+        "survival svm",
+        "survival knn",
+        "survival cox",
+        "survival age",
+        "pipeline",
+    )
 
     assert Counter(run.info.run_name for run in runs) == dict.fromkeys(work, 1)
     assert versions == dict.fromkeys(models, 1)
@@ -238,6 +248,14 @@ def test_the_verdict_is_shown_before_a_model_is_promoted(observed: Observed) -> 
     assert "### brats-segmentation v1: PROMOTE" in question["body"]
     assert "| WT |" in question["body"]
     assert not observed.seen["promoted before approval"]
+
+
+def test_the_status_says_that_a_run_waits_for_a_person(observed: Observed) -> None:
+    status = observed.seen["status"]
+
+    assert (status["runs"][0]["run"], status["runs"][0]["state"]) == (observed.first, "awaiting approval")
+    assert {server["server"] for server in status["servers"]} == observed.seen["started"].keys()
+    assert status["problems"] == []
 
 
 def test_new_champions_start_scoring(observed: Observed, checkout: Checkout) -> None:

@@ -95,6 +95,11 @@ def test_a_revision_that_does_not_exist_leaves_nothing_behind(locations: Locatio
     assert list(run.workspace.parent.iterdir()) == []
 
 
+def test_a_misspelt_branch_gets_the_nearest_one(locations: Locations) -> None:
+    with pytest.raises(ConfigError, match=r"has no revision mian: .*; did you mean main\?$"):
+        Run(locations, "dag", "one").pin("mian", nothing_skipped)
+
+
 def test_a_run_that_was_refused_can_be_pinned_again(locations: Locations) -> None:
     run = Run(locations, "dag", "one")
 

@@ -56,7 +56,7 @@ def add_untrained_recipe(ws: Workspace, name: str) -> None:
     write_csv(ws.history(name), pd.DataFrame(columns=["epoch", "loss"]))
 
 
-def add_estimator(ws: Workspace, name: str, *, accuracy: float) -> None:
+def add_estimator(ws: Workspace, name: str, *, accuracy: float, log_loss: float = 1.0, better: bool = False) -> None:
     summary = {
         "verdict": "fitted",
         "patients": 40,
@@ -71,11 +71,17 @@ def add_estimator(ws: Workspace, name: str, *, accuracy: float) -> None:
             "patients": {"mean": 0.01, "low": -0.04, "high": 0.06, "method": "percentile bootstrap"},
             "beaten": False,
         },
+        "log_loss_against_age_only": {
+            "folds": {"mean": 0.01, "low": -0.05, "high": 0.07, "method": "corrected t", "p": 0.71},
+            "patients": {"mean": 0.01, "low": -0.04, "high": 0.06, "method": "percentile bootstrap"},
+            "beaten": better,
+        },
         **{f"{row}_{score}": 0.4 for row in ("majority", "age_only") for score in GROUP_SCORES},
         **{
             score: {"mean": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1, "method": "corrected t"}
             for score in GROUP_SCORES
         },
+        "log_loss": {"mean": log_loss, "low": log_loss - 0.1, "high": log_loss + 0.1, "method": "corrected t"},
         "test": {"patients": 7, "accuracy": 0.987654, "majority_accuracy": 0.4},
     }
     write_json(ws.survival(name).summary, summary)
@@ -106,8 +112,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     add_features(ws)
     add_recipe(ws, "baseline", dice=[0.5, 0.6])
     add_recipe(ws, "baseline_mini", dice=[0.6, 0.9])
-    add_estimator(ws, "svm", accuracy=0.5)
-    add_estimator(ws, "knn", accuracy=0.45)
+    add_estimator(ws, "svm", accuracy=0.5, log_loss=1.0)
+    add_estimator(ws, "knn", accuracy=0.45, log_loss=1.1)
     compare.run(ws, params(recipes=["baseline", "baseline_mini"], estimators=["knn", "svm"]))
     return ws
 
@@ -122,8 +128,31 @@ def test_the_best_recipe_and_the_best_estimator_are_nominated_with_the_reason(co
             "recipe": "baseline_mini",
             "reason": "highest mean Dice of WT, TC and ET, 0.750 on 2 validation cases",
         },
-        "survival": {"estimator": "svm", "reason": "highest nested accuracy, 0.500 on 40 patients"},
+        "survival": {
+            "estimator": "svm",
+            "reason": "lowest log loss, 1.000 on 40 patients, not shown to be better than age alone",
+        },
     }
+
+
+@pytest.mark.parametrize(
+    ("better", "nominated", "reason"),
+    [
+        ((), "age", "log loss 1.050, and no estimator is shown to be better than age alone"),
+        (("knn",), "knn", "lowest log loss, 1.100 on 40 patients, better than age alone"),
+        (("knn", "svm"), "svm", "lowest log loss, 1.000 on 40 patients, better than age alone"),
+    ],
+)
+def test_age_alone_is_nominated_unless_another_is_shown_to_be_better(
+    better: tuple[str, ...], nominated: str, reason: str, ws: Workspace
+) -> None:
+    add_recipe(ws, "baseline", dice=[0.5, 0.6])
+    for name, loss in (("svm", 1.0), ("knn", 1.1), ("age", 1.05)):
+        add_estimator(ws, name, accuracy=0.5, log_loss=loss, better=name in better)
+
+    compare.run(ws, params(recipes=["baseline"], estimators=["svm", "knn", "age"]))
+
+    assert nominees(ws)["survival"] == {"estimator": nominated, "reason": reason}
 
 
 def test_the_leaderboard_lists_both_kinds_best_first(compared: Workspace) -> None:

@@ -234,7 +234,7 @@ def test_equal_input_gives_equal_bytes(workspace: Workspace, params: Params) -> 
 
 
 def test_masks_that_nobody_knows_are_refused(workspace: Workspace, params: Params) -> None:
-    with pytest.raises(ConfigError, match="masks drawn is unknown; use reference or predicted"):
+    with pytest.raises(ConfigError, match="masks drawn is unknown; known are: reference, predicted"):
         features.run(workspace, params, masks="drawn")
 
 

@@ -21,6 +21,7 @@ GRIDS = {
     "svm": {"C": [1, 10], "kernel": ["linear", "rbf"]},
     "knn": {"n_neighbors": [3, 7]},
     "cox": {"penalty": [0.001, 0.1]},
+    "age": {},
 }
 QUICK = {"survival.grids": GRIDS, "survival.folds": 3, "survival.repeats": 2}
 MakeParams = Callable[[dict[str, Any]], Params]
@@ -124,6 +125,28 @@ def test_the_stored_estimator_gives_the_predictions_of_the_table(ws: Workspace, 
     assert estimator.predict(rows[list(FEATURES)].to_numpy()).tolist() == tested["predicted"].tolist()
     probabilities = tested[["probability_short", "probability_mid", "probability_long"]]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+
+
+def test_age_alone_is_an_estimator_like_the_others_and_equals_the_row_to_beat(ws: Workspace, quick: Params) -> None:
+    survival.run(ws, quick, estimator="age")
+    survival.run(ws, quick, estimator="knn")
+
+    summary, tested, others = (
+        summary_of(ws, "age"),
+        read_csv(ws.survival("age").test),
+        read_csv(ws.survival("knn").test),
+    )
+    assert summary["features"] == ["age_years"]
+    assert (summary["log_loss"]["mean"], summary["accuracy"]["mean"]) == (
+        summary["age_only_log_loss"],
+        summary["age_only_accuracy"],
+    )
+    assert summary["log_loss_against_age_only"]["folds"]["mean"] == 0
+    assert not summary["log_loss_against_age_only"]["beaten"]
+    assert tested["patient"].tolist() == others["patient"].tolist()
+    for group in ("short", "mid", "long"):
+        np.testing.assert_array_equal(tested[f"probability_{group}"], tested[f"age_only_probability_{group}"])
+        np.testing.assert_array_equal(tested[f"probability_{group}"], others[f"age_only_probability_{group}"])
 
 
 @pytest.mark.parametrize("name", GRIDS)

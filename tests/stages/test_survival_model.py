@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from brats_ml.actions import publish_survival
-from brats_ml.actions.gate_survival import judge, on_predicted_masks, paired
+from brats_ml.actions.gate_locked import LockedPatients
+from brats_ml.actions.gate_survival import compare, judge, likelihood, on_predicted_masks, paired
 from brats_ml.adapters.tables.frames import write_csv
 from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
 from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
@@ -190,12 +191,112 @@ def test_a_champion_with_other_groups_is_not_compared_with(
     shutil.copytree(fitted.survival("svm"), champion)
     write_json(champion.summary, read_json(champion.summary) | {"limits_days": [400, 700]})
 
-    decision = judge(fitted, make_params(QUICK), "svm", champion, unseen=lambda _ws, rows, _patients: rows)
+    params, candidate = make_params(QUICK), version("survival")
+    locked = LockedPatients(fitted, candidate, params.gate.fresh_cases)
+
+    decision = judge(fitted, params, "svm", champion, floors=params.gate.synthetic.survival, locked=locked)
 
     assert decision.verdict == "HOLD"
     assert decision.reasons == [
         "its groups end at 300 and 450 days and the champion's at 400 and 700, so the two cannot be compared"
     ]
+
+
+def locked_patients(count: int, *, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the groups of patients with the probabilities by age alone, and the true probabilities of the groups."""
+    random = np.random.default_rng(seed)
+    age, marker = random.normal(size=(2, count))
+    scores = np.column_stack([1.0 * age + 2 * marker, np.zeros(count), -1.0 * age - 2 * marker])
+    truth = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    groups = np.array(["short", "mid", "long"])[[random.choice(3, p=row) for row in truth]]
+    by_age = np.exp(np.column_stack([0.6 * age, np.zeros(count), -0.6 * age]))
+    table = pd.DataFrame({"group": groups})
+    table[[f"age_only_{name}" for name in PROBABILITIES]] = by_age / by_age.sum(axis=1, keepdims=True)
+    return table, truth
+
+
+def survival_verdict(table: pd.DataFrame, probabilities: np.ndarray, params: Params) -> str:
+    table = table.assign(**dict(zip(PROBABILITIES, probabilities.T, strict=True)))
+    own, age = (
+        likelihood(table, table, columns) for columns in (PROBABILITIES, [f"age_only_{name}" for name in PROBABILITIES])
+    )
+    return compare(own, {"age alone": age}, params, floors=params.gate.patients.survival, looks=0).verdict
+
+
+@pytest.mark.parametrize("kind", ["uniform", "random", "certain"])
+def test_a_random_guesser_never_replaces_age_alone(kind: str, params: Params) -> None:
+    random = np.random.default_rng(0)
+    passed = 0
+    for seed in range(100):
+        table, _ = locked_patients(params.gate.patients.survival.minimum_cases, seed=seed)
+        guesses = {
+            "uniform": np.full((len(table), 3), 1 / 3),
+            "random": random.dirichlet(np.ones(3), len(table)),
+            "certain": np.eye(3)[random.integers(0, 3, len(table))],
+        }[kind]
+        passed += survival_verdict(table, guesses, params) == "PROMOTE"
+
+    assert passed <= 1  # by accuracy, 40 of 100 passed
+
+
+def test_a_model_that_knows_more_than_the_age_is_promoted(params: Params) -> None:
+    promoted = 0
+    for seed in range(20):
+        table, truth = locked_patients(60, seed=seed)
+        promoted += survival_verdict(table, truth, params) == "PROMOTE"
+
+    assert promoted >= 18
+
+
+def test_age_alone_is_promoted_where_nothing_is_champion(fitted: Workspace, make_params: Any) -> None:
+    params = make_params(QUICK | {"survival.estimators": ["age"], "survival.grids": {"age": {}}})
+    survival.run(fitted, params, estimator="age")
+    floors = params.gate.synthetic.survival
+
+    decision = judge(fitted, params, "age", None, floors=floors, locked=locked(fitted, params))
+
+    assert decision.verdict == "PROMOTE"
+    assert -1.1 < decision.measured["candidate"]["log_likelihood"] < 0
+    # The champion itself is no better than itself.
+    again = judge(fitted, params, "age", fitted.survival("age"), floors=floors, locked=locked(fitted, params))
+    assert again.verdict == "HOLD"
+
+
+def test_a_champion_that_cannot_predict_a_patient_counts_as_a_guess(fitted: Workspace, make_params: Any) -> None:
+    params = make_params(QUICK | {"survival.estimators": ["age"], "survival.grids": {"age": {}}})
+    survival.run(fitted, params, estimator="age")
+    before = fitted.features("reference").path.read_text()
+    table = pd.read_csv(fitted.features("reference"))
+    write_csv(fitted.features("reference"), table.assign(et_ratio=np.nan))
+    floors = params.gate.synthetic.survival
+
+    decision = judge(fitted, params, "age", fitted.survival("svm"), floors=floors, locked=locked(fitted, params))
+
+    fitted.features("reference").path.write_text(before)
+    assert decision.measured["champion"]["log_likelihood"] == pytest.approx(np.log(1 / 3))
+
+
+def test_predictions_without_those_by_age_alone_hold_with_what_to_run(
+    fitted: Workspace, params: Params, tmp_path: Path
+) -> None:
+    ws = Workspace(tmp_path)
+    shutil.copytree(fitted.survival("svm"), ws.survival("svm"))
+    table = pd.read_csv(ws.survival("svm").test)
+    write_csv(ws.survival("svm").test, table.drop(columns=[name for name in table if name.startswith("age_only")]))
+
+    decision = judge(ws, params, "svm", None, floors=params.gate.synthetic.survival, locked=locked(ws, params))
+
+    assert decision.verdict == "HOLD"
+    assert decision.reasons == [
+        "test.csv of svm has no column age_only_probability_short: run `brats survival --estimator svm` again"
+    ]
+
+
+def locked(ws: Workspace, params: Params) -> LockedPatients:
+    if not ws.validation.manifest.path.exists():
+        write_json(ws.validation.manifest, {"cases": []})
+        ws.tables.path.mkdir(parents=True)
+    return LockedPatients(ws, version("survival"), params.gate.fresh_cases)
 
 
 class LoggedRun:

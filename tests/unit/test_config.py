@@ -31,19 +31,19 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("split.seeed", 1, "params.yaml, key split.seeed: unknown key, found 1"),
+        ("split.seeed", 1, "params.yaml, key split.seeed: unknown key; did you mean seed?"),
         (
             "validate.severity",
             {"present": "info"},
             "params.yaml, key validate: severity of present cannot be info: a case that fails it cannot be "
             "preprocessed",
         ),
-        ("phantom.cases", 0, "params.yaml, key phantom.cases: Input should be greater than or equal to 1, found 0"),
-        ("phantom.cases", "6", "params.yaml, key phantom.cases: Input should be a valid integer, found '6'"),
-        ("split.test", 1.0, "params.yaml, key split.test: Input should be less than 1, found 1.0"),
+        ("phantom.cases", 0, "params.yaml, key phantom.cases: must be at least 1, found 0"),
+        ("phantom.cases", "6", "params.yaml, key phantom.cases: must be a whole number, found '6'"),
+        ("split.test", 1.0, "params.yaml, key split.test: must be below 1.0, found 1.0"),
         ("split.test", 0.8, "params.yaml, key split: validation and test together must stay below 1"),
         ("survival.limits_days", [450, 300], "params.yaml, key survival: limits_days must ascend"),
-        ("survival.grids", {}, "params.yaml, key survival: grids has no entry for random_forest, svm, knn, cox"),
+        ("survival.grids", {}, "params.yaml, key survival: grids has no entry for random_forest, svm, knn, cox, age"),
         (
             "recipes.baseline.size",
             120,
@@ -52,12 +52,12 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
         (
             "train.recipes",
             [],
-            "params.yaml, key train.recipes: List should have at least 1 item after validation, not 0, found []",
+            "params.yaml, key train.recipes: must have at least 1 value(s), found []",
         ),
         (
             "train.recipes",
             ["baseline"],
-            "params.yaml, key (top): features.predicted_by is baseline_mini, which train.recipes does not name "
+            "params.yaml: features.predicted_by is baseline_mini, which train.recipes does not name "
             "(baseline); set both together",
         ),
         (
@@ -86,9 +86,23 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
             "params.yaml, key features.predicted_by: recipe seed_mini is called baseline_mini now; write baseline_mini",
         ),
         (
+            "gate.resamples",
+            10000,
+            "params.yaml, key gate.resamples: the comparison with the champion is exact now and does not need it; "
+            "remove it",
+        ),
+        (
+            "gate.segmentation.minimum_cases",
+            20,
+            "params.yaml, key gate.segmentation.minimum_cases: there are two now, "
+            "gate.patients.segmentation.minimum_cases for models of real patients and "
+            "gate.synthetic.segmentation.minimum_cases for those of phantoms",
+        ),
+        (
             "train.recipes",
             ["ghost"],
-            "params.yaml, key (top): train.recipes names ghost, which has no section in recipes",
+            "params.yaml: train.recipes names ghost, which has no section in recipes; known are: baseline, "
+            "baseline_mini, regions3d, regions2d",
         ),
     ],
 )
@@ -110,7 +124,7 @@ def test_a_wrong_value_is_refused_in_one_sentence(
 def test_a_missing_section_is_named(document: dict[str, Any]) -> None:
     del document["gate"]
 
-    with pytest.raises(ConfigError, match="key gate: Field required"):
+    with pytest.raises(ConfigError, match="key gate: the key is missing"):
         parse(document)
 
 
@@ -120,7 +134,7 @@ def test_parameters_cannot_be_changed_once_read(params: Params) -> None:
 
 
 def test_an_undeclared_recipe_is_refused_by_name(params: Params) -> None:
-    with pytest.raises(ConfigError, match=r"recipe ghost is not declared in params\.yaml; declared are: "):
+    with pytest.raises(ConfigError, match=r"recipe ghost is not declared in params\.yaml; known are: baseline, "):
         params.recipe("ghost")
 
 
@@ -131,10 +145,25 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text("acquire: [")
+    path.write_text("acquire:\n  source: [")
 
-    with pytest.raises(ConfigError, match="is not valid YAML"):
+    with pytest.raises(ConfigError, match=r"params\.yaml is not valid YAML: line 2: "):
         load(path)
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"acquire: \xff\x80")
+
+    with pytest.raises(ConfigError, match=r"params\.yaml is not valid YAML: it has bytes that are not text"):
+        load(path)
+
+
+def test_a_folder_with_the_name_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").mkdir()
+
+    with pytest.raises(ConfigError, match=r"params\.yaml cannot be read \(Is a directory\)"):
+        load(tmp_path / "params.yaml")
 
 
 def test_overriding_changes_values_and_keeps_comments(path: Path) -> None:
@@ -165,6 +194,49 @@ def test_an_override_that_is_wrong_changes_nothing(assignment: str, path: Path) 
 def test_overrides_of_the_fixture_are_checked_like_the_file(make_params: Callable[[dict[str, Any]], Params]) -> None:
     with pytest.raises(ConfigError):
         make_params({"split.test": 2})
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        ("split", "'split' is not KEY=VALUE: write a dotted key, `=` and a value, such as phantom.cases=12"),
+        (
+            "recipies.baseline.size=3",
+            "params.yaml has no key recipies.baseline.size; did you mean recipes.baseline",
+        ),
+        ("phantom.case=3", "params.yaml has no key phantom.case; did you mean phantom.cases?"),
+        ("train.epochs=3", "params.yaml has no key train.epochs; did you mean recipes.baseline.epochs?"),
+        ("epochs=3", "params.yaml has no key epochs; did you mean recipes.baseline.epochs?"),
+        ("ghost=3", "params.yaml has no key ghost"),
+    ],
+)
+def test_an_override_that_is_wrong_says_what_was_meant(assignment: str, sentence: str, path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        override(path, [assignment])
+
+    assert str(raised.value).startswith(sentence)
+
+
+def test_overriding_returns_each_value_before_and_after(path: Path) -> None:
+    changes = override(path, ["phantom.cases=7", "survival.features_from=null", "train.recipes=[baseline_mini]"])
+
+    assert list(map(str, changes)) == [
+        "phantom.cases: 48 -> 7",
+        "survival.features_from: null, as before",
+        'train.recipes: ["baseline_mini"], as before',
+    ]
+
+
+def test_a_result_that_a_check_refuses_is_not_written(path: Path) -> None:
+    before = path.read_bytes()
+
+    def refuse(params: Params) -> None:
+        raise MissingInputError(Path(params.acquire.source), remedy="name another")
+
+    with pytest.raises(MissingInputError, match="/nope does not exist: name another"):
+        override(path, ["acquire.source=/nope"], check=refuse)
+
+    assert path.read_bytes() == before
 
 
 def test_overriding_with_a_value_that_is_not_yaml_is_refused(path: Path) -> None:

@@ -16,7 +16,8 @@ from brats_ml.adapters.tracking.champions import CHAMPION, PREVIOUS, Champions
 from brats_ml.adapters.tracking.ledger import append_entry, promotions, read_entries
 from brats_ml.adapters.tracking.registry import COHORT, DIGESTS, Registry, Version
 from brats_ml.adapters.tracking.runs import KEY, embedded_store
-from brats_ml.errors import ModelError, TableError
+from brats_ml.adapters.tracking.store import Client
+from brats_ml.errors import ModelError, ServiceError, TableError
 from brats_ml.files import file_digests
 from brats_ml.workspace.state import State
 
@@ -155,6 +156,25 @@ def test_only_a_version_judged_against_the_last_promotion_becomes_champion(
         now = champions.of(NAME)
         assert (None if now is None else now.number) == (expected[-1] if expected else None)
     assert [number for number, _ in entries(champions)] == expected
+
+
+class ReadOnly(Client):
+    """The client of a user who may not move an alias."""
+
+    def set_registered_model_alias(self, *_: str) -> None:
+        raise ServiceError("MLflow refuses this user")
+
+
+def test_a_user_who_may_only_read_uses_the_champion_of_the_ledger_and_reads_that_the_alias_differs(
+    champions: Champions, client: MlflowClient, uri: str
+) -> None:
+    crown(champions, 2)
+    client.set_registered_model_alias(NAME, CHAMPION, "1")
+    reader = Champions(Registry(uri, ReadOnly(uri)), champions.state)
+
+    assert str(reader.repair(NAME)).endswith("names v2, which counts")
+    assert is_champion(reader, 2)
+    assert aliases(champions)[CHAMPION] == 1
 
 
 def test_an_alias_without_a_promotion_is_neither_obeyed_nor_overwritten(

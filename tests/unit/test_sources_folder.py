@@ -151,7 +151,7 @@ def test_a_kept_file_that_was_or_could_be_changed_is_brought_again(damage: str, 
         kept.write_bytes(b"abd")
         kept.chmod(0o444)
     elif damage == "note":
-        (note,) = tmp_path.rglob("*.sha256")
+        (note,) = tmp_path.glob("*.sha256/*/*")
         note.write_bytes(note.read_bytes()[:-1])
     else:
         kept.chmod(0o644)

@@ -19,7 +19,7 @@ def patients(count: int = 45, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
 
 
 def test_an_unknown_estimator_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="boosting is not known; known are: random_forest, svm, knn, cox, random_"):
+    with pytest.raises(ConfigError, match="boosting is unknown; known are: random_forest, svm, knn, age, cox, random_"):
         make_estimator("boosting", seed=0)
 
 

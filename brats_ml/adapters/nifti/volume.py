@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES, VolumeHeader, read_header, set_forms
 from brats_ml.errors import StorageError
-from brats_ml.files import open_regular, replacing
+from brats_ml.files import replacing
+from brats_ml.reading import open_regular
 
 GZIP = b"\x1f\x8b"
 DAMAGED = (OSError, EOFError, IsalError, ValueError)

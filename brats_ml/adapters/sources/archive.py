@@ -27,7 +27,7 @@ from brats_ml.adapters.sources.base import (
 )
 from brats_ml.cohort.release_files import is_hidden, is_release_file
 from brats_ml.errors import BratsError, SourceError
-from brats_ml.files import written_at
+from brats_ml.reading import written_at
 
 # These compare the checksum at the end; tarfile's own decompression does not.
 Opener = Callable[[Path], Any]
@@ -38,6 +38,7 @@ TARS: dict[str, Opener] = {
     ".tar.bz2": bz2.open,
     ".tar.xz": lzma.open,
 }
+ZIP = ".zip"
 DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -56,13 +57,21 @@ def archive_source(path: Path) -> "ZipSource | TarSource":
     Raises:
         SourceError: The kind of archive is unknown.
     """
+    check_archive_name(path)
     name = path.name.lower()
-    if name.endswith(".zip"):
+    if name.endswith(ZIP):
         return ZipSource(path)
-    for suffix, opener in TARS.items():
-        if name.endswith(suffix):
-            return TarSource(path, opener)
-    raise SourceError(path, f"is neither a folder nor an archive that ends in .zip, {', '.join(TARS)}")
+    return TarSource(path, next(opener for suffix, opener in TARS.items() if name.endswith(suffix)))
+
+
+def check_archive_name(path: Path) -> None:
+    """Refuse a file that is no archive by the suffix of its name.
+
+    Raises:
+        SourceError: The kind of archive is unknown.
+    """
+    if not path.name.lower().endswith((ZIP, *TARS)):
+        raise SourceError(path, f"is neither a folder nor an archive that ends in {ZIP}, {', '.join(TARS)}")
 
 
 @contextmanager

@@ -68,7 +68,9 @@ def is_whole(place: Path, entry: Entry) -> bool:
 
 
 def _note(place: Path) -> Path:
-    return place.with_name(place.name + DIGEST_SUFFIX)
+    """Return the file with the SHA-256 of a downloaded file; it is in a folder of its own, which is never pruned."""
+    folder = place.parents[1]
+    return folder.with_name(folder.name + DIGEST_SUFFIX) / place.parent.name / place.name
 
 
 @contextmanager

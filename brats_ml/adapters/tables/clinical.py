@@ -13,7 +13,7 @@ from brats_ml.cohort.clinical_merge import combine
 from brats_ml.cohort.patients import Identities, identify
 from brats_ml.cohort.release_files import is_mapping, is_table
 from brats_ml.errors import MissingInputError, TableError
-from brats_ml.files import open_regular
+from brats_ml.reading import open_regular
 
 # Clinical tables of thousands of patients hold a few hundred KB.
 LARGEST_MB = 50

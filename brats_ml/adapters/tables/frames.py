@@ -34,13 +34,15 @@ def read_csv(table: Artefact, *, names: Sequence[str] = ("patient", "case_id")) 
 
     Raises:
         MissingInputError: There is no such file.
-        TableError: It holds no columns.
+        TableError: It holds no columns, or is no table.
     """
     columns = dict.fromkeys(map(neutral_cell, names), str)
     try:
         found = pd.read_csv(require(table), keep_default_na=False, na_values=[""], dtype=columns)
     except pd.errors.EmptyDataError as error:
         raise TableError(table.path, f"is empty; run `{table.made_by}` again") from error
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise TableError(table.path, f"is not a table; run `{table.made_by}` again") from error
     return _map_texts(found, original_cell)
 
 

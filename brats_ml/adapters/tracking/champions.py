@@ -8,6 +8,7 @@ from typing import Any
 from brats_ml import environment, locks
 from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry, promotions
 from brats_ml.adapters.tracking.registry import DIGESTS, Registry, Version
+from brats_ml.adapters.tracking.reigns import ADOPTED
 from brats_ml.adapters.tracking.runs import tracking_uri
 from brats_ml.errors import ModelError, ServiceError
 from brats_ml.redaction import redacted
@@ -158,7 +159,7 @@ class Champions:
         if version is not None:
             version = self.registry.verified(version)
         with locks.exclusive(self.state.ledger_lock, holder="a promotion"):
-            entry = self._append(name, version, "adopted")
+            entry = self._append(name, version, ADOPTED)
             if version is not None:
                 self._set_aliases(entry)
         return version

@@ -15,12 +15,12 @@ from mlflow.models import Model, ModelSignature
 
 import brats_ml
 from brats_ml import files
+from brats_ml.adapters.tracking.reigns import MODELS as MODELS  # noqa: PLC0414  # callers of the registry find it here
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.adapters.tracking.store import Client, reaching
 from brats_ml.errors import ModelError
 from brats_ml.redaction import redacted
 
-MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
 # This tag of a version is `synthetic` if phantoms trained it, and `patients` otherwise.
 COHORT = "cohort"
 # This tag of a version, and this key of MLmodel's metadata, hold the SHA-256 of each file of the model's folder.

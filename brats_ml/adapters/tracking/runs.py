@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from brats_ml import environment, locks
+from brats_ml import environment, files, locks
 from brats_ml.adapters.tracking.store import Client
 from brats_ml.errors import ServiceError
 from brats_ml.workspace.state import MlflowStore, State
@@ -37,11 +37,10 @@ def embedded_store(state: State) -> str:
     store = MlflowStore(state.mlflow.path.resolve())
     address = f"sqlite:///{store.database}"
     with locks.exclusive(store.lock, holder="another process, which creates the MLflow store"):
-        if not store.made.exists():
-            client = Client(address)
-            if client.get_experiment_by_name(EXPERIMENT) is None:
-                client.create_experiment(EXPERIMENT, store.artifacts.as_uri(), KIND)
-            store.made.touch()
+        if not store.database.exists():
+            # MLflow cannot complete a database that a kill between its migrations left.
+            with files.replacing(store.database) as unfinished:
+                Client(f"sqlite:///{unfinished}").create_experiment(EXPERIMENT, store.artifacts.as_uri(), KIND)
     return address
 
 

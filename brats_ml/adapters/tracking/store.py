@@ -1,5 +1,6 @@
 """Connect to an MLflow store: its failures become one sentence that names the store, and never a password."""
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ class Client:
         """Connect to the store at `uri`, for runs and for registered models."""
         from mlflow.tracking import MlflowClient
 
+        # MLflow would print the traceback of an error that its caller gets too.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         with reaching(uri):
             self._client = MlflowClient(uri, uri)
         self._uri = uri

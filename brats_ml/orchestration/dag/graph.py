@@ -12,6 +12,7 @@ from dvc.repo import Repo
 from pydantic import ConfigDict, Field, ValidationError
 
 from brats_ml.config.section import Section
+from brats_ml.config.sentences import explain
 from brats_ml.errors import ConfigError
 from brats_ml.workspace.artefact import DVC_YAML
 
@@ -125,9 +126,8 @@ def _node(stage: Any, needs: Any) -> Node:
     try:
         policy = Policy.model_validate(declared)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(("meta.airflow", *map(str, first["loc"])))
-        reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        wrong, reason = explain(error, Policy, declared)
+        key = f"meta.airflow.{wrong}".rstrip(".")
         raise ConfigError(f"dvc.yaml, stage {address}, {key}: {reason}", key=key) from error
     command = "\n".join(stage.cmd) if isinstance(stage.cmd, list) else stage.cmd or ""
     return Node(

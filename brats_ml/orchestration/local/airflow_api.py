@@ -32,9 +32,9 @@ class TaskState:
 class AirflowClient:
     """Calls the API with a token, which the first call gets."""
 
-    def __init__(self, url: str, *, user: str, password: str) -> None:
+    def __init__(self, url: str, *, user: str, password: str, timeout_s: float = TIMEOUT_S) -> None:
         """Keep the address and the login; the first call sends it."""
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False)
         self._login = {"username": user, "password": password}
 
     def __enter__(self) -> Self:
@@ -92,6 +92,11 @@ class AirflowClient:
         """Return the ids of the DAG's runs, oldest first."""
         found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"order_by": "run_after", "limit": 100})["dag_runs"]
         return [str(run["dag_run_id"]) for run in found]
+
+    def recent_runs(self) -> dict[tuple[str, str], str]:
+        """Return the state of the last runs of all DAGs by DAG and run id, the last one first."""
+        found = self._call("GET", "/dags/~/dagRuns", params={"order_by": "-run_after", "limit": 20})["dag_runs"]
+        return {(run["dag_id"], run["dag_run_id"]): run["state"] for run in found}
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return queued, running, success or failed."""

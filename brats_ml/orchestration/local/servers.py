@@ -5,15 +5,15 @@ import time
 from pathlib import Path
 
 import httpx
-import psutil
 from rich.console import Console
 
-from brats_ml import environment, locks, privacy
+from brats_ml import locks, privacy
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag.graph import read_graph
 from brats_ml.orchestration.local.airflow_api import AirflowClient
+from brats_ml.orchestration.local.alive import alive, belongs_to
 from brats_ml.orchestration.local.mlflow_access import READER, WRITER, make_reader
-from brats_ml.orchestration.local.settings import USER, Settings, choose, local_state, recall, save
+from brats_ml.orchestration.local.settings import USER, Settings, choose, local_state, save
 from brats_ml.orchestration.runs.processes import end_marked, start_marked
 from brats_ml.workspace import Workspace
 
@@ -64,26 +64,12 @@ def down(root: Path) -> None:
 
 def running(root: Path) -> bool:
     """Return whether any server of `root` runs."""
-    return bool(_alive(root)[1])
+    return alive(root) is not None
 
 
 def _alive(root: Path) -> tuple[Settings, dict[str, int]]:
     """Return the recorded settings and the running servers; new settings if no server runs."""
-    recorded = recall(root)
-    if recorded is not None:
-        settings, processes = recorded
-        alive = {name: pid for name, pid in processes.items() if _is_ours(pid, root)}
-        if alive:
-            return settings, alive
-    return choose(root), {}
-
-
-def _is_ours(pid: int, root: Path) -> bool:
-    try:
-        process = psutil.Process(pid)
-        return bool(process.environ().get(environment.SERVERS.name) == str(root))
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
+    return alive(root) or (choose(root), {})
 
 
 def _start(settings: Settings, missing: list[str], processes: dict[str, int], console: Console) -> None:
@@ -114,7 +100,7 @@ def _wait(settings: Settings, processes: dict[str, int], started: set[str], cons
             waiting -= healthy
             for name in sorted(waiting):
                 log = settings.state.log(name)
-                if not _is_ours(processes[name], settings.root):
+                if not belongs_to(processes[name], settings.root):
                     raise ServiceError(f"{name} did not start: {_tail(log)} (see {log})")
                 if time.monotonic() - begun > START_S:
                     raise ServiceError(f"{name} did not answer within {START_S:.0f} s: see {log}")

@@ -11,6 +11,7 @@ from dvc.config import Config
 
 from brats_ml import environment
 from brats_ml.errors import ConfigError, MissingInputError, ServiceError, StorageError
+from brats_ml.near_names import question
 from brats_ml.orchestration.runs.locations import Locations
 
 LINKS = "hardlink,symlink"
@@ -68,14 +69,22 @@ def clone(locations: Locations, asked: str, folder: Path) -> str:
     call(["git", "clone", "--quiet", "--no-checkout", source, str(folder)], folder=folder.parent)
     revision = _resolve(folder, asked)
     if revision is None:
+        near = question(asked, _names(folder))
         raise ConfigError(
-            f"{source} has no revision {asked}: give a branch, a tag or a commit of it, in a new run", key="revision"
+            f"{source} has no revision {asked}: give a branch, a tag or a commit of it, in a new run{near}",
+            key="revision",
         )
     call(["git", "checkout", "--quiet", "--detach", revision], folder=folder)
     if locations.checkout is not None:
         _restrict(folder, locations.checkout)
     _configure(locations, folder)
     return revision
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the branches of the origin of a clone, and its tags."""
+    listed = call(["git", "for-each-ref", "--format=%(refname:lstrip=-1)", "refs/remotes", "refs/tags"], folder=folder)
+    return listed.split()
 
 
 def _resolve(folder: Path, asked: str) -> str | None:

@@ -14,6 +14,14 @@ from brats_ml.files import write_json
 from brats_ml.redaction import redacted
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+PASSING = frozenset({errno.EIO, errno.ESTALE, errno.ENXIO, errno.ETIMEDOUT})
+WRONG = {
+    errno.EACCES: "give this user permission for it",
+    errno.EPERM: "give this user permission for it",
+    errno.EROFS: "write to another disk, or mount this one for writing",
+    errno.EISDIR: "move the folder away, since a file belongs there",
+    errno.ENOTDIR: "move the file away, since a folder belongs there",
+}
 
 
 @dataclass(frozen=True)
@@ -50,17 +58,29 @@ def read(path: Path) -> Outcome | None:
 def expected(error: BaseException) -> BratsError | None:
     """Return the error that a person can act on, or None for a defect of the program.
 
-    A full disk and exhausted memory can end any line of code, so they get their sentences here.
+    The disk and exhausted memory can end any line of code, so they get their sentences here.
     """
     if isinstance(error, BratsError):
         return error
-    if isinstance(error, OSError) and error.errno in FULL:
-        where = f" on the disk of {error.filename}" if error.filename else ""
-        return StorageError(f"no space is left{where}: free some (`brats prune` may), then run the same command again")
+    if isinstance(error, OSError):
+        return _of_the_disk(error)
     if isinstance(error, MemoryError):
         return StorageError(
             f"the memory is exhausted ({error or 'no details'}): make the work smaller or use a larger machine"
         )
+    return None
+
+
+def _of_the_disk(error: OSError) -> StorageError | None:
+    where = f" {error.filename}" if error.filename else ""
+    if error.errno in FULL:
+        on = f" on the disk of{where}" if where else ""
+        return StorageError(f"no space is left{on}: free some (`brats prune` may), then run the same command again")
+    if error.errno in PASSING:
+        remedy = "run the same command again, and check the disk if the error stays"
+        return StorageError(f"the disk failed to read or write{where} ({error.strerror}): {remedy}", transient=True)
+    if error.errno in WRONG:
+        return StorageError(f"{where.strip() or 'a file'} cannot be used: {error.strerror}; {WRONG[error.errno]}")
     return None
 
 

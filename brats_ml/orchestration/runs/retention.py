@@ -13,12 +13,13 @@ from dvc.config import Config
 
 from brats_ml import dvc_lock, files
 from brats_ml.errors import ConfigError, ServiceError
+from brats_ml.near_names import question
 from brats_ml.orchestration.runs.clones import cache_folder
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.records import lock_files
 from brats_ml.orchestration.runs.run import Run
 from brats_ml.workspace.artefact import DECISIONS
-from brats_ml.workspace.state import DIGEST_SUFFIX, State
+from brats_ml.workspace.state import State
 
 DAY_S = 86400.0
 
@@ -40,7 +41,8 @@ def fetch(checkout: Path, run_id: str | None) -> Run:
     wanted = [run for run in closed if run.run_id == run_id or (run_id is None and run.dag_id == "brats_train")]
     if not wanted:
         known = ", ".join(run.run_id for run in closed[-3:]) or "none"
-        raise ConfigError(f"there is no closed run {run_id or 'of brats_train'}; the last ones are: {known}", key="run")
+        near = question(run_id or "", [run.run_id for run in closed]) or f"; the last ones are: {known}"
+        raise ConfigError(f"there is no closed run {run_id or 'of brats_train'}{near}", key="run")
     run = wanted[-1]
     shared, own = cache_folder(locations).resolve(), cache_folder(Locations(str(checkout), locations.state)).resolve()
     if shared != own:
@@ -146,8 +148,7 @@ def _free(folders: Iterable[Path], keep_days: float, *, dry: bool) -> list[str]:
             state = path.lstat()
         except FileNotFoundError:
             continue  # another process has just removed it
-        used = path.suffix == DIGEST_SUFFIX and path.with_suffix("").exists()
-        if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 and state.st_mtime < limit and not used:
+        if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 and state.st_mtime < limit:
             freed += state.st_size
             if not dry:
                 path.unlink(missing_ok=True)

@@ -1,0 +1,87 @@
+"""Who is champion and who was, by the ledger alone: nothing here imports MLflow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brats_ml.adapters.tracking.ledger import promotions
+from brats_ml.errors import ConfigError, ModelError
+from brats_ml.near_names import check_known
+
+MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
+# What a person writes instead of a version, to let a model have no champion.
+NO_VERSION = "none"
+# The decision of a champion that a person named.
+ADOPTED = "adopted"
+
+
+@dataclass(frozen=True)
+class Reign:
+    """The time in which one version of a model was champion.
+
+    Attributes:
+        model: The registered model.
+        version: The number of the version; None if the model had no champion.
+        since: When it was promoted, in ISO 8601 and UTC.
+        until: When the next version was promoted; None for the champion.
+        run_id: The MLflow run that trained it.
+        decision: The digest of the gate's decision.
+    """
+
+    model: str
+    version: int | None
+    since: str
+    until: str | None
+    run_id: str | None
+    decision: str
+
+
+def reigns(ledger: Path, model: str) -> list[Reign]:
+    """Return the reigns of a model, oldest first; the last one lasts.
+
+    Raises:
+        TableError: The ledger is damaged.
+    """
+    entries = [entry for entry in promotions(ledger) if entry["model"] == model]
+    ends = [entry["time"] for entry in entries[1:]]
+    return [_reign(entry, until) for entry, until in zip(entries, [*ends, None], strict=False)]
+
+
+def champion(ledger: Path, model: str) -> Reign | None:
+    """Return the reign of the champion, None if there is no champion."""
+    found = reigns(ledger, model)
+    return found[-1] if found and found[-1].version is not None else None
+
+
+def require_champion(ledger: Path, kind: str) -> None:
+    """Refuse to go on if the ledger names no champion for `segmentation` or `survival`.
+
+    Raises:
+        ModelError: It names none.
+    """
+    if champion(ledger, MODELS[kind]) is None:
+        raise no_champion(MODELS[kind], ledger)
+
+
+def no_champion(model: str, ledger: Path) -> ModelError:
+    """Return the error of a model that has no champion."""
+    return ModelError(
+        f"{model} has no champion in the ledger {ledger}: run `brats publish`, `brats gate` and `brats promote`; if "
+        f"the ledger was lost, restore it or run `brats adopt {model} VERSION`"
+    )
+
+
+def check_adoption(model: str, version: str) -> None:
+    """Refuse a name that is no registered model, or a version that is neither a number nor `none`.
+
+    Raises:
+        ConfigError: One of them is wrong.
+    """
+    check_known(model, list(MODELS.values()), what="model", key="MODEL")
+    if version != NO_VERSION and not version.isdecimal():
+        raise ConfigError(f"{version} is not the number of a version, and not `{NO_VERSION}`", key="VERSION")
+
+
+def _reign(entry: Mapping[str, Any], until: str | None) -> Reign:
+    return Reign(entry["model"], entry["version"], entry["time"], until, entry["run_id"], entry["decision"])

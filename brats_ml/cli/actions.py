@@ -1,0 +1,117 @@
+"""The commands that act on the world: MLflow, the ledger, predictions, params.yaml."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brats_ml.cli import checks
+from brats_ml.cli.running import HERE, Recipe, Root, run, workspace
+
+app = typer.Typer()
+PANEL = "Actions on the world"
+
+Cases = Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")]
+Output = Annotated[Path | None, typer.Option(help="Folder of the predictions.", show_default="predictions/")]
+
+
+@app.command(rich_help_panel=PANEL)
+def publish(root: Root = HERE) -> None:
+    """Log all runs to MLflow and register the nominees. A second call changes nothing."""
+    run("actions.publish", root, checks.publish)
+
+
+@app.command(rich_help_panel=PANEL)
+def gate(root: Root = HERE) -> None:
+    """Judge the nominees on the locked test set by thresholds, and compare them with the champions."""
+    run("actions.gate", root, checks.gate)
+
+
+@app.command(rich_help_panel=PANEL)
+def promote(
+    root: Root = HERE,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Approve models that the gate could not compare with a champion.")
+    ] = False,
+) -> None:
+    """Make the models that the gate accepted champion."""
+    run("actions.promote", root, checks.promote, approve=approve)
+
+
+@app.command(rich_help_panel=PANEL)
+def adopt(
+    model: Annotated[str, typer.Argument(help="`brats-segmentation` or `brats-survival`.")],
+    version: Annotated[str, typer.Argument(help="Number of the version, or `none`.")],
+    root: Root = HERE,
+) -> None:
+    """Name a champion by hand, without the gate: after the loss of a ledger, or to return to an earlier version."""
+    run("actions.adopt", root, checks.adopt, model=model, version=version)
+
+
+@app.command(rich_help_panel=PANEL)
+def score(
+    root: Root = HERE,
+    cases: Cases = None,
+    output: Output = None,
+    *,
+    case: Annotated[list[str] | None, typer.Option(help="A case to score; repeatable.", show_default="all")] = None,
+    shard: Annotated[
+        int | None, typer.Option(min=0, help="A list by `pending --divide` to score instead.", show_default=False)
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="`fast`, `balanced` or `best`.", show_default="that of the champion")
+    ] = None,
+) -> None:
+    """Predict label maps and survival groups of unseen cases with the champions."""
+    options = {"cases": cases, "output": output, "only": case or (), "shard": shard, "preset": preset}
+    run("actions.score", root, checks.score, **options)
+
+
+@app.command(rich_help_panel=PANEL)
+def table(root: Root = HERE, output: Output = None) -> None:
+    """Write the table of all predictions, as `score` does at its end."""
+    run("actions.prediction_table", root, checks.nothing, output=output)
+
+
+@app.command(rich_help_panel=PANEL)
+def precision(recipe: Recipe, root: Root = HERE) -> None:
+    """Measure the Dice lost in bfloat16; `evaluate.precision=auto` uses the result."""
+    run("actions.bfloat16_check", root, checks.precision, recipe=recipe)
+
+
+@app.command(rich_help_panel=PANEL)
+def pending(
+    root: Root = HERE,
+    cases: Cases = None,
+    output: Output = None,
+    divide: Annotated[bool, typer.Option("--divide", help="Write their lists for `score --shard`.")] = False,
+) -> None:
+    """Count the unseen cases without a prediction by the current champions."""
+    run("actions.unscored", root, checks.pending, cases=cases, output=output, divided=divide)
+
+
+@app.command(rich_help_panel=PANEL)
+def inbox(
+    root: Root = HERE,
+    cases: Annotated[int, typer.Option(min=1, help="Number of synthetic patients.")] = 4,
+) -> None:
+    """Put synthetic patients that no model has seen into inbox/, to try scoring."""
+    run("actions.sample_inbox", root, checks.nothing, cases=cases)
+
+
+@app.command("set", rich_help_panel=PANEL)
+def set_(
+    assignments: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE", help="One or more: a dotted key of params.yaml, a YAML value.")
+    ],
+    root: Root = HERE,
+) -> None:
+    """Change values in params.yaml. An invalid result or a missing source is refused and nothing is written."""
+    from brats_ml.config.edit import override
+
+    ws = workspace(root)
+    keys = [assignment.partition("=")[0] for assignment in assignments]
+    changes = override(ws.params, assignments, check=lambda changed: checks.new_inputs(ws, keys, changed))
+    for change in changes:
+        print(change)
+    print(f"params.yaml: {len(changes)} value(s) set")

@@ -1,0 +1,95 @@
+"""The commands that only look: what runs, what waits, who is champion."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from brats_ml.cli.running import HERE, Root, workspace
+from brats_ml.errors import BratsError
+
+app = typer.Typer()
+PANEL = "Overview"
+RUNS = 10
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys (docs/reference/cli.md).")]
+
+
+@app.command(rich_help_panel=PANEL)
+def status(root: Root = HERE, as_json: Json = False) -> None:
+    """Show local servers, runs of Airflow, the inbox and the champions."""
+    from brats_ml.actions.champions import champions
+    from brats_ml.actions.waiting import inbox
+
+    ws = workspace(root, needs_params=True)
+    servers, states = _servers(ws.root)
+    problems: list[str] = []
+    found = {
+        "checkout": str(ws.root),
+        "servers": servers,
+        "runs": _runs(ws.root, states),
+        "inbox": _part(lambda: inbox(ws), problems),
+        "champions": _part(lambda: champions(ws), problems),
+        "problems": problems,
+    }
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    from brats_ml.cli.tables import print_status
+
+    print_status(found)
+
+
+@app.command(rich_help_panel=PANEL)
+def models(root: Root = HERE, as_json: Json = False) -> None:
+    """Show who is champion, since when and why, by the ledger, and who was before."""
+    from brats_ml.actions.champions import history
+
+    found = history(workspace(root, needs_params=True))
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    from brats_ml.cli.tables import print_models
+
+    print_models(found)
+
+
+def _part(look: Callable[[], Any], problems: list[str]) -> Any:
+    """Return what a look finds, or None and a sentence in `problems`: one damaged file hides no other part."""
+    try:
+        return look()
+    except BratsError as error:
+        problems.append(str(error))
+        return None
+
+
+def _servers(root: Any) -> tuple[list[dict[str, Any]], dict[tuple[str, str], str]]:
+    """Return the running servers with their addresses, and the states of runs that Airflow knows."""
+    from brats_ml.orchestration.local.alive import alive, run_states
+
+    running = alive(root)
+    if running is None:
+        return [], {}
+    settings, processes = running
+    urls = {"api-server": settings.airflow_url, "mlflow": settings.mlflow_url}
+    states = run_states(settings) if "api-server" in processes else {}
+    return [{"server": name, "pid": pid, "url": urls.get(name)} for name, pid in sorted(processes.items())], states
+
+
+def _runs(root: Any, states: dict[tuple[str, str], str]) -> list[dict[str, Any]]:
+    """Return the last runs, the last one first: those with a record, and those that Airflow has not begun."""
+    from brats_ml.orchestration.runs.locations import Locations
+    from brats_ml.orchestration.runs.summary import summaries
+
+    recorded = [asdict(run) for run in summaries(Locations.from_environment(root), most=RUNS)]
+    for run in recorded:
+        run["state"] = states.pop((run["dag"], run["run"]), run["state"])
+    empty = {"promoted": False, "revision": None, "used": None, "failure": None}
+    begun = [
+        {"dag": dag, "run": run, "state": state, **empty}
+        for (dag, run), state in states.items()
+        if state in ("queued", "running")
+    ]
+    return [*begun, *recorded]

@@ -1,0 +1,83 @@
+"""Tables of the overview, which fit 80 columns and read well in a log."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+WIDTH = 80
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """Print what `brats status` found."""
+    console = _console()
+    servers = _table("server", "process", "address")
+    for server in found["servers"]:
+        servers.add_row(server["server"], str(server["pid"]), server["url"] or "")
+    _show(console, "Servers", servers, nothing="none runs; `brats up` starts Airflow and MLflow")
+    # A run that a person started has an id of 40 characters, which `brats fetch` takes: it gets one line.
+    runs = _table("DAG", "run", "state", "last used", widths={"run": 40, "state": 9, "last used": 11})
+    for run in found["runs"]:
+        runs.add_row(run["dag"], run["run"], run["state"] + ", promoted" * run["promoted"], _time(run["used"])[5:])
+    _show(console, "Runs", runs, nothing="none yet")
+    for run in found["runs"]:
+        if run["failure"]:
+            console.print(f"{run['run']}: {run['failure']}")
+    if inbox := found["inbox"]:
+        console.print(
+            f"\nInbox: {inbox['cases']} case(s) in {inbox['folder']}, {inbox['waiting']} without a prediction"
+        )
+    champions = _table("model", "champion", "since")
+    for champion in found["champions"] or ():
+        champions.add_row(champion["model"], _version(champion["version"]), _time(champion["since"]))
+    _show(console, "Champions", champions, nothing="unknown")
+    for problem in found["problems"]:
+        console.print(f"\nProblem: {problem}")
+
+
+def print_models(found: list[dict[str, Any]]) -> None:
+    """Print what `brats models` found."""
+    console = _console()
+    for model in found:
+        champion = model["champion"]
+        table = _table("version", "champion since", "until", "run in MLflow")
+        for reign in ([champion] if champion else []) + model["earlier"]:
+            table.add_row(_version(reign["version"]), _time(reign["since"]), _time(reign["until"]), reign["run_id"])
+        _show(console, model["model"], table, nothing="no champion yet")
+        if champion:
+            reasons = champion["reasons"] or ["the decision of the gate is no longer in this checkout or its runs"]
+            console.print(f"why v{champion['version']}: {'; '.join(reasons)}")
+        for difference in model["differs"]:
+            console.print(f"differs: {difference}")
+    if found and found[0]["registry"]:
+        console.print(f"\nthe aliases are unknown: {found[0]['registry']}")
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False, emoji=False)
+    # In a log there is no terminal that could have another width.
+    return console if console.is_terminal else Console(width=WIDTH, highlight=False, markup=False, emoji=False)
+
+
+def _table(*columns: str, widths: Mapping[str, int] | None = None) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", width=(widths or {}).get(column))
+    return table
+
+
+def _show(console: Console, title: str, table: Table, *, nothing: str) -> None:
+    console.print(f"\n{title}" + (f": {nothing}" if not table.row_count else ""))
+    if table.row_count:
+        console.print(table)
+
+
+def _version(number: int | None) -> str:
+    return f"v{number}" if number else "none"
+
+
+def _time(text: str | None) -> str:
+    """Return an ISO time in UTC without its zone, to the minute."""
+    return text[:16].replace("T", " ") if text else ""

@@ -103,7 +103,7 @@ def reading(folder: Path, cases: list[Case]) -> dict[str, float]:
     ours, theirs = [], []
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as store:
-            found = examine_all(folder, cases, grid_tolerance_mm=0.001, cache=Cache(Path(store)))
+            found = examine_all(folder, cases, load(ROOT / "params.yaml").validate_, cache=Cache(Path(store)))
             ours.append(seconds(lambda found=found: list(found)))
         theirs.append(seconds(lambda: [plain_profile(folder, case) for case in cases]))
     paths = [folder / file for case in cases for file in set(case.files.values())]

@@ -17,19 +17,24 @@ from brats_ml.cohort.modalities import MODALITIES
 Field = NDArray[np.float32]  # (X, Y, Z)
 
 # The brightness of each tissue by modality, relative to white matter in T1. Oedema is bright in FLAIR and T2. The
-# enhancing rim is bright in T1ce, and the necrosis inside it is dark.
-TISSUES = ("white matter", "grey matter", "fluid", *LABELS)
+# enhancing rim and the vessels are bright in T1ce, and the necrosis inside the rim is dark.
+TISSUES = ("white matter", "grey matter", "fluid", "vessel", *LABELS)
 CONTRASTS = {
-    "flair": (0.70, 0.85, 0.30, 0.90, 1.45, 1.15),
-    "t1": (1.00, 0.75, 0.35, 0.50, 0.65, 0.75),
-    "t1ce": (1.00, 0.78, 0.35, 0.45, 0.65, 1.70),
-    "t2": (0.55, 0.75, 1.30, 1.20, 1.25, 1.00),
+    "flair": (0.70, 0.85, 0.30, 0.50, 0.90, 1.45, 1.15),
+    "t1": (1.00, 0.75, 0.35, 0.75, 0.50, 0.65, 0.75),
+    "t1ce": (1.00, 0.78, 0.35, 1.90, 0.45, 0.65, 1.70),
+    "t2": (0.55, 0.75, 1.30, 0.45, 1.20, 1.25, 1.00),
 }
 BRIGHTNESS = 400.0  # the stored value of white matter in T1, before the gain of a scan
 NOISE = 0.05
 BIAS = 0.12  # the amplitude of the bias field
+# The voxels of a BraTS volume; a phantom of another shape is a smaller picture of the same head.
+TRUE_SHAPE = (240, 240, 155)
 BRAIN_SEMI_AXES = (0.70, 0.84, 0.88)  # in units of half an edge of the volume
 VENTRICLE_SEMI_AXES = (0.065, 0.25, 0.12)
+CORTEX, SULCI = 0.82, 0.97  # depths, from the centre to the surface, at which grey matter and fluid begin
+# The straight sinus, behind the ventricles, and the vessels between the hemispheres above them.
+VESSELS = {(0.0, 0.42, 0.05): (0.05, 0.2, 0.05), (0.0, -0.1, 0.45): (0.05, 0.2, 0.05)}
 
 # The training data of BraTS 2020 end at 369, so no synthetic patient can be mistaken for a real one.
 FIRST_NUMBER = 501
@@ -75,7 +80,7 @@ def phantom_patient(index: int, *, shape: Sequence[int], seed: int) -> PhantomPa
     lower_grade = index % LOWER_GRADE_EVERY == 4
     tissue, brain = _head(rng, shape)
     labels = _tumour(rng, shape, brain=brain, enhancing=not lower_grade)
-    tissue = np.where(labels > 0, labels + 2, tissue)
+    tissue = np.where(labels > 0, labels + TISSUES.index("vessel"), tissue)
     ratios = {name: float((labels == value).sum() / brain.sum()) for name, value in LABELS.items()}
     return PhantomPatient(
         patient=patient,
@@ -122,10 +127,14 @@ def _head(rng: np.random.Generator, shape: Sequence[int]) -> tuple[LabelMap, NDA
     axes = _axes(shape)
     radii = (np.array(BRAIN_SEMI_AXES) * rng.uniform(0.94, 1.06, size=3)).tolist()
     depth = _distance(axes, (0, 0, 0), radii) * (1 + 0.03 * _smooth_field(rng, shape, order=4))
-    tissue = (depth + 0.06 * _smooth_field(rng, shape, order=12) > 0.82).astype(np.uint8)
+    folded = depth + 0.06 * _smooth_field(rng, shape, order=12)
+    tissue = (folded > CORTEX).astype(np.uint8)
+    tissue[folded > SULCI] = TISSUES.index("fluid")
     for side in (-1, 1):
         ventricle = _distance(axes, (side * 0.08, 0.05, 0.09), VENTRICLE_SEMI_AXES)
         tissue[ventricle < 1] = TISSUES.index("fluid")
+    for centre, semi_axes in VESSELS.items():
+        tissue[_distance(axes, centre, semi_axes) < 1] = TISSUES.index("vessel")
     return tissue, depth < 1
 
 

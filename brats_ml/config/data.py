@@ -30,7 +30,11 @@ class Phantom(Section):
 
 
 class Validate(Section):
-    """Rules that a case must pass."""
+    """Rules that a case must pass.
+
+    Attributes:
+        phantom_shape: The voxels of a phantom along each axis. It is the value of phantom.shape, not one of this section.
+    """
 
     spacing_mm: Annotated[float, Field(gt=0)]
     spacing_tolerance: Annotated[float, Field(ge=0)]
@@ -41,12 +45,22 @@ class Validate(Section):
     largest_intensity: Annotated[float, Field(gt=0)]
     minimum_brain_share: Annotated[float, Field(ge=0, lt=1)]
     maximum_brain_share: Annotated[float, Field(gt=0, le=1)]
+    minimum_brain_ml: Annotated[float, Field(ge=0)]
+    maximum_brain_ml: Annotated[float, Field(gt=0)]
     minimum_levels: Count
     negative_share: Annotated[float, Field(ge=0, le=1)]
     mask_agreement: Annotated[float, Field(ge=0, le=1)]
+    mirror_ratio: Annotated[float, Field(gt=0)]
+    likeness: Annotated[float, Field(gt=0, le=1)]
+    pairing: Annotated[float, Field(ge=-4, lt=4)]
+    enhancement: float
+    fluid_contrast: float
     outside_brain_share: Annotated[float, Field(ge=0, le=1)]
+    label_contrast: Annotated[float, Field(ge=-1, lt=1)]
+    label_advantage: Annotated[float, Field(ge=-2, lt=2)]
     minimum_valid_share: Annotated[float, Field(ge=0, le=1)]
     severity: dict[Check, Severity]
+    phantom_shape: tuple[int, ...] | None = None
 
     @model_validator(mode="after")
     def _keeps_out_what_cannot_be_used(self) -> Self:

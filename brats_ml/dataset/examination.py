@@ -1,10 +1,13 @@
 """Examine the volumes of a case, one row of the header table each; validation and scoring share the rules."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import numpy as np
 
 from brats_ml import files
 from brats_ml.adapters.content_cache import cached_json
@@ -16,7 +19,9 @@ from brats_ml.adapters.source_code import code_digest
 from brats_ml.cohort.cases import WHOLE, Case
 from brats_ml.cohort.labels import SCHEMES
 from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.cohort.phantom import TRUE_SHAPE
 from brats_ml.config.data import Validate
+from brats_ml.imaging.quality.case_profile import profile_anatomy
 from brats_ml.imaging.quality.duplicates import mark_within
 from brats_ml.imaging.quality.profile import (
     AXES,
@@ -30,6 +35,11 @@ from brats_ml.imaging.quality.profile import (
 )
 from brats_ml.imaging.quality.rules import Rule, findings, rules
 from brats_ml.workspace.state import Cache
+
+# Settings of the section `validate` that are no limits of a rule for volumes.
+NO_LIMITS = ("minimum_valid_share", "phantom_shape")
+# Sums of larger values overflow 32 bits.
+COMPARABLE = 1e30
 
 
 @dataclass(frozen=True)
@@ -47,15 +57,14 @@ class Examination:
     digest: str | None
 
 
-def examine_all(
-    folder: Path, cases: Iterable[Case], *, grid_tolerance_mm: float, cache: Cache
-) -> Iterator[Examination]:
+def examine_all(folder: Path, cases: Iterable[Case], settings: Validate, *, cache: Cache) -> Iterator[Examination]:
     """Yield the examination of each case, in the order of the cases; the same bytes are examined once.
 
     Args:
         folder: The files of the cases are relative to it.
         cases: The cases.
-        grid_tolerance_mm: Two grids count as equal if they put each corner of the volume within this distance.
+        settings: The section `validate` of the parameters. Examinations depend on its grid tolerance and on the shape of
+            phantoms, and not on limits.
         cache: Keeps the examinations.
     """
     code = code_digest(__name__)
@@ -63,12 +72,13 @@ def examine_all(
     def examined(case: Case) -> Examination:
         digests = _digests(folder, case)
         if None in digests.values():
-            return examine(folder, case, grid_tolerance_mm=grid_tolerance_mm)
-        key = files.digest_value([case.to_dict(), digests, grid_tolerance_mm, code])
+            return examine(folder, case, settings)
+        measured_by = [settings.grid_tolerance_mm, settings.phantom_shape]
+        key = files.digest_value([case.to_dict(), digests, measured_by, code])
 
         def found() -> dict[str, Any]:
             with room_for(folder, case):
-                return asdict(examine(folder, case, grid_tolerance_mm=grid_tolerance_mm, digests=digests))
+                return asdict(examine(folder, case, settings, digests=digests))
 
         return Examination(**cached_json(cache.value(key), found))
 
@@ -77,22 +87,36 @@ def examine_all(
 
 
 def examine(
-    folder: Path, case: Case, *, grid_tolerance_mm: float, digests: Mapping[str, str | None] | None = None
+    folder: Path, case: Case, settings: Validate, *, digests: Mapping[str, str | None] | None = None
 ) -> Examination:
     """Return the examination of one case; `digests` are those of its files, if known."""
     digests = _digests(folder, case) if digests is None else digests
     read = {} if WHOLE in case.faults else read_case_volumes(folder, case)
-    whole = {role: volume for role, volume in read.items() if isinstance(volume, Volume)}
-    common = _common(whole, grid_tolerance_mm)
-    roles = [WHOLE] if WHOLE in case.faults else [*MODALITIES, *(["seg"] if "seg" in case.files else [])]
-    rows = [_row(case, role, read.get(role), common, grid_tolerance_mm) for role in roles]
-    _compare({row["modality"]: row for row in rows if row["same_grid"]}, whole)
-    rows[0]["unread"] = ", ".join(case.unread)
+    rows, common = measure(case, read, settings)
     for row in rows:
         row["digest"] = digests.get(row["modality"])
     names = sorted(case.files.items())
     digest = None if None in digests.values() else files.digest_value([(name, digests[role]) for role, name in names])
     return Examination(rows, None if common is None else common.to_dict(), digest)
+
+
+def measure(
+    case: Case, read: Mapping[str, Volume | ValueError], settings: Validate
+) -> tuple[list[Row], VoxelGrid | None]:
+    """Return the rows of a case, and the grid that most of its volumes share.
+
+    Args:
+        case: The case.
+        read: The volumes of the case by role, or the errors that reading them raised.
+        settings: The section `validate` of the parameters.
+    """
+    whole = {role: volume for role, volume in read.items() if isinstance(volume, Volume)}
+    common = _common(whole, settings.grid_tolerance_mm)
+    roles = [WHOLE] if WHOLE in case.faults else [*MODALITIES, *(["seg"] if "seg" in case.files else [])]
+    rows = [_row(case, role, read.get(role), common, settings) for role in roles]
+    _compare({row["modality"]: row for row in rows if row["same_grid"]}, whole)
+    rows[0]["unread"] = ", ".join(case.unread)
+    return rows, common
 
 
 def case_problems(folder: Path, case: Case, settings: Validate) -> list[str]:
@@ -103,18 +127,22 @@ def case_problems(folder: Path, case: Case, settings: Validate) -> list[str]:
         case: The case.
         settings: The section `validate` of the parameters.
     """
-    found = examine(folder, case, grid_tolerance_mm=settings.grid_tolerance_mm)
-    mark_within(found.rows, minimum_levels=settings.minimum_levels)
-    return findings(found.rows, rules_of(settings))
+    return row_problems(examine(folder, case, settings).rows, settings)
+
+
+def row_problems(rows: list[Row], settings: Validate) -> list[str]:
+    """Return why the rows of one case make it invalid, or an empty list."""
+    mark_within(rows, minimum_levels=settings.minimum_levels)
+    return findings(rows, rules_of(settings))
 
 
 def rules_of(settings: Validate) -> tuple[Rule, ...]:
     """Return the rules for volumes that the section `validate` sets."""
-    return rules(**{name: value for name, value in settings if name != "minimum_valid_share"})
+    return rules(**{name: value for name, value in settings if name not in NO_LIMITS})
 
 
 def _row(
-    case: Case, role: str, volume: Volume | ValueError | None, common: VoxelGrid | None, tolerance_mm: float
+    case: Case, role: str, volume: Volume | ValueError | None, common: VoxelGrid | None, settings: Validate
 ) -> Row:
     fault = case.faults.get(role)
     file = case.files.get(role)
@@ -128,8 +156,12 @@ def _row(
         return row | {"readable": False, "error": fault or str(volume)}
     if volume is None or common is None:
         return row
-    measured = profile_label_map(volume.array, SCHEMES[case.scheme]) if role == "seg" else profile_image(volume.array)
-    same = volume.grid.distance_mm(common) <= tolerance_mm
+    if role == "seg":
+        measured = profile_label_map(volume.array, SCHEMES[case.scheme])
+    else:
+        measured = profile_image(volume.array)
+        measured["brain_ml"] = round(measured["brain_share"] * _head_ml(volume.grid, settings.phantom_shape), 1)
+    same = volume.grid.distance_mm(common) <= settings.grid_tolerance_mm
     return row | {"readable": True} | _place(volume) | {"same_grid": same} | measured
 
 
@@ -141,8 +173,24 @@ def _compare(rows: Mapping[str, Row], read: Mapping[str, Volume]) -> None:
     masks = brain_of(images)
     for role in images:
         rows[role]["mask_agreement"] = agreement(masks[role], masks["brain"])
-    if "seg" in rows:
-        rows["seg"]["outside_brain_share"] = outside_brain_share(read["seg"].array, masks["brain"])
+    label_map = read["seg"].array if "seg" in rows else None
+    if label_map is not None:
+        rows["seg"]["outside_brain_share"] = outside_brain_share(label_map, masks["brain"])
+    shown = {role: image for role, image in images.items() if _shows_something(rows[role])}
+    shape = next(iter(images.values())).shape
+    for role, measured in profile_anatomy(shown, masks["brain"].reshape(shape, order="F"), label_map).items():
+        rows[role].update(measured)
+
+
+def _shows_something(row: Row) -> bool:
+    """Return whether an image has values to compare with those of others; other rules refuse what has not."""
+    return bool(row["finite"] and row["levels"] > 1 and max(abs(row["minimum"]), row["maximum"]) < COMPARABLE)
+
+
+def _head_ml(grid: VoxelGrid, phantom_shape: tuple[int, ...] | None) -> float:
+    """Return the volume in ml that a grid covers; a phantom counts as large as the head that it is a picture of."""
+    voxels = math.prod(TRUE_SHAPE if grid.shape == phantom_shape else grid.shape)
+    return voxels * abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000
 
 
 def _place(volume: Volume) -> Row:

@@ -44,8 +44,7 @@ def run(ws: Workspace, params: Params) -> Report:
 
     raw, tables = files.require(ws.raw), ws.tables.path
     cases = find_cases(folder_walk.walk(raw))
-    tolerance = params.validate_.grid_tolerance_mm
-    found = examine_all(raw, cases, grid_tolerance_mm=tolerance, cache=ws.state.examinations)
+    found = examine_all(raw, cases, params.validate_, cache=ws.state.examinations)
     steps = track(found, "checking", total=len(cases), console=Console(stderr=True))
     examined: Examined = list(zip(cases, steps, strict=True))
     checks = rules_of(params.validate_)

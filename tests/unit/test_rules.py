@@ -17,10 +17,19 @@ LIMITS = {
     "largest_intensity": 100.0,
     "minimum_brain_share": 0.01,
     "maximum_brain_share": 0.8,
+    "minimum_brain_ml": 800.0,
+    "maximum_brain_ml": 3000.0,
     "minimum_levels": 3,
     "negative_share": 0.01,
     "mask_agreement": 0.8,
+    "mirror_ratio": 1.0,
+    "likeness": 0.97,
+    "pairing": 0.0,
+    "enhancement": -0.1,
+    "fluid_contrast": 0.0,
     "outside_brain_share": 0.01,
+    "label_contrast": 0.2,
+    "label_advantage": 0.0,
 }
 RULES = rules(**LIMITS, severity={"oriented": "info"})
 
@@ -80,6 +89,38 @@ def test_a_valid_volume_breaks_no_rule() -> None:
         (
             {"outside_brain_share": 0.25},
             "a_t1.nii has 25.00% of its labels outside the brain: check whether it belongs to another case",
+        ),
+        ({"brain_ml": 170.0}, "a_t1.nii shows a brain of 170 ml, not 800 to 3000: check its voxel size"),
+        (
+            {"mirror_ratio": 2.5},
+            "a_t1.nii fits the other images better when it is flipped (2.50 times as well): check whether it is mirrored",
+        ),
+        (
+            {"likeness": 0.9951},
+            "a_t1.nii is almost the same image as another one of the case (correlation 0.995): check whether one scan "
+            "has the names of two",
+        ),
+        (
+            {"pairing": -0.5},
+            "a_t1.nii and T1ce, or FLAIR and T2, are less alike than other images of a (-0.50): check whether two "
+            "modalities are exchanged",
+        ),
+        (
+            {"enhancement": -1.0},
+            "a_t1.nii has no brighter vessels than T1 (-1.00): check whether T1 and T1ce are exchanged",
+        ),
+        (
+            {"fluid_contrast": -2.0},
+            "a_t1.nii has darker fluid than FLAIR (-2.00): check whether T2 and FLAIR are exchanged",
+        ),
+        (
+            {"label_contrast": 0.1},
+            "a_t1.nii labels what is hardly brighter than the brain around it in FLAIR and T2 (0.10): check whether it "
+            "belongs to another case",
+        ),
+        (
+            {"label_advantage": -0.25},
+            "a_t1.nii fits the images better when it is flipped (-0.25): check whether it is mirrored",
         ),
         (
             {"copy_of": "b_t1.nii of case b"},

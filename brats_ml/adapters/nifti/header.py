@@ -25,6 +25,7 @@ ROWS = ("srow_x", "srow_y", "srow_z")
 FORM_CODES = set(range(6))
 # No volume of a head is further from the scanner's origin.
 FARTHEST_MM = 1e5
+SPACE_AXES = 3
 # An image of BraTS has 9 million voxels, which as float64 take 71 MB. A small gzip may promise any number of them.
 LARGEST_IMAGE_VOXELS = 2**26
 LARGEST_IMAGE_BYTES = 2**27
@@ -41,7 +42,7 @@ class VolumeHeader:
     """The facts of a header that reading the voxels needs.
 
     Attributes:
-        shape: Voxels along every stored axis, with the fourth one if there is one.
+        shape: Voxels along every stored axis, with the fourth one if it has more than one voxel.
         dtype: Stored data type with its byte order.
         offset: Byte at which the voxels begin.
         scaling: Slope and intercept to apply, or None.
@@ -112,6 +113,9 @@ def _shape(header: nib.Nifti1Header) -> tuple[int, ...]:
         raise ValueError(f"its header has {axes} axes")
     if min(sizes[:axes]) < 1:
         raise ValueError(f"its header has {min(sizes[:axes])} voxels along an axis")
+    # Some programs write a volume as a series of one, so its last axes have one voxel each.
+    while axes > SPACE_AXES and sizes[axes - 1] == 1:
+        axes -= 1
     return tuple(sizes[:axes])
 
 

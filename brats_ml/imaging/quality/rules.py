@@ -53,10 +53,19 @@ def rules(
     largest_intensity: float,
     minimum_brain_share: float,
     maximum_brain_share: float,
+    minimum_brain_ml: float,
+    maximum_brain_ml: float,
     minimum_levels: int,
     negative_share: float,
     mask_agreement: float,
+    mirror_ratio: float,
+    likeness: float,
+    pairing: float,
+    enhancement: float,
+    fluid_contrast: float,
     outside_brain_share: float,
+    label_contrast: float,
+    label_advantage: float,
     severity: Mapping[str, Severity],
 ) -> tuple[Rule, ...]:
     """Return the rules that every volume of a case must follow.
@@ -71,10 +80,20 @@ def rules(
         largest_intensity: The largest absolute value of a voxel.
         minimum_brain_share: The smallest share of nonzero voxels in an image.
         maximum_brain_share: The largest share of nonzero voxels. With more, the background is not 0.
+        minimum_brain_ml: The smallest volume of the nonzero voxels of an image.
+        maximum_brain_ml: The largest volume of them.
         minimum_levels: The fewest distinct values other than 0 in an image.
         negative_share: The largest share of negative voxels in an image.
         mask_agreement: The lowest Dice of an image's nonzero voxels with the brain mask of the case.
+        mirror_ratio: The largest mutual information of an image with the others if it is flipped, relative to that of
+            the image as it is.
+        likeness: The largest correlation of an image with another one of its case.
+        pairing: The smallest excess of T1 matching T1ce, and FLAIR matching T2, over other pairs.
+        enhancement: The smallest logarithm of how much brighter vessels are in T1ce than in T1.
+        fluid_contrast: The smallest logarithm of how much more is bright in T2 and dark in FLAIR than the other way.
         outside_brain_share: The largest share of labelled voxels outside the brain mask.
+        label_contrast: The smallest difference of ranks in FLAIR or T2 between the labels and the brain around them.
+        label_advantage: The smallest excess of this difference over that of the flipped label map.
         severity: The severity by column, for rules with another severity than a warning.
     """
     spacing = (spacing_mm - spacing_tolerance, spacing_mm + spacing_tolerance)
@@ -110,6 +129,11 @@ def rules(
             "{name} has {brain_share:.2%} nonzero voxels, not {low:.0%} to {high:.0%}: export it again, with zero "
             "outside the brain",
         ),
+        Rule(
+            "brain_ml",
+            (minimum_brain_ml, maximum_brain_ml),
+            "{name} shows a brain of {brain_ml:.0f} ml, not {low:.0f} to {high:.0f}: check its voxel size",
+        ),
         Rule("levels", (minimum_levels, None), "{name} is no image: it has only {levels} value(s) other than zero"),
         Rule(
             "negative_share",
@@ -128,10 +152,49 @@ def rules(
             "{name} covers other voxels than the other images (Dice {mask_agreement:.2f}): check that it is complete",
         ),
         Rule(
+            "mirror_ratio",
+            (None, mirror_ratio),
+            "{name} fits the other images better when it is flipped ({mirror_ratio:.2f} times as well): check whether "
+            "it is mirrored",
+        ),
+        Rule(
+            "likeness",
+            (None, likeness),
+            "{name} is almost the same image as another one of the case (correlation {likeness:.3f}): check whether "
+            "one scan has the names of two",
+        ),
+        Rule(
+            "pairing",
+            (pairing, None),
+            "{name} and T1ce, or FLAIR and T2, are less alike than other images of {case_id} ({pairing:.2f}): check "
+            "whether two modalities are exchanged",
+        ),
+        Rule(
+            "enhancement",
+            (enhancement, None),
+            "{name} has no brighter vessels than T1 ({enhancement:.2f}): check whether T1 and T1ce are exchanged",
+        ),
+        Rule(
+            "fluid_contrast",
+            (fluid_contrast, None),
+            "{name} has darker fluid than FLAIR ({fluid_contrast:.2f}): check whether T2 and FLAIR are exchanged",
+        ),
+        Rule(
             "outside_brain_share",
             (None, outside_brain_share),
             "{name} has {outside_brain_share:.2%} of its labels outside the brain: check whether it belongs to another "
             "case",
+        ),
+        Rule(
+            "label_contrast",
+            (label_contrast, None),
+            "{name} labels what is hardly brighter than the brain around it in FLAIR and T2 ({label_contrast:.2f}): "
+            "check whether it belongs to another case",
+        ),
+        Rule(
+            "label_advantage",
+            (label_advantage, None),
+            "{name} fits the images better when it is flipped ({label_advantage:.2f}): check whether it is mirrored",
         ),
         Rule("copy_of", None, "{name} has exactly the same voxels as {copy_of}: keep one of them"),
         Rule("unread", None, "{unread} is not read: its name fits no release, or it is outside the case's folder"),

@@ -33,7 +33,7 @@ class Validate(Section):
     """Rules that a case must pass.
 
     Attributes:
-        phantom_shape: The voxels of a phantom along each axis. It is the value of phantom.shape, not one of this section.
+        phantom_shape: The voxels of a phantom along each axis, which are the value of phantom.shape.
     """
 
     spacing_mm: Annotated[float, Field(gt=0)]

@@ -63,8 +63,8 @@ def examine_all(folder: Path, cases: Iterable[Case], settings: Validate, *, cach
     Args:
         folder: The files of the cases are relative to it.
         cases: The cases.
-        settings: The section `validate` of the parameters. Examinations depend on its grid tolerance and on the shape of
-            phantoms, and not on limits.
+        settings: The section `validate` of the parameters. Examinations depend on its grid tolerance and the shape of
+            phantoms, and not on its limits.
         cache: Keeps the examinations.
     """
     code = code_digest(__name__)
@@ -114,7 +114,7 @@ def measure(
     common = _common(whole, settings.grid_tolerance_mm)
     roles = [WHOLE] if WHOLE in case.faults else [*MODALITIES, *(["seg"] if "seg" in case.files else [])]
     rows = [_row(case, role, read.get(role), common, settings) for role in roles]
-    _compare({row["modality"]: row for row in rows if row["same_grid"]}, whole)
+    compare({row["modality"]: row for row in rows if row["same_grid"]}, whole)
     rows[0]["unread"] = ", ".join(case.unread)
     return rows, common
 
@@ -165,8 +165,8 @@ def _row(
     return row | {"readable": True} | _place(volume) | {"same_grid": same} | measured
 
 
-def _compare(rows: Mapping[str, Row], read: Mapping[str, Volume]) -> None:
-    """Add to the rows of volumes on one grid the measures that need the whole case."""
+def compare(rows: Mapping[str, Row], read: Mapping[str, Volume]) -> None:
+    """Add to the rows of volumes on one grid the measures that need the whole case; both arguments are by role."""
     images = {role: read[role].array for role in rows if role != "seg"}
     if not images:
         return

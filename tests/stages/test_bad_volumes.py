@@ -92,6 +92,20 @@ def turned(degrees: float) -> list[list[float]]:
 ANISOTROPIC = [[-1.0, 0, 0, 0], [0, -1, 0, 31], [0, 0, 3, 0], [0, 0, 0, 1]]
 MIRRORED = [[1.0, 0, 0, 0], [0, -1, 0, 31], [0, 0, 1, 0], [0, 0, 0, 1]]
 
+
+def exchanged(one: str, other: str) -> Spoil:
+    def spoil(folder: Path) -> None:
+        aside = file(folder, one).rename(folder.parent / "aside.nii.gz")
+        file(folder, other).rename(file(folder, one))
+        aside.rename(file(folder, other))
+
+    return spoil
+
+
+def replaced(role: str, other: str) -> Spoil:
+    return lambda folder: void(shutil.copy(file(folder.parent / other, role), file(folder, role)))
+
+
 FAULTS: dict[str, tuple[Spoil, str]] = {
     "truncated gzip": (contents("t1", lambda old: old[:5000]), "{t1} cannot be read: Compressed file ended"),
     "wrong checksum": (contents("t1", lambda old: old[:-8] + bytes(4) + old[-4:]), "{t1} cannot be read: CRC check"),
@@ -156,6 +170,26 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "empty segmentation": (array("seg", np.zeros_like), "{seg} labels no voxel"),
     "segmentation outside the brain": (array("seg", lambda old: np.roll(old, 16, 2)), "{seg} has "),
+    "a mirrored T1ce": (array("t1ce", lambda old: old[::-1]), "{t1ce} fits the other images better when it is flipped"),
+    "a FLAIR upside down": (
+        array("flair", lambda old: old[..., ::-1]),
+        "{flair} fits the other images better when it is flipped",
+    ),
+    "a T2 rotated by half a turn": (
+        array("t2", lambda old: old[::-1, ::-1]),
+        "{t2} fits the other images better when it is flipped",
+    ),
+    "a mirrored segmentation": (array("seg", lambda old: old[::-1]), "{seg} fits the images better when it is flipped"),
+    "the segmentation of another patient": (replaced("seg", "BraTS20_Training_504"), "{seg} labels what is hardly"),
+    "T1 and T1ce exchanged": (exchanged("t1", "t1ce"), "{t1ce} has no brighter vessels than T1"),
+    "FLAIR and T2 exchanged": (exchanged("flair", "t2"), "{t2} has darker fluid than FLAIR"),
+    "T1 and T2 exchanged": (exchanged("t1", "t2"), "{t1} and T1ce, or FLAIR and T2, are less alike than other images"),
+    "T1 exported twice": (
+        lambda folder: rewrite(
+            file(folder, "t1ce"), lambda _: distinct(nib.load(file(folder, "t1")).get_fdata().astype(np.int16) * 2, 7)
+        ),
+        "{t1ce} is almost the same image as another one of the case",
+    ),
     "missing modality": (lambda folder: file(folder, "t2").unlink(), "{folder} has no t2"),
     "two files for one modality": (
         lambda folder: void(shutil.copy(file(folder, "t1"), folder / f"{folder.name}_t1.nii")),
@@ -233,6 +267,16 @@ def distinct(voxels: np.ndarray, number: int) -> np.ndarray:
         return voxels
     noise = np.random.default_rng(number).integers(0, 9, voxels.shape, dtype=voxels.dtype)
     return np.where(voxels > 0, voxels + noise, voxels)
+
+
+def test_a_case_with_a_fourth_axis_of_one_voxel_is_valid(workspace: Workspace, params: Params) -> None:
+    every(lambda old: old[..., None])(workspace.raw.path / BAD)
+
+    validate.run(workspace, params)
+
+    assert read_json(workspace.validation.quarantine) == []
+    grids = {case["case_id"]: case["grid"] for case in read_json(workspace.validation.manifest)["cases"]}
+    assert grids[BAD] == grids[SOUND]
 
 
 def test_a_file_that_may_not_be_read_is_named(workspace: Workspace) -> None:

@@ -1,5 +1,6 @@
 import gzip
 import json
+import tempfile
 from pathlib import Path
 
 import nibabel as nib
@@ -68,6 +69,29 @@ def test_a_volume_reads_back_in_its_own_type_and_grid(dtype: type[np.generic], t
     assert (grid.shape, grid.spacing_mm, grid.axes) == (SHAPE, (1, 1, 1), "LPS")
     assert_array_equal(grid.affine, LPS.affine)
     assert read_grid(path).to_dict() == grid.to_dict()
+
+
+@given(orientations, st.lists(st.just(1), min_size=1, max_size=4))
+def test_last_axes_of_one_voxel_are_no_axes(axes: tuple[str, str, str], last: list[int]) -> None:
+    grid = grid_of(axes)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a_t1.nii.gz"
+        nib.save(nib.Nifti1Image(volume().reshape(*SHAPE, *last), grid.affine), path)
+
+        read = read_volume(path)
+        write_volume(path, read.array, read.grid)
+
+        assert_array_equal(read.array, volume())
+        assert (read.grid.shape, read.grid.axes) == (SHAPE, "".join(axes))
+        assert nib.load(path).shape == SHAPE
+        assert_array_equal(nib.load(path).affine, grid.affine)
+
+
+def test_an_axis_of_one_voxel_among_others_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a_t1.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((3, 4, 1, 2), dtype=np.int16), np.eye(4)), path)
+
+    assert read_volume(path).array.shape == (3, 4, 1, 2)
 
 
 def test_equal_volumes_give_equal_bytes(tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ def test_a_valid_volume_breaks_no_rule() -> None:
         ({"brain_ml": 170.0}, "a_t1.nii shows a brain of 170 ml, not 800 to 3000: check its voxel size"),
         (
             {"mirror_ratio": 2.5},
-            "a_t1.nii fits the other images better when it is flipped (2.50 times as well): check whether it is mirrored",
+            "a_t1.nii fits the other images better when it is flipped (2.50 times as well): check whether it is "
+            "mirrored",
         ),
         (
             {"likeness": 0.9951},

@@ -35,7 +35,9 @@ SURFACE, NEIGHBOURHOOD = 0.08, 0.2
 EXTREME = 0.1  # share of the brain that counts as the brightest, or the darkest
 FLUID_FLOOR = 1e-3  # share of the brain that is added to both counts, so that none is zero
 VESSELS = 99.95  # percentile that only vessels and enhancing tumour exceed in T1ce
-BORDER, SHELL = 1, 3  # thickness in voxels of the rim around a tumour that is left out, and of the shell around the rim
+# Thickness in voxels of the outermost layer of a tumour, of the border around it that is left out, and of the shell
+# around the border.
+RIM, BORDER, SHELL = 2, 1, 2
 
 
 @dataclass(frozen=True)
@@ -158,20 +160,20 @@ def enhancement(t1: Series, t1ce: Series) -> float | None:
 
 
 def label_contrasts(case: CoarseCase, tumour: Mask) -> tuple[float | None, float | None]:
-    """Return by how much the labelled tumour is brighter than the brain around it, and how much of that a flip loses.
+    """Return by how much a labelled tumour is brighter than the brain around it, and how much of that a flip loses.
 
     Args:
         case: FLAIR and T2, or one of them. The one with the larger contrast counts.
         tumour: The labelled voxels, of any label, at the resolution of the case.
 
     Returns:
-        The difference of mean ranks between the labelled voxels and a shell around them; and by how much this exceeds
-        the same of the label map flipped in the best way. Each is None if too few voxels are in the brain.
+        The difference of mean ranks between the outermost layer of the tumour and a shell around it; and by how much
+        this exceeds the same of the label map flipped in the best way. Each is None if too few voxels are in the brain.
     """
     ranks = {role: np.zeros(case.brain.shape, dtype=np.float32) for role in case.images}
     for role, series in case.within(case.brain).items():
         ranks[role][case.brain] = series
-    places = [np.nonzero(mask) for mask in (tumour, _shell(tumour))]
+    places = [np.nonzero(mask) for mask in _rim_and_shell(tumour)]
     contrasts = {}
     for flip in (UPRIGHT, *FLIPS):
         within, around = (_in_brain(place, flip, case.brain) for place in places)
@@ -191,12 +193,13 @@ def _in_brain(place: Indices, flip: tuple[bool, ...], brain: Mask) -> Indices:
     return tuple(index[inside] for index in moved)
 
 
-def _shell(tumour: Mask) -> Mask:
+def _rim_and_shell(tumour: Mask) -> tuple[Mask, Mask]:
     box = tuple(slice(max(side.start - BORDER - SHELL, 0), side.stop + BORDER + SHELL) for side in bounding_box(tumour))
+    rim, shell = np.zeros_like(tumour), np.zeros_like(tumour)
     near = binary_dilation(tumour[box], iterations=BORDER)
-    shell = np.zeros_like(tumour)
+    rim[box] = tumour[box] & ~binary_erosion(tumour[box], iterations=RIM)
     shell[box] = binary_dilation(near, iterations=SHELL) & ~near
-    return shell
+    return rim, shell
 
 
 def _flipped(volume: NDArray[Any], flip: tuple[bool, ...]) -> NDArray[Any]:
@@ -238,6 +241,4 @@ def _correlations(ranks: Mapping[str, Series]) -> dict[frozenset[str], float]:
     if len(ranks) < 2:
         return {}
     values = np.corrcoef(list(ranks.values()))
-    return {
-        frozenset((one, other)): float(values[i, j]) for (i, one), (j, other) in combinations(enumerate(ranks), 2)
-    }
+    return {frozenset((one, other)): float(values[i, j]) for (i, one), (j, other) in combinations(enumerate(ranks), 2)}

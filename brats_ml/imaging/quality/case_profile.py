@@ -33,7 +33,10 @@ def profile_anatomy(
         return {}
     flat = coarse.flattened()
     rows: dict[str, Row] = {role: {} for role in images}
-    for name, found in (("mirror_ratio", anatomy.mirror_ratios(flat)), ("likeness", anatomy.likenesses(coarse.within(coarse.deep)))):
+    for name, found in (
+        ("mirror_ratio", anatomy.mirror_ratios(flat)),
+        ("likeness", anatomy.likenesses(coarse.within(coarse.deep))),
+    ):
         for role, value in found.items():
             rows[role][name] = value
     if images.keys() >= set(MODALITIES):

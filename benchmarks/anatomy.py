@@ -25,6 +25,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -106,9 +107,9 @@ def phantoms(count: int) -> Iterator[Sound]:
 
     for index in range(count):
         name = f"phantom{index}"
-        images = {role: f"{name}_{role}.nii" for role in MODALITIES}
+        images: dict[str, str] = {role: f"{name}_{role}.nii" for role in MODALITIES}
         case = Case(name, name, images, f"{name}_seg.nii", "brats2017-2021")
-        yield Sound("phantoms", case, lambda index=index: draw(index))
+        yield Sound("phantoms", case, partial(draw, index))
 
 
 def trials(cohort: list[Sound], settings: Validate) -> Iterator[dict[str, Any]]:

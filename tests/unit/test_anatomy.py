@@ -1,8 +1,10 @@
 """Laws of the measures of anatomy, on phantoms of any seed and shape, judged by the limits of this checkout."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from brats_ml.adapters.folder_walk import walk
+from brats_ml.adapters.nifti.case import read_case_volumes
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import Volume
-from brats_ml.cohort.cases import Case
+from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
 from brats_ml.config import Params
@@ -215,3 +219,42 @@ def test_labels_outside_the_brain_alone_have_no_contrast() -> None:
     row = profile_anatomy(unlabelled(arrays), arrays["t1"] != 0, outside)["seg"]
 
     assert row == {"label_contrast": None, "label_advantage": None}
+
+
+def mistakes(volumes: dict[str, Volume], other: dict[str, Volume]) -> dict[str, dict[str, Volume]]:
+    """Return altered copies of a real case by what is wrong with them."""
+
+    def mirrored(role: str, axis: int) -> dict[str, Volume]:
+        return volumes | {role: replace(volumes[role], array=np.flip(volumes[role].array, axis))}
+
+    def exchanged(one: str, two: str) -> dict[str, Volume]:
+        return volumes | {one: volumes[two], two: volumes[one]}
+
+    grids = volumes["seg"].grid, other["seg"].grid
+    moved = {role: grids[0].to_stored(grids[1].to_canonical(other[role].array)) for role in ("seg", "t2")}
+    return {
+        **{f"{role} mirrored": mirrored(role, 0) for role in volumes},
+        "label map upside down": mirrored("seg", 2),
+        "t1 and t1ce": exchanged("t1", "t1ce"),
+        "t1 and t2": exchanged("t1", "t2"),
+        "flair and t2": exchanged("flair", "t2"),
+        "flair and t1ce": exchanged("flair", "t1ce"),
+        **{f"{role} of another": volumes | {role: replace(volumes[role], array=moved[role])} for role in moved},
+    }
+
+
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
+def test_mistakes_in_real_cases_are_refused_and_the_cases_themselves_are_not(
+    step: int, real_data: Path, params: Params
+) -> None:
+    rules = params.validate_
+    chosen = find_cases(walk(real_data))[::step]
+    missed = []
+    for case, neighbour in zip(chosen, chosen[1:] + chosen[:1], strict=True):
+        volumes, other = ({**read_case_volumes(real_data, one)} for one in (case, neighbour))
+        assert row_problems(measure(case, volumes, rules)[0], rules) == []
+        for mistake, altered in mistakes(volumes, other).items():
+            if not row_problems(measure(case, altered, rules)[0], rules):
+                missed.append((case.case_id, mistake))
+
+    assert missed == []

@@ -77,7 +77,7 @@ class CoarseCase:
         for role, image in self.images.items():
             filled = np.where(self.brain, image, 0)
             mean = np.abs(gaussian_filter(filled, width) / share)
-            images[role] = filled / np.maximum(mean, np.finfo(np.float32).tiny)
+            images[role] = (filled / np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32, copy=False)
         return CoarseCase(images, self.brain, self.deep, self.radius)
 
 
@@ -203,7 +203,7 @@ def _rim_and_shell(tumour: Mask) -> tuple[Mask, Mask]:
 
 
 def _flipped(volume: NDArray[Any], flip: tuple[bool, ...]) -> NDArray[Any]:
-    return np.flip(volume, [axis for axis, is_flipped in enumerate(flip) if is_flipped])
+    return np.flip(volume, tuple(axis for axis, is_flipped in enumerate(flip) if is_flipped))
 
 
 def _block_sums(volume: NDArray[Any], step: int) -> Image:

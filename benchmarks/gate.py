@@ -45,7 +45,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.stats import ttest_1samp, wilcoxon
 
-from brats_ml.actions.gate_survival import compare, likelihood
+from brats_ml.actions.gate_survival import compare, likelihood, uninformed
 from brats_ml.cohort.clinical import GROUPS
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params, load
@@ -59,6 +59,7 @@ GAINS = (0.0, 0.01, 0.02, 0.05)
 GOALS = {"power_005_at_20": (20, 0.05), "power_002_at_70": (70, 0.02)}
 LATE = 50  # looks of a worn set
 LEVEL = 0.005  # of the alternatives
+TRAINED_ON = 80  # patients
 GUESSERS = ("uniform", "random", "certain")
 RESAMPLES = 1000
 Values = NDArray[np.float64]
@@ -237,8 +238,8 @@ def _guesses(params: Params, trials: int) -> list[dict[str, object]]:
                 for seed in range(trials):
                     patients = _patients(kind, count, signal, np.random.default_rng([seed, count]))
                     own = likelihood(patients, patients, PROBABILITIES)
-                    age = likelihood(patients, patients, AGE_ONLY_PROBABILITIES)
-                    now += compare(own, {"age alone": age}, params, floors=floors, looks=0).verdict == "PROMOTE"
+                    references = uninformed(patients, _training_groups(signal, seed))
+                    now += compare(own, references, params, floors=floors, looks=0).verdict == "PROMOTE"
                     predicted = np.array(GROUPS)[patients[list(PROBABILITIES)].to_numpy().argmax(axis=1)]
                     before += (predicted == patients["group"]).mean() >= (patients["group"] == GROUPS[0]).mean()
                 row = {"model": kind, "signal of the age": signal, "patients": count}
@@ -264,6 +265,11 @@ def _patients(kind: str, count: int, signal: float, random: np.random.Generator)
     by_age = _softmax((signal + random.normal(0, 0.2)) * age)
     columns = dict(zip((*PROBABILITIES, *AGE_ONLY_PROBABILITIES), np.hstack([guessed, by_age]).T, strict=True))
     return pd.DataFrame({"group": groups, **columns})
+
+
+def _training_groups(signal: float, seed: int) -> dict[str, int]:
+    patients = _patients("uniform", TRAINED_ON, signal, np.random.default_rng([seed, 1]))
+    return {group: int((patients["group"] == group).sum()) for group in GROUPS}
 
 
 def _softmax(risk: Values) -> Values:

@@ -15,7 +15,7 @@ from brats_ml.config.operation import SurvivalFloors
 from brats_ml.models.compatibility import incompatibility
 from brats_ml.promotion import Decision, Scores
 from brats_ml.survival.estimators import AGE_ALONE
-from brats_ml.survival.scores import log_likelihoods
+from brats_ml.survival.scores import LEAST, log_likelihoods
 from brats_ml.survival.summary import AGE_ONLY_PROBABILITIES, PROBABILITIES
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import SurvivalFolder
@@ -30,7 +30,7 @@ def judge(
     floors: SurvivalFloors,
     locked: LockedPatients,
 ) -> Decision:
-    """Return the decision on a nominee: by log likelihood against age alone, then against the champion.
+    """Return the decision on a nominee: by log likelihood against shares, age alone and then the champion.
 
     Args:
         ws: The checkout.
@@ -58,7 +58,7 @@ def judge(
         return predict
     look = locked.look(table)
     table = look.rows
-    references = {} if estimator == AGE_ALONE else {"age alone": likelihood(table, table, AGE_ONLY_PROBABILITIES)}
+    references = {} if estimator == AGE_ALONE else uninformed(table, summary["groups"])
     if predict is not None:
         references[promotion.CHAMPION] = likelihood(table, predict(table["patient"]), PROBABILITIES)
     decision = compare(likelihood(table, table, PROBABILITIES), references, params, floors=floors, looks=look.looks)
@@ -76,7 +76,7 @@ def compare(
 
     Args:
         candidate: Log likelihood of each locked patient.
-        references: The same by age alone, if that is not the candidate, and by the champion, if there is one.
+        references: The same by `uninformed`, if age alone is not the candidate, and by the champion, if there is one.
         params: Parameters of the checkout.
         floors: Conditions for models of its kind of patients.
         looks: Number of earlier candidates that were judged on these patients.
@@ -95,6 +95,20 @@ def compare(
         for name, scores in compared.items()
     ]
     return next((decision for decision in decisions if decision.verdict != "PROMOTE"), decisions[-1])
+
+
+def uninformed(table: pd.DataFrame, trained_on: Mapping[str, int]) -> dict[str, Scores]:
+    """Return the log likelihood of each locked patient by the shares of the groups, and by age alone.
+
+    Where the age says nothing, a guess can be better than a model of age that learnt noise, but not than the shares.
+
+    Args:
+        table: Rows of patients with their true `group` and the probabilities by age alone.
+        trained_on: Number of training patients in each group.
+    """
+    shares = table["group"].map(trained_on).to_numpy(dtype=np.float64) / sum(trained_on.values())
+    by_age = likelihood(table, table, AGE_ONLY_PROBABILITIES)
+    return {"the shares of the groups": {"log_likelihood": np.log(np.maximum(shares, LEAST))}, "age alone": by_age}
 
 
 def _champions_predictions(

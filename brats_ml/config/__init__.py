@@ -44,7 +44,7 @@ class Params(Section):
     def _validation_knows_phantoms(self) -> Self:
         if self.validate_.phantom_shape is not None:
             raise ValueError("validate.phantom_shape is not a key; set phantom.shape")
-        known = self.validate_.model_copy(update={"phantom_shape": tuple(self.phantom.shape)})
+        known = self.validate_.model_copy(update={"phantom_shape": self.phantom.shape})
         return self.model_copy(update={"validate_": known})
 
     @model_validator(mode="after")

@@ -60,7 +60,7 @@ class Validate(Section):
     label_advantage: Annotated[float, Field(ge=-2, lt=2)]
     minimum_valid_share: Annotated[float, Field(ge=0, le=1)]
     severity: dict[Check, Severity]
-    phantom_shape: tuple[int, ...] | None = None
+    phantom_shape: list[int] | None = None
 
     @model_validator(mode="after")
     def _keeps_out_what_cannot_be_used(self) -> Self:

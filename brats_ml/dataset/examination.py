@@ -191,9 +191,9 @@ def _shows_something(row: Row) -> bool:
     return bool(row["finite"] and row["levels"] > 1 and max(abs(row["minimum"]), row["maximum"]) < COMPARABLE)
 
 
-def _head_ml(grid: VoxelGrid, phantom_shape: tuple[int, ...] | None) -> float:
+def _head_ml(grid: VoxelGrid, phantom_shape: list[int] | None) -> float:
     """Return the volume in ml that a grid covers; a phantom counts as large as the head that it is a picture of."""
-    voxels = math.prod(TRUE_SHAPE if grid.shape == phantom_shape else grid.shape)
+    voxels = math.prod(TRUE_SHAPE if list(grid.shape) == phantom_shape else grid.shape)
     return voxels * abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000
 
 

@@ -133,7 +133,7 @@ def _judge(ws: Workspace, reader: Scenario, damage: str, name: str, *, before: C
     damaged = None if path.is_dir() else digest_file(path)
     ended = run(reader.command(ws.root))
     after = Contents.of(ws)
-    silent = ended.status == 0 and name.startswith(KEPT) and name != DATABASE
+    silent = ended.status == 0 and name.startswith(KEPT)
     different = after.differences(sound) if silent else []
     # A file that kept its damage, and that nothing was made from, changed no result unless it is one.
     if path.is_file() and digest_file(path) == damaged and not name.startswith(("predictions/", ".brats/ledger")):

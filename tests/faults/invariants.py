@@ -25,8 +25,8 @@ class Contents:
     """What a checkout holds.
 
     Attributes:
-        files: Digest of each file, by its relative path, except what a killed process left under a temporary name
-            and a later one removes; a ledger is digested without clock times.
+        files: Digest of each file, by its relative path, except git's own and what a killed process left under a
+            temporary name and a later one removes; a ledger is digested without clock times.
         runs: Runs of MLflow as (key, name, status), with digests of their parameters and curves.
         versions: Registered versions as (model, number, key).
         logged: Logged models of each run's key.
@@ -56,6 +56,7 @@ class Contents:
             and not path.is_relative_to(store)
             and not path.name.endswith("lock")
             and not _unfinished(path, ws.root)
+            and ".git" not in path.parts
         }
         rows = _Store(ws.state.mlflow.database)
         labels = ws.predictions().path.rglob("*-labels.nii.gz")

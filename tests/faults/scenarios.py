@@ -22,7 +22,9 @@ from tests.faults.zygote import Command, brats, run
 ROOT = Path(__file__).parents[2]
 SETTINGS = [
     "phantom.cases=6", "phantom.shape=[32, 32, 32]", "train.recipes=[baseline_mini]", "survival.estimators=[cox]",
-    "evaluate.runtime=keras", "gate.survival.minimum_cases=1", "gate.minimum_paired=2", "gate.resamples=200",
+    "evaluate.runtime=keras", "gate.segmentation.level=0.1", "gate.survival.level=0.1",
+    "gate.synthetic.segmentation={minimum_cases: 1, minimum_dice: {WT: 0.0, TC: 0.0, ET: 0.0}}",
+    "gate.synthetic.survival.minimum_cases=1",
 ]  # fmt: skip
 PIPELINE = "stages:\n  copy: {cmd: cp in out, deps: [in], outs: [out]}\n"
 
@@ -61,7 +63,7 @@ SCENARIOS = [
     of_brats("set", "promoted", "set", "train.seed=7"),
     of_brats("split", "acquired", "split"),
     of_brats("preprocess", "acquired", "preprocess"),
-    Scenario("pin", "repository", lambda root: _of_run(root, lambda run: run.pin("main", lambda _: ()))),
+    Scenario("open", "repository", lambda root: _of_run(root, _pinned)),
     Scenario("close", "pinned", lambda root: _of_run(root, Run.close), lambda root: _of_run(root, _opened)),
 ]
 
@@ -137,8 +139,8 @@ def _accepted(root: Path) -> Command:
 
     def command() -> None:
         ws = Workspace(root)
-        decision = files.read_json(ws.decision("segmentation"))
-        files.write_json(ws.decision("segmentation"), decision | {"verdict": "PROMOTE"})
+        decision = files.read_sealed(ws.decision("segmentation"))
+        files.write_sealed(ws.decision("segmentation"), decision | {"verdict": "PROMOTE"})
 
     return command
 
@@ -204,6 +206,11 @@ def _of_run(root: Path, act: Callable[[Run], object]) -> Command:
     return command
 
 
+def _pinned(run: Run) -> None:
+    run.pin("main", lambda _: ())
+    run.open()
+
+
 def _opened(run: Run) -> None:
     """Open the workspace as a later task does, and check that it is whole."""
     workspace = run.open()
@@ -229,5 +236,5 @@ CHECKOUTS: dict[str, tuple[str | None, *tuple[Callable[[Path], Command], ...]]] 
     "split": ("acquired", _by("split")),
     "preprocessed": ("split", _by("preprocess")),
     "repository": (None, _repository),
-    "pinned": ("repository", lambda root: _of_run(root, lambda run: run.pin("main", lambda _: ())), _worked),
+    "pinned": ("repository", lambda root: _of_run(root, _pinned), _worked),
 }

@@ -19,8 +19,9 @@ from tests.faults.shim import Point, Shim
 # A command on the tiny workspaces takes a second or two.
 LIMIT_S = 300.0
 IMPORTED = (
-    "keras", "mlflow.pyfunc", "skops.io", "tensorflow", "brats_ml.actions.gate", "brats_ml.actions.promote",
-    "brats_ml.actions.publish", "brats_ml.actions.score", "brats_ml.models.segmentation", "brats_ml.models.survival",
+    "keras", "mlflow.pyfunc", "skops.io", "tensorflow", "brats_ml.cli",
+    *(f"brats_ml.actions.{name}" for name in ("gate", "promote", "publish", "score", "unscored")),
+    *(f"brats_ml.models.{name}" for name in ("segmentation", "survival")),
 )  # fmt: skip
 Command = Callable[[], None]
 

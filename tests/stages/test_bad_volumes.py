@@ -276,7 +276,7 @@ def test_a_case_with_a_fourth_axis_of_one_voxel_is_valid(workspace: Workspace, p
 
     assert read_json(workspace.validation.quarantine) == []
     grids = {case["case_id"]: case["grid"] for case in read_json(workspace.validation.manifest)["cases"]}
-    assert grids[BAD] == grids[SOUND]
+    assert [grids[BAD][part] for part in ("shape", "affine")] == [grids[SOUND][part] for part in ("shape", "affine")]
 
 
 def test_a_file_that_may_not_be_read_is_named(workspace: Workspace) -> None:

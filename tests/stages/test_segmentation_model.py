@@ -224,10 +224,10 @@ def holding(name: str, text: str) -> Callable[[Path], object]:
         (holding("postprocessing.json", '{"rules": {"thresholds": [1]}}'), "no rules"),
         (holding("inference.json", '{"preset": "slow", "windows": null}'), "preset slow"),
         (holding("inference.json", "3"), "does not fit this version"),
-        (holding("inference.json", '{"preset": [], "windows": null}'), "preset: Input"),
-        (holding("inference.json", '{"preset": "fast", "windows": 5}'), "windows: Input"),
-        (holding("inference.json", '{"preset": "fast", "windows": []}'), "windows: List"),
-        (holding("inference.json", '{"preset": "fast", "windows": [[0, 16, 16]]}'), "greater than or equal to 1"),
+        (holding("inference.json", '{"preset": [], "windows": null}'), "preset: must be text"),
+        (holding("inference.json", '{"preset": "fast", "windows": 5}'), "windows: must be a list"),
+        (holding("inference.json", '{"preset": "fast", "windows": []}'), "windows: must have at least 1"),
+        (holding("inference.json", '{"preset": "fast", "windows": [[0, 16, 16]]}'), "must be at least 1"),
         (holding("verdict.json", '{"folds": {"one": 0, "other": 1}}'), "fold-0.keras does not exist"),
         (
             lambda folder: files.write_json(

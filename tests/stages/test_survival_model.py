@@ -12,7 +12,7 @@ import pytest
 
 from brats_ml.actions import publish_survival
 from brats_ml.actions.gate_locked import LockedPatients
-from brats_ml.actions.gate_survival import compare, judge, likelihood, on_predicted_masks, paired
+from brats_ml.actions.gate_survival import compare, judge, likelihood, on_predicted_masks, paired, uninformed
 from brats_ml.adapters.tables.frames import write_csv
 from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
 from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
@@ -217,10 +217,9 @@ def locked_patients(count: int, *, seed: int) -> tuple[pd.DataFrame, np.ndarray]
 
 def survival_verdict(table: pd.DataFrame, probabilities: np.ndarray, params: Params) -> str:
     table = table.assign(**dict(zip(PROBABILITIES, probabilities.T, strict=True)))
-    own, age = (
-        likelihood(table, table, columns) for columns in (PROBABILITIES, [f"age_only_{name}" for name in PROBABILITIES])
-    )
-    return compare(own, {"age alone": age}, params, floors=params.gate.patients.survival, looks=0).verdict
+    references = uninformed(table, {"short": 30, "mid": 22, "long": 28})
+    own = likelihood(table, table, PROBABILITIES)
+    return compare(own, references, params, floors=params.gate.patients.survival, looks=0).verdict
 
 
 @pytest.mark.parametrize("kind", ["uniform", "random", "certain"])

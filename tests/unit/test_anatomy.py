@@ -54,7 +54,7 @@ def problems(params: Params) -> Problems:
 
     def found(arrays: Arrays, phantom_shape: tuple[int, ...] | None = None) -> list[str]:
         shape = next(iter(arrays.values())).shape
-        rules = params.validate_.model_copy(update={"phantom_shape": phantom_shape or shape})
+        rules = params.validate_.model_copy(update={"phantom_shape": list(phantom_shape or shape)})
         images = {role: FILES[role] for role in MODALITIES}
         case = Case("case", "case", images, FILES["seg"] if "seg" in arrays else None, "brats2017-2021")
         grid = VoxelGrid(shape, phantom_affine(shape))

@@ -1,4 +1,5 @@
 import copy
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,13 @@ def document() -> dict[str, Any]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return Path(shutil.copy(PARAMS, tmp_path))
+
+
+def test_every_section_is_the_same_after_a_record_of_it_is_read_back() -> None:
+    """A record that differs from itself would make every prediction old."""
+    record = load(PARAMS).model_dump()
+
+    assert json.loads(json.dumps(record)) == record
 
 
 def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:

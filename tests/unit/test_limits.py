@@ -21,6 +21,7 @@ from brats_ml.adapters.nifti.case import CASES_AT_ONCE, _Room, _too_many
 from brats_ml.adapters.nifti.header import LARGEST_CASE_BYTES
 from brats_ml.cohort.releases import volume_name
 
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 CASE = "BraTS20_Training_001"
 ROLES = ("flair", "t1", "t1ce", "t2", "seg")
 GIGABYTE = 10**9
@@ -35,6 +36,7 @@ from brats_ml.adapters import folder_walk
 from brats_ml.adapters.sources.archive import archive_source
 from brats_ml.adapters.tables.clinical import read_table
 from brats_ml.cohort.cases import find_cases
+from brats_ml.config import load
 from brats_ml.dataset.examination import examine
 from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.errors import BratsError
@@ -45,16 +47,17 @@ def read(path):
     if path.is_file():
         return str(len(archive_source(path).contents().entries))
     (case,) = find_cases(folder_walk.walk(path))
-    errors = [row["error"] for row in examine(path, case, grid_tolerance_mm=0.01).rows if row["error"]]
+    errors = [row["error"] for row in examine(path, case, rules).rows if row["error"]]
     if not errors:
         preprocess_case(path, case)
     return errors[0] if errors else "read"
 
+rules = load(Path(sys.argv[2])).validate_
 size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + int(sys.argv[1]), -1))
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = {}
-for path in map(Path, sys.argv[2:]):
+for path in map(Path, sys.argv[3:]):
     try:
         found[path.name] = read(path)
     except BratsError as error:
@@ -66,7 +69,7 @@ print(json.dumps({"found": found, "peak": peak}))
 
 def read_apart(*paths: Path) -> tuple[dict[str, str], int]:
     """Return what a process with little memory says of each file or case, and its peak memory in bytes."""
-    command = [sys.executable, "-c", READER, str(ROOM), *map(str, paths)]
+    command = [sys.executable, "-c", READER, str(ROOM), str(PARAMS), *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)

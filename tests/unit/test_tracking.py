@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from brats_ml.adapters.tracking.runs import MlflowTracker, embedded_store
+from brats_ml.errors import StorageError
 from brats_ml.workspace.state import State
 
 
@@ -105,3 +106,15 @@ def test_a_value_without_a_step_is_logged_again_only_where_it_changed(tracker: M
 
     assert [point.value for point in history] == [0.5, 0.7]
     assert tracker.client.get_run(tracked.run_id).data.metrics["dice"] == 0.7
+
+
+@pytest.mark.parametrize("damage", [b"", b"SQLite format 3\x00", b"no database at all"])
+def test_a_damaged_store_is_refused_and_not_begun_again(damage: bytes, tmp_path: Path) -> None:
+    state = State(tmp_path / ".brats")
+    embedded_store(state)
+    state.mlflow.database.write_bytes(damage)
+
+    with pytest.raises(StorageError, match=r"mlflow\.db is damaged.*restore it"):
+        embedded_store(state)
+
+    assert state.mlflow.database.read_bytes() == damage

@@ -1,14 +1,15 @@
 """MLflow runs, one per piece of work: a retry finds the run by its key and continues it."""
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from brats_ml import environment, files, locks
 from brats_ml.adapters.tracking.store import Client
-from brats_ml.errors import ServiceError
+from brats_ml.errors import ServiceError, StorageError
 from brats_ml.workspace.state import MlflowStore, State
 
 EXPERIMENT = "brats"
@@ -33,6 +34,9 @@ def embedded_store(state: State) -> str:
 
     Args:
         state: The state of the checkout.
+
+    Raises:
+        StorageError: The database is damaged. MLflow would make a new one of an empty file.
     """
     store = MlflowStore(state.mlflow.path.resolve())
     address = f"sqlite:///{store.database}"
@@ -41,7 +45,21 @@ def embedded_store(state: State) -> str:
             # MLflow cannot complete a database that a kill between its migrations left.
             with files.replacing(store.database) as unfinished:
                 Client(f"sqlite:///{unfinished}").create_experiment(EXPERIMENT, store.artifacts.as_uri(), KIND)
+    if not _has_experiment(store.database):
+        raise StorageError(
+            f"{store.database} is damaged, since experiment {EXPERIMENT} is not in it: restore it from a backup, or "
+            "move it away to begin with an empty store"
+        )
     return address
+
+
+def _has_experiment(database: Path) -> bool:
+    with (
+        suppress(sqlite3.DatabaseError),
+        closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", timeout=60, uri=True)) as connection,
+    ):
+        return connection.execute("SELECT 1 FROM experiments WHERE name = ?", (EXPERIMENT,)).fetchone() is not None
+    return False
 
 
 def tracking_uri(state: State) -> str:

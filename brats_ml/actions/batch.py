@@ -78,6 +78,7 @@ class Batch:
             return None
         if not folders.has_its_labels(folder, record):
             return None
+        self.target.bookkeeping(case_id).attempt.unlink(missing_ok=True)
         self._mark(unseen, fingerprint)
         return "kept"
 

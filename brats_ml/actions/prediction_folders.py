@@ -83,7 +83,7 @@ def has_its_labels(folder: PredictionFolder, record: dict[str, Any]) -> bool:
 def keep_earlier(target: PredictionsFolder, case_id: str, record: dict[str, Any] | None) -> None:
     """Keep the present prediction of a case among the earlier ones, by hard links, before a new one replaces it.
 
-    A refusal has nothing to keep, and neither has an empty record without a label map.
+    A refusal has nothing to keep, and neither has a folder of empty files.
 
     Args:
         target: The predictions.
@@ -91,9 +91,9 @@ def keep_earlier(target: PredictionsFolder, case_id: str, record: dict[str, Any]
         record: The record of the present prediction, None where it is torn.
     """
     folder = target.case(case_id)
-    path, prediction = folder.path, folder.prediction.path
-    torn = record is None and prediction.is_file() and prediction.stat().st_size > 0
-    if not torn and not folder.labels(case_id).exists():
+    path = folder.path
+    refusal = record is not None and not folder.labels(case_id).exists()
+    if refusal or not any(file.is_file() and file.stat().st_size for file in path.rglob("*")):
         return
     model = record["provenance"]["segmentation"] if record else None
     made_by = f"{model['name']}-v{model['version']}" if model else "torn"

@@ -247,6 +247,14 @@ def test_a_case_at_which_a_process_was_killed_comes_after_the_others(
     assert mark(SECOND).fingerprint.stat().st_mtime_ns < mark(FIRST).fingerprint.stat().st_mtime_ns
 
 
+def test_a_process_that_was_killed_after_its_work_leaves_nothing_behind(again: Workspace, quick_params: Params) -> None:
+    again.predictions().bookkeeping(FIRST).attempt.touch()
+
+    assert "0 scored, 2 kept" in str(score.run(again, quick_params))
+
+    assert not again.predictions().bookkeeping(FIRST).attempt.exists()
+
+
 def test_a_case_that_changes_while_it_is_read_keeps_its_prediction(again: Workspace, quick_params: Params) -> None:
     make_champion(again, "segmentation", 2)
     before = label_maps(again)

@@ -49,6 +49,8 @@ class Contents:
     def of(cls, ws: Workspace) -> "Contents":
         """Read a checkout without changing it; no command is at work in it."""
         store = ws.state.mlflow.path
+        # They hold inodes and times, which differ in each copy of a checkout.
+        marks = set(ws.predictions().path.glob(".cases/*/fingerprint"))
         files = {
             path.relative_to(ws.root).as_posix(): _digest(path)
             for path in ws.root.rglob("*")
@@ -57,6 +59,7 @@ class Contents:
             and not path.name.endswith("lock")
             and not _unfinished(path, ws.root)
             and ".git" not in path.parts
+            and path not in marks
         }
         rows = _Store(ws.state.mlflow.database)
         labels = ws.predictions().path.rglob("*-labels.nii.gz")
@@ -68,7 +71,9 @@ class Contents:
             aliases=rows.aliases(),
             ledger=_promotions(ws.state.ledger.path),
             parts=_parts(ws.state.splits.path),
-            predictions={(path.name, digest_file(path)) for path in labels if not _unfinished(path, ws.root)},
+            predictions={
+                (path.name, digest_file(path)) for path in labels if path.is_file() and not _unfinished(path, ws.root)
+            },
         )
 
     def lost(self, before: "Contents") -> list[str]:
@@ -106,7 +111,7 @@ class Contents:
         """Return where this checkout differs from one that saw no fault."""
         names = sorted(self.files.keys() | other.files.keys())
         found = [name for name in names if self.files.get(name) != other.files.get(name)]
-        for name in ("runs", "versions", "logged", "aliases", "ledger", "parts", "predictions"):
+        for name in ("runs", "versions", "logged", "aliases", "ledger", "parts"):
             if getattr(self, name) != getattr(other, name):
                 found.append(name)
         return found

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from brats_ml.errors import TableError
+from brats_ml.reading import identity
 from brats_ml.workspace.artefact import DVC_LOCK
 
 # DVC writes the file in place, so a reader may meet a part of it; a file that stays unreadable for longer is damaged.
@@ -79,7 +80,7 @@ def _read(folder: Path) -> _Record:
     deadline = time.monotonic() + WRITING_S
     while path.is_file():
         try:
-            return _parsed(path, path.stat().st_mtime_ns)
+            return _parsed(path, identity(path.stat()))
         except TableError:
             if time.monotonic() > deadline:
                 raise
@@ -88,7 +89,7 @@ def _read(folder: Path) -> _Record:
 
 
 @lru_cache(maxsize=1)
-def _parsed(path: Path, _mtime_ns: int) -> _Record:
+def _parsed(path: Path, _identity: str) -> _Record:
     try:
         document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
         lock = _Lock.model_validate(document)

@@ -1,6 +1,5 @@
 """Files and folders that appear whole or not at all, JSON in one canonical form, and digests."""
 
-import errno
 import glob
 import hashlib
 import json
@@ -16,6 +15,7 @@ from typing import Any
 
 from brats_ml.errors import MissingInputError, TableError
 from brats_ml.near_names import question
+from brats_ml.reading import open_regular
 from brats_ml.workspace.artefact import Artefact, Named
 
 # Ends of the hidden name of a folder that has left its place.
@@ -23,8 +23,8 @@ REPLACED, REMOVED = "r", "d"
 
 
 @contextmanager
-def replacing(target: os.PathLike[str], *, mode: int | None = None) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `target`; it replaces `target` on success and is removed on failure.
+def replacing(target: os.PathLike[str], *, mode: int | None = None, scratch: Path | None = None) -> Iterator[Path]:
+    """Yield a temporary path; it replaces `target` on success and is removed on failure.
 
     The temporary name keeps the suffixes, since writers choose a format by them. A file is on the disk before it is
     renamed, so a crash of the machine leaves the old or the new content and never an empty file. A folder is renamed
@@ -35,11 +35,15 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None) -> Iterator[
     Args:
         target: The file or folder to write; its parent folders are created.
         mode: Permissions of a file from its first byte on, for secrets; by default those that the umask allows.
+        scratch: Folder of the temporary path, on the same disk; by default the folder of `target`. Each call lists it,
+            so a folder of many thousand targets needs another one for each target.
     """
     path = Path(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    temporary, replaced = _hidden(path), _hidden(path, REPLACED)
+    place = (scratch or path.parent) / path.name
+    for folder in (path.parent, place.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path, place)
+    temporary, replaced = _hidden(place), _hidden(place, REPLACED)
     try:
         if mode is not None:
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
@@ -54,28 +58,34 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None) -> Iterator[
         if replaced.exists():
             replaced.rename(path)
         raise
-    _discard(replaced, path)
+    _discard(replaced, place)
 
 
-def _hidden(path: Path, state: str = "") -> Path:
-    """Return a name next to `path` for this thread, and for a folder that is `REPLACED` or `REMOVED`."""
-    return path.with_name(f".{process_space()}-{os.getpid()}-{threading.get_ident()}{state}.{path.name}")
+def _hidden(place: Path, state: str = "") -> Path:
+    """Return a name next to `place` for this thread, and for a folder that is `REPLACED` or `REMOVED`."""
+    return place.with_name(f".{process_space()}-{os.getpid()}-{threading.get_ident()}{state}.{place.name}")
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove versions of `path` that killed processes left in this process space, and put back the last whole one."""
-    for left in path.parent.glob(f".*-*-*.{glob.escape(path.name)}"):
-        space, pid, thread = left.name.removesuffix(f".{path.name}").removeprefix(".").split("-", 2)
-        if space == process_space() and pid.isdecimal() and not _alive(int(pid)):
-            if thread.endswith(REPLACED) and not path.exists():
+def _remove_leftovers(path: Path, place: Path) -> None:
+    """Remove versions of `path` next to `place`, and put back the last whole one.
+
+    They are left by processes of this process space that were killed, or by a try of this thread that failed.
+    """
+    for left in place.parent.glob(f".*-*-*.{glob.escape(place.name)}"):
+        space, pid, thread = left.name.removesuffix(f".{place.name}").removeprefix(".").split("-", 2)
+        own = f"{pid}-{thread.rstrip(REPLACED + REMOVED)}" == f"{os.getpid()}-{threading.get_ident()}"
+        if space == process_space() and (own or (pid.isdecimal() and not _alive(int(pid)))):
+            if thread.endswith(REPLACED) and not os.path.lexists(path):
                 left.rename(path)
             else:
-                _discard(left, path)
+                _discard(left, place)
 
 
-def _discard(version: Path, path: Path) -> None:
-    """Remove a version of `path` if it exists; a kill leaves no part of it under the name of a whole version."""
-    doomed = _hidden(path, REMOVED)
+def _discard(version: Path, place: Path) -> None:
+    """Remove a version if it exists; a kill leaves no part of it under the name of a whole version."""
+    doomed = _hidden(place, REMOVED)
+    if version != doomed:
+        remove(doomed)
     with suppress(FileNotFoundError):
         version.rename(doomed)
     remove(doomed)
@@ -203,24 +213,13 @@ def digest_file(path: Path, *, most: int | None = None) -> str:
         most: The most bytes that it may have; a sparse file of terabytes takes hours to read.
 
     Raises:
-        OSError: It cannot be read, or is not a regular file; reading a pipe would wait for ever.
-        ValueError: It has more bytes.
+        ValueError: It has more bytes, or is not a regular file.
+        StorageError: The operating system cannot read it.
     """
-    require_regular(path)
-    if most is not None and path.stat().st_size > most:
-        raise ValueError(f"it has more than {most:,} bytes")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        if most is not None and os.fstat(file.fileno()).st_size > most:
+            raise ValueError(f"it has more than {most:,} bytes")
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def require_regular(path: Path) -> None:
-    """Refuse a pipe, a socket or a device; a missing file passes.
-
-    Raises:
-        OSError: `path` exists and is not a regular file.
-    """
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def digest_value(value: Any) -> str:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, TriggerRule
 from airflow.timetables.assets import AssetOrTimeSchedule
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from brats_ml.config import load
-from brats_ml.orchestration.dag.assets import CHAMPIONS, INBOX, PendingOperator
+from brats_ml.orchestration.dag.assets import CHAMPIONS, INBOX, PendingOperator, TableOperator
 from brats_ml.orchestration.dag.form_fields import revision_field
 from brats_ml.orchestration.dag.operators import CommandOperator
 from brats_ml.orchestration.dag.rendering import ACTION_TIMEOUT, RETRY, RUN_UNLESS_FAILED, DvcPipeline
@@ -17,12 +17,12 @@ DOC = """
 
 `pending` finds the cases that have no prediction by the current champions and divides them into shards. Each task of
 `score` predicts a label map for every case of its shard. If there is a survival champion, it also predicts the survival
-group of the patient.
+group of the patient. `table` lists all predictions in predictions.csv.
 
 A run does not score a case twice, so you can start one at any time. `orchestration.score` in params.yaml sets the
 schedule, and a new champion starts a run as well.
 """
-SCORE_DOC = "Scores the cases of one shard. A refused case does not stop the others."
+SCORE_DOC = "Scores the cases of one shard. A refused or unreadable case does not stop the others."
 
 checkout = Path(__file__).resolve().parents[1]
 cron = load(checkout / "params.yaml").orchestration.score
@@ -73,4 +73,13 @@ with DAG(
         **RETRY,
         **RUN_UNLESS_FAILED,
     ).expand(command=pending.output)
-    pipeline.open() >> pending >> score >> pipeline.close()
+    table = pipeline.command(
+        "table",
+        operator=TableOperator,
+        predictions="{{ params.output }}",
+        doc_md="Lists all predictions in predictions.csv, also after a shard that failed.",
+        trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
+    )
+    pipeline.open() >> pending >> score >> table
+    pending >> table
+    [score, table] >> pipeline.close()

@@ -1,14 +1,17 @@
-"""What keeps scoring from destroying anything: scans, folders of others, and earlier predictions."""
+"""The folders of predictions: what is kept, what is replaced, and what never is."""
 
+import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from brats_ml import files
+from brats_ml import files, reading
 from brats_ml.adapters.content_cache import link
 from brats_ml.errors import ConfigError, StorageError
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
+
+SCORED, REFUSED = "scored", "refused"
 
 
 def refuse_overlap(cases: Path, output: Path) -> None:
@@ -28,26 +31,101 @@ def refuse_overlap(cases: Path, output: Path) -> None:
         )
 
 
-def refuse_foreign(folder: PredictionFolder) -> None:
-    """Refuse to replace a folder that no prediction of ours is in.
+def refuse_foreign(folder: PredictionFolder, case_id: str) -> None:
+    """Refuse to replace a folder that has anything but a prediction of ours, whole or torn, in it.
 
     Raises:
         StorageError: There is such a folder or file.
     """
-    path = folder.path
-    if os.path.lexists(path) and (path.is_symlink() or not folder.prediction.path.is_file()):
+    path, own = folder.path, {folder.prediction.path, folder.labels(case_id)}
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or not set(path.iterdir()) <= own):
         raise StorageError(f"{path} exists and is no prediction of brats: move it away, then score again")
 
 
-def keep_earlier(target: PredictionsFolder, case_id: str, record: dict[str, Any]) -> None:
+def write_record(folder: PredictionFolder, record: dict[str, Any]) -> None:
+    """Write the record of a prediction, with digests by which `read_record` knows that it is whole."""
+    labels = folder.labels(record["case_id"])
+    record = record | {"labels": files.digest_file(labels) if labels.exists() else None}
+    files.write_json(folder.prediction, record | {"digest": files.digest_value(record)})
+
+
+def read_record(folder: PredictionFolder) -> dict[str, Any] | None:
+    """Return the record of a prediction, None where there is none, or where it is torn or changed.
+
+    Raises:
+        StorageError: The operating system cannot read it.
+    """
+    path = folder.prediction.path
+    if not os.path.lexists(path):
+        return None
+    try:
+        with reading.open_regular(path) as file:
+            record = json.loads(file.read())
+        digest = record.pop("digest")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return record if digest == files.digest_value(record) else None
+
+
+def has_its_labels(folder: PredictionFolder, record: dict[str, Any]) -> bool:
+    """Return whether the label map of a prediction is the one that was written.
+
+    Raises:
+        StorageError: The operating system cannot read it.
+    """
+    labels = folder.labels(record["case_id"])
+    try:
+        return os.path.lexists(labels) and files.digest_file(labels) == record["labels"]
+    except ValueError:
+        return False
+
+
+def keep_earlier(target: PredictionsFolder, case_id: str, record: dict[str, Any] | None) -> None:
     """Keep the present prediction of a case among the earlier ones, by hard links, before a new one replaces it.
+
+    A refusal has nothing to keep, and neither has an empty record without a label map.
 
     Args:
         target: The predictions.
         case_id: The case.
-        record: The present prediction.json.
+        record: The record of the present prediction, None where it is torn.
     """
-    present, kept = target.case(case_id).path, target.earlier(case_id, record)
+    folder = target.case(case_id)
+    path, prediction = folder.path, folder.prediction.path
+    torn = record is None and prediction.is_file() and prediction.stat().st_size > 0
+    if not torn and not folder.labels(case_id).exists():
+        return
+    model = record["provenance"]["segmentation"] if record else None
+    made_by = f"{model['name']}-v{model['version']}" if model else "torn"
+    kept = target.earlier(case_id, f"{made_by}-{files.digest_tree(path)[:8]}")
     if not kept.exists():
         with files.replacing(kept) as unfinished:
-            shutil.copytree(present, unfinished, copy_function=lambda file, copy: link(Path(file), Path(copy)))
+            shutil.copytree(path, unfinished, copy_function=lambda file, copy: link(Path(file), Path(copy)))
+
+
+def is_marked(target: PredictionsFolder, case_id: str, fingerprint: str) -> bool:
+    """Return whether a case was scored, or refused, as it is now, and nothing happened to its prediction since.
+
+    Raises:
+        StorageError: The operating system cannot read the mark.
+    """
+    path = target.bookkeeping(case_id).fingerprint
+    if not os.path.lexists(path):
+        return False
+    try:
+        with reading.open_regular(path) as file:
+            return file.read() == _mark(target, case_id, fingerprint)
+    except ValueError:
+        return False
+
+
+def mark(target: PredictionsFolder, case_id: str, fingerprint: str) -> None:
+    """Remember what a case was scored from, or refused for, and which prediction came out."""
+    with files.replacing(target.bookkeeping(case_id).fingerprint) as temporary:
+        temporary.write_bytes(_mark(target, case_id, fingerprint))
+
+
+def _mark(target: PredictionsFolder, case_id: str, fingerprint: str) -> bytes:
+    folder = target.case(case_id)
+    written = [path for path in (folder.prediction.path, folder.labels(case_id)) if path.exists()]
+    return files.digest_value([fingerprint, *(reading.identity(path.stat()) for path in written)]).encode()

@@ -4,24 +4,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from brats_ml import files
-from brats_ml.adapters import folder_walk, provenance
+from brats_ml import files, reading
+from brats_ml.actions.ages import Age
+from brats_ml.actions.unseen_cases import Unseen
+from brats_ml.adapters import provenance
 from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES
 from brats_ml.adapters.source_code import code_digest
-from brats_ml.adapters.tables.clinical import clinical_table, identities
 from brats_ml.adapters.tracking.champions import Champions
 from brats_ml.adapters.tracking.registry import MODELS, Version
 from brats_ml.adapters.tracking.reigns import no_champion
-from brats_ml.cohort.cases import Case, find_cases
-from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
+from brats_ml.errors import StorageError
 from brats_ml.models.compatibility import incompatibility
 from brats_ml.workspace import Workspace
-from brats_ml.workspace.artefact import Named
-from brats_ml.workspace.outputs import PredictionsFolder
+
+# The inputs of a prediction that come from tables.
+FROM_TABLES = ("age_years", "faults_of_tables")
 
 
 @dataclass(frozen=True)
@@ -31,51 +30,76 @@ class Origin:
     Attributes:
         source: Folder of the cases.
         rules: The section `validate` of the parameters.
-        clinical: Clinical rows, one a patient.
         code: Commit and digest of the code.
         segmentation: The segmentation champion.
         survival: The survival champion, None if there is none or it does not fit the segmentation champion.
-        known: Which names mean the same patient.
         inference: Preset and precision.
         incompatibility: Why the survival champion is not used.
     """
 
     source: Path
     rules: Validate
-    clinical: pd.DataFrame
     code: dict[str, str]
     segmentation: Version
     survival: Version | None
-    known: Identities = field(default_factory=Identities)
     inference: dict[str, str | None] = field(default_factory=dict)
     incompatibility: str | None = None
 
-    def of(self, case: Case) -> dict[str, Any]:
-        """Return the inputs of a case's prediction, with the digest of each of its files."""
-        return self._shared(case) | {"data": {role: _digest(self.source / name) for role, name in case.images.items()}}
+    def of(self, unseen: Unseen) -> dict[str, Any]:
+        """Return the inputs of a case's prediction, with the digest of each of its files.
 
-    def fingerprint(self, case: Case) -> str:
-        """Return a digest of the inputs that needs no file's bytes, only their sizes and times."""
-        states = {name: _state(self.source / name) for name in [*case.files.values(), *case.unread]}
-        return files.digest_value(without_revision(self._shared(case)) | {"files": states, "case": case.to_dict()})
+        Raises:
+            StorageError: The operating system cannot read a file.
+        """
+        return self._shared(unseen.age) | {"data": self._digests(unseen)}
 
-    def age_years(self, case: Case) -> float | None:
-        """Return the age of the case's patient, under any of their names, or None."""
-        rows = self.clinical[self.clinical["patient"] == self.known.patient(case.patient)]
-        age = rows["age_years"].iloc[0] if len(rows) else None
-        return None if pd.isna(age) else float(age)
+    def is_of(self, known: dict[str, Any], unseen: Unseen) -> bool:
+        """Return whether a prediction has the inputs that it would have now; files are read if all else is the same.
 
-    def _shared(self, case: Case) -> dict[str, Any]:
+        Args:
+            known: The inputs of the prediction.
+            unseen: The case. An uncertain age of its patient does not count.
+
+        Raises:
+            StorageError: The operating system cannot read a file.
+        """
+        left_out = {"data", *(FROM_TABLES if unseen.age.unread else ())}
+        # By their JSON, since a tuple among the parameters is a list in a file.
+        before, now = (
+            files.digest_value(
+                {name: value for name, value in without_revision(origin).items() if name not in left_out}
+            )
+            for origin in (known, self._shared(unseen.age))
+        )
+        return before == now and known["data"] == self._digests(unseen)
+
+    def fingerprint(self, unseen: Unseen) -> str:
+        """Return a digest of the inputs that needs no file's bytes, only their sizes, times and inodes.
+
+        Raises:
+            StorageError: The operating system cannot find a file.
+        """
+        case = unseen.case
+        states: dict[str, str | None] = {name: _state(self.source / name) for name in case.files.values()}
+        states |= {name: _state_if_any(self.source / name) for name in case.unread}
+        shared = without_revision(self._shared(unseen.age))
+        return files.digest_value(shared | {"files": states, "case": case.to_dict()})
+
+    def _digests(self, unseen: Unseen) -> dict[str, str | None]:
+        return {role: _digest(self.source / name) for role, name in unseen.case.images.items()}
+
+    def _shared(self, age: Age) -> dict[str, Any]:
         models = {
             kind: None if version is None else {"name": version.name, **version.identity, "digest": version.digest}
             for kind, version in (("segmentation", self.segmentation), ("survival", self.survival))
         }
-        age = self.age_years(case)
         return {
             **models,
             "code": self.code,
             "rules": self.rules.model_dump(),
-            "age_years": age,
+            "age_years": age.years,
+            # A table that is put right may have the age.
+            **({"faults_of_tables": list(age.faults)} if age.faults else {}),
             "inference": self.inference,
         }
 
@@ -103,56 +127,32 @@ def present_origin(
         reason = f"{survival} learnt from {learnt} patients, but {segmentation} from {drawn} ones"
     if reason is not None:
         survival = None
-    code = {**provenance.revision(ws.root), "digest": code_digest("brats_ml.actions.score")}
-    known = identities(source)
-    inference = {"preset": preset, "precision": params.evaluate.precision}
-    clinical = clinical_table(source, known)
     return Origin(
         source,
         params.validate_,
-        clinical,
-        code,
+        {**provenance.revision(ws.root), "digest": code_digest("brats_ml.actions.case_prediction")},
         segmentation,
         survival,
-        known,
-        inference=inference,
+        inference={"preset": preset, "precision": params.evaluate.precision},
         incompatibility=reason,
     )
 
 
-def unseen_cases(source: Named) -> list[Case]:
-    """Return the cases of a folder of unseen ones; a link back to a folder that holds it is skipped.
-
-    Raises:
-        MissingInputError: There is no such folder.
-    """
-    return find_cases(folder_walk.walk(files.require(source), loops="skip"))
-
-
-def was_scored(target: PredictionsFolder, case: Case, fingerprint: str) -> bool:
-    """Return whether a case was scored, or refused, as it is now."""
-    path = target.fingerprint(case.case_id)
-    scored = target.case(case.case_id).prediction.path
-    return path.is_file() and path.read_text() == fingerprint and scored.is_file()
-
-
-def mark_scored(target: PredictionsFolder, case: Case, fingerprint: str) -> None:
-    """Remember what a case was scored from, or refused for."""
-    with files.replacing(target.fingerprint(case.case_id)) as temporary:
-        temporary.write_text(fingerprint)
-
-
 def _digest(path: Path) -> str | None:
-    """Return the digest of a file, or None if it cannot be read; scoring then refuses its case."""
+    """Return the digest of a file, or None if it is not one of a volume; scoring then refuses its case."""
     try:
         return files.digest_file(path, most=LARGEST_FILE_BYTES)
-    except (OSError, ValueError):
+    except ValueError:
         return None
 
 
-def _state(path: Path) -> list[int] | None:
+def _state(path: Path) -> str:
+    with reading.system_errors_named(path):
+        return reading.identity(path.stat())
+
+
+def _state_if_any(path: Path) -> str | None:
     try:
-        state = path.stat()
-    except OSError:
+        return _state(path)
+    except StorageError:
         return None
-    return [state.st_size, state.st_mtime_ns]

@@ -2,16 +2,21 @@
 
 from pathlib import Path
 
-from brats_ml.actions.prediction_folders import refuse_overlap
-from brats_ml.actions.prediction_inputs import present_origin, unseen_cases, was_scored
+from brats_ml.actions.prediction_folders import is_marked, refuse_overlap
+from brats_ml.actions.prediction_inputs import Origin, present_origin
+from brats_ml.actions.unseen_cases import Unseen, divide, list_unseen, write_shards
 from brats_ml.adapters.tracking.champions import open_champions
 from brats_ml.adapters.tracking.registry import MODELS
 from brats_ml.config import Params
+from brats_ml.errors import StorageError
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import PredictionsFolder
 
 
-def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Path | None = None) -> Report:
+def run(
+    ws: Workspace, params: Params, *, cases: Path | None = None, output: Path | None = None, divided: bool = False
+) -> Report:
     """Report the cases in `cases` that are new, or changed, or were scored by other models than the champions.
 
     Args:
@@ -19,21 +24,37 @@ def run(ws: Workspace, params: Params, *, cases: Path | None = None, output: Pat
         params: Its parameters.
         cases: Folder with one folder a case; the inbox by default.
         output: Folder of the predictions; the checkout's by default.
+        divided: Whether to write a list of the cases of each shard, for `brats score --shard`.
 
     Raises:
         MissingInputError: There is no such folder.
     """
     source, target = ws.unseen(cases), ws.predictions(output)
     refuse_overlap(source.path, target.path)
-    found = unseen_cases(source)
+    listing = list_unseen(source)
+    found = listing.cases
     champions = open_champions(ws.state)
-    notes = [note for name in MODELS.values() if (note := champions.repair(name))]
+    notes = [note for name in MODELS.values() if (note := champions.repair(name))] + listing.unreadable
     if champions.of(MODELS["segmentation"]) is None:
         said = f"{len(found)} case(s) wait for a first champion of {MODELS['segmentation']}"
         return Report("pending", "; ".join((said, *notes)), details={"shards": []})
     origin = present_origin(ws, params, source.path, champions)
-    waiting = [case.case_id for case in found if not was_scored(target, case, origin.fingerprint(case))]
-    size = params.orchestration.shard_cases
-    shards = [waiting[start : start + size] for start in range(0, len(waiting), size)]
-    summary = f"{len(waiting)} of {len(found)} case(s) wait, in {len(shards)} shard(s)"
-    return Report("pending", "; ".join((summary, *notes)), details={"shards": shards})
+    waiting = [unseen for unseen in found if not _is_scored(origin, target, unseen)]
+    limits = params.orchestration
+    shards = divide(waiting, shard_cases=limits.shard_cases, most_shards=limits.most_shards)
+    if divided:
+        write_shards(ws, shards)
+    size = f" of {len(shards[0])} case(s)" if shards else ""
+    summary = f"{len(waiting)} of {len(found)} case(s) wait, in {len(shards)} shard(s){size}"
+    names = [[unseen.case.case_id for unseen in shard] for shard in shards]
+    return Report("pending", "; ".join((summary, *notes)), details={"shards": names})
+
+
+def _is_scored(origin: Origin, target: PredictionsFolder, unseen: Unseen) -> bool:
+    """Return whether a case has an up-to-date prediction; one that cannot be read is left to scoring."""
+    if unseen.age.unread or unseen.doubt is not None:
+        return False
+    try:
+        return is_marked(target, unseen.case.case_id, origin.fingerprint(unseen))
+    except StorageError:
+        return False

@@ -31,6 +31,7 @@ CARRIERS = (
     "brats_ml.errors",
     "brats_ml.files",
     "brats_ml.locks",
+    "brats_ml.reading",
     "brats_ml.report",
     "brats_ml.reports",
     "brats_ml.stages.train_log",

@@ -53,13 +53,24 @@ def score(
     root: Root = HERE,
     cases: Cases = None,
     output: Output = None,
+    *,
     case: Annotated[list[str] | None, typer.Option(help="A case to score; repeatable.", show_default="all")] = None,
+    shard: Annotated[
+        int | None, typer.Option(min=0, help="A list by `pending --divide` to score instead.", show_default=False)
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help="`fast`, `balanced` or `best`.", show_default="that of the champion")
     ] = None,
 ) -> None:
     """Predict label maps and survival groups of unseen cases with the champions."""
-    run("actions.score", root, checks.score, cases=cases, output=output, only=case or (), preset=preset)
+    options = {"cases": cases, "output": output, "only": case or (), "shard": shard, "preset": preset}
+    run("actions.score", root, checks.score, **options)
+
+
+@app.command(rich_help_panel=PANEL)
+def table(root: Root = HERE, output: Output = None) -> None:
+    """Write the table of all predictions, as `score` does at its end."""
+    run("actions.prediction_table", root, checks.nothing, output=output)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -69,9 +80,14 @@ def precision(recipe: Recipe, root: Root = HERE) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
-def pending(root: Root = HERE, cases: Cases = None, output: Output = None) -> None:
+def pending(
+    root: Root = HERE,
+    cases: Cases = None,
+    output: Output = None,
+    divide: Annotated[bool, typer.Option("--divide", help="Write their lists for `score --shard`.")] = False,
+) -> None:
     """Count the unseen cases without a prediction by the current champions."""
-    run("actions.unscored", root, checks.pending, cases=cases, output=output)
+    run("actions.unscored", root, checks.pending, cases=cases, output=output, divided=divide)
 
 
 @app.command(rich_help_panel=PANEL)

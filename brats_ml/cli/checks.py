@@ -124,17 +124,19 @@ def score(
     cases: Path | None,
     output: Path | None,
     only: Sequence[str],
+    shard: int | None = None,
     preset: str | None,
     **options: Any,
 ) -> Inputs:
-    """Return nothing more: the folder and one of the named cases exist, and so does a champion."""
+    """Return the list of a shard, if there is one: the folder, one of the named cases and a champion exist."""
     if preset is not None:
         check_preset(preset)
-    pending(ws, params, cases=cases, output=output)
+    if shard is None:  # the cases of a shard may be gone by now
+        pending(ws, params, cases=cases, output=output)
     if only:
         _check_cases(ws.unseen(cases), only)
     require_champion(ws.state.ledger.path, "segmentation")
-    return ()
+    return () if shard is None else (ws.shard(shard),)
 
 
 def _check_cases(source: Named, only: Sequence[str]) -> None:

@@ -58,6 +58,7 @@ class Orchestration(Section):
     watch: Annotated[str, Field(min_length=1)] | None
     score: Annotated[str, Field(min_length=1)] | None
     shard_cases: Count
+    most_shards: Count = 1000
     approval_hours: Annotated[float, Field(gt=0)]
     keep_days: Annotated[float, Field(ge=0)]
 

@@ -49,7 +49,7 @@ class Examination:
     Attributes:
         rows: One row for each modality that the case should have, and one for its label map if it has one.
         grid: Record of the grid that most of its volumes share, or None where no volume can be read.
-        digest: Digest of the bytes of its files, or None where a file cannot be read.
+        digest: Digest of the bytes of its files, or None where one is not a regular file.
     """
 
     rows: list[Row]
@@ -66,6 +66,10 @@ def examine_all(folder: Path, cases: Iterable[Case], settings: Validate, *, cach
         settings: The section `validate` of the parameters. Examinations depend on its grid tolerance and the shape of
             phantoms, and not on its limits.
         cache: Keeps the examinations.
+
+    Raises:
+        StorageError: The operating system cannot read a file. That says something about the disk, so no case is
+            quarantined for it.
     """
     code = code_digest(__name__)
 
@@ -215,11 +219,11 @@ def _common(read: Mapping[str, Volume], tolerance_mm: float) -> VoxelGrid | None
 
 
 def _digests(folder: Path, case: Case) -> dict[str, str | None]:
-    """Return the digest of each file by its role, None where the file cannot be read; each file is read once."""
+    """Return the digest of each file by its role, None where it is not a regular file; each file is read once."""
     found: dict[str, str | None] = {}
     for file in dict.fromkeys(case.files.values()):
         try:
             found[file] = files.digest_file(folder / file, most=LARGEST_FILE_BYTES)
-        except (OSError, ValueError):
+        except ValueError:
             found[file] = None
     return {role: found[file] for role, file in case.files.items()}

@@ -38,6 +38,7 @@ def run(ws: Workspace, params: Params) -> Report:
         EmptyCohortError: There are cases, and all of them are quarantined.
         CohortError: A case breaks a critical rule, or too few cases are valid; the files are written first.
         TableError: A clinical table is wrong.
+        StorageError: The operating system cannot read a file; nothing is written, and another try may succeed.
     """
     # Scoring shares the rules and does not need Great Expectations, which takes seconds to import.
     from brats_ml.adapters.expectations import judge

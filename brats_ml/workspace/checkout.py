@@ -111,6 +111,15 @@ class Workspace(os.PathLike[str]):
             f"or run `{self.inbox.made_by}` to try synthetic patients",
         )
 
+    def shard(self, number: int) -> Artefact:
+        """Return the list of the cases that one task scores."""
+        return Artefact(self.root / f"shards/{number:05d}.json", "brats pending --divide")
+
+    @property
+    def shards(self) -> Path:
+        """The folder of the lists of all shards."""
+        return self.shard(0).path.parent
+
     def predictions(self, folder: Path | None = None) -> PredictionsFolder:
         """Return the folder of scored cases; by default that of the checkout."""
         return PredictionsFolder(folder or self.root / "predictions")

@@ -1,13 +1,9 @@
 """Folders that commands make, and the files in each."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from brats_ml.workspace.artefact import Artefact, At, Made
+from brats_ml.workspace.artefact import Artefact, At, Located, Made
 
 VOLUME = ".nii.gz"
 
@@ -153,27 +149,38 @@ class PredictionFolder(Artefact):
 
 
 @dataclass(frozen=True)
+class CaseBookkeeping(Located):
+    """The files by which scoring keeps track of one case; unfinished predictions are in the same folder."""
+
+    fingerprint = At("fingerprint")  # of the files that the case was scored from, or refused for, and of the prediction
+    attempt = At("attempt")  # exists while a process predicts the case, and after one was killed meanwhile
+    lock = At(".lock")
+
+
+@dataclass(frozen=True)
 class PredictionsFolder(Artefact):
     """Predictions of unseen cases, one folder per case."""
 
     made_by: str = "brats score"
 
     table = Made("predictions.csv")  # one row per case
-    lock = At(".scored/.lock")
+    lock = At(".cases/.lock")
 
     def case(self, case_id: str) -> PredictionFolder:
-        """Return the folder of a case."""
-        return PredictionFolder(self.path / case_id)
+        """Return the folder of a case: its name, with `%` in front where that is the name of the table.
 
-    def fingerprint(self, case_id: str) -> Path:
-        """Return the file that holds the fingerprint of a scored or refused case."""
-        return self.path / ".scored" / case_id
+        A name that begins with `%` gets another one, so two cases never share a folder.
+        """
+        taken = case_id == self.table.path.name or case_id.startswith("%")
+        return PredictionFolder(self.path / f"{'%' * taken}{case_id}")
 
-    def earlier(self, case_id: str, record: Mapping[str, Any]) -> Path:
-        """Return the folder that keeps an earlier prediction, named after its model and a digest of its record."""
-        model = record["provenance"]["segmentation"]
-        digest = sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:8]
-        return self.path / ".earlier" / case_id / f"{model['name']}-v{model['version']}-{digest}"
+    def bookkeeping(self, case_id: str) -> "CaseBookkeeping":
+        """Return the files by which scoring keeps track of a case."""
+        return CaseBookkeeping(self.path / ".cases" / case_id)
+
+    def earlier(self, case_id: str, name: str) -> Path:
+        """Return the folder that keeps an earlier prediction of a case."""
+        return self.path / ".earlier" / case_id / name
 
     def cases(self) -> list[PredictionFolder]:
         """Return the folders of all cases that have a prediction, sorted by name."""

@@ -100,6 +100,14 @@ def test_promotion_waits_for_the_gate_the_approval_and_the_push_to_the_remote(tr
     assert tasks["promote"]["upstream"] == ["approve", "push"]
 
 
+def test_the_table_of_predictions_is_written_once_after_all_shards_even_if_one_failed(dags: Any) -> None:
+    tasks = dags["score"]["tasks"]
+
+    assert tasks["table"]["upstream"] == ["pending", "score"]
+    assert tasks["table"]["rule"] == "all_done_min_one_success"
+    assert tasks["close"]["upstream"] == ["score", "table"]
+
+
 def test_a_person_is_asked_if_a_model_passed_and_the_form_or_the_gate_asks(home: Path) -> None:
     asked = dag_reader.run(dag_reader.ASKED, ROOT, home=home)
 

@@ -285,11 +285,12 @@ def test_a_file_that_may_not_be_read_is_named(workspace: Workspace) -> None:
     path.chmod(0)
     program = (
         "import os, sys; from pathlib import Path; from brats_ml.adapters.nifti.volume import read_volume\n"
+        "from brats_ml.errors import StorageError\n"
         "os.chdir(sys.argv[1])\n"
         "if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)\n"
         "read_volume(Path(sys.argv[2]))\n"
         "try: read_volume(Path(sys.argv[3]))\n"
-        "except ValueError as error: print(error)"
+        "except StorageError as error: print(error)"
     )
     readable = file(workspace.raw.path / BAD, "t2").name
 
@@ -297,7 +298,7 @@ def test_a_file_that_may_not_be_read_is_named(workspace: Workspace) -> None:
         [sys.executable, "-c", program, path.parent, readable, path.name], capture_output=True, text=True, check=False
     )
 
-    assert said.stdout.strip() == f"{path.name} cannot be read: Permission denied"
+    assert said.stdout.startswith(f"{path.name} cannot be read: Permission denied; check the disk and the permissions")
 
 
 def test_copies_under_unrelated_names_are_quarantined_and_the_labelled_one_stays(

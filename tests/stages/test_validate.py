@@ -10,7 +10,7 @@ import pytest
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.cohort.cases import Case
 from brats_ml.config import Params
-from brats_ml.errors import MissingInputError
+from brats_ml.errors import MissingInputError, StorageError
 from brats_ml.files import digest_tree, read_json
 from brats_ml.imaging.quality.profile import COLUMNS
 from brats_ml.stages import validate
@@ -158,6 +158,25 @@ def test_one_patient_under_two_names_has_one_name_in_the_manifest(workspace: Wor
     records = {case["case_id"]: case for case in read_json(workspace.validation.manifest)["cases"]}
     assert records[BAD]["patient"] == records["BraTS19_X_1"]["patient"] == BAD
     assert records[BAD]["aliases"] == records["BraTS19_X_1"]["aliases"] == ["BraTS19_X_1"]
+
+
+def test_a_file_that_the_disk_does_not_give_stops_the_stage_and_quarantines_nobody(
+    workspace: Workspace, params: Params
+) -> None:
+    validate.run(workspace, params)
+    before, whole = digest_tree(workspace.validation.path), volume(workspace, "t1")
+    kept = whole.rename(workspace.root / "kept")
+    whole.symlink_to("/proc/self/mem")  # opens, and the kernel refuses to read it
+
+    with pytest.raises(StorageError, match=rf"{whole.name} cannot be read: Input/output error") as raised:
+        validate.run(workspace, params)
+
+    assert raised.value.transient
+    assert digest_tree(workspace.validation.path) == before
+    whole.unlink()
+    kept.rename(whole)
+    validate.run(workspace, params)
+    assert read_json(workspace.validation.quarantine) == []
 
 
 def test_all_real_cases_are_valid_in_one_folder(real_data: Path, tmp_path: Path, params: Params) -> None:

@@ -57,7 +57,10 @@ def read_case_volumes(folder: Path, case: Case) -> dict[str, Volume | ValueError
         case: The case.
 
     Returns:
-        Role (a modality, or `seg`) to its volume of three axes, or to the error that reading it raised.
+        Role (a modality, or `seg`) to its volume of three axes, or to the fault of its file.
+
+    Raises:
+        StorageError: The operating system cannot read a file.
     """
     read: dict[str, Volume | ValueError] = {}
     sizes = _sizes(folder, case)

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES, VolumeHeader, read_header, set_forms
-from brats_ml.files import replacing, require_regular
+from brats_ml.errors import StorageError
+from brats_ml.files import replacing
+from brats_ml.reading import open_regular
 
 GZIP = b"\x1f\x8b"
 DAMAGED = (OSError, EOFError, IsalError, ValueError)
@@ -48,6 +50,7 @@ def read_grid(path: Path) -> VoxelGrid:
 
     Raises:
         ValueError: The file is not NIfTI, or its header is damaged.
+        StorageError: The operating system cannot read the file.
     """
     with _damage_named(path), _inflated(path) as stream:
         return read_header(stream).grid
@@ -67,6 +70,7 @@ def read_volume(path: Path) -> Volume:
 
     Raises:
         ValueError: The file is not NIfTI, or it is damaged, cut short, or longer than its header says.
+        StorageError: The operating system cannot read the file.
     """
     with _damage_named(path), _inflated(path) as stream:
         header = read_header(stream)
@@ -95,19 +99,21 @@ def write_volume(path: os.PathLike[str], array: NDArray[Any], grid: VoxelGrid) -
 def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
+    except StorageError:
+        raise
     except DAMAGED as error:  # type: ignore[misc]  # isal's stub takes IsalError for an instance
-        raise ValueError(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
 
 
 @contextmanager
 def _inflated(path: Path) -> Iterator[BinaryIO]:
     """Open a file by its first bytes, since some releases call a compressed file `.nii`."""
-    require_regular(path)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > LARGEST_FILE_BYTES:
             raise ValueError(f"it has {size / 1e9:.1f} GB, and a volume has at most {LARGEST_FILE_BYTES / 1e9:.1f} GB")
-        is_compressed = file.peek(2)[:2] == GZIP
+        is_compressed = file.read(2) == GZIP
+        file.seek(0)
         with cast(BinaryIO, igzip.open(file)) if is_compressed else file as stream:
             yield stream
 

@@ -24,10 +24,10 @@ from brats_ml.adapters.sources.base import (
     require_space_for,
     unreadable,
     write_chunks,
-    written_at,
 )
 from brats_ml.cohort.release_files import is_hidden, is_release_file
 from brats_ml.errors import BratsError, SourceError
+from brats_ml.reading import written_at
 
 # These compare the checksum at the end; tarfile's own decompression does not.
 Opener = Callable[[Path], Any]

@@ -1,7 +1,6 @@
 """The interface of a source, which lists and fetches its files, and the checks that all sources share."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
@@ -77,11 +76,6 @@ def file_digest(path: Path, name: str) -> bytes:
     """Return a digest of a file's bytes, such as `md5`, to compare with one that others computed."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(name, usedforsecurity=False)).digest()
-
-
-def written_at(state: os.stat_result) -> str:
-    """Return the times of a file; the second one changes even if somebody sets the modification time back."""
-    return f"{state.st_mtime_ns}-{state.st_ctime_ns}"
 
 
 def changed(where: Path | str) -> SourceError:

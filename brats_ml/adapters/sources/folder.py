@@ -16,11 +16,11 @@ from brats_ml.adapters.sources.base import (
     checked,
     unreadable,
     write_chunks,
-    written_at,
 )
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.errors import SourceError
+from brats_ml.reading import written_at
 
 # Two copies at a time keep a disk busy, and more of them make it seek.
 WORKERS = 2

@@ -1,6 +1,7 @@
 """The tables in a folder and its folders: clinical rows, and the names that mean the same patient."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ from brats_ml.cohort.clinical_merge import combine
 from brats_ml.cohort.patients import Identities, identify
 from brats_ml.cohort.release_files import is_mapping, is_table
 from brats_ml.errors import MissingInputError, TableError
-from brats_ml.files import require_regular
+from brats_ml.reading import open_regular
 
 # Clinical tables of thousands of patients hold a few hundred KB.
 LARGEST_MB = 50
@@ -38,7 +39,17 @@ def identities(folder: Path, names: Iterable[str] = (), same: Iterable[tuple[str
     Raises:
         TableError: A table is wrong.
     """
-    tables = read_tables(folder)
+    return identities_in(read_tables(folder), names, same)
+
+
+def identities_in(
+    tables: Mapping[str, pd.DataFrame], names: Iterable[str] = (), same: Iterable[tuple[str, str]] = ()
+) -> Identities:
+    """Return which names mean the same patient, as `identities` does, by tables that were read.
+
+    Raises:
+        TableError: A table is wrong.
+    """
     mappings = {name: table for name, table in tables.items() if is_mapping(name)}
     others = {name: table for name, table in tables.items() if name not in mappings}
     clinical = [patient for name, table in others.items() for patient in patient_names(table, name=name)]
@@ -55,8 +66,16 @@ def clinical_table(folder: Path, known: Identities | None = None) -> pd.DataFram
     Raises:
         TableError: A table is wrong.
     """
-    tables = {name: table for name, table in read_tables(folder).items() if not is_mapping(name)}
-    return combine(tables, identities(folder) if known is None else known)
+    return clinical_rows_in(read_tables(folder), identities(folder) if known is None else known)
+
+
+def clinical_rows_in(tables: Mapping[str, pd.DataFrame], known: Identities) -> pd.DataFrame:
+    """Return the clinical rows of tables that were read, one row a patient.
+
+    Raises:
+        TableError: A table is wrong.
+    """
+    return combine({name: table for name, table in tables.items() if not is_mapping(name)}, known)
 
 
 def read_table(path: Path, *, name: str | None = None) -> pd.DataFrame:
@@ -68,18 +87,19 @@ def read_table(path: Path, *, name: str | None = None) -> pd.DataFrame:
 
     Raises:
         MissingInputError: There is no such file.
-        TableError: It cannot be read, is larger than LARGEST_MB, or is not a table.
+        TableError: It is not a file, is larger than LARGEST_MB, or is not a table.
+        StorageError: The operating system cannot read it.
     """
     name = name or path.name
+    if not os.path.lexists(path):
+        raise MissingInputError(path, remedy="run `brats acquire` first")
     try:
-        require_regular(path)
-        size = path.stat().st_size
-        if size > LARGEST_MB * 10**6:
-            reason = f"has {size / 10**6:.0f} MB, but tables of patients have at most {LARGEST_MB} MB"
-            raise TableError(name, f"{reason}; remove it, or drop columns that it does not need")
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingInputError(path, remedy="run `brats acquire` first") from error
-    except OSError as error:
-        raise TableError(name, f"cannot be read, {error.strerror}; grant read permission, or remove it") from error
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(LARGEST_MB * 10**6 + 1)
+    except ValueError as error:
+        raise TableError(name, f"cannot be read, {error}; grant read permission, or remove it") from error
+    if len(content) > LARGEST_MB * 10**6:
+        reason = f"has {size / 10**6:.0f} MB, but tables of patients have at most {LARGEST_MB} MB"
+        raise TableError(name, f"{reason}; remove it, or drop columns that it does not need")
     return parse_csv(content, name=name)

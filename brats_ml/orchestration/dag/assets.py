@@ -63,10 +63,27 @@ class PendingOperator(CommandOperator):
             self.log.info("there is no %s yet, so no case waits", cases)
             return []
         folders = ["--cases", str(cases), "--output", str(predictions)]
-        self.command = [*BRATS, "pending", *folders]
+        self.command = [*BRATS, "pending", *folders, "--divide"]
         outcome, _ = self.run_command(context, run)
+        # The lists are files of the workspace, since Airflow keeps what a task returns in its database.
         shards = outcome.details["shards"] if outcome else []
-        return [[*BRATS, "score", *folders, *(f"--case={case}" for case in shard)] for shard in shards]
+        return [[*BRATS, "score", *folders, f"--shard={number}"] for number in range(len(shards))]
+
+
+class TableOperator(CommandOperator):
+    """Writes the table of all predictions, once after all shards."""
+
+    template_fields: tuple[str, ...] = ("predictions",)
+
+    def __init__(self, *, predictions: str, **options: Any) -> None:
+        """Take the folder of the predictions from the form."""
+        super().__init__(command=[], **options)
+        self.predictions = predictions
+
+    def work(self, context: Context, run: Run) -> Any:
+        """Write the table."""
+        self.command = [*BRATS, "table", "--output", str(run.locations.resolve(self.predictions))]
+        return super().work(context, run)
 
 
 def _validated(workspace: Path) -> str:

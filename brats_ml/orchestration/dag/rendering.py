@@ -14,7 +14,9 @@ from brats_ml.orchestration.dag.graph import Graph, Node, read_graph
 from brats_ml.orchestration.dag.operators import BRATS, CloseOperator, CommandOperator, OpenOperator, StageOperator
 
 # Ids of the tasks around the stages; a stage with one of these names gets another id.
-ACTIONS = frozenset({"open", "publish", "gate", "approve", "push", "promote", "announce", "pending", "score", "close"})
+ACTIONS = frozenset(
+    {"open", "publish", "gate", "approve", "push", "promote", "announce", "pending", "score", "table", "close"}
+)
 RETRY = {
     "retries": 2,
     "retry_delay": timedelta(seconds=10),

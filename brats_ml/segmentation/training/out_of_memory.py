@@ -19,7 +19,7 @@ def out_of_memory_explained(patch: Sequence[int], batch: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the backends share no error class, so the text decides
-        if isinstance(error, CapacityError) or not _is_allocation(error):
+        if isinstance(error, CapacityError) or not is_out_of_memory(error):
             raise
         size = "x".join(map(str, patch))
         raise CapacityError(
@@ -28,5 +28,6 @@ def out_of_memory_explained(patch: Sequence[int], batch: int) -> Iterator[None]:
         ) from error
 
 
-def _is_allocation(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory is short, by its class or by a backend's text."""
     return isinstance(error, MemoryError) or any(text in f"{type(error).__name__} {error}" for text in SIGNS)

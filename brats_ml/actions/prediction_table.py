@@ -1,0 +1,83 @@
+"""The table of all predictions, one row a case, written once after the cases are scored."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from brats_ml import files, locks
+from brats_ml.actions.prediction_folders import read_record
+from brats_ml.adapters.tables import frames
+from brats_ml.cohort.labels import REGIONS
+from brats_ml.config import Params
+from brats_ml.errors import StorageError
+from brats_ml.report import Report
+from brats_ml.survival.summary import PROBABILITIES
+from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import PredictionsFolder
+
+
+def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
+    """Write the table of the predictions in `output`.
+
+    Args:
+        ws: The checkout.
+        params: Its parameters.
+        output: Folder of the predictions; the checkout's by default.
+
+    Raises:
+        StorageError: The operating system cannot read a prediction, or a folder has the name of the table.
+    """
+    target = ws.predictions(output)
+    return Report("table", f"{write_table(target)} case(s) in {target.table}")
+
+
+def write_table(target: PredictionsFolder) -> int:
+    """Write the table and return its number of rows; a torn prediction has no row until its case is scored again.
+
+    Raises:
+        StorageError: The operating system cannot read a prediction, or a folder has the name of the table.
+    """
+    if not target.path.exists():
+        return 0
+    path = target.table.path
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder, and the table of predictions needs the name: move it away")
+    rows, failed = [], []
+    with locks.exclusive(target.lock, holder="another process that lists the predictions"):
+        for folder in target.cases():
+            try:
+                record = read_record(folder)
+            except StorageError as error:
+                failed.append(error)
+                continue
+            if record is not None:
+                rows.append(_row(record))
+        frames.write_csv(target.table, pd.DataFrame(rows))
+    if failed:
+        raise failed[0]
+    return len(rows)
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    models = record["provenance"]
+    volumes = record.get("volume_mm3", {})
+    survival = record.get("survival", {})
+    return {
+        "case_id": record["case_id"],
+        "patient": record["patient"],
+        "status": record["status"],
+        "reason": record.get("reason"),
+        **{f"{region}_mm3": volumes.get(region) for region in REGIONS},
+        "flags": "; ".join(record.get("flags", [])),
+        "survival_group": survival.get("group"),
+        "survival_reason": survival.get("reason"),
+        **{name: survival.get(name) for name in (*PROBABILITIES, "expected_days")},
+        **{
+            f"{kind}_model": models[kind] and f"{models[kind]['name']} v{models[kind]['version']}"
+            for kind in ("segmentation", "survival")
+        },
+        "segmentation_run_id": models["segmentation"]["run_id"],
+        "code": models["code"].get("commit"),
+        "data": files.digest_value(models["data"]),
+    }

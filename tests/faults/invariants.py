@@ -68,7 +68,9 @@ class Contents:
             aliases=rows.aliases(),
             ledger=_promotions(ws.state.ledger.path),
             parts=_parts(ws.state.splits.path),
-            predictions={(path.name, digest_file(path)) for path in labels if not _unfinished(path, ws.root)},
+            predictions={
+                (path.name, digest_file(path)) for path in labels if path.is_file() and not _unfinished(path, ws.root)
+            },
         )
 
     def lost(self, before: "Contents") -> list[str]:

@@ -83,7 +83,9 @@ def _by_workers(folder: Path, options: argparse.Namespace) -> list[Found]:
                     file.flush()
             os._exit(0)
         workers.append((child, results))
-    if any([os.waitpid(child, 0)[1] for child, _ in workers]):
+    # All workers end before the first failure does away with their folder.
+    statuses = [os.waitpid(child, 0)[1] for child, _ in workers]
+    if any(statuses):
         sys.exit("a worker failed")
     return [json.loads(line) for _, results in workers for line in results.read_text().splitlines()]
 

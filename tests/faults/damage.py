@@ -28,7 +28,7 @@ READERS = [
 ]
 # DVC verifies the outputs of stages, so a change of their content is for DVC to notice.
 KEPT = (".brats/", "decisions/", "predictions/", "data/preprocessed/")
-# What a command leaves as a result; the marks of scored cases only say what waits.
+# What a command leaves as a result.
 RESULTS = ("predictions/BraTS", "predictions/predictions", ".brats/ledger")
 EARLIER = "predictions/.earlier/"
 DATABASE = ".brats/mlflow/mlflow.db"

@@ -83,9 +83,10 @@ def _by_workers(folder: Path, options: argparse.Namespace) -> list[Found]:
                     file.flush()
             os._exit(0)
         workers.append((child, results))
-    for child, _ in workers:
-        if os.waitpid(child, 0)[1]:
-            sys.exit("a worker failed")
+    # All workers end before the first failure does away with their folder.
+    statuses = [os.waitpid(child, 0)[1] for child, _ in workers]
+    if any(statuses):
+        sys.exit("a worker failed")
     return [json.loads(line) for _, results in workers for line in results.read_text().splitlines()]
 
 

@@ -42,8 +42,8 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _validation_knows_phantoms(self) -> Self:
-        if self.validate_.phantom_shape is not None:
-            raise ValueError("validate.phantom_shape is not a key; set phantom.shape")
+        if self.validate_.phantom_shape not in (None, self.phantom.shape):
+            raise ValueError("validate.phantom_shape is the value of phantom.shape; set that key alone")
         known = self.validate_.model_copy(update={"phantom_shape": self.phantom.shape})
         return self.model_copy(update={"validate_": known})
 

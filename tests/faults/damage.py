@@ -27,7 +27,10 @@ READERS = [
     of_brats("preprocess", "preprocessed", "preprocess"),
 ]
 # DVC verifies the outputs of stages, so a change of their content is for DVC to notice.
-KEPT = (".brats/", "decisions/", "predictions/", "data/preprocessed/", "data/splits.json")
+KEPT = (".brats/", "decisions/", "predictions/", "data/preprocessed/")
+# What a command leaves as a result.
+RESULTS = ("predictions/BraTS", "predictions/predictions", ".brats/ledger")
+EARLIER = "predictions/.earlier/"
 DATABASE = ".brats/mlflow/mlflow.db"
 
 
@@ -133,12 +136,13 @@ def _judge(ws: Workspace, reader: Scenario, damage: str, name: str, *, before: C
     damaged = None if path.is_dir() else digest_file(path)
     ended = run(reader.command(ws.root))
     after = Contents.of(ws)
-    silent = ended.status == 0 and name.startswith(KEPT)
-    # A damaged prediction that was made again is kept among the earlier ones.
-    different = [other for other in after.differences(sound) if "/.earlier/" not in other] if silent else []
-    # A file that kept its damage, and that nothing was made from, changed no result unless it is one.
-    if path.is_file() and digest_file(path) == damaged and not name.startswith(("predictions/", ".brats/ledger")):
-        different = [other for other in different if other != name]
+    silent = ended.status == 0 and path.name not in ended.said
+    different = after.differences(sound) if silent and name.startswith(KEPT) else []
+    # A damaged prediction may stay among the earlier ones, and a file that nothing was made from changed no result.
+    unmade = path.is_file() and digest_file(path) == damaged and not name.startswith(RESULTS)
+    different = [other for other in different if not other.startswith(EARLIER) and not (unmade and other == name)]
+    if different == ["predictions"] and after.predictions >= sound.predictions:
+        different = []
     lost = [other for other in after.lost(before) if name not in other] if name != DATABASE else []
     if name.endswith(("ledger.jsonl", "splits.json")):
         lost = [other for other in lost if "ledger" not in other and "part of" not in other]

@@ -16,6 +16,8 @@ from brats_ml.workspace import Workspace
 
 # Folders that people fill, and whose files no command may change.
 GIVEN = ("inbox", "data/raw", "data/tables")
+# What says which cases wait; it has inodes and times, and counts attempts.
+MARKS = "predictions/.cases/"
 # Keys of the ledger that differ in each run; a chain digests the time too.
 CLOCK = ("time", "run_id", "chain")
 
@@ -25,8 +27,8 @@ class Contents:
     """What a checkout holds.
 
     Attributes:
-        files: Digest of each file, by its relative path, except git's own and what a killed process left under a
-            temporary name and a later one removes; a ledger is digested without clock times.
+        files: Digest of each file, by its relative path, except git's own, the marks of scored cases, and what
+            a killed process left under a temporary name and a later one removes; a ledger is digested without clock times.
         runs: Runs of MLflow as (key, name, status), with digests of their parameters and curves.
         versions: Registered versions as (model, number, key).
         logged: Logged models of each run's key.
@@ -49,8 +51,6 @@ class Contents:
     def of(cls, ws: Workspace) -> "Contents":
         """Read a checkout without changing it; no command is at work in it."""
         store = ws.state.mlflow.path
-        # They hold inodes and times, which differ in each copy of a checkout.
-        marks = set(ws.predictions().path.glob(".cases/*/fingerprint"))
         files = {
             path.relative_to(ws.root).as_posix(): _digest(path)
             for path in ws.root.rglob("*")
@@ -59,7 +59,7 @@ class Contents:
             and not path.name.endswith("lock")
             and not _unfinished(path, ws.root)
             and ".git" not in path.parts
-            and path not in marks
+            and not path.relative_to(ws.root).as_posix().startswith(MARKS)
         }
         rows = _Store(ws.state.mlflow.database)
         labels = ws.predictions().path.rglob("*-labels.nii.gz")
@@ -111,7 +111,7 @@ class Contents:
         """Return where this checkout differs from one that saw no fault."""
         names = sorted(self.files.keys() | other.files.keys())
         found = [name for name in names if self.files.get(name) != other.files.get(name)]
-        for name in ("runs", "versions", "logged", "aliases", "ledger", "parts"):
+        for name in ("runs", "versions", "logged", "aliases", "ledger", "parts", "predictions"):
             if getattr(self, name) != getattr(other, name):
                 found.append(name)
         return found

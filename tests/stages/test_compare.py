@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from brats_ml import config
 from brats_ml.adapters.tables.frames import write_csv
@@ -20,16 +21,20 @@ from brats_ml.survival.features import FEATURES
 from brats_ml.survival.summary import GROUP_SCORES
 from brats_ml.workspace import Workspace
 
-PARAMS = config.load(Path(__file__).parents[2] / "params.yaml")
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 COLUMNS = [*CASE_DICE, *BASELINE_SCORES]
 
 
-def params(*, recipes: list[str], estimators: list[str]) -> config.Params:
-    document = PARAMS.model_dump(by_alias=True)
+def document_with(*, recipes: list[str], estimators: list[str]) -> Any:
+    document = YAML(typ="safe").load(PARAMS)
     document["train"]["recipes"] = recipes
     document["features"]["predicted_by"] = recipes[0]
     document["survival"]["estimators"] = estimators
-    return config.parse(document)
+    return document
+
+
+def params(*, recipes: list[str], estimators: list[str]) -> config.Params:
+    return config.parse(document_with(recipes=recipes, estimators=estimators))
 
 
 def add_recipe(ws: Workspace, name: str, *, dice: list[float]) -> None:
@@ -270,7 +275,7 @@ def with_survival(ws: Workspace, predicted: pd.DataFrame) -> config.Params:
     parts = {name: "test" if index % 5 == 0 else "train" for index, name in enumerate(table["patient"])}
     write_json(ws.splits, {"patients": parts})
     write_json(ws.listing, {"phantom": {"cases": 50}, "features": None})
-    document = params(recipes=["baseline_mini"], estimators=["svm"]).model_dump(by_alias=True)
+    document = document_with(recipes=["baseline_mini"], estimators=["svm"])
     document["survival"] |= {"folds": 3, "repeats": 1, "grids": {"svm": {"C": [1], "kernel": ["linear"]}}}
     quick = config.parse(document)
     survival.run(ws, quick, estimator="svm")
@@ -328,7 +333,7 @@ def test_models_of_the_baselines_protocol_are_shown_and_never_nominated(ws: Work
     with_survival(ws, table.iloc[:0])
     write_csv(ws.features("reference"), table)
     add_untrained_recipe(ws, "baseline_mini")
-    document = params(recipes=["baseline_mini"], estimators=["knn"]).model_dump(by_alias=True)
+    document = document_with(recipes=["baseline_mini"], estimators=["knn"])
     document["survival"]["protocol"] = "baseline"
     of_baseline = config.parse(document)
     survival.run(ws, of_baseline, estimator="knn")

@@ -27,9 +27,11 @@ def path(tmp_path: Path) -> Path:
 
 def test_every_section_is_the_same_after_a_record_of_it_is_read_back() -> None:
     """A record that differs from itself would make every prediction old."""
-    record = load(PARAMS).model_dump()
+    params = load(PARAMS)
+    record = params.model_dump(by_alias=True)
 
     assert json.loads(json.dumps(record)) == record
+    assert parse(record) == params
 
 
 def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:

@@ -38,7 +38,7 @@ def test_a_file_with_one_changed_byte_is_made_again_with_a_line_in_the_log(
     path, note = tmp_path / "a.npz", tmp_path / "a.json"
     digest = cached_file(path, lambda temporary: void(temporary.write_bytes(b"array")), note=note)
     path.chmod(0o644)
-    path.write_bytes(b"arrey")
+    path.write_bytes(b"arraz")
 
     assert cached_file(path, lambda temporary: void(temporary.write_bytes(b"array")), note=note) == digest
     assert path.read_bytes() == b"array"

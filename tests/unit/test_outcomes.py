@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,9 @@ PYTHON = sys.executable
         (CaseError("BraTS20_001", "has no t1"), False, "case BraTS20_001: has no t1"),
         (ServiceError("MLflow does not answer"), True, "MLflow does not answer"),
         (OSError(errno.ENOSPC, "No space left on device", "/data/x"), False, "no space is left on the disk of /data/x"),
+        (OSError(errno.EIO, "Input/output error", "/data/x"), True, "the disk failed to read or write /data/x"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "/data/x"), False, "/data/x cannot be used: Is a directory"),
+        (shutil.Error([("/a", "/b", "[Errno 5] Input/output error")]), False, "/b cannot be copied ([Errno 5]"),
         (MemoryError("cannot allocate"), False, "the memory is exhausted"),
         (ConnectionResetError("reset by peer"), True, "ConnectionResetError: reset by peer"),
         (KeyError("x"), True, "KeyError: 'x'"),

@@ -148,7 +148,7 @@ def test_a_kept_file_that_was_or_could_be_changed_is_brought_again(damage: str, 
         kept.chmod(0o444)
     elif damage == "changed":
         kept.chmod(0o644)
-        kept.write_bytes(b"abd")
+        kept.write_bytes(b"abz")
         kept.chmod(0o444)
     elif damage == "note":
         (note,) = tmp_path.glob("*.sha256/*/*")

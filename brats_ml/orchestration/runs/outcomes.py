@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -72,6 +73,9 @@ def expected(error: BaseException) -> BratsError | None:
 
 
 def _of_the_disk(error: OSError) -> StorageError | None:
+    if isinstance(error, shutil.Error):  # copying a folder collects what went wrong, as texts
+        _, target, reason = error.args[0][0]
+        return StorageError(f"{target} cannot be copied ({reason}): check the disk, then run the same command again")
     where = f" {error.filename}" if error.filename else ""
     if error.errno in FULL:
         on = f" on the disk of{where}" if where else ""

@@ -27,8 +27,8 @@ class Contents:
     """What a checkout holds.
 
     Attributes:
-        files: Digest of each file, by its relative path, except git's own, the marks of scored cases, and what
-            a killed process left under a temporary name and a later one removes; a ledger is digested without clock times.
+        files: Digest of each file, by its relative path, except git's own, the marks of scored cases, and what a
+            killed process left under a temporary name and a later one removes. A ledger is digested without times.
         runs: Runs of MLflow as (key, name, status), with digests of their parameters and curves.
         versions: Registered versions as (model, number, key).
         logged: Logged models of each run's key.

@@ -71,13 +71,11 @@ def last_epoch(checkpoints: list[Path]) -> int:
 
 
 def spoil_inbox(inbox: Path) -> None:
-    """Truncate a scan of the first case, make another a broken symlink, and remove the age of the second case."""
+    """Truncate a scan of the first case, make another one text, and remove the age of the second case."""
     first, second = sorted(path.name for path in inbox.iterdir() if path.is_dir())[:2]
     scan = inbox / first / f"{first}_t1.nii.gz"
     scan.write_bytes(scan.read_bytes()[:1000])
-    broken = inbox / first / f"{first}_t2.nii.gz"
-    broken.unlink()
-    broken.symlink_to("nowhere")
+    (inbox / first / f"{first}_t2.nii.gz").write_text("no volume")
     table = pd.read_csv(inbox / "survival_info.csv")
     table[table["Brats20ID"] != second].to_csv(inbox / "survival_info.csv", index=False)
 

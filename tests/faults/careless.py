@@ -10,13 +10,14 @@ from tests.faults.trials import trials
 from tests.faults.zygote import Command
 
 SCAN, TABLE = "inbox/case/t1.nii", "predictions/predictions.csv"
+BEFORE, AFTER = "before", "half and half"
 
 
 def _start(root: Path) -> Command:
     def command() -> None:
         for name in (SCAN, TABLE):
             (root / name).parent.mkdir(parents=True)
-            (root / name).write_text("before")
+            (root / name).write_text(BEFORE)
 
     return command
 
@@ -24,12 +25,12 @@ def _start(root: Path) -> Command:
 def _careless(root: Path) -> Command:
     def command() -> None:
         ws = Workspace(root)
-        if "half" in (ws.root / TABLE).read_text():
-            raise ValueError("a rerun meets what the kill left")
+        if (ws.root / TABLE).read_text() not in (BEFORE, AFTER):
+            raise ValueError("the table is torn")
         scan = (ws.root / SCAN).read_text()
         (ws.root / SCAN).unlink()
         (ws.root / SCAN).write_text(scan)
-        (ws.root / TABLE).write_text("half and half")
+        (ws.root / TABLE).write_text(AFTER)
 
     return command
 

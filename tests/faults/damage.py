@@ -30,7 +30,6 @@ READERS = [
 KEPT = (".brats/", "decisions/", "predictions/", "data/preprocessed/")
 # What a command leaves as a result.
 RESULTS = ("predictions/BraTS", "predictions/predictions", ".brats/ledger")
-EARLIER = "predictions/.earlier/"
 DATABASE = ".brats/mlflow/mlflow.db"
 
 
@@ -138,11 +137,9 @@ def _judge(ws: Workspace, reader: Scenario, damage: str, name: str, *, before: C
     after = Contents.of(ws)
     silent = ended.status == 0 and path.name not in ended.said
     different = after.differences(sound) if silent and name.startswith(KEPT) else []
-    # A damaged prediction may stay among the earlier ones, and a file that nothing was made from changed no result.
-    unmade = path.is_file() and digest_file(path) == damaged and not name.startswith(RESULTS)
-    different = [other for other in different if not other.startswith(EARLIER) and not (unmade and other == name)]
-    if different == ["predictions"] and after.predictions >= sound.predictions:
-        different = []
+    # A file that keeps its damage, and that nothing was made from, changed no result unless it is one.
+    if path.is_file() and digest_file(path) == damaged and not name.startswith(RESULTS):
+        different = [other for other in different if other != name]
     lost = [other for other in after.lost(before) if name not in other] if name != DATABASE else []
     if name.endswith(("ledger.jsonl", "splits.json")):
         lost = [other for other in lost if "ledger" not in other and "part of" not in other]

@@ -18,6 +18,7 @@ from brats_ml.workspace import Workspace
 GIVEN = ("inbox", "data/raw", "data/tables")
 # What says which cases wait; it has inodes and times, and counts attempts.
 MARKS = "predictions/.cases/"
+EARLIER = "predictions/.earlier/"
 # Keys of the ledger that differ in each run; a chain digests the time too.
 CLOCK = ("time", "run_id", "chain")
 
@@ -108,10 +109,10 @@ class Contents:
         return [f"{model} v{number}" for model, number in champions.items() if (model, number) not in named]
 
     def differences(self, other: "Contents") -> list[str]:
-        """Return where this checkout differs from one that saw no fault."""
-        names = sorted(self.files.keys() | other.files.keys())
+        """Return where this checkout differs from one that saw no fault; more earlier predictions are no difference."""
+        names = sorted(name for name in self.files | other.files if name in other.files or not name.startswith(EARLIER))
         found = [name for name in names if self.files.get(name) != other.files.get(name)]
-        for name in ("runs", "versions", "logged", "aliases", "ledger", "parts", "predictions"):
+        for name in ("runs", "versions", "logged", "aliases", "ledger", "parts"):
             if getattr(self, name) != getattr(other, name):
                 found.append(name)
         return found

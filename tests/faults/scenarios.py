@@ -106,11 +106,11 @@ def _cohort(root: Path) -> Command:
         shutil.copyfile(ROOT / "params.yaml", root / "params.yaml")
         override(root / "params.yaml", SETTINGS)
         from brats_ml.actions import sample_inbox
-        from brats_ml.stages import acquire, source, validate
+        from brats_ml.stages import acquire, source
 
         ws, params = Workspace(root), load(root / "params.yaml")
-        for stage in (source, acquire, validate):
-            stage.run(ws, params)
+        source.run(ws, params)
+        acquire.run(ws, params)
         sample_inbox.run(ws, params, cases=2)
 
     return command
@@ -121,7 +121,7 @@ def _results(root: Path) -> Command:
         ws = Workspace(root)
         made = Workspace(root / "made")
         write_results(made, ws.raw.path)
-        for folder in ("models", "metrics", "evaluation", "reports", "data/preprocessed"):
+        for folder in ("models", "metrics", "evaluation", "reports", "data/preprocessed", "data/validation"):
             if (made.root / folder).exists():
                 (ws.root / folder).parent.mkdir(parents=True, exist_ok=True)
                 (made.root / folder).rename(ws.root / folder)
@@ -222,8 +222,9 @@ def _opened(run: Run) -> None:
 
 
 CHECKOUTS: dict[str, tuple[str | None, *tuple[Callable[[Path], Command], ...]]] = {
-    "acquired": (None, _cohort),
-    "evaluated": ("acquired", _results),
+    "cohort": (None, _cohort),
+    "acquired": ("cohort", _by("validate")),
+    "evaluated": ("cohort", _results),
     "published": ("evaluated", _by("publish")),
     "judged": ("published", _by("gate")),
     "promoted": ("judged", _by("promote")),

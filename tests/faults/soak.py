@@ -124,7 +124,7 @@ class Soak:
     def _keep_pace(self, arrived: int) -> None:
         """Wait while the scorers are far behind, so that much of what happens meets a prediction."""
         deadline = time.monotonic() + PACE_LIMIT_S
-        while arrived - len(self.ws.predictions().cases()) > max(4, self.count // 40) and time.monotonic() < deadline:
+        while arrived - len(self.ws.predictions().cases()) > max(8, self.count // 40) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def _arrive(self, number: int) -> None:

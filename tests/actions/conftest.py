@@ -22,6 +22,20 @@ def quick_params(make_params: Callable[[dict[str, Any]], Params]) -> Params:
 
 
 @pytest.fixture(scope="session")
+def small(make_params: Callable[[dict[str, Any]], Params]) -> Params:
+    """Parameters with which a gate judges two tiny nominees on the few locked patients of the tiny cohort."""
+    return make_params(
+        {
+            "evaluate.runtime": "keras",
+            "survival.estimators": ["cox"],
+            "gate.synthetic.segmentation": {"minimum_cases": 1, "minimum_dice": {"WT": 0.0, "TC": 0.0, "ET": 0.0}},
+            "gate.segmentation.level": 0.1,  # four patients reach 1/16
+            "gate.survival.level": 0.1,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory, quick_params: Params) -> Workspace:
     """Two versions of each registered model, no champion, and two cases in the inbox. Read only.
 

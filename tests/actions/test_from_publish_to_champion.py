@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,6 @@ from tests.actions.registered_models import TRAINED, copy_workspace, own_store
 
 RECIPE = "baseline_mini"
 SEGMENTATION, SURVIVAL = MODELS["segmentation"], MODELS["survival"]
-
-
-@pytest.fixture(scope="module")
-def small(make_params: Callable[[dict[str, Any]], Params]) -> Params:
-    return make_params(
-        {
-            "evaluate.runtime": "keras",
-            "survival.estimators": ["cox"],
-            "gate.synthetic.segmentation": {"minimum_cases": 1, "minimum_dice": {"WT": 0.0, "TC": 0.0, "ET": 0.0}},
-            "gate.segmentation.level": 0.1,  # four patients reach 1/16
-            "gate.survival.level": 0.1,
-        }
-    )
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import shutil
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +61,6 @@ def contents(ws: Workspace) -> dict[str, Any]:
 
 
 CALLS = 72  # of one publish
-
-
-@pytest.fixture(scope="module")
-def small(make_params: Callable[[dict[str, Any]], Params]) -> Params:
-    return make_params(
-        {"evaluate.runtime": "keras", "survival.estimators": ["cox"], "gate.minimum_paired": 2, "gate.resamples": 200}
-    )
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def main() -> None:
         folder = Path(name).resolve()
         zygote.warm_up(folder / "warm")
         found = _by_workers(folder, options)
-        cases = options.soak if options.soak is not None else 40 if options.quick else 2000
+        cases = options.soak if options.soak is not None else 20 if options.quick else 2000
         problems = zygote.in_child(lambda: soak.run(folder / "soak", cases)) if cases else []
     _print(found)
     for problem in problems:

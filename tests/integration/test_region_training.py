@@ -69,6 +69,7 @@ def test_two_devices_share_a_batch_and_resume_after_a_stop() -> None:
     assert trained("--devices", "2", "--stop-at", "4", "12") == shared
 
 
+@pytest.mark.slow
 def test_jax_trains_and_resumes_after_a_stop(jax_python: Path) -> None:
     whole = trained(backend="jax", python=jax_python)
 

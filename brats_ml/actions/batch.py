@@ -106,7 +106,7 @@ class Batch:
             folders.write_record(written, record)
             if origin.fingerprint(unseen) != fingerprint:
                 raise StorageError("its files changed while they were read", transient=True)
-            folders.keep_earlier(self.target, case.case_id, folders.read_record(folder))
+            folders.keep_earlier(self.target, case.case_id)
         self._mark(unseen, fingerprint)
         return str(record["status"])
 

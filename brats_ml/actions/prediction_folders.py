@@ -55,16 +55,22 @@ def read_record(folder: PredictionFolder) -> dict[str, Any] | None:
     Raises:
         StorageError: The operating system cannot read it.
     """
+    record = _load(folder)
+    digest = record.pop("digest", None)
+    return record if record and digest == files.digest_value(record) else None
+
+
+def _load(folder: PredictionFolder) -> dict[str, Any]:
+    """Return what a record says, whether that is true or not; nothing where it is missing or torn."""
     path = folder.prediction.path
     if not os.path.lexists(path):
-        return None
+        return {}
     try:
         with reading.open_regular(path) as file:
             record = json.loads(file.read())
-        digest = record.pop("digest")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    return record if digest == files.digest_value(record) else None
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def has_its_labels(folder: PredictionFolder, record: dict[str, Any]) -> bool:
@@ -80,7 +86,7 @@ def has_its_labels(folder: PredictionFolder, record: dict[str, Any]) -> bool:
         return False
 
 
-def keep_earlier(target: PredictionsFolder, case_id: str, record: dict[str, Any] | None) -> None:
+def keep_earlier(target: PredictionsFolder, case_id: str) -> None:
     """Keep the present prediction of a case among the earlier ones, by hard links, before a new one replaces it.
 
     A refusal has nothing to keep, and neither has a folder of empty files.
@@ -88,19 +94,32 @@ def keep_earlier(target: PredictionsFolder, case_id: str, record: dict[str, Any]
     Args:
         target: The predictions.
         case_id: The case.
-        record: The record of the present prediction, None where it is torn.
+
+    Raises:
+        StorageError: The operating system cannot read it.
     """
     folder = target.case(case_id)
     path = folder.path
-    refusal = record is not None and not folder.labels(case_id).exists()
+    refusal = read_record(folder) is not None and not folder.labels(case_id).exists()
     if refusal or not any(file.is_file() and file.stat().st_size for file in path.rglob("*")):
         return
-    model = record["provenance"]["segmentation"] if record else None
-    made_by = f"{model['name']}-v{model['version']}" if model else "torn"
-    kept = target.earlier(case_id, f"{made_by}-{files.digest_tree(path)[:8]}")
+    kept = target.earlier(case_id, f"{_made_by(folder)}-{files.digest_tree(path)[:8]}")
     if not kept.exists():
         with files.replacing(kept) as unfinished:
             shutil.copytree(path, unfinished, copy_function=lambda file, copy: link(Path(file), Path(copy)))
+
+
+def _made_by(folder: PredictionFolder) -> str:
+    """Return the model version of a prediction, or `torn` where it is not as the model made it."""
+    stated, record = _load(folder), read_record(folder)
+    if "digest" in stated and (record is None or not has_its_labels(folder, record)):
+        return "torn"
+    try:
+        # Records had no digests at first, so nothing can be said against an older one.
+        model = stated["provenance"]["segmentation"]
+        return f"{model['name']}-v{model['version']}"
+    except (KeyError, TypeError):
+        return "torn"
 
 
 def is_marked(target: PredictionsFolder, case_id: str, fingerprint: str) -> bool:

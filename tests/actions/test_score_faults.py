@@ -396,6 +396,20 @@ def test_a_kept_file_that_is_torn_or_changed_heals_by_itself(
     earlier = list((again.predictions().path / ".earlier").rglob("*-labels.nii.gz"))
     replaced = kept in ("record", "label map") and changed is not None
     assert [path.read_bytes() for path in earlier] == [changed] * replaced
+    assert all(path.parent.name.startswith("torn-") for path in earlier)
+
+
+def test_a_prediction_of_before_records_had_digests_is_kept_by_its_model(
+    again: Workspace, quick_params: Params
+) -> None:
+    path = again.predictions().case(FIRST).prediction.path
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({name: record[name] for name in record if name not in ("digest", "labels")}))
+
+    score.run(again, quick_params)
+
+    (kept,) = (again.predictions().path / ".earlier" / FIRST).iterdir()
+    assert kept.name.startswith("brats-segmentation-v1-")
 
 
 def test_a_folder_of_another_program_is_left_alone_although_it_has_a_record_of_the_same_name(

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from brats_ml.files import digest_file
 from brats_ml.workspace import Workspace
-from tests.faults.invariants import GIVEN, Contents
+from tests.faults.invariants import EARLIER, GIVEN, Contents
 from tests.faults.scenarios import Checkouts, Scenario, of_brats
 from tests.faults.shim import READ, Shim
 from tests.faults.trials import spread
@@ -140,6 +140,14 @@ def _judge(ws: Workspace, reader: Scenario, damage: str, name: str, *, before: C
     # A file that keeps its damage, and that nothing was made from, changed no result unless it is one.
     if path.is_file() and digest_file(path) == damaged and not name.startswith(RESULTS):
         different = [other for other in different if other != name]
+    if name.startswith(RESULTS):
+        # What was damaged is kept as torn; under a model's name are only predictions as that model made them.
+        different = [other for other in different if not other.startswith(EARLIER)]
+        different += [
+            other
+            for other in after.files
+            if other.startswith(EARLIER) and "/torn-" not in other and after.files[other] != sound.files.get(other)
+        ]
     lost = [other for other in after.lost(before) if name not in other] if name != DATABASE else []
     if name.endswith(("ledger.jsonl", "splits.json")):
         lost = [other for other in lost if "ledger" not in other and "part of" not in other]

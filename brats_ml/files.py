@@ -182,14 +182,22 @@ def read_json(artefact: Artefact) -> Any:
         raise TableError(artefact.path, f"is not valid JSON; run `{artefact.made_by}` again") from error
 
 
-# The key of a sealed file that holds the digest of all its other keys.
+# The key of a sealed object that holds the digest of all its other keys.
 SEAL = "sha256"
 
 
 def write_sealed(path: os.PathLike[str], value: Mapping[str, Any]) -> None:
-    """Write a JSON object with a digest of its content, so that `read_sealed` notices a change by others."""
+    """Write a JSON object with a digest of its content, so that `unsealed` notices a change by others."""
     stored = json.loads(json.dumps(value))  # keys are strings from here on, as they are when the file is read
     write_json(path, {**stored, SEAL: digest_value(stored)})
+
+
+def unsealed(stored: Any) -> dict[str, Any] | None:
+    """Return the object that `write_sealed` wrote, None where something else was stored, or it was changed."""
+    if not isinstance(stored, dict):
+        return None
+    content = {name: value for name, value in stored.items() if name != SEAL}
+    return content if stored.get(SEAL) == digest_value(content) else None
 
 
 def read_sealed(artefact: Artefact) -> Any:
@@ -199,10 +207,13 @@ def read_sealed(artefact: Artefact) -> Any:
         MissingInputError: There is no such file.
         TableError: The file is not JSON, or its content is not what was written.
     """
-    value = read_json(artefact)
-    if isinstance(value, dict) and SEAL in value and value.pop(SEAL) != digest_value(value):
+    stored = read_json(artefact)
+    if not isinstance(stored, dict) or SEAL not in stored:
+        return stored
+    content = unsealed(stored)
+    if content is None:
         raise TableError(artefact.path, f"was changed after it was written; run `{artefact.made_by}` again")
-    return value
+    return content
 
 
 def digest_file(path: Path, *, most: int | None = None) -> str:

@@ -14,7 +14,8 @@ from brats_ml.actions.publish import inference_path, model_key
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.champions import open_champions, unverified
-from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
+from brats_ml.adapters.tracking.registry import Registry, Version
+from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.cohort.releases import patient_of
 from brats_ml.config import Params

@@ -12,6 +12,8 @@ from brats_ml.errors import ConfigError, StorageError
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
 
 SCORED, REFUSED = "scored", "refused"
+# An earlier prediction that is not as its model made it.
+TORN = "torn"
 
 
 def refuse_overlap(cases: Path, output: Path) -> None:
@@ -45,8 +47,7 @@ def refuse_foreign(folder: PredictionFolder, case_id: str) -> None:
 def write_record(folder: PredictionFolder, record: dict[str, Any]) -> None:
     """Write the record of a prediction, with digests by which `read_record` knows that it is whole."""
     labels = folder.labels(record["case_id"])
-    record = record | {"labels": files.digest_file(labels) if labels.exists() else None}
-    files.write_json(folder.prediction, record | {"digest": files.digest_value(record)})
+    files.write_sealed(folder.prediction, {**record, "labels": files.digest_file(labels) if labels.exists() else None})
 
 
 def read_record(folder: PredictionFolder) -> dict[str, Any] | None:
@@ -55,12 +56,10 @@ def read_record(folder: PredictionFolder) -> dict[str, Any] | None:
     Raises:
         StorageError: The operating system cannot read it.
     """
-    record = _load(folder)
-    digest = record.pop("digest", None)
-    return record if record and digest == files.digest_value(record) else None
+    return files.unsealed(_stated(folder))
 
 
-def _load(folder: PredictionFolder) -> dict[str, Any]:
+def _stated(folder: PredictionFolder) -> dict[str, Any]:
     """Return what a record says, whether that is true or not; nothing where it is missing or torn."""
     path = folder.prediction.path
     if not os.path.lexists(path):
@@ -99,27 +98,26 @@ def keep_earlier(target: PredictionsFolder, case_id: str) -> None:
         StorageError: The operating system cannot read it.
     """
     folder = target.case(case_id)
-    path = folder.path
-    refusal = read_record(folder) is not None and not folder.labels(case_id).exists()
+    path, stated = folder.path, _stated(folder)
+    record = files.unsealed(stated)
+    refusal = record is not None and not folder.labels(case_id).exists()
     if refusal or not any(file.is_file() and file.stat().st_size for file in path.rglob("*")):
         return
-    kept = target.earlier(case_id, f"{_made_by(folder)}-{files.digest_tree(path)[:8]}")
+    # Records had no seal at first, so nothing speaks against an older one.
+    whole = files.SEAL not in stated or (record is not None and has_its_labels(folder, record))
+    kept = target.earlier(case_id, f"{_made_by(stated) if whole else TORN}-{files.digest_tree(path)[:8]}")
     if not kept.exists():
         with files.replacing(kept) as unfinished:
             shutil.copytree(path, unfinished, copy_function=lambda file, copy: link(Path(file), Path(copy)))
 
 
-def _made_by(folder: PredictionFolder) -> str:
-    """Return the model version of a prediction, or `torn` where it is not as the model made it."""
-    stated, record = _load(folder), read_record(folder)
-    if "digest" in stated and (record is None or not has_its_labels(folder, record)):
-        return "torn"
+def _made_by(stated: dict[str, Any]) -> str:
+    """Return the model version that a record states, or `TORN` where it states none."""
     try:
-        # Records had no digests at first, so nothing can be said against an older one.
         model = stated["provenance"]["segmentation"]
         return f"{model['name']}-v{model['version']}"
     except (KeyError, TypeError):
-        return "torn"
+        return TORN
 
 
 def is_marked(target: PredictionsFolder, case_id: str, fingerprint: str) -> bool:

@@ -11,8 +11,8 @@ from brats_ml.adapters import provenance
 from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tracking.champions import Champions
-from brats_ml.adapters.tracking.registry import MODELS, Version
-from brats_ml.adapters.tracking.reigns import no_champion
+from brats_ml.adapters.tracking.registry import Version
+from brats_ml.adapters.tracking.reigns import MODELS, no_champion
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
 from brats_ml.errors import StorageError

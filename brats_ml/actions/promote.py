@@ -6,7 +6,8 @@ from typing import Any
 
 from brats_ml import files
 from brats_ml.adapters.tracking.champions import open_champions
-from brats_ml.adapters.tracking.registry import MODELS, Registry, Version
+from brats_ml.adapters.tracking.registry import Registry, Version
+from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.report import Report

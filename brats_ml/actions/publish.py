@@ -11,7 +11,8 @@ from brats_ml import dvc_lock, files, locks
 from brats_ml.actions import publish_survival
 from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
-from brats_ml.adapters.tracking.registry import COHORT, MODELS, Registry, Version
+from brats_ml.adapters.tracking.registry import COHORT, Registry, Version
+from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
 from brats_ml.config import Params
 from brats_ml.models import pyfunc

@@ -12,7 +12,7 @@ from brats_ml.actions.prediction_inputs import present_origin
 from brats_ml.actions.prediction_table import write_table
 from brats_ml.actions.unseen_cases import Listing, list_unseen, read_shard
 from brats_ml.adapters.tracking.champions import open_champions, unverified
-from brats_ml.adapters.tracking.registry import MODELS
+from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.config import Params
 from brats_ml.config.segmentation import check_preset
 from brats_ml.errors import EmptyCohortError

@@ -6,7 +6,7 @@ from brats_ml.actions.prediction_folders import is_marked, refuse_overlap
 from brats_ml.actions.prediction_inputs import Origin, present_origin
 from brats_ml.actions.unseen_cases import Unseen, divide, list_unseen, write_shards
 from brats_ml.adapters.tracking.champions import open_champions
-from brats_ml.adapters.tracking.registry import MODELS
+from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
 from brats_ml.report import Report

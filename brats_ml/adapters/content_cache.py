@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from brats_ml.files import SEAL, digest_file, digest_value, replacing, write_json, write_sealed
+from brats_ml.files import digest_file, replacing, unsealed, write_json, write_sealed
 
 LOG = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ def cached_json(path: Path, make: Callable[[], Any]) -> Any:
         path: File named after a digest of everything that the value is made from.
         make: Returns the value.
     """
-    kept = _kept_json(path)
-    if isinstance(kept, dict) and kept.pop(SEAL, None) == digest_value(kept):
+    kept = unsealed(_kept_json(path))
+    if kept is not None:
         return kept["value"]
     _say_if_changed(path)
     value = make()

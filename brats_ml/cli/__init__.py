@@ -49,7 +49,7 @@ def main() -> None:
         outcomes.write(outcomes.Outcome(sentence, error="UsageError"))
         print(f"brats: {sentence}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except Exception as error:
+    except Exception as error:  # `message` keeps the traceback of a defect
         outcomes.write(outcomes.failure(error))
         sys.stderr.write(outcomes.message(error))
         sys.exit(1)

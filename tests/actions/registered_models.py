@@ -10,7 +10,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.champions import Champions
-from brats_ml.adapters.tracking.registry import COHORT, MODELS, Registry
+from brats_ml.adapters.tracking.registry import COHORT, Registry
+from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
 from brats_ml.workspace import Workspace
 

@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.actions import score, unscored
 from brats_ml.adapters.tracking.champions import CHAMPION
-from brats_ml.adapters.tracking.registry import MODELS
+from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params

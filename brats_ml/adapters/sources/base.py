@@ -187,7 +187,7 @@ def write_chunks(chunks: Iterable[bytes], target: Path, entry: Entry, where: str
         if entry.bytes is not None and written != entry.bytes:
             what = "more" if written > entry.bytes else "fewer"
             raise SourceError(where, f"{entry.path} has {what} bytes than the {entry.bytes} in the listing")
-    except BaseException as error:
+    except BaseException as error:  # also after a kill by a signal no half file may stay
         if isinstance(error, OSError) and not isinstance(error, BratsError) and error.filename is None:
             error.filename = str(target)
         target.unlink(missing_ok=True)

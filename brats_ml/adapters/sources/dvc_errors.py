@@ -30,7 +30,7 @@ def translate_errors(where: str, *, revision: str, what: str) -> Iterator[None]:
         yield
     except BratsError:
         raise
-    except Exception as error:
+    except Exception as error:  # DVC wraps errors of many libraries, so their causes decide
         causes = list(_causes(error))
         full = next((cause for cause in causes if isinstance(cause, OSError) and cause.errno in FULL), None)
         if full is not None:

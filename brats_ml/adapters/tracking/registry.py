@@ -15,7 +15,6 @@ from mlflow.models import Model, ModelSignature
 
 import brats_ml
 from brats_ml import files
-from brats_ml.adapters.tracking.reigns import MODELS as MODELS  # noqa: PLC0414  # callers of the registry find it here
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.adapters.tracking.store import Client, reaching
 from brats_ml.errors import ModelError

@@ -132,7 +132,7 @@ class MlflowTracker:
             yield run
         except ServiceError:  # MLflow itself may be what failed
             raise
-        except BaseException as error:
+        except BaseException as error:  # a run that was interrupted must not show as running
             with suppress(ServiceError):
                 run.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
             raise

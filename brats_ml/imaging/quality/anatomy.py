@@ -22,7 +22,7 @@ Series = NDArray[np.float32]  # one value per voxel of a mask
 Indices = tuple[NDArray[np.intp], ...]  # the voxels of a place along X, Y and Z
 
 # A copy is only made coarser if it keeps this many voxels along each axis.
-FEWEST_ALONG_AXIS = 64 // 2
+FEWEST_ALONG_AXIS = 32
 # With fewer voxels, no measure means anything.
 FEWEST = 50
 UPRIGHT = (False, False, False)

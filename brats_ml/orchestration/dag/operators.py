@@ -81,7 +81,7 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
             privacy.restrict([run.locations.state.path])
             with run.locations.at_work():
                 return self.work(context, run)
-        except Exception as error:
+        except Exception as error:  # `expected` knows which; a defect goes on to Airflow with its traceback
             known = outcomes.expected(error)
             if known is None:
                 raise

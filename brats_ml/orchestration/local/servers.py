@@ -40,7 +40,7 @@ def up(root: Path) -> Settings:
         try:
             _start(settings, missing, processes, console)
             _wait(settings, processes, set(missing), console)
-        except BaseException:
+        except BaseException:  # also after Ctrl-C no server may stay behind
             end_marked(root)
             raise
         make_reader(settings.mlflow_url, settings.mlflow_passwords, kept_in=settings.state.mlflow.passwords)

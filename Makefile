@@ -55,7 +55,7 @@ test: install ## run the tests that CI runs, then print branch coverage: the ten
 	@echo "Branch coverage, without what only child processes of the tests run:"
 	@coverage report --sort=cover | sed -n '1,12p;$$p'
 
-test-unit: install ## run the tests of single functions and classes, in under 90 seconds
+test-unit: install ## run the tests of single functions and classes, in about two minutes
 	$(PYTEST) tests/unit
 
 test-all: install ## run all tests, including the slow ones

@@ -1,4 +1,4 @@
-"""Derive what a region recipe leaves open: patch, batch and depth."""
+"""Derive what a region recipe leaves open: patch, batch and depth; warn of a recipe that is too coarse."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from brats_ml import files
-from brats_ml.adapters.case_files.array_file import read_shape
+from brats_ml.adapters.case_files.array_file import read_case, read_shape
 from brats_ml.config import Params
 from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
 from brats_ml.config.sentences import explain
@@ -17,6 +17,9 @@ from brats_ml.segmentation import devices
 from brats_ml.segmentation.training import planning
 from brats_ml.workspace import Workspace
 
+# The baseline shrinks slices of 240 pixels to 128, by 1.9, and loses thin parts of a tumour already.
+COARSE = 2.0
+
 
 def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     """Write the completed recipe, and the figures that its values were derived from.
@@ -26,7 +29,8 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     chosen = params.recipe(recipe)
     if isinstance(chosen, BaselineRecipe) or not chosen.left_open:
         files.write_json(ws.plan(recipe), {"recipe": chosen.model_dump(), "derived_from": {}})
-        return Report("plan", f"{recipe} leaves nothing open")
+        coarse = _coarse(ws, chosen) if isinstance(chosen, BaselineRecipe) else ""
+        return Report("plan", f"{recipe} leaves nothing open{coarse}")
     try:
         planned, reasons = _planned(ws, params, chosen)
     except ValidationError as error:
@@ -36,6 +40,20 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     files.write_json(ws.plan(recipe), {"recipe": planned.model_dump(), "derived_from": reasons})
     patch, filters = "x".join(map(str, planned.patch or ())), "-".join(map(str, planned.filters or ()))
     return Report("plan", f"{recipe}: patch {patch}, {planned.batch} a step, filters {filters}")
+
+
+def _coarse(ws: Workspace, recipe: BaselineRecipe) -> str:
+    """Return a warning if a pixel of the resized slices covers more than `COARSE` pixels along an axis."""
+    cases = labelled_cases(ws)["train"]
+    if not cases:
+        return ""
+    rows, columns, _ = read_case(ws.preprocessed.case(cases[0])).full_shape
+    if max(rows, columns) <= COARSE * recipe.size:
+        return ""
+    return (
+        f". WARNING: it shrinks slices of {rows} x {columns} pixels to {recipe.size} x {recipe.size}, so it misses "
+        'small tumours: for these cases set "train.recipes=[regions2d]" and features.predicted_by=regions2d'
+    )
 
 
 def _planned(ws: Workspace, params: Params, recipe: RegionsRecipe) -> tuple[RegionsRecipe, dict[str, Any]]:

@@ -7,8 +7,8 @@ from airflow.timetables.trigger import CronTriggerTimetable
 
 from brats_ml.config import load
 from brats_ml.orchestration.dag.assets import AnnounceOperator
-from brats_ml.orchestration.dag.form_fields import revision_field, source_field
-from brats_ml.orchestration.dag.rendering import DvcPipeline
+from brats_ml.orchestration.dag.form_fields import CohortForm, revision_field, source_field
+from brats_ml.orchestration.dag.rendering import RUN_TYPES, DvcPipeline
 
 DOC = """
 # Check the source for a new cohort
@@ -31,6 +31,7 @@ with DAG(
     default_args={"owner": "brats_ml"},
     schedule=CronTriggerTimetable(watch, timezone="UTC") if watch else None,
     catchup=False,
+    allowed_run_types=RUN_TYPES,
     max_active_runs=1,
     params={
         "revision": revision_field(),
@@ -40,5 +41,5 @@ with DAG(
     announce = AnnounceOperator(
         task_id="announce", doc_md="Updates the asset `brats_cohort` if the cohort is new.", checkout=str(checkout)
     )
-    stages = pipeline.stages(after=pipeline.open(own_form=True))
+    stages = pipeline.stages(after=pipeline.open(form=CohortForm))
     pipeline.last(stages) >> announce >> pipeline.close()

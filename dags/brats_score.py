@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from airflow.sdk import DAG, Param, TriggerRule
+from airflow.sdk import DAG, TriggerRule
 from airflow.timetables.assets import AssetOrTimeSchedule
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from brats_ml.config import load
+from brats_ml.config.segmentation import PRESETS
 from brats_ml.orchestration.dag.assets import CHAMPIONS, INBOX, PendingOperator, TableOperator
-from brats_ml.orchestration.dag.form_fields import revision_field
+from brats_ml.orchestration.dag.form_fields import ScoreForm, field, revision_field
 from brats_ml.orchestration.dag.operators import CommandOperator
-from brats_ml.orchestration.dag.rendering import ACTION_TIMEOUT, RETRY, RUN_UNLESS_FAILED, DvcPipeline
+from brats_ml.orchestration.dag.rendering import ACTION_TIMEOUT, RETRY, RUN_TYPES, RUN_UNLESS_FAILED, DvcPipeline
 
 DOC = """
 # Score unseen cases with the champions
@@ -38,22 +39,31 @@ with DAG(
     if cron
     else [CHAMPIONS],
     catchup=False,
+    allowed_run_types=RUN_TYPES,
     max_active_runs=1,
     params={
         "revision": revision_field(),
-        "cases": Param(
+        "cases": field(
             INBOX,
-            type="string",
-            minLength=1,
+            "string",
             title="Cases",
-            description="Folder of unseen cases in any BraTS naming, relative to the checkout.",
+            help_md="Folder of unseen cases in any BraTS naming, relative to the checkout.",
+            required=True,
         ),
-        "output": Param(
+        "output": field(
             "predictions",
-            type="string",
-            minLength=1,
+            "string",
             title="Predictions",
-            description="Folder for the predictions, relative to the checkout.",
+            help_md="Folder for the predictions, relative to the checkout.",
+            required=True,
+        ),
+        "preset": field(
+            None,
+            "string",
+            title="Preset",
+            help_md="How much time a prediction may take: `fast`, `balanced` or `best`. Empty: the preset that the "
+            "champion was judged with. It concerns region recipes only.",
+            enum=list(PRESETS),
         ),
     },
 ) as dag:
@@ -62,6 +72,7 @@ with DAG(
         operator=PendingOperator,
         cases="{{ params.cases }}",
         predictions="{{ params.output }}",
+        preset="{{ params.preset or '' }}",
         doc_md="Finds the cases without a prediction by the current champions.",
     )
     score = CommandOperator.partial(
@@ -80,6 +91,6 @@ with DAG(
         doc_md="Lists all predictions in predictions.csv, also after a shard that failed.",
         trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
     )
-    pipeline.open() >> pending >> score >> table
+    pipeline.open(form=ScoreForm) >> pending >> score >> table
     pending >> table
     [score, table] >> pipeline.close()

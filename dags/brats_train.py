@@ -3,14 +3,15 @@
 from datetime import timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
 from brats_ml.config import load
 from brats_ml.orchestration.dag.approval import ApprovedOperator, GateApproval, PromotionOperator
 from brats_ml.orchestration.dag.assets import CHAMPIONS, COHORT
-from brats_ml.orchestration.dag.form_fields import revision_field, source_field
+from brats_ml.orchestration.dag.form import offered_graph
+from brats_ml.orchestration.dag.form_fields import field, revision_field, source_field, train_form
 from brats_ml.orchestration.dag.operators import DVC
-from brats_ml.orchestration.dag.rendering import RETRY, RUN_UNLESS_FAILED, DvcPipeline
+from brats_ml.orchestration.dag.rendering import RETRY, RUN_TYPES, RUN_UNLESS_FAILED, DvcPipeline
 
 DOC = """
 # From a cohort to champions
@@ -37,8 +38,8 @@ PROMOTE_DOC = "Moves the alias `champion` to the models that the gate accepted."
 
 checkout = Path(__file__).resolve().parents[1]
 params = load(checkout / "params.yaml")
-recipes = params.train.recipes
-pipeline = DvcPipeline(checkout)
+recipes = list(params.recipes)
+pipeline = DvcPipeline(checkout, read=offered_graph)
 
 with DAG(
     dag_id="brats_train",
@@ -48,6 +49,7 @@ with DAG(
     default_args={"owner": "brats_ml"},
     schedule=[COHORT],
     catchup=False,
+    allowed_run_types=RUN_TYPES,
     max_active_runs=4,
     params={
         "revision": revision_field(
@@ -55,48 +57,50 @@ with DAG(
             "and refuses other uncommitted changes."
         ),
         "source": source_field(),
-        "recipes": Param(
-            recipes,
-            type="array",
-            items={"type": "string", "enum": recipes},
-            examples=recipes,
-            minItems=1,
-            uniqueItems=True,
+        "recipes": field(
+            params.train.recipes,
+            "array",
             title="Recipes",
-            description="Recipes of `train.recipes` in params.yaml to train. The tasks of the others are skipped.",
+            help_md="Recipes to train and compare: any sections of `recipes` in params.yaml. The tasks of the others "
+            "are skipped. If `features.predicted_by` is not among them, it becomes the first of them. Empty: as in "
+            "params.yaml.",
+            items={"type": "string"},
+            examples=recipes,
         ),
-        "epochs": Param(
+        "epochs": field(
             None,
-            type=["null", "integer"],
-            minimum=1,
+            "integer",
             title="Epochs",
-            description="Epochs of every recipe of this run; empty: as in params.yaml.",
+            help_md="Epochs of every recipe of this run, at least 1. Empty: as in params.yaml.",
+            minimum=1,
         ),
-        "folds": Param(
+        "folds": field(
             None,
-            type=["null", "integer"],
-            minimum=2,
+            "integer",
             title="Folds",
-            description="Folds of the cross-validation of survival models; empty: as in params.yaml.",
+            help_md="Folds of the cross-validation of survival models, at least 2. Empty: as in params.yaml.",
+            minimum=2,
         ),
-        "approval": Param(
+        "approval": field(
             False,
-            type="boolean",
+            "boolean",
             title="Approval",
-            description="Ask a person before a model becomes champion. A first champion of real patients always needs "
-            "a person.",
+            help_md="Ask a person before a model becomes champion. A first champion of real patients always needs a "
+            "person.",
+            required=True,
         ),
-        "set": Param(
+        "set": field(
             None,
-            type=["null", "array"],
-            items={"type": "string", "pattern": r"^[A-Za-z][\w.]*=.*$"},
+            "array",
             title="Other parameters",
-            description="Any number of `KEY=VALUE` with a key of params.yaml, for example "
-            "`recipes.baseline_mini.learning_rate=0.01`.",
+            help_md="One `KEY=VALUE` a line with a key of params.yaml, for example "
+            "`recipes.baseline_mini.learning_rate=0.01`. The approval page lists what differs from params.yaml, and "
+            "marks conditions of the gate (`gate.*`) that are weaker.",
+            items={"type": "string"},
         ),
     },
 ) as dag:
-    opened = pipeline.open(own_form=True)
+    opened = pipeline.open(form=train_form(recipes))
     stages = pipeline.stages(after=opened)
     publish = pipeline.action(
         "publish", doc_md="Logs all runs to MLflow and registers the nominees.", links=("MLflow", "Report")

@@ -15,7 +15,13 @@ from brats_ml.workspace.outputs import PredictionsFolder
 
 
 def run(
-    ws: Workspace, params: Params, *, cases: Path | None = None, output: Path | None = None, divided: bool = False
+    ws: Workspace,
+    params: Params,
+    *,
+    cases: Path | None = None,
+    output: Path | None = None,
+    divided: bool = False,
+    preset: str | None = None,
 ) -> Report:
     """Report the cases in `cases` that are new, or changed, or were scored by other models than the champions.
 
@@ -25,6 +31,7 @@ def run(
         cases: Folder with one folder a case; the inbox by default.
         output: Folder of the predictions; the checkout's by default.
         divided: Whether to write a list of the cases of each shard, for `brats score --shard`.
+        preset: The preset that predictions must have; by default the one that the champion was registered with.
 
     Raises:
         MissingInputError: There is no such folder.
@@ -38,7 +45,7 @@ def run(
     if champions.of(MODELS["segmentation"]) is None:
         said = f"{len(found)} case(s) wait for a first champion of {MODELS['segmentation']}"
         return Report("pending", "; ".join((said, *notes)), details={"shards": []})
-    origin = present_origin(ws, params, source.path, champions)
+    origin = present_origin(ws, params, source.path, champions, preset=preset)
     waiting = [unseen for unseen in found if not _is_scored(origin, target, unseen)]
     limits = params.orchestration
     shards = divide(waiting, shard_cases=limits.shard_cases, most_shards=limits.most_shards)

@@ -13,6 +13,7 @@ PANEL = "Actions on the world"
 
 Cases = Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")]
 Output = Annotated[Path | None, typer.Option(help="Folder of the predictions.", show_default="predictions/")]
+Preset = Annotated[str | None, typer.Option(help="`fast`, `balanced` or `best`.", show_default="that of the champion")]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -58,9 +59,7 @@ def score(
     shard: Annotated[
         int | None, typer.Option(min=0, help="A list by `pending --divide` to score instead.", show_default=False)
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="`fast`, `balanced` or `best`.", show_default="that of the champion")
-    ] = None,
+    preset: Preset = None,
 ) -> None:
     """Predict label maps and survival groups of unseen cases with the champions."""
     options = {"cases": cases, "output": output, "only": case or (), "shard": shard, "preset": preset}
@@ -85,9 +84,10 @@ def pending(
     cases: Cases = None,
     output: Output = None,
     divide: Annotated[bool, typer.Option("--divide", help="Write their lists for `score --shard`.")] = False,
+    preset: Preset = None,
 ) -> None:
     """Count the unseen cases without a prediction by the current champions."""
-    run("actions.unscored", root, checks.pending, cases=cases, output=output, divided=divide)
+    run("actions.unscored", root, checks.pending, cases=cases, output=output, divided=divide, preset=preset)
 
 
 @app.command(rich_help_panel=PANEL)

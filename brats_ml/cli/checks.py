@@ -154,8 +154,18 @@ def precision(ws: Workspace, params: Params, *, recipe: str) -> Inputs:
     return (ws.model(recipe).verdict,)
 
 
-def pending(ws: Workspace, params: Params, *, cases: Path | None, output: Path | None, **options: Any) -> Inputs:
-    """Return nothing more: the folder of the cases exists, and that of the predictions is apart from it."""
+def pending(
+    ws: Workspace,
+    params: Params,
+    *,
+    cases: Path | None,
+    output: Path | None,
+    preset: str | None = None,
+    **options: Any,
+) -> Inputs:
+    """Return nothing more: the folder of the cases and the preset exist, and that of the predictions is apart."""
+    if preset is not None:
+        check_preset(preset)
     source = files.require(ws.unseen(cases))
     if not source.is_dir():
         raise ConfigError(f"{source} is no folder: name a folder of cases with --cases", key="--cases")

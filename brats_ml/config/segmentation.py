@@ -51,6 +51,7 @@ class Train(Section):
 
 
 PresetName = Literal["fast", "balanced", "best"]
+PRESETS: tuple[str, ...] = get_args(PresetName)
 
 
 def check_preset(name: str) -> None:
@@ -59,7 +60,7 @@ def check_preset(name: str) -> None:
     Raises:
         ConfigError: There is no such preset.
     """
-    check_known(name, get_args(PresetName), what="preset", key="--preset")
+    check_known(name, PRESETS, what="preset", key="--preset")
 
 
 class Evaluate(Section):

@@ -25,6 +25,7 @@ print(json.dumps({
     "seconds": seconds,
     "modules": sorted({name.partition(".")[0] for name in sys.modules}),
     "id": dag.dag_id, "doc": dag.doc_md, "tags": sorted(dag.tags), "runs": dag.max_active_runs, "catchup": dag.catchup,
+    "run types": sorted(dag.allowed_run_types or []),
     "form": {name: {"description": dag.params.get_param(name).description, **dag.params.get_param(name).schema}
              for name in dag.params},
     "tasks": {task.task_id: {

@@ -1,11 +1,17 @@
 """The DAG files agree with dvc.yaml, have descriptions, and are cheap to parse."""
 
 import itertools
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from brats_ml.config import load
+from brats_ml.config.edit import override
 from tests.contract import dag_reader
 from tests.contract.dag_reader import ROOT
 from tests.contract.heavy_libraries import HEAVY
@@ -32,8 +38,23 @@ def train(dags: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def stages(home: Path) -> Any:
-    return dag_reader.run(dag_reader.INDEX, ROOT, home=home)
+def recipes() -> list[str]:
+    return list(load(ROOT / "params.yaml").recipes)
+
+
+@pytest.fixture(scope="module")
+def stages(home: Path, recipes: list[str]) -> Any:
+    """DVC's own stages where `train.recipes` names every recipe, each of which may predict the label maps."""
+    root = home / "repository"
+    root.mkdir()
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, root)
+    override(root / "params.yaml", [f"train.recipes=[{', '.join(recipes)}]"])
+    stages = dag_reader.run(dag_reader.INDEX, root, home=home)
+    needed = {f"evaluate@{recipe}" for recipe in recipes}
+    stages["features@predicted"]["upstream"] = sorted({*stages["features@predicted"]["upstream"], *needed})
+    return stages
 
 
 @pytest.fixture(params=list(DAGS))
@@ -45,7 +66,9 @@ def _address(task_id: str) -> str:
     return task_id.replace(".", "@")
 
 
-def test_tasks_of_brats_train_are_the_stages_of_dvc_and_the_actions_around_them(train: Any, stages: Any) -> None:
+def test_tasks_of_brats_train_are_the_stages_of_all_declared_recipes_and_the_actions_around_them(
+    train: Any, stages: Any
+) -> None:
     assert {_address(task) for task in train["tasks"]} == stages.keys() | AROUND_THE_STAGES
 
 
@@ -135,10 +158,33 @@ def test_every_task_has_an_owner_and_a_description(dag: Any) -> None:
         assert task["doc"]
 
 
-def test_every_field_of_the_form_has_a_title_and_a_description(dag: Any) -> None:
+def test_every_field_of_the_form_has_a_title_and_help_in_the_key_that_airflow_renders(dag: Any) -> None:
+    """Airflow shows `description` as it is, with its backticks, and then leaves `description_md` out."""
     assert dag["form"]
     for field in dag["form"].values():
-        assert all(field[key] for key in ("title", "description", "type"))
+        assert all(field[key] for key in ("title", "description_md", "type"))
+        assert field["description"] is None
+
+
+def test_airflow_accepts_every_value_so_that_the_sentence_about_a_wrong_one_is_ours(dag: Any) -> None:
+    for field in dag["form"].values():
+        for value in (None, "", "no such value", -1, 0.5, [], [1], {}, True):
+            jsonschema.validate(value, {key: part for key, part in field.items() if key != "description"})
+
+
+def test_the_form_of_brats_train_offers_every_declared_recipe(train: Any, recipes: list[str]) -> None:
+    assert train["form"]["recipes"]["examples"] == recipes
+    assert len(recipes) > len(load(ROOT / "params.yaml").train.recipes)
+
+
+def test_the_form_of_brats_score_offers_the_presets(dags: Any) -> None:
+    assert dags["score"]["form"]["preset"]["enum"] == ["fast", "balanced", "best"]
+
+
+def test_no_dag_offers_a_backfill(dag: Any) -> None:
+    """No run has a date, so Airflow refuses a backfill and hides its button."""
+    assert {"manual", "scheduled", "asset_triggered"} < set(dag["run types"])
+    assert "backfill" not in dag["run types"]
 
 
 def test_parsing_a_dag_file_imports_nothing_heavy(dag: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from brats_ml.errors import ConfigError
-from brats_ml.orchestration.dag.graph import Graph, Node, Policy, difference, read_graph, without
+from brats_ml.orchestration.dag.graph import Graph, Node, Policy, difference, read_graph, union, without
 
 
 def repository(folder: Path, pipeline: str) -> Path:
@@ -76,8 +76,16 @@ def test_only_items_of_a_stage_are_items(tmp_path: Path) -> None:
     }
 
 
-def test_equal_graphs_do_not_differ() -> None:
-    assert difference(graph(a=(), b=("a",)), graph(b=("a",), a=())) is None
+@pytest.mark.parametrize("found", [graph(b=("a",), a=()), graph(a=(), b=())])
+def test_equal_graphs_and_one_that_waits_for_less_do_not_differ(found: Graph) -> None:
+    assert difference(graph(a=(), b=("a",)), found) is None
+
+
+def test_a_union_has_every_edge_and_its_nodes_come_after_what_they_wait_for() -> None:
+    both = union([graph(a=(), c=("a",)), graph(b=(), a=("b",), c=())])
+
+    assert {address: node.needs for address, node in both.items()} == {"b": (), "a": ("b",), "c": ("a",)}
+    assert list(both) == ["b", "a", "c"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +93,7 @@ def test_equal_graphs_do_not_differ() -> None:
     [
         (graph(a=()), "it has no stage b"),
         (graph(a=(), b=("a",), c=()), "it also has stage c"),
-        (graph(a=(), b=()), "its stage b waits for nothing, not for a"),
+        (graph(a=("b",), b=()), "its stage a also waits for b"),
     ],
 )
 def test_the_first_difference_is_named(found: Graph, sentence: str) -> None:

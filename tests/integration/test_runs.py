@@ -191,7 +191,7 @@ def test_a_revision_of_another_pipeline_is_refused(locations: Locations, reposit
     run = Run(locations, "dag", "one")
 
     def check(clone: Path) -> tuple[str, ...]:
-        form.check_graph(clone, drawn)
+        form.check_graph(read_graph(clone), drawn)
         return ()
 
     with pytest.raises(ConfigError, match="differs from the one that Airflow shows: it also has stage more"):

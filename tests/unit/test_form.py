@@ -1,14 +1,23 @@
 """What a form may set."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from brats_ml.config import load
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.dag import form
+from brats_ml.orchestration.dag.form_fields import ScoreForm, check, train_form
 
+RECIPES = ["baseline", "baseline_mini", "regions3d", "regions2d"]
+UNTOUCHED = {
+    "revision": "HEAD", "source": None, "recipes": ["baseline_mini"], "epochs": None, "folds": None,
+    "approval": False, "set": None,
+}  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -18,6 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
         ({"set": ["orchestration.approval_hours=1"]}, "in the checkout of its DAGs"),
         ({"set": ["survival.folds=3"], "folds": 4}, "the form sets survival.folds twice"),
         ({"set": ["train.seed=1", "train.seed=2"]}, "the form sets train.seed twice"),
+        ({"set": ["train.recipes=[regions2d]"], "recipes": ["baseline"]}, "the form sets train.recipes twice"),
+        (
+            {"set": ["features.predicted_by=baseline"], "recipes": ["regions2d"]},
+            "features.predicted_by is baseline, which train.recipes does not name",
+        ),
     ],
 )
 def test_a_value_that_would_be_ignored_is_refused(tmp_path: Path, values: dict[str, Any], sentence: str) -> None:
@@ -26,3 +40,76 @@ def test_a_value_that_would_be_ignored_is_refused(tmp_path: Path, values: dict[s
     with pytest.raises(ConfigError, match=sentence):
         form.apply(values, clone=tmp_path, checkout=None, drawn={})
     assert (tmp_path / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"recipes": ["region2d"]}, "field recipes.0: must be baseline, .* found 'region2d'; did you mean regions2d?"),
+        ({"recipes": "regions2d"}, "field recipes: must be a list, found 'regions2d'"),
+        ({"recipes": ["regions2d", "regions2d"]}, "field recipes: names regions2d twice"),
+        ({"epochs": 0}, "field epochs: must be at least 1, found 0"),
+        ({"folds": 1}, "field folds: must be at least 2, found 1"),
+        ({"approval": "yes"}, "field approval: must be true or false, found 'yes'"),
+        ({"set": [1]}, "field set.0: must be text, found 1"),
+        ({"revision": "--upload-pack=x"}, "field revision: must not begin with a hyphen"),
+        ({"epoch": 3}, "field epoch: unknown key; did you mean epochs?"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_field_and_what_it_must_be(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=f"^form of brats_train, {sentence}"):
+        check(UNTOUCHED | values, train_form(RECIPES), name="brats_train")
+
+
+def test_a_form_that_nobody_changed_is_accepted() -> None:
+    check(UNTOUCHED, train_form(RECIPES), name="brats_train")
+
+
+def test_a_wrong_preset_is_refused_with_the_right_ones() -> None:
+    values = {"revision": "HEAD", "cases": "inbox", "output": "predictions", "preset": "quick"}
+
+    with pytest.raises(ConfigError, match="field preset: must be fast, balanced or best, found 'quick'"):
+        check(values, ScoreForm, name="brats_score")
+
+
+def test_a_wrong_parameter_is_found_in_a_rehearsal_that_changes_nothing(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+
+    with pytest.raises(ConfigError, match=r"params.yaml has no key gate.fresh_case; did you mean gate.fresh_cases?"):
+        form.rehearse(UNTOUCHED | {"set": ["gate.fresh_case=1"]}, tmp_path)
+    form.rehearse(UNTOUCHED | {"set": ["gate.fresh_cases=1"]}, tmp_path)
+    assert (tmp_path / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DVC repository with the stages of this one."""
+    root = tmp_path_factory.mktemp("repository")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
+    shutil.copy(ROOT / "dvc.yaml", root)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("chosen", "predicted_by"), [(["regions2d"], "regions2d"), (["regions2d", "baseline_mini"], "baseline_mini")]
+)
+def test_any_declared_recipe_can_run_and_the_label_maps_follow(
+    repository: Path, chosen: list[str], predicted_by: str
+) -> None:
+    shutil.copy(ROOT / "params.yaml", repository)
+    drawn = form.offered_graph(repository)
+
+    skipped = form.apply(UNTOUCHED | {"recipes": chosen}, clone=repository, checkout=None, drawn=drawn)
+
+    left_out = set(RECIPES) - set(chosen)
+    params = load(repository / "params.yaml")
+    assert (params.train.recipes, params.features.predicted_by) == (chosen, predicted_by)
+    assert set(skipped) == {f"{stage}@{recipe}" for stage in ("plan", "train", "evaluate") for recipe in left_out}
+
+
+def test_parameters_that_take_a_stage_away_are_refused(repository: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", repository)
+    drawn = form.offered_graph(repository)
+
+    with pytest.raises(ConfigError, match="it has no stage survival@"):
+        form.apply(UNTOUCHED | {"set": ["survival.estimators=[svm]"]}, clone=repository, checkout=None, drawn=drawn)

@@ -48,13 +48,14 @@ class AnnounceOperator(RunOperator):
 class PendingOperator(CommandOperator):
     """Finds cases without an up-to-date prediction and splits them into shards, with a command for each."""
 
-    template_fields: tuple[str, ...] = ("cases", "predictions")
+    template_fields: tuple[str, ...] = ("cases", "predictions", "preset")
 
-    def __init__(self, *, cases: str, predictions: str, **options: Any) -> None:
-        """Take the folders of the cases and of the predictions from the form."""
+    def __init__(self, *, cases: str, predictions: str, preset: str = "", **options: Any) -> None:
+        """Take the folders of the cases and of the predictions, and the preset, from the form."""
         super().__init__(command=[], **options)
         self.cases = cases
         self.predictions = predictions
+        self.preset = preset
 
     def work(self, context: Context, run: Run) -> list[list[str]]:
         """Return the commands that score the waiting cases, one for each shard."""
@@ -62,12 +63,14 @@ class PendingOperator(CommandOperator):
         if self.cases == INBOX and not cases.exists():
             self.log.info("there is no %s yet, so no case waits", cases)
             return []
-        folders = ["--cases", str(cases), "--output", str(predictions)]
-        self.command = [*BRATS, "pending", *folders, "--divide"]
+        options = ["--cases", str(cases), "--output", str(predictions)]
+        if self.preset:
+            options += ["--preset", self.preset]
+        self.command = [*BRATS, "pending", *options, "--divide"]
         outcome, _ = self.run_command(context, run)
         # The lists are files of the workspace, since Airflow keeps what a task returns in its database.
         shards = outcome.details["shards"] if outcome else []
-        return [[*BRATS, "score", *folders, f"--shard={number}"] for number in range(len(shards))]
+        return [[*BRATS, "score", *options, f"--shard={number}"] for number in range(len(shards))]
 
 
 class TableOperator(CommandOperator):

@@ -1,16 +1,20 @@
 """The form of brats_train: its values go into the params.yaml of a run, which is checked before anything runs."""
 
+import io
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
+
 from brats_ml.cohort.source_address import with_absolute_path
-from brats_ml.config import load
+from brats_ml.config import Params, load
 from brats_ml.config.edit import override
 from brats_ml.errors import ConfigError
-from brats_ml.orchestration.dag.graph import Graph, difference, read_graph, without
+from brats_ml.orchestration.dag.graph import Graph, difference, read_graph, union, without
 from brats_ml.orchestration.runs.clones import uncommitted
 from brats_ml.workspace.artefact import DVC_LOCK, PARAMS
 
@@ -44,29 +48,61 @@ def copy_uncommitted_params(checkout: Path, clone: Path) -> bool:
     return any(Path(name).name == PARAMS for name in changed)
 
 
-def check_graph(clone: Path, drawn: Graph) -> None:
+def offered_graph(root: Path) -> Graph:
+    """Return the stages of all recipes that a form may choose: every recipe that params.yaml declares.
+
+    It is the union of the graphs of each recipe alone, so a stage that reads the recipe of `features.predicted_by`
+    waits for whichever it may be.
+
+    Raises:
+        ConfigError: params.yaml or dvc.yaml is not valid.
+    """
+    recipes = load(root / PARAMS).recipes
+    yaml = YAML(typ="safe")
+    document = yaml.load(root / PARAMS)
+    graphs = []
+    for recipe in recipes:
+        document["train"]["recipes"], document["features"]["predicted_by"] = [recipe], recipe
+        text = io.StringIO()
+        yaml.dump(document, text)
+        graphs.append(read_graph(root, params=text.getvalue()))
+    return union(graphs)
+
+
+def check_graph(found: Graph, drawn: Graph) -> None:
     """Compare the graph of a clone with the graph that Airflow shows.
 
     Raises:
         ConfigError: They differ.
     """
-    found = difference(drawn, read_graph(clone))
-    if found is not None:
+    differs = difference(drawn, found)
+    if differs is not None:
         raise ConfigError(
-            f"the pipeline of this revision and form differs from the one that Airflow shows: {found}; "
+            f"the pipeline of this revision and form differs from the one that Airflow shows: {differs}; "
             "check out that revision where Airflow reads its DAGs, or choose another one",
             key="revision",
         )
+
+
+def rehearse(form: Mapping[str, Any], checkout: Path) -> None:
+    """Check the values of the form against the params.yaml of a checkout, which stays as it is.
+
+    Raises:
+        ConfigError: A value is not valid.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(checkout / PARAMS, folder))
+        override(copy, _assignments(form, load(copy)))
 
 
 def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn: Graph) -> tuple[str, ...]:
     """Write the values of the form into the clone's params.yaml.
 
     Args:
-        form: Fields of brats_train by name; None leaves params.yaml as it is.
+        form: Fields of brats_train or brats_cohort by name; None leaves params.yaml as it is.
         clone: The clone that becomes the workspace.
         checkout: The folder that paths in params.yaml are relative to; None leaves them as they are.
-        drawn: The graph that Airflow shows.
+        drawn: The graph that Airflow shows: that of `offered_graph` if the form has the field `recipes`.
 
     Returns:
         Addresses of the stages in `drawn` that the form leaves out, sorted.
@@ -75,25 +111,24 @@ def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn:
         ConfigError: A value is not valid, or the graph would differ from `drawn`.
     """
     path = clone / PARAMS
-    assignments = _assignments(form, load(path).train.recipes)
+    assignments = _assignments(form, load(path))
     if assignments:
         override(path, assignments)
     relative = _absolute(path, checkout) if checkout is not None else []
     if relative:
         override(path, relative)
-    check_graph(clone, drawn)
-    if form.get("recipes") is None:
+    if "recipes" not in form:
+        check_graph(read_graph(clone), drawn)
         return ()
-    override(path, [f"train.recipes={json.dumps(form['recipes'])}"])
+    check_graph(offered_graph(clone), drawn)
     rest = read_graph(clone)
     skipped = frozenset(drawn) - frozenset(rest)
-    found = difference(without(drawn, skipped), rest)
-    if found is not None:
-        raise ConfigError(f"recipes {', '.join(form['recipes'])} cannot run alone: {found}", key="recipes")
+    check_graph(rest, without(drawn, skipped))
     return tuple(sorted(skipped))
 
 
-def _assignments(form: Mapping[str, Any], recipes: list[str]) -> list[str]:
+def _assignments(form: Mapping[str, Any], params: Params) -> list[str]:
+    """Return what the form sets in params.yaml; `features.predicted_by` follows the recipes unless the form sets it."""
     assignments = list(form.get("set") or [])
     for assignment in assignments:
         if assignment.startswith(FROM_CHECKOUT):
@@ -106,9 +141,14 @@ def _assignments(form: Mapping[str, Any], recipes: list[str]) -> list[str]:
         assignments.append(f"acquire.source={json.dumps(form['source'])}")
     if form.get("folds") is not None:
         assignments.append(f"survival.folds={form['folds']}")
+    recipes = form.get("recipes")
+    if recipes is not None:
+        assignments.append(f"train.recipes={json.dumps(recipes)}")
     if form.get("epochs") is not None:
-        assignments += [f"recipes.{recipe}.epochs={form['epochs']}" for recipe in form.get("recipes") or recipes]
+        assignments += [f"recipes.{recipe}.epochs={form['epochs']}" for recipe in recipes or params.train.recipes]
     keys = [assignment.partition("=")[0] for assignment in assignments]
+    if recipes is not None and params.features.predicted_by not in recipes and "features.predicted_by" not in keys:
+        assignments.append(f"features.predicted_by={recipes[0]}")
     twice = next((key for key in keys if keys.count(key) > 1), None)
     if twice is not None:
         raise ConfigError(f"the form sets {twice} twice: set it once", key=twice)

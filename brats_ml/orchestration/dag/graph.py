@@ -1,6 +1,7 @@
 """DVC's own graph of a repository: the stages, their order, and how Airflow runs them."""
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,13 +9,14 @@ from typing import Annotated, Any, Literal
 import networkx as nx
 from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
+from dvc.fs import LocalFileSystem
 from dvc.repo import Repo
 from pydantic import ConfigDict, Field, ValidationError
 
 from brats_ml.config.section import Section
 from brats_ml.config.sentences import explain
 from brats_ml.errors import ConfigError
-from brats_ml.workspace.artefact import DVC_YAML
+from brats_ml.workspace.artefact import DVC_YAML, PARAMS
 
 
 class Policy(Section):
@@ -63,14 +65,34 @@ class Node:
 Graph = Mapping[str, Node]
 
 
-def read_graph(root: Path) -> dict[str, Node]:
+class _OtherParams(LocalFileSystem):  # type: ignore[misc]  # mypy does not follow dvc
+    """The local disk, with another text in place of one params.yaml."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        """Keep the path and the text that is read there."""
+        super().__init__()
+        self._path, self._text = path.resolve(), text
+
+    def open(self, path: str, mode: str = "r", **options: Any) -> Any:
+        """Open a file."""
+        if Path(path).resolve() == self._path:
+            return io.StringIO(self._text)
+        return super().open(path, mode=mode, **options)
+
+
+def read_graph(root: Path, *, params: str | None = None) -> dict[str, Node]:
     """Return the nodes of the repository in `root` by address, each after those that it waits for.
+
+    Args:
+        root: The root of the repository.
+        params: What DVC reads instead of the repository's params.yaml.
 
     Raises:
         ConfigError: DVC refuses the pipeline, or a `meta.airflow` is wrong.
     """
+    disk = None if params is None else _OtherParams(root / PARAMS, params)
     try:
-        with Repo(str(root)) as repo:
+        with Repo(str(root), fs=disk) as repo:
             graph = repo.index.graph
             # Edges go from a stage to the stages that it needs.
             ordered = nx.lexicographical_topological_sort(graph.reverse(copy=False), key=_address)
@@ -80,17 +102,31 @@ def read_graph(root: Path) -> dict[str, Node]:
         raise ConfigError(f"{DVC_YAML} of {root}: {causes}", key=DVC_YAML) from error
 
 
+def union(graphs: Iterable[Graph]) -> dict[str, Node]:
+    """Return all nodes of several graphs, each after all that it waits for in any of them."""
+    nodes: dict[str, Node] = {}
+    for graph in graphs:
+        for address, node in graph.items():
+            needs = {*node.needs, *(nodes[address].needs if address in nodes else ())}
+            nodes[address] = replace(node, needs=tuple(sorted(needs)))
+    edges = nx.DiGraph([(need, address) for address, node in nodes.items() for need in node.needs])
+    edges.add_nodes_from(nodes)
+    return {address: nodes[address] for address in nx.lexicographical_topological_sort(edges)}
+
+
 def difference(drawn: Graph, found: Graph) -> str | None:
-    """Return the first way in which two graphs differ as a clause about `found`, or None where they are equal."""
+    """Return the first way in which `found` does not run as drawn, as a clause about it, or None where it does.
+
+    A stage may wait for fewer stages than drawn.
+    """
     for address in drawn:
         if address not in found:
             return f"it has no stage {address}"
     for address, node in found.items():
         if address not in drawn:
             return f"it also has stage {address}"
-        if node.needs != drawn[address].needs:
-            wanted, waits = (", ".join(needs) or "nothing" for needs in (drawn[address].needs, node.needs))
-            return f"its stage {address} waits for {waits}, not for {wanted}"
+        if more := [need for need in node.needs if need not in drawn[address].needs]:
+            return f"its stage {address} also waits for {', '.join(more)}"
     return None
 
 

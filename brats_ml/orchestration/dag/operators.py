@@ -9,12 +9,19 @@ from textwrap import shorten
 from typing import Any, NoReturn
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    DownstreamTasksSkipped,
+)
 
 from brats_ml import environment, privacy
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag import form
-from brats_ml.orchestration.dag.graph import Graph
+from brats_ml.orchestration.dag.form_fields import CohortForm, Form, check
+from brats_ml.orchestration.dag.graph import Graph, read_graph
 from brats_ml.orchestration.dag.links import recall, remember
 from brats_ml.orchestration.runs import dvc_locks, outcomes, watchdog
 from brats_ml.orchestration.runs.clones import untracked
@@ -107,33 +114,47 @@ class OpenOperator(RunOperator):
 
     ui_color = "#f3eddc"
 
-    def __init__(self, *, drawn: Graph, own_form: bool = False, **options: Any) -> None:
-        """Keep the graph that Airflow shows, and whether the form sets brats_ml's own parameters."""
+    def __init__(self, *, drawn: Graph, form: type[Form] | None = None, **options: Any) -> None:
+        """Keep the graph that Airflow shows, and which values the form may have; None for a DAG without a form."""
         super().__init__(**options)
         self.drawn = drawn
-        self.own_form = own_form
+        self.form = form
 
     def work(self, context: Context, run: Run) -> dict[str, Any]:
-        """Pin the run to the values of its form or of the event that started it; a second call changes nothing."""
+        """Pin the run to the values of its form or of the event that started it; a second call changes nothing.
+
+        Raises:
+            DownstreamTasksSkipped: The form leaves stages out. Airflow marks their tasks at once, without a process for
+                each.
+        """
         values: Mapping[str, Any] = {**context["params"], **_announced(context)}
         asked = str(values.get("revision") or "HEAD")
+        checkout = run.locations.checkout
+        sets_params = self.form is not None and issubclass(self.form, CohortForm)
+        if self.form is not None and run.pinned() is None:
+            check(values, self.form, name=self.dag_id)
+            if sets_params and checkout is not None and asked == "HEAD":
+                form.rehearse(values, checkout)
 
         def prepare(clone: Path) -> tuple[str, ...]:
-            checkout = run.locations.checkout
             if checkout is not None and asked == "HEAD":
                 if form.copy_uncommitted_params(checkout, clone):
                     self.log.warning("params.yaml of %s is not committed; the run uses it all the same", checkout)
                 unknown = [name for name in untracked(checkout) if Path(name).name not in form.NO_CODE]
                 if unknown:
                     self.log.warning("git does not track %s; the run does not see it", ", ".join(unknown[:10]))
-            if not self.own_form:
-                form.check_graph(clone, self.drawn)
+            if not sets_params:
+                form.check_graph(read_graph(clone), self.drawn)
                 return ()
             return form.apply(values, clone=clone, checkout=checkout, drawn=self.drawn)
 
         pin = run.pin(asked, prepare)
         self.log.info("revision %s in %s", pin.revision, run.open())
-        return {"revision": pin.revision, "skipped": list(pin.skipped)}
+        left_out = [task.task_id for task in self.dag.tasks if getattr(task, "address", None) in pin.skipped]
+        if left_out:
+            self.log.info("the form leaves out %s", ", ".join(pin.skipped))
+            raise DownstreamTasksSkipped(tasks=left_out)
+        return {"revision": pin.revision}
 
 
 class CommandOperator(RunOperator):

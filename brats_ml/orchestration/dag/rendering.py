@@ -1,7 +1,7 @@
 """Renders a DVC pipeline as tasks of an Airflow DAG; the first task opens a workspace and the last closes it."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from functools import cached_property
 from hashlib import sha256
@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.sdk import TaskGroup, TriggerRule
 
+from brats_ml.orchestration.dag.form_fields import Form
 from brats_ml.orchestration.dag.graph import Graph, Node, read_graph
 from brats_ml.orchestration.dag.operators import BRATS, CloseOperator, CommandOperator, OpenOperator, StageOperator
 
@@ -28,29 +29,39 @@ LONGEST_ID = 180
 # A skipped stage is up to date, so the tasks after it still run.
 RUN_UNLESS_FAILED = {"trigger_rule": TriggerRule.NONE_FAILED}
 ACTION_TIMEOUT = timedelta(hours=6)
+# No date goes into a run, so a run for a date in the past would compute the same as one today: there is no backfill.
+RUN_TYPES = ("manual", "scheduled", "asset_triggered", "asset_materialization", "operator_triggered")
 
 
 class DvcPipeline:
     """The pipeline of one DVC repository; its methods create tasks in the DAG of the enclosing `with` block."""
 
-    def __init__(self, checkout: Path, *, stages: Collection[str] | None = None) -> None:
-        """Read the graph.
+    def __init__(
+        self,
+        checkout: Path,
+        *,
+        stages: Collection[str] | None = None,
+        read: Callable[[Path], Graph] = read_graph,
+    ) -> None:
+        """Keep what to render.
 
         Args:
             checkout: The DVC repository that the DAG file belongs to.
             stages: Addresses of the stages to render, with all stages that they need; all by default.
+            read: Returns the graph of a checkout; by default DVC's own.
         """
         self.checkout = checkout
         self._chosen = stages
+        self._read = read
 
     @cached_property
     def full_graph(self) -> Graph:
-        """DVC's graph."""
-        return read_graph(self.checkout)
+        """The graph of the checkout."""
+        return self._read(self.checkout)
 
     @cached_property
     def graph(self) -> Graph:
-        """The part of DVC's graph that is rendered."""
+        """The part of the graph that is rendered."""
         if self._chosen is None:
             return self.full_graph
         needed: set[str] = set()
@@ -68,14 +79,14 @@ class DvcPipeline:
         self.last(stages) >> self.close()
         return stages
 
-    def open(self, *, own_form: bool = False) -> OpenOperator:
-        """Return the first task, which creates the run's workspace."""
+    def open(self, *, form: type[Form] | None = None) -> OpenOperator:
+        """Return the first task, which checks the values of a form and creates the run's workspace."""
         return OpenOperator(
             task_id="open",
             doc_md="Pins the revision and the parameters of the run and creates its workspace, a clone. "
             "A wrong value in the form ends the run here.",
             drawn=self.full_graph,
-            own_form=own_form,
+            form=form,
             checkout=str(self.checkout),
             execution_timeout=timedelta(hours=1),
             **RETRY,

@@ -45,7 +45,18 @@ UMASK = Variable(
     "Permissions that new files and folders lack, in octal; `027` lets the group read.",
     "`077`: nobody else on the machine reads",
 )
-FOR_USERS = (ROOT, STATE, REPOSITORY, AIRFLOW_PORT, MLFLOW_PORT, UMASK)
+NOTIFY_MAIL = Variable(
+    "BRATS_NOTIFY_MAIL",
+    "Addresses, with commas between them, that get a mail when a run fails or asks for approval. The mail server is "
+    "Airflow's connection `smtp_default`.",
+    "no mail is sent",
+)
+NOTIFY_WEBHOOK = Variable(
+    "BRATS_NOTIFY_WEBHOOK",
+    "Address that gets the same as JSON by POST; chat servers show its `text`.",
+    "nothing is posted",
+)
+FOR_USERS = (ROOT, STATE, REPOSITORY, AIRFLOW_PORT, MLFLOW_PORT, UMASK, NOTIFY_MAIL, NOTIFY_WEBHOOK)
 
 RUN = Variable("BRATS_RUN", "DAG and run that a command works for; MLflow shows it as a tag.", "no tag")
 TASK = Variable(

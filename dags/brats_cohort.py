@@ -7,7 +7,9 @@ from airflow.timetables.trigger import CronTriggerTimetable
 
 from brats_ml.config import load
 from brats_ml.orchestration.dag.assets import AnnounceOperator
-from brats_ml.orchestration.dag.form_fields import CohortForm, revision_field, source_field
+from brats_ml.orchestration.dag.form_fields import revision_field, source_field
+from brats_ml.orchestration.dag.form_values import CohortForm
+from brats_ml.orchestration.dag.notifications import RunNotifier
 from brats_ml.orchestration.dag.rendering import RUN_TYPES, DvcPipeline
 
 DOC = """
@@ -32,6 +34,7 @@ with DAG(
     schedule=CronTriggerTimetable(watch, timezone="UTC") if watch else None,
     catchup=False,
     allowed_run_types=RUN_TYPES,
+    on_failure_callback=RunNotifier("failure"),
     max_active_runs=1,
     params={
         "revision": revision_field(),

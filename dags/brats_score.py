@@ -9,7 +9,9 @@ from airflow.timetables.trigger import CronTriggerTimetable
 from brats_ml.config import load
 from brats_ml.config.segmentation import PRESETS
 from brats_ml.orchestration.dag.assets import CHAMPIONS, INBOX, PendingOperator, TableOperator
-from brats_ml.orchestration.dag.form_fields import ScoreForm, field, revision_field
+from brats_ml.orchestration.dag.form_fields import field, revision_field
+from brats_ml.orchestration.dag.form_values import ScoreForm
+from brats_ml.orchestration.dag.notifications import RunNotifier
 from brats_ml.orchestration.dag.operators import CommandOperator
 from brats_ml.orchestration.dag.rendering import ACTION_TIMEOUT, RETRY, RUN_TYPES, RUN_UNLESS_FAILED, DvcPipeline
 
@@ -40,6 +42,7 @@ with DAG(
     else [CHAMPIONS],
     catchup=False,
     allowed_run_types=RUN_TYPES,
+    on_failure_callback=RunNotifier("failure"),
     max_active_runs=1,
     params={
         "revision": revision_field(),

@@ -9,7 +9,9 @@ from brats_ml.config import load
 from brats_ml.orchestration.dag.approval import ApprovedOperator, GateApproval, PromotionOperator
 from brats_ml.orchestration.dag.assets import CHAMPIONS, COHORT
 from brats_ml.orchestration.dag.form import offered_graph
-from brats_ml.orchestration.dag.form_fields import field, revision_field, source_field, train_form
+from brats_ml.orchestration.dag.form_fields import field, revision_field, source_field
+from brats_ml.orchestration.dag.form_values import train_form
+from brats_ml.orchestration.dag.notifications import RunNotifier
 from brats_ml.orchestration.dag.operators import DVC
 from brats_ml.orchestration.dag.rendering import RETRY, RUN_TYPES, RUN_UNLESS_FAILED, DvcPipeline
 
@@ -24,7 +26,8 @@ After `compare`:
 
 1. `publish` logs the runs to MLflow and registers the nominated models.
 2. `gate` judges the nominees on the locked test patients.
-3. `approve` asks a person, if the form requires approval, or if the first champion of real patients is to come.
+3. `approve` asks a person, if the form requires approval or made a condition of the gate weaker, or if the first
+   champion of real patients is to come.
 4. `push` copies the results to the DVC remote.
 5. `promote` makes the accepted models champion.
 
@@ -32,7 +35,10 @@ When `brats_cohort` announces a new cohort, a run starts automatically. You can 
 is restored first.
 """
 GATE_DOC = "Judges the nominees on the locked test patients and compares them with the champions."
-APPROVE_DOC = "Asks a person if the form or the gate requires approval, and rejects without an answer in time."
+APPROVE_DOC = (
+    "Asks a person if the form or the gate requires approval, or if the form made a condition of the gate weaker. "
+    "Rejects without an answer in time."
+)
 PUSH_DOC = "Copies the data and models of this run to the DVC remote before a model becomes champion."
 PROMOTE_DOC = "Moves the alias `champion` to the models that the gate accepted."
 
@@ -50,6 +56,7 @@ with DAG(
     schedule=[COHORT],
     catchup=False,
     allowed_run_types=RUN_TYPES,
+    on_failure_callback=RunNotifier("failure"),
     max_active_runs=4,
     params={
         "revision": revision_field(
@@ -109,6 +116,7 @@ with DAG(
     approve = GateApproval(
         task_id="approve",
         doc_md=APPROVE_DOC,
+        checkout=str(checkout),
         response_timeout=timedelta(hours=params.orchestration.approval_hours),
         **RETRY,
         **RUN_UNLESS_FAILED,

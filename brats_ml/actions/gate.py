@@ -10,6 +10,7 @@ from rich.progress import track
 from brats_ml import files, promotion
 from brats_ml.actions import gate_survival
 from brats_ml.actions.gate_locked import LockedPatients
+from brats_ml.actions.gate_page import candidate_page
 from brats_ml.actions.publish import inference_path, model_key
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.tables import frames
@@ -25,7 +26,7 @@ from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics.case import case_dice
 from brats_ml.promotion import Decision, Scores
 from brats_ml.report import Report
-from brats_ml.reports.verdict import verdict_markdown
+from brats_ml.reports.verdict import Candidate, promoted, verdict_markdown
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder, SurvivalFolder
 
@@ -36,6 +37,7 @@ def run(ws: Workspace, params: Params) -> Report:
     registry = champions.registry
     nominees = files.read_json(ws.reports.nominees)
     decisions: dict[str, dict[str, Any]] = {}
+    candidates: dict[str, Candidate] = {}
     notes: list[str | None] = []
     drawing: Version | None = None  # the segmentation model that will predict the label maps
     for kind, name in MODELS.items():
@@ -48,6 +50,9 @@ def run(ws: Workspace, params: Params) -> Report:
             drawing = candidate if decision.verdict == "PROMOTE" else champion
         else:
             decision = gate_survival.paired(decision, candidate, drawing)
+        if candidate is not None and decision.verdict == "PROMOTE":
+            chosen = str(_chosen(nominees[kind], kind))
+            candidates[kind] = candidate_page(ws, registry, candidate, kind, chosen)
         decisions[kind] = {
             "model": name,
             "version": candidate.number if candidate else None,
@@ -71,7 +76,8 @@ def run(ws: Workspace, params: Params) -> Report:
         details={
             "promote": promote,
             "approval": any(decision["approval"] for decision in decisions.values()),
-            "markdown": verdict_markdown(decisions),
+            "models": promoted(decisions),
+            "markdown": verdict_markdown(decisions, candidates),
         },
     )
 
@@ -80,6 +86,10 @@ def needs_approval(decision: Decision, floors: Floors) -> bool:
     """Return whether a person has to approve a promotion, because no champion was there to compare with."""
     compared = decision.measured.get("against") == promotion.CHAMPION
     return decision.verdict == "PROMOTE" and floors.approve_first and not compared
+
+
+def _chosen(nominee: dict[str, str | None], kind: str) -> str | None:
+    return nominee["recipe" if kind == "segmentation" else "estimator"]
 
 
 def _floors(params: Params, candidate: Version) -> Floors:
@@ -95,7 +105,7 @@ def _decide(
     kind: str,
     champion: Version | None,
 ) -> tuple[Version | None, Decision]:
-    chosen = nominee["recipe" if kind == "segmentation" else "estimator"]
+    chosen = _chosen(nominee, kind)
     if chosen is None:
         return None, Decision("HOLD", [str(nominee["reason"])])
     with inference_path(ws, kind, chosen) as made:

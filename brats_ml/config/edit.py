@@ -27,7 +27,7 @@ class Change:
 
     def __str__(self) -> str:
         """Return `key: before -> after`."""
-        before, after = _shown(self.before), _shown(self.after)
+        before, after = shown(self.before), shown(self.after)
         return f"{self.key}: {before} -> {after}" if before != after else f"{self.key}: {after}, as before"
 
 
@@ -98,5 +98,6 @@ def _keys(section: Any, prefix: str = "") -> Iterator[str]:
         yield from _keys(value, f"{prefix}{name}.")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as a message quotes it, without credentials."""
     return redacted(value if isinstance(value, str) else json.dumps(value, default=str))

@@ -33,7 +33,9 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
             "survival": {"estimator": None, "reason": "not fitted: no patient"},
         },
     )
-    write_json(ws.model("baseline_mini").verdict, {"verdict": "trained", "key": "new"})
+    write_json(
+        ws.model("baseline_mini").verdict, {"verdict": "trained", "key": "new", "cases": {"train": ["Q1", "Q2"]}}
+    )
     names = [f"P{number:02d}" for number in range(12)]
     cases = pd.DataFrame({"case_id": names, "patient": names, "dice_WT": 0.9, "dice_TC": 0.8, "dice_ET": 0.7})
     write_csv(ws.evaluation("test", "baseline_mini").cases, cases)
@@ -228,3 +230,29 @@ def test_examinations_of_one_patient_count_as_one_patient(
     held = decision(ws, params)
 
     assert held["reasons"] == ["6 locked case(s), fewer than the 10 the gate asks for"]
+
+
+def test_the_verdict_names_only_what_would_be_promoted_with_unit_cohort_and_cases(
+    ws: Workspace, registry: MlflowClient, params: Params
+) -> None:
+    register(ws, registry, key="new", cohort="patients")
+    write_json(ws.listing, {"source": "https://user:secret@host/BraTS"})
+
+    details = gate.run(ws, params).details
+
+    assert details["models"] == [f"{NAME} v1"]
+    assert "survival" not in details["markdown"]
+    assert f"### {NAME} v1: PROMOTE\n- recipe baseline_mini; is the first champion" in details["markdown"]
+    assert "trained on real patients; cases: train 2; source `https://host/BraTS`" in details["markdown"]
+    assert "Mean Dice of each region, from 0 to 1; more is better. On 12 locked patient(s)" in details["markdown"]
+
+
+def test_without_a_model_to_promote_there_is_nothing_to_approve(
+    ws: Workspace, registry: MlflowClient, params: Params
+) -> None:
+    register(ws, registry, key="new", cohort="patients")
+    score_nothing(ws)
+
+    details = gate.run(ws, params).details
+
+    assert (details["models"], details["markdown"]) == ([], "")

@@ -65,7 +65,7 @@ with DAG("asks", params={"approval": Param(False)}):
     def promote() -> None:
         pass
 
-    gate() >> GateApproval(task_id="approve", response_timeout=timedelta(seconds=20)) >> promote()
+    gate() >> GateApproval(task_id="approve", checkout=str(ROOT), response_timeout=timedelta(seconds=20)) >> promote()
 """
 # No default remote: only `push` uses the remote `far`.
 REMOTE = """

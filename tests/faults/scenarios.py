@@ -13,7 +13,7 @@ from brats_ml.config import load
 from brats_ml.config.edit import override
 from brats_ml.orchestration.runs import outcomes
 from brats_ml.orchestration.runs.locations import Locations
-from brats_ml.orchestration.runs.run import Run
+from brats_ml.orchestration.runs.run import Prepared, Run
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.state import State
 from tests.actions.test_from_publish_to_champion import train_again, write_results
@@ -207,7 +207,7 @@ def _of_run(root: Path, act: Callable[[Run], object]) -> Command:
 
 
 def _pinned(run: Run) -> None:
-    run.pin("main", lambda _: ())
+    run.pin("main", lambda _: Prepared())
     run.open()
 
 

@@ -19,7 +19,7 @@ from brats_ml.orchestration.runs import retention
 from brats_ml.orchestration.runs.clones import uncommitted, untracked
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.records import lock_files
-from brats_ml.orchestration.runs.run import Run, slug
+from brats_ml.orchestration.runs.run import Prepared, Run, slug
 from brats_ml.workspace.state import State
 
 PIPELINE = """
@@ -60,8 +60,8 @@ def locations(repository: Path, tmp_path: Path) -> Locations:
     return Locations(repository=str(repository), state=State(tmp_path / "state"))
 
 
-def nothing_skipped(_: Path) -> tuple[str, ...]:
-    return ()
+def nothing_skipped(_: Path) -> Prepared:
+    return Prepared()
 
 
 def test_a_run_stays_at_the_revision_it_was_pinned_to(locations: Locations, repository: Path) -> None:
@@ -103,13 +103,13 @@ def test_a_misspelt_branch_gets_the_nearest_one(locations: Locations) -> None:
 def test_a_run_that_was_refused_can_be_pinned_again(locations: Locations) -> None:
     run = Run(locations, "dag", "one")
 
-    def refuse(_: Path) -> tuple[str, ...]:
+    def refuse(_: Path) -> Prepared:
         raise ConfigError("no", key="key")
 
     with pytest.raises(ConfigError):
         run.pin("HEAD", refuse)
 
-    assert run.pin("HEAD", lambda _: ("copy",)).skipped == ("copy",)
+    assert run.pin("HEAD", lambda _: Prepared(("copy",))).skipped == ("copy",)
 
 
 def test_a_repository_that_is_not_there_is_named_with_its_variable(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_parameters_that_were_not_committed_go_along_and_code_is_refused(
 ) -> None:
     run = Run(locations, "dag", "one")
     (repository / "params.yaml").write_text("value: 2\n")
-    run.pin("HEAD", lambda clone: (str(form.copy_uncommitted_params(repository, clone)),))
+    run.pin("HEAD", lambda clone: Prepared((str(form.copy_uncommitted_params(repository, clone)),)))
 
     assert (run.open() / "params.yaml").read_text() == "value: 2\n"
     (repository / "dvc.yaml").write_text(PIPELINE + "\n")
@@ -190,9 +190,9 @@ def test_a_revision_of_another_pipeline_is_refused(locations: Locations, reposit
     git(repository, "commit", "-qam", "more")
     run = Run(locations, "dag", "one")
 
-    def check(clone: Path) -> tuple[str, ...]:
+    def check(clone: Path) -> Prepared:
         form.check_graph(read_graph(clone), drawn)
-        return ()
+        return Prepared()
 
     with pytest.raises(ConfigError, match="differs from the one that Airflow shows: it also has stage more"):
         run.pin("HEAD", check)
@@ -353,7 +353,7 @@ def test_a_file_that_only_its_owner_reads_stays_so_in_a_workspace(
     run = Run(locations, "dag", "one")
     before = os.umask(mask)
     try:
-        run.pin("HEAD", lambda clone: (str(form.copy_uncommitted_params(repository, clone)),))
+        run.pin("HEAD", lambda clone: Prepared((str(form.copy_uncommitted_params(repository, clone)),)))
         run.close()
         folder = run.open()
     finally:

@@ -11,7 +11,7 @@ import pytest
 from brats_ml.config import load
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.dag import form
-from brats_ml.orchestration.dag.form_fields import ScoreForm, check, train_form
+from brats_ml.orchestration.dag.form_values import ScoreForm, check, train_form
 
 RECIPES = ["baseline", "baseline_mini", "regions3d", "regions2d"]
 UNTOUCHED = {
@@ -99,12 +99,14 @@ def test_any_declared_recipe_can_run_and_the_label_maps_follow(
     shutil.copy(ROOT / "params.yaml", repository)
     drawn = form.offered_graph(repository)
 
-    skipped = form.apply(UNTOUCHED | {"recipes": chosen}, clone=repository, checkout=None, drawn=drawn)
+    prepared = form.apply(UNTOUCHED | {"recipes": chosen}, clone=repository, checkout=None, drawn=drawn)
 
     left_out = set(RECIPES) - set(chosen)
     params = load(repository / "params.yaml")
     assert (params.train.recipes, params.features.predicted_by) == (chosen, predicted_by)
-    assert set(skipped) == {f"{stage}@{recipe}" for stage in ("plan", "train", "evaluate") for recipe in left_out}
+    assert set(prepared.skipped) == {
+        f"{stage}@{recipe}" for stage in ("plan", "train", "evaluate") for recipe in left_out
+    }
 
 
 def test_parameters_that_take_a_stage_away_are_refused(repository: Path) -> None:

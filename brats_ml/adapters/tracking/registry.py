@@ -82,6 +82,11 @@ class Registry:
         """Return the address of the list of registered models, or None without a server."""
         return f"{self.uri}/#/models" if self.uri.startswith("http") else None
 
+    def card(self, version: Version) -> str | None:
+        """Return the address of a version's page, or None without a server."""
+        page = self.page()
+        return f"{page}/{version.name}/versions/{version.number}" if page else None
+
     def find(self, name: str, key: str, digests: Mapping[str, str]) -> Version | None:
         """Return the version that was registered for a piece of work and has these files, or None.
 

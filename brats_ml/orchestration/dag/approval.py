@@ -1,49 +1,75 @@
 """Tasks after the gate: a person's approval, and commands that are skipped if no model passed the gate."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from brats_ml.config import load
+from brats_ml.config.differences import weakens
+from brats_ml.orchestration.dag import approval_page
+from brats_ml.orchestration.dag.notifications import RunNotifier
 from brats_ml.orchestration.dag.operators import CommandOperator
+from brats_ml.orchestration.runs import outcomes
+from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.run import Run
 
-GATE = "gate"
+GATE, PUBLISH = "gate", "publish"
 NOTHING = "no model passed the gate, so there is nothing to promote"
 UNASKED = "neither the form nor the gate asks for approval"
-BODY = "{{ (ti.xcom_pull(task_ids='gate') or {}).get('markdown', '') }}"
 
 
-def why_unasked(verdict: Mapping[str, Any], *, form_asks: bool) -> str | None:
+def why_unasked(verdict: Mapping[str, Any], *, form_asks: bool, weaker: bool = False) -> str | None:
     """Return why no person has to be asked, or None if one has to.
 
     Args:
         verdict: The details of the gate's outcome.
         form_asks: Whether the form asks for approval.
+        weaker: Whether the form made a condition of the gate weaker.
     """
     if not verdict.get("promote"):
         return NOTHING
-    return None if form_asks or verdict.get("approval") else UNASKED
+    return None if form_asks or weaker or verdict.get("approval") else UNASKED
 
 
 class GateApproval(ApprovalOperator):  # type: ignore[misc]  # mypy does not follow airflow.sdk
-    """Shows the gate's verdict and waits for a person if the form or the gate asks; rejects without an answer."""
+    """Shows what would be promoted and waits for a person if the form or the gate asks; rejects without an answer.
 
-    def __init__(self, **options: Any) -> None:
-        """Take the options of every Airflow task and `response_timeout`."""
-        super().__init__(subject="May these models become champion?", body=BODY, defaults=self.REJECT, **options)
+    It asks also if the form made a condition of the gate weaker.
+    """
+
+    def __init__(self, *, checkout: str, **options: Any) -> None:
+        """Keep the DAGs' own `checkout`; `options` are those of every Airflow task, and `response_timeout`."""
+        notify = RunNotifier("approval")
+        super().__init__(subject="", body="", defaults=self.REJECT, notifiers=[notify], **options)
+        self.checkout = checkout
 
     def execute(self, context: Context) -> Any:
         """Ask for approval.
 
         Raises:
-            AirflowSkipException: There is nothing to approve, or neither the form nor the gate asks for approval.
+            AirflowSkipException: There is nothing to approve, or nobody asks for approval.
         """
-        if reason := why_unasked(_verdict(context), form_asks=context["params"]["approval"]):
+        run = Run(Locations.from_environment(Path(self.checkout)), self.dag_id, str(context["run_id"]))
+        verdict, pin = _verdict(context), run.pinned()
+        changes = pin.changes if pin else ()
+        weaker = any(map(weakens, changes))
+        if reason := why_unasked(verdict, form_asks=context["params"]["approval"], weaker=weaker):
             self.log.info(reason)
             raise AirflowSkipException(reason)
+        published = outcomes.read(run.record.outcome(PUBLISH))
+        self.subject = approval_page.subject(verdict)
+        self.body = approval_page.page(
+            verdict,
+            gate=load(run.record.params).gate.model_dump(mode="json") if run.record.params.is_file() else {},
+            changes=changes,
+            links=published.links if published else {},
+            deadline=datetime.now(UTC) + self.response_timeout,
+        )
         return super().execute(context)
 
 

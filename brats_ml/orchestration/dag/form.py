@@ -12,10 +12,12 @@ from ruamel.yaml import YAML
 
 from brats_ml.cohort.source_address import with_absolute_path
 from brats_ml.config import Params, load
+from brats_ml.config.differences import differences
 from brats_ml.config.edit import override
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.dag.graph import Graph, difference, read_graph, union, without
 from brats_ml.orchestration.runs.clones import uncommitted
+from brats_ml.orchestration.runs.run import Prepared
 from brats_ml.workspace.artefact import DVC_LOCK, PARAMS
 
 # Airflow reads these keys when it parses the DAGs, before there is a form.
@@ -58,9 +60,7 @@ def offered_graph(root: Path) -> Graph:
         ConfigError: params.yaml or dvc.yaml is not valid.
     """
     recipes = load(root / PARAMS).recipes
-    yaml = YAML(typ="safe")
-    document = yaml.load(root / PARAMS)
-    graphs = []
+    yaml, document, graphs = YAML(typ="safe"), _document(root / PARAMS), []
     for recipe in recipes:
         document["train"]["recipes"], document["features"]["predicted_by"] = [recipe], recipe
         text = io.StringIO()
@@ -95,7 +95,7 @@ def rehearse(form: Mapping[str, Any], checkout: Path) -> None:
         override(copy, _assignments(form, load(copy)))
 
 
-def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn: Graph) -> tuple[str, ...]:
+def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn: Graph) -> Prepared:
     """Write the values of the form into the clone's params.yaml.
 
     Args:
@@ -104,27 +104,31 @@ def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn:
         checkout: The folder that paths in params.yaml are relative to; None leaves them as they are.
         drawn: The graph that Airflow shows: that of `offered_graph` if the form has the field `recipes`.
 
-    Returns:
-        Addresses of the stages in `drawn` that the form leaves out, sorted.
-
     Raises:
         ConfigError: A value is not valid, or the graph would differ from `drawn`.
     """
     path = clone / PARAMS
     assignments = _assignments(form, load(path))
+    before = _document(path)
     if assignments:
         override(path, assignments)
+    changes = tuple(differences(before, _document(path)))
     relative = _absolute(path, checkout) if checkout is not None else []
     if relative:
         override(path, relative)
     if "recipes" not in form:
         check_graph(read_graph(clone), drawn)
-        return ()
+        return Prepared(changes=changes)
     check_graph(offered_graph(clone), drawn)
     rest = read_graph(clone)
     skipped = frozenset(drawn) - frozenset(rest)
     check_graph(rest, without(drawn, skipped))
-    return tuple(sorted(skipped))
+    return Prepared(tuple(sorted(skipped)), changes)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = YAML(typ="safe").load(path)
+    return document
 
 
 def _assignments(form: Mapping[str, Any], params: Params) -> list[str]:

@@ -1,15 +1,8 @@
-"""The forms of the DAGs: how Airflow draws each field, and which values it may have."""
+"""The fields of the DAGs' forms, as Airflow draws them."""
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from airflow.sdk import Param
-from pydantic import Field, ValidationError, create_model, field_validator
-
-from brats_ml.config.section import Count, Section
-from brats_ml.config.segmentation import PresetName
-from brats_ml.config.sentences import explain
-from brats_ml.errors import ConfigError
 
 # By draft 7 of JSON Schema, `$ref` makes all keys next to it void. So Airflow draws a field by its type and choices and
 # accepts every value: it would refuse one in the words of the schema, and the task `open` refuses it in ours.
@@ -18,77 +11,6 @@ ANY_VALUE = {
     "$ref": "#/definitions/any",
     "definitions": {"any": {}},
 }
-Text = Annotated[str, Field(min_length=1)]
-
-
-class Form(Section):
-    """Values of the fields that all forms have."""
-
-    revision: Text
-
-    @field_validator("revision")
-    @classmethod
-    def _is_no_option(cls, revision: str) -> str:
-        if revision.startswith("-"):
-            raise ValueError("must not begin with a hyphen")
-        return revision
-
-
-class CohortForm(Form):
-    """Values of the form of brats_cohort."""
-
-    source: Text | None
-
-
-class TrainForm(CohortForm):
-    """Values of the form of brats_train; None leaves params.yaml as it is."""
-
-    recipes: Annotated[list[str], Field(min_length=1)] | None
-    epochs: Count | None
-    folds: Annotated[int, Field(ge=2)] | None
-    approval: bool
-    set: list[str] | None
-
-    @field_validator("recipes")
-    @classmethod
-    def _names_none_twice(cls, recipes: list[str] | None) -> list[str] | None:
-        twice = next((name for name in recipes or () if (recipes or []).count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"names {twice} twice")
-        return recipes
-
-
-class ScoreForm(Form):
-    """Values of the form of brats_score."""
-
-    cases: Text
-    output: Text
-    preset: PresetName | None
-
-
-def train_form(recipes: Iterable[str]) -> type[TrainForm]:
-    """Return the form of brats_train where a user may choose from these recipes."""
-    choice = Literal[tuple(recipes)]  # type: ignore[valid-type]  # the names are data
-    chosen: Any = Annotated[list[choice], Field(min_length=1)] | None
-    return create_model("TrainForm", __base__=TrainForm, recipes=(chosen, ...))
-
-
-def check(values: Mapping[str, Any], form: type[Form], *, name: str) -> None:
-    """Check the values of a form.
-
-    Args:
-        values: By field.
-        form: The fields and what each of them allows.
-        name: The DAG.
-
-    Raises:
-        ConfigError: A value is not valid, or there is no such field.
-    """
-    try:
-        form.model_validate(dict(values))
-    except ValidationError as error:
-        field, reason = explain(error, form, dict(values))
-        raise ConfigError(f"form of {name}, field {field}: {reason}", key=field) from error
 
 
 def field(default: Any, kind: str, *, title: str, help_md: str, required: bool = False, **drawn: Any) -> Param:

@@ -20,7 +20,7 @@ from airflow.sdk.exceptions import (
 from brats_ml import environment, privacy
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag import form
-from brats_ml.orchestration.dag.form_fields import CohortForm, Form, check
+from brats_ml.orchestration.dag.form_values import CohortForm, Form, check
 from brats_ml.orchestration.dag.graph import Graph, read_graph
 from brats_ml.orchestration.dag.links import recall, remember
 from brats_ml.orchestration.runs import dvc_locks, outcomes, watchdog
@@ -28,7 +28,7 @@ from brats_ml.orchestration.runs.clones import untracked
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.outcomes import Outcome
 from brats_ml.orchestration.runs.processes import Child, end_marked
-from brats_ml.orchestration.runs.run import Pin, Run, slug
+from brats_ml.orchestration.runs.run import Pin, Prepared, Run, slug
 from brats_ml.redaction import redacted
 
 # Airflow's supervisor kills a task 5 s after it asks the task to end; after a timeout there is more time.
@@ -136,7 +136,7 @@ class OpenOperator(RunOperator):
             if sets_params and checkout is not None and asked == "HEAD":
                 form.rehearse(values, checkout)
 
-        def prepare(clone: Path) -> tuple[str, ...]:
+        def prepare(clone: Path) -> Prepared:
             if checkout is not None and asked == "HEAD":
                 if form.copy_uncommitted_params(checkout, clone):
                     self.log.warning("params.yaml of %s is not committed; the run uses it all the same", checkout)
@@ -145,7 +145,7 @@ class OpenOperator(RunOperator):
                     self.log.warning("git does not track %s; the run does not see it", ", ".join(unknown[:10]))
             if not sets_params:
                 form.check_graph(read_graph(clone), self.drawn)
-                return ()
+                return Prepared()
             return form.apply(values, clone=clone, checkout=checkout, drawn=self.drawn)
 
         pin = run.pin(asked, prepare)

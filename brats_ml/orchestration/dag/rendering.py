@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import TaskGroup, TriggerRule
 
-from brats_ml.orchestration.dag.form_fields import Form
+from brats_ml.orchestration.dag.form_values import Form
 from brats_ml.orchestration.dag.graph import Graph, Node, read_graph
 from brats_ml.orchestration.dag.operators import BRATS, CloseOperator, CommandOperator, OpenOperator, StageOperator
 

@@ -16,6 +16,7 @@ from typing import Any, Self
 from dvc.config import Config
 
 from brats_ml import files, locks
+from brats_ml.config.edit import Change
 from brats_ml.errors import MissingInputError, StorageError
 from brats_ml.orchestration.runs import clones, records
 from brats_ml.orchestration.runs.locations import Locations
@@ -29,6 +30,19 @@ WHOLE = ".git/brats-whole"
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What a form did to a clone.
+
+    Attributes:
+        skipped: Addresses of the stages that it leaves out, sorted.
+        changes: What it changed in params.yaml.
+    """
+
+    skipped: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
 class Pin:
     """The revision and form of a run, fixed at its start so that any task can be run again, and how the run ended.
 
@@ -36,6 +50,7 @@ class Pin:
         revision: Full hash of the commit.
         asked: The revision as the form has it.
         skipped: Addresses of the stages that the form leaves out, sorted.
+        changes: What the form changed in params.yaml.
         closed: Whether the run has come to its end.
         promoted: Whether a model of the run became champion.
         pruned: Whether the results of the run were removed since it was last opened.
@@ -44,6 +59,7 @@ class Pin:
     revision: str
     asked: str
     skipped: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
     closed: bool = False
     promoted: bool = False
     pruned: bool = False
@@ -93,14 +109,15 @@ class Run:
         if not self.record.pin.is_file():
             return None
         values = _read(self.record)["pin"]
-        return Pin(**{**values, "skipped": tuple(values["skipped"])})
+        changes = tuple(Change(**change) for change in values.get("changes", ()))
+        return Pin(**{**values, "skipped": tuple(values["skipped"]), "changes": changes})
 
-    def pin(self, asked: str, prepare: Callable[[Path], tuple[str, ...]]) -> Pin:
+    def pin(self, asked: str, prepare: Callable[[Path], Prepared]) -> Pin:
         """Fix the revision of the run and create its workspace; a second call changes nothing, even after `forget`.
 
         Args:
             asked: A branch, tag or commit of the repository.
-            prepare: Gets the new clone, sets its parameters and checks it; returns the skipped stages.
+            prepare: Gets the new clone, sets its parameters and checks it.
 
         Raises:
             ConfigError: There is no such revision, or `prepare` raises it.
@@ -110,7 +127,8 @@ class Run:
             known = self.pinned()
             if known is None:
                 with self._cloned(asked) as (clone, revision):
-                    known = Pin(revision, asked, skipped=prepare(clone))
+                    prepared = prepare(clone)
+                    known = Pin(revision, asked, skipped=prepared.skipped, changes=prepared.changes)
                     records.keep(clone, self.record.path, tracked=clones.tracked(clone))
                     self._note(known)
             return known

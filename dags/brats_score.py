@@ -64,7 +64,7 @@ with DAG(
             None,
             "string",
             title="Preset",
-            help_md="How much time a prediction may take: `fast`, `balanced` or `best`. Empty: the preset that the "
+            help_md="How much time a prediction may take: *fast*, *balanced* or *best*. Empty: the preset that the "
             "champion was judged with. It concerns region recipes only.",
             enum=list(PRESETS),
         ),

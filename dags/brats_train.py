@@ -68,8 +68,8 @@ with DAG(
             params.train.recipes,
             "array",
             title="Recipes",
-            help_md="Recipes to train and compare: any sections of `recipes` in params.yaml. The tasks of the others "
-            "are skipped. If `features.predicted_by` is not among them, it becomes the first of them. Empty: as in "
+            help_md="Recipes to train and compare: any sections of *recipes* in params.yaml. The tasks of the others "
+            "are skipped. If *features.predicted_by* is not among them, it becomes the first of them. Empty: as in "
             "params.yaml.",
             items={"type": "string"},
             examples=recipes,
@@ -100,9 +100,9 @@ with DAG(
             None,
             "array",
             title="Other parameters",
-            help_md="One `KEY=VALUE` a line with a key of params.yaml, for example "
-            "`recipes.baseline_mini.learning_rate=0.01`. The approval page lists what differs from params.yaml, and "
-            "marks conditions of the gate (`gate.*`) that are weaker.",
+            help_md="One *KEY=VALUE* a line with a key of params.yaml, for example "
+            "*recipes.baseline_mini.learning_rate=0.01*. The approval page lists what differs from params.yaml. A "
+            "weaker condition of *gate* is marked there, and always asks a person.",
             items={"type": "string"},
         ),
     },

@@ -164,6 +164,7 @@ def test_every_field_of_the_form_has_a_title_and_help_in_the_key_that_airflow_re
     for field in dag["form"].values():
         assert all(field[key] for key in ("title", "description_md", "type"))
         assert field["description"] is None
+        assert "`" not in field["description_md"]
 
 
 def test_airflow_accepts_every_value_so_that_the_sentence_about_a_wrong_one_is_ours(dag: Any) -> None:

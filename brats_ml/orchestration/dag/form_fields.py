@@ -20,7 +20,8 @@ def field(default: Any, kind: str, *, title: str, help_md: str, required: bool =
         default: Its value before the user changes it.
         kind: The type of JSON by which Airflow draws it.
         title: Its name on the page.
-        help_md: What Airflow shows below it, in Markdown; it would show `description` without any rendering.
+        help_md: What Airflow shows below it, in Markdown; it would show `description` without any rendering. Italics
+            mark names, since the frames of code cover the lines above and below.
         required: Whether Airflow's page demands a value.
         drawn: More keys that change how Airflow draws it, such as `examples`.
     """
@@ -39,6 +40,6 @@ def source_field() -> Param:
         None,
         "string",
         title="Source of the cohort",
-        help_md="`phantom`, a folder or an archive of BraTS cases and, optionally, their tables, "
-        "`s3://bucket/prefix`, or `dvc:repository#path@revision`. Empty: as in params.yaml.",
+        help_md="*phantom*, a folder or an archive of BraTS cases and, optionally, their tables, "
+        "*s3://bucket/prefix*, or *dvc:repository#path@revision*. Empty: as in params.yaml.",
     )

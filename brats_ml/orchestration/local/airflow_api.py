@@ -28,6 +28,11 @@ class TaskState:
         """Seconds from start to end, None before the end."""
         return (self.ended - self.started).total_seconds() if self.started and self.ended else None
 
+    @property
+    def left_out(self) -> bool:
+        """Whether it was skipped without a try, such as a stage of a recipe that the form does not choose."""
+        return self.state == "skipped" and not self.tries
+
 
 class AirflowClient:
     """Calls the API with a token, which the first call gets."""

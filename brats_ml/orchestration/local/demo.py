@@ -106,7 +106,7 @@ def _watch(client: AirflowClient, dag_id: str, run_id: str, console: Console) ->
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             state = client.run_state(dag_id, run_id)
-            tasks = client.tasks(dag_id, run_id)
+            tasks = [task for task in client.tasks(dag_id, run_id) if not task.left_out]
             if console.is_terminal:
                 live.update(_progress(dag_id, tasks), refresh=True)
             for task in tasks:

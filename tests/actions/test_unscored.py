@@ -59,6 +59,7 @@ def test_a_case_waits_until_it_is_scored_or_refused_and_again_once_it_or_the_cha
 
     score.run(ws, one_a_shard)
     assert shards(ws, one_a_shard) == []
+    assert [SECOND] in shards(ws, one_a_shard, preset="fast")
 
     scan.write_bytes(whole)
     assert shards(ws, one_a_shard) == [[FIRST]]

@@ -53,8 +53,8 @@ ASKED = """
 import itertools, json
 from brats_ml.orchestration.dag.approval import why_unasked
 print(json.dumps([
-    [promote, approval, form, why_unasked({"promote": promote, "approval": approval}, form_asks=form) is None]
-    for promote, approval, form in itertools.product((False, True), repeat=3)
+    [*given, why_unasked({"promote": given[0], "approval": given[1]}, form_asks=given[2], weaker=given[3]) is None]
+    for given in itertools.product((False, True), repeat=4)
 ]))
 """
 

@@ -131,12 +131,12 @@ def test_the_table_of_predictions_is_written_once_after_all_shards_even_if_one_f
     assert tasks["close"]["upstream"] == ["score", "table"]
 
 
-def test_a_person_is_asked_if_a_model_passed_and_the_form_or_the_gate_asks(home: Path) -> None:
+def test_a_person_is_asked_if_a_model_passed_and_the_form_or_the_gate_asks_or_the_gate_was_weakened(home: Path) -> None:
     asked = dag_reader.run(dag_reader.ASKED, ROOT, home=home)
 
     assert asked == [
-        [promote, approval, form, promote and (approval or form)]
-        for promote, approval, form in itertools.product((False, True), repeat=3)
+        [promote, approval, form, weaker, promote and (approval or form or weaker)]
+        for promote, approval, form, weaker in itertools.product((False, True), repeat=4)
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from brats_ml.config.edit import Change
 from brats_ml.errors import ConfigError, MissingInputError, ServiceError, StorageError
 from brats_ml.orchestration.dag import form, links
 from brats_ml.orchestration.dag.graph import read_graph
@@ -109,7 +110,11 @@ def test_a_run_that_was_refused_can_be_pinned_again(locations: Locations) -> Non
     with pytest.raises(ConfigError):
         run.pin("HEAD", refuse)
 
-    assert run.pin("HEAD", lambda _: Prepared(("copy",))).skipped == ("copy",)
+    changes = (Change("train.recipes", ["one"], ["two"]), Change("gate.fresh_cases", 20, None))
+    assert run.pin("HEAD", lambda _: Prepared(("copy",), changes)).skipped == ("copy",)
+    pinned = Run(locations, run.dag_id, run.run_id).pinned()
+    assert pinned is not None
+    assert pinned.changes == changes
 
 
 def test_a_repository_that_is_not_there_is_named_with_its_variable(tmp_path: Path) -> None:

@@ -1,14 +1,11 @@
 """What a form may set."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from brats_ml.config import load
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.dag import form
 from brats_ml.orchestration.dag.form_values import ScoreForm, check, train_form
@@ -79,39 +76,3 @@ def test_a_wrong_parameter_is_found_in_a_rehearsal_that_changes_nothing(tmp_path
         form.rehearse(UNTOUCHED | {"set": ["gate.fresh_case=1"]}, tmp_path)
     form.rehearse(UNTOUCHED | {"set": ["gate.fresh_cases=1"]}, tmp_path)
     assert (tmp_path / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DVC repository with the stages of this one."""
-    root = tmp_path_factory.mktemp("repository")
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
-    shutil.copy(ROOT / "dvc.yaml", root)
-    return root
-
-
-@pytest.mark.parametrize(
-    ("chosen", "predicted_by"), [(["regions2d"], "regions2d"), (["regions2d", "baseline_mini"], "baseline_mini")]
-)
-def test_any_declared_recipe_can_run_and_the_label_maps_follow(
-    repository: Path, chosen: list[str], predicted_by: str
-) -> None:
-    shutil.copy(ROOT / "params.yaml", repository)
-    drawn = form.offered_graph(repository)
-
-    prepared = form.apply(UNTOUCHED | {"recipes": chosen}, clone=repository, checkout=None, drawn=drawn)
-
-    left_out = set(RECIPES) - set(chosen)
-    params = load(repository / "params.yaml")
-    assert (params.train.recipes, params.features.predicted_by) == (chosen, predicted_by)
-    assert set(prepared.skipped) == {
-        f"{stage}@{recipe}" for stage in ("plan", "train", "evaluate") for recipe in left_out
-    }
-
-
-def test_parameters_that_take_a_stage_away_are_refused(repository: Path) -> None:
-    shutil.copy(ROOT / "params.yaml", repository)
-    drawn = form.offered_graph(repository)
-
-    with pytest.raises(ConfigError, match="it has no stage survival@"):
-        form.apply(UNTOUCHED | {"set": ["survival.estimators=[svm]"]}, clone=repository, checkout=None, drawn=drawn)

@@ -115,10 +115,11 @@ def _wear(measured: Mapping[str, Any]) -> list[str]:
 
 
 def _pictures(pictures: Sequence[Picture]) -> list[str]:
-    """Return the pictures in a table, each a link to its page, which also works where the picture does not show."""
+    """Return each picture below its name; both link to its page, which also works where the picture does not show."""
     if not pictures:
         return []
-    names = [f"[{picture.rank}: {picture.case_id}]({picture.page})" for picture in pictures]
-    shown = [f"[![{one.rank} case, T1ce with both label maps]({one.image})]({one.page})" for one in pictures]
-    rows = ["| " + " | ".join(cells) + " |" for cells in (names, ["---"] * len(names), shown)]
-    return ["", "Validation cases, the reference label map next to the prediction:", "", *rows]
+    lines = ["", "Validation cases, reference next to prediction; they show once this browser is logged in to MLflow:"]
+    for one in pictures:
+        lines += ["", f"[{one.rank}: {one.case_id}]({one.page})"]
+        lines += ["", f"[![{one.rank} case, T1ce with reference and predicted label map]({one.image})]({one.page})"]
+    return lines

@@ -1,5 +1,6 @@
 """Changes values of params.yaml in place and keeps its comments."""
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -69,6 +70,19 @@ def override(path: Path, assignments: list[str], *, check: Callable[[Params], No
         yaml.dump(document, temporary)
         check(load(temporary))
     return changes
+
+
+def plain(path: Path) -> dict[str, Any]:
+    """Return the sections and values of a params.yaml as they are written, unchecked."""
+    document: dict[str, Any] = YAML(typ="safe").load(path)
+    return document
+
+
+def text(document: dict[str, Any]) -> str:
+    """Return the sections and values of a params.yaml as YAML, without comments."""
+    written = io.StringIO()
+    YAML(typ="safe").dump(document, written)
+    return written.getvalue()
 
 
 def _section(document: Any, key: str) -> Any:

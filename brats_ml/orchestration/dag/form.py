@@ -1,6 +1,5 @@
 """The form of brats_train: its values go into the params.yaml of a run, which is checked before anything runs."""
 
-import io
 import json
 import shutil
 import tempfile
@@ -8,12 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from brats_ml.cohort.source_address import with_absolute_path
 from brats_ml.config import Params, load
 from brats_ml.config.differences import differences
-from brats_ml.config.edit import override
+from brats_ml.config.edit import override, plain, text
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.dag.graph import Graph, difference, read_graph, union, without
 from brats_ml.orchestration.runs.clones import uncommitted
@@ -60,12 +57,10 @@ def offered_graph(root: Path) -> Graph:
         ConfigError: params.yaml or dvc.yaml is not valid.
     """
     recipes = load(root / PARAMS).recipes
-    yaml, document, graphs = YAML(typ="safe"), _document(root / PARAMS), []
+    document, graphs = plain(root / PARAMS), []
     for recipe in recipes:
         document["train"]["recipes"], document["features"]["predicted_by"] = [recipe], recipe
-        text = io.StringIO()
-        yaml.dump(document, text)
-        graphs.append(read_graph(root, params=text.getvalue()))
+        graphs.append(read_graph(root, params=text(document)))
     return union(graphs)
 
 
@@ -109,10 +104,10 @@ def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn:
     """
     path = clone / PARAMS
     assignments = _assignments(form, load(path))
-    before = _document(path)
+    before = plain(path)
     if assignments:
         override(path, assignments)
-    changes = tuple(differences(before, _document(path)))
+    changes = tuple(differences(before, plain(path)))
     relative = _absolute(path, checkout) if checkout is not None else []
     if relative:
         override(path, relative)
@@ -124,11 +119,6 @@ def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn:
     skipped = frozenset(drawn) - frozenset(rest)
     check_graph(rest, without(drawn, skipped))
     return Prepared(tuple(sorted(skipped)), changes)
-
-
-def _document(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = YAML(typ="safe").load(path)
-    return document
 
 
 def _assignments(form: Mapping[str, Any], params: Params) -> list[str]:

@@ -12,7 +12,8 @@ from airflow.sdk import TaskGroup, TriggerRule
 
 from brats_ml.orchestration.dag.form_values import Form
 from brats_ml.orchestration.dag.graph import Graph, Node, read_graph
-from brats_ml.orchestration.dag.operators import BRATS, CloseOperator, CommandOperator, OpenOperator, StageOperator
+from brats_ml.orchestration.dag.open_operator import OpenOperator
+from brats_ml.orchestration.dag.operators import BRATS, CloseOperator, CommandOperator, StageOperator
 
 # Ids of the tasks around the stages; a stage with one of these names gets another id.
 ACTIONS = frozenset(

@@ -29,7 +29,7 @@ RULE_TEXTS = {
     **{f"shape_{axis}": SIZE for axis in "xyz"},
     **{f"spacing_{axis}": SPACING for axis in "xyz"},
     "oriented": RuleText("its header states the patient's orientation"),
-    "oblique_degrees": RuleText("its axes follow the scanner's", ("oblique_degrees",), "degrees"),
+    "oblique_degrees": RuleText("its axes follow the scanner's", ("oblique_degrees",), "deg"),
     "disagreement_mm": RuleText("qform, sform and voxel size agree", ("grid_tolerance_mm",), "mm"),
     "same_grid": RuleText("it has the grid of most volumes of the case", ("grid_tolerance_mm",)),
     "finite": RuleText("every value is finite"),

@@ -57,6 +57,7 @@ class Finding:
         where: The slice that the picture shows and what it marks, or in words why there is no picture.
         picture: The address of the picture, relative to the page, or None.
         alt: What the picture shows, for who cannot see it.
+        panels: The number of slices in the picture.
     """
 
     rule: str
@@ -64,6 +65,7 @@ class Finding:
     where: str
     picture: str | None = None
     alt: str = ""
+    panels: int = 1
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def _pictured(case: Case, rule: Rule, row: Row, volumes: Mapping[str, Volume], p
     if role == "seg" != defect.roles[0]:
         shown = f"label map on {shown}"
     where = f"{shown}, {place} of 0 to {grid.shape[defect.axis] - 1}. {defect.legend}"
-    return Finding(rule.column, reason, where, picture, f"{shown} of {case.case_id}, {place}")
+    return Finding(rule.column, reason, where, picture, f"{shown} of {case.case_id}, {place}", len(defect.roles))
 
 
 def _unchecked(rows: Sequence[Row]) -> Iterator[tuple[str, Unchecked]]:

@@ -31,6 +31,11 @@ def nothing(ws: Workspace, params: Params, **options: Any) -> Inputs:
     return ()
 
 
+def code(ws: Workspace, params: Params) -> Inputs:
+    """Return the graph of the stages."""
+    return (Named(ws.dvc_yaml, "run brats in a checkout that has a dvc.yaml, or name one with --root"),)
+
+
 def acquire(ws: Workspace, params: Params) -> Inputs:
     """Return the listing of the source."""
     return (ws.listing,)
@@ -133,18 +138,21 @@ def score(
         check_preset(preset)
     if shard is None:  # the cases of a shard may be gone by now
         pending(ws, params, cases=cases, output=output)
-    if only:
+    if only or (cases is not None and shard is None):
         _check_cases(ws.unseen(cases), only)
     require_champion(ws.state.ledger.path, "segmentation")
     return () if shard is None else (ws.shard(shard),)
 
 
 def _check_cases(source: Named, only: Sequence[str]) -> None:
+    """Refuse a folder without cases, and one without any of the cases that are named."""
     try:
         known = [case.case_id for case in find_cases(folder_walk.walk(source.path, loops="skip"))]
     except SourceError:
         return  # scoring knows what to do with a folder that cannot be read
-    if not set(only) & set(known):
+    if not known:
+        raise EmptyCohortError(f"{source} holds no case: name a folder with one folder a case, as releases have them")
+    if only and not set(only) & set(known):
         raise EmptyCohortError(f"{source} holds no case {', '.join(sorted(only))}{did_you_mean(only[0], known)}")
 
 

@@ -42,5 +42,5 @@ def prune(
 
     ws = workspace(root, needs_params=True)
     keep_days = load(ws.params).orchestration.keep_days
-    for line in retention.prune(ws.root, keep_days=keep_days, dry=dry):
-        print(line)
+    lines = retention.prune(ws.root, keep_days=keep_days, dry=dry)
+    print(*(lines or ["nothing to remove"]), sep="\n")

@@ -1,8 +1,12 @@
 """The commands on the local servers."""
 
+from pathlib import Path
+
 import typer
 
+from brats_ml import files
 from brats_ml.cli.running import HERE, Root, workspace
+from brats_ml.config import require_params
 
 app = typer.Typer()
 PANEL = "Local servers"
@@ -11,7 +15,7 @@ PANEL = "Local servers"
 @app.command(rich_help_panel=PANEL)
 def up(root: Root = HERE) -> None:
     """Start Airflow and MLflow on this machine. A second call changes nothing."""
-    folder = workspace(root, needs_params=True).root
+    folder = _whole_checkout(root)
     from brats_ml.orchestration.local import servers
 
     servers.up(folder)
@@ -20,16 +24,26 @@ def up(root: Root = HERE) -> None:
 @app.command(rich_help_panel=PANEL)
 def down(root: Root = HERE) -> None:
     """Stop everything that `up` or `demo` started. A second call changes nothing."""
-    folder = workspace(root).root
+    ws = workspace(root)
+    # A wrong params.yaml must not keep the servers running.
+    require_params(ws.params)
     from brats_ml.orchestration.local import servers
 
-    servers.down(folder)
+    servers.down(ws.root)
 
 
 @app.command(rich_help_panel=PANEL)
 def demo(root: Root = HERE) -> None:
     """Run brats_train and brats_score with the current params.yaml under the local scheduler, and print the results."""
-    folder = workspace(root, needs_params=True).root
+    folder = _whole_checkout(root)
     from brats_ml.orchestration.local import demo
 
     demo.run(folder)
+
+
+def _whole_checkout(root: Path) -> Path:
+    """Return the folder of a checkout that has all that the servers read."""
+    ws = workspace(root, needs_params=True)
+    for part in ws.served:
+        files.require(part)
+    return ws.root

@@ -20,7 +20,7 @@ def source(root: Root = HERE) -> None:
 @app.command(rich_help_panel=PANEL)
 def code(root: Root = HERE) -> None:
     """Digest the code of each stage, so that `dvc repro` reruns what a change of code affects."""
-    run("stages.code", root, checks.nothing)
+    run("stages.code", root, checks.code)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from brats_ml.config.data import Acquire, Phantom, Split, Validate
@@ -104,6 +105,16 @@ def parse(document: Any) -> Params:
         raise ConfigError(redacted(sentence), key=key or TOP) from error
 
 
+def require_params(path: Path) -> None:
+    """Refuse a folder without params.yaml, which is no checkout.
+
+    Raises:
+        MissingInputError: There is no such file.
+    """
+    if not path.exists():
+        raise MissingInputError(path, remedy="run brats in a checkout that has a params.yaml, or name one with --root")
+
+
 def load(path: Path) -> Params:
     """Read and check params.yaml.
 
@@ -111,8 +122,7 @@ def load(path: Path) -> Params:
         MissingInputError: There is no such file.
         ConfigError: It is not YAML, or a key is wrong.
     """
-    if not path.exists():
-        raise MissingInputError(path, remedy="run brats in a checkout that has a params.yaml, or name one with --root")
+    require_params(path)
     try:
         document = YAML(typ="safe").load(path)
     except (YAMLError, UnicodeDecodeError) as error:
@@ -124,6 +134,13 @@ def load(path: Path) -> Params:
 
 def _yaml_problem(error: YAMLError | UnicodeDecodeError) -> str:
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        problem = str(error.problem or error.context).splitlines()[0]
-        return f"line {error.problem_mark.line + 1}: {problem}"
+        return f"line {error.problem_mark.line + 1}: {_plain_problem(error)}"
     return "it has bytes that are not text in UTF-8"
+
+
+def _plain_problem(error: MarkedYAMLError) -> str:
+    """Return what is wrong in words for who never read YAML's specification, where the parser has none."""
+    if isinstance(error, DuplicateKeyError):
+        return str(error.problem).partition(" with value")[0] + ": keep one of them"
+    problem = str(error.problem or error.context).splitlines()[0]
+    return "it has a tab; indent by spaces" if "'\\t'" in problem else problem

@@ -55,7 +55,7 @@ def override(path: Path, assignments: list[str], *, check: Callable[[Params], No
     changes = []
     for assignment in assignments:
         key, found, value = assignment.partition("=")
-        if not found:
+        if not (key and found):
             raise ConfigError(
                 f"{assignment!r} is not KEY=VALUE: write a dotted key, `=` and a value, such as phantom.cases=12",
                 key=key,

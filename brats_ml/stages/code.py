@@ -14,8 +14,8 @@ from brats_ml.workspace import Workspace
 
 # These stages look at the outside world or at the code itself in every run, and depend on no digest.
 WITHOUT_DIGEST = frozenset({"source", "code"})
-# The stage that draws the report. A changed drawing reruns this stage only.
-DRAWS = "compare"
+# The stages that write a page. A changed page reruns these stages only.
+DRAWING = frozenset({"validate", "compare"})
 
 
 def run(ws: Workspace, params: Params) -> Report:
@@ -51,5 +51,5 @@ def stage_digest(name: str, method: str | None = None) -> str:
     A method owns the modules named after it: `train_regions` belongs to `regions`, and no baseline recipe runs it.
     """
     others = [] if method is None else [f"_{other}" for other in get_args(Method) if other != method]
-    carriers = [carrier for carrier in CARRIERS if (name, carrier) != (DRAWS, "brats_ml.reports")]
+    carriers = [carrier for carrier in CARRIERS if name not in DRAWING or carrier != "brats_ml.reports"]
     return code_digest(f"brats_ml.stages.{name}", carriers=carriers, left_out=tuple(others))

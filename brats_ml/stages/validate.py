@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,11 +10,9 @@ from rich.progress import track
 
 from brats_ml import files
 from brats_ml.adapters import folder_walk
-from brats_ml.adapters.nifti.case import read_case_volumes
-from brats_ml.adapters.nifti.volume import Volume
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tables.clinical import identities, read_tables
-from brats_ml.cohort.cases import WHOLE, Case, find_cases
+from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.clinical_report import report_clinical
 from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
@@ -25,6 +22,7 @@ from brats_ml.imaging.quality.duplicates import mark_among, mark_within
 from brats_ml.imaging.quality.profile import COLUMNS, Row
 from brats_ml.imaging.quality.rules import Rule, findings
 from brats_ml.report import Report
+from brats_ml.stages.validate_page import Broken, write_page
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ValidationFolder
 
@@ -32,10 +30,10 @@ Examined = list[tuple[Case, Examination]]
 
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Write the manifest of valid cases, the header table, its Data Docs, the verdict, and the quarantine with reasons.
+    """Write the manifest of valid cases, headers, Data Docs, verdict, quarantine, and a page that shows them.
 
     Raises:
-        EmptyCohortError: There are cases, and all of them are quarantined.
+        EmptyCohortError: There are cases, and all of them are quarantined; the files are written first.
         CohortError: A case breaks a critical rule, or too few cases are valid; the files are written first.
         TableError: A clinical table is wrong.
         StorageError: The operating system cannot read a file; nothing is written, and another try may succeed.
@@ -68,7 +66,9 @@ def run(ws: Workspace, params: Params) -> Report:
         if verdict["verdict"] == "pass":
             files.write_json(folder.manifest, {"cases": records})
         files.write_json(folder.clinical_report, report_clinical(read_tables(tables), people, imaged))
-        _draw_quarantine(folder, raw, cases, quarantine)
+        write_page(
+            folder, raw, cases, rows=rows, checks=checks, offences=offences, quarantine=quarantine, verdict=verdict
+        )
     return _report(ws, verdict, _entries(quarantine))
 
 
@@ -85,19 +85,22 @@ def _mark_copies(examined: Examined, checks: Iterable[Rule], *, minimum_levels: 
     return [(patients[one], patients[other]) for one, other in mark_among(named, minimum_levels=minimum_levels)]
 
 
-def _quarantine(rows: list[Row], checks: Iterable[Rule], offences: set[tuple[str, str, str]]) -> dict[str, list[str]]:
-    """Return each case that is kept out, with its reasons."""
-    kept_out: dict[str, list[str]] = {}
+def _quarantine(rows: list[Row], checks: Iterable[Rule], offences: set[tuple[str, str, str]]) -> Broken:
+    """Return each case that is kept out, with the rules that it breaks and the rows that break them."""
+    kept_out: Broken = {}
     grave = [check for check in checks if check.severity != "info"]
     for row in rows:
         for check in grave:
             if (check.column, row["case_id"], row["modality"]) in offences:
-                kept_out.setdefault(row["case_id"], []).append(check.finding(row))
+                kept_out.setdefault(row["case_id"], []).append((check, row))
     return kept_out
 
 
-def _entries(quarantine: Mapping[str, list[str]]) -> list[dict[str, str]]:
-    return [{"case_id": case_id, "reason": "; ".join(clauses)} for case_id, clauses in quarantine.items()]
+def _entries(quarantine: Broken) -> list[dict[str, str]]:
+    return [
+        {"case_id": case_id, "reason": "; ".join(check.finding(row) for check, row in broken)}
+        for case_id, broken in quarantine.items()
+    ]
 
 
 def _record(case: Case, examination: Examination, people: Identities) -> dict[str, Any]:
@@ -136,43 +139,17 @@ def _stops(rule: Mapping[str, Any]) -> bool:
     return bool(rule["severity"] == "critical" and rule["broken_by"])
 
 
-def _draw_quarantine(
-    folder: ValidationFolder, raw: Path, cases: list[Case], quarantine: Mapping[str, list[str]]
-) -> None:
-    """Write a page of the quarantined cases with a picture of each, if there are any."""
-    if not quarantine:
-        return
-    # Most cohorts are sound and draw nothing, and matplotlib takes seconds to import.
-    from brats_ml.reports.panels import write_figure
-    from brats_ml.reports.quarantine import KeptOut, quarantine_page, quarantine_picture
-
-    known = {case.case_id: case for case in cases}
-    kept_out = []
-    for number, (case_id, reasons) in enumerate(quarantine.items(), start=1):
-        picture = folder.quarantine_picture(number)
-        write_figure(picture, quarantine_picture(_pictured(raw, known[case_id])))
-        kept_out.append(KeptOut(case_id, reasons, picture.name))
-    folder.quarantine_page.path.write_text(quarantine_page(kept_out, cases=len(cases)), encoding="utf-8")
-
-
-def _pictured(raw: Path, case: Case) -> dict[str, Any]:
-    """Return role to volume, or to the reason why there is none."""
-    read = {} if WHOLE in case.faults else read_case_volumes(raw, case)
-    shown = {role: volume.array if isinstance(volume, Volume) else str(volume) for role, volume in read.items()}
-    return shown or {WHOLE: "no volume to show"}
-
-
 def _report(ws: Workspace, verdict: Mapping[str, Any], quarantine: list[dict[str, str]]) -> Report:
-    cases, valid = verdict["cases"], verdict["valid"]
+    cases, valid, page = verdict["cases"], verdict["valid"], ws.name(ws.validation.page)
     if cases and not valid:
         example = "{case_id}: {reason}".format(**quarantine[0])
-        raise EmptyCohortError(f"all {cases} cases are quarantined, such as {example}; see {ws.validation.quarantine}")
+        raise EmptyCohortError(f"all {cases} cases are quarantined, such as {example}; see {page}")
     if verdict["stops"]:
-        raise CohortError(f"{verdict['stops'][0]}; see {ws.validation.verdict}")
+        raise CohortError(f"{verdict['stops'][0]}; see {page}")
     noted = sum(len(rule["broken_by"]) for rule in verdict["rules"] if rule["severity"] == "info")
     text = f"{valid} of {cases} cases valid"
     if quarantine:
-        text += f", {len(quarantine)} quarantined (see {ws.name(ws.validation.quarantine)})"
+        text += f", {len(quarantine)} quarantined"
     if noted:
-        text += f", {noted} minor finding(s) (see {ws.name(ws.validation.verdict)})"
-    return Report("validate", text)
+        text += f", {noted} minor finding(s)"
+    return Report("validate", f"{text} (see {page})")

@@ -54,6 +54,12 @@ class Workspace(os.PathLike[str]):
         """The folder of array files, one per case."""
         return PreprocessedFolder(self.root / "data/preprocessed")
 
+    @property
+    def served(self) -> tuple[Named, ...]:
+        """The files that the local servers read."""
+        remedy = "run brats in a whole checkout, with dvc.yaml, dags/ and mlflow/"
+        return tuple(Named(self.root / name, remedy) for name in (DVC_YAML, "dags", "mlflow/server.env"))
+
     def plan(self, recipe: str) -> Artefact:
         """Return the plan of a recipe: patch, batch and depth, and the values that they are derived from."""
         return Artefact(self.root / f"plans/{recipe}.json", f"brats plan --recipe {recipe}")

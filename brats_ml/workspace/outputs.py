@@ -17,14 +17,14 @@ class ValidationFolder(Artefact):
     manifest = Made("manifest.json")  # the valid cases
     headers = Made("headers.csv")  # one row per case and modality
     quarantine = Made("quarantine.json")  # the excluded cases, each with its reasons
-    quarantine_page = Made("quarantine/index.html")  # the same with pictures, if a case is excluded
+    page = Made("index.html")  # the rules, who breaks them, and pictures of the excluded cases
     verdict = Made("verdict.json")  # whether the run may continue, and which case breaks which rule
     clinical_report = Made("clinical.json")  # what happened to each row of the clinical tables
     data_docs = Made("docs/index.html")  # the page of Great Expectations
 
-    def quarantine_picture(self, number: int) -> Path:
-        """Return the picture of a case on the quarantine page."""
-        return self.quarantine_page.path.with_name(f"{number:04d}.png")
+    def picture(self, number: int) -> Path:
+        """Return the picture of a defect on the page."""
+        return self.path / f"quarantine/{number:04d}.png"
 
 
 def training_picture(epoch: float) -> str:

@@ -27,7 +27,7 @@ NAMED_BY_OTHERS = {
     "cohort/releases.py": {".nii.gz"},  # as releases call their volumes
     "models/pyfunc.py": {"ruamel.yaml"},  # a package
     "reports/page.py": {"comparison.html"},  # a template, which jinja looks up
-    "reports/quarantine.py": {"quarantine.html"},  # a template, which jinja looks up
+    "reports/validation.py": {"validation.html"},  # a template, which jinja looks up
 }  # fmt: skip
 
 

@@ -80,9 +80,19 @@ def test_a_constant_of_the_baseline_training_retrains_only_baseline_recipes(chan
     assert edited == {f"train.{recipe}" for recipe in BASELINE}
 
 
-@pytest.mark.parametrize("module", ["reports/page.py", "reports/curves.py"])
-def test_a_change_of_a_page_reruns_only_compare(module: str, changed: Changed) -> None:
-    assert changed(with_constant, module) == {"compare"}
+@pytest.mark.parametrize(
+    ("module", "stages"),
+    [
+        ("reports/page.py", {"compare"}),
+        ("reports/curves.py", {"compare"}),
+        ("reports/validation.py", {"validate"}),
+        ("reports/panels.py", {"compare", "validate"}),
+    ],
+)
+def test_a_change_of_a_page_reruns_only_the_stages_that_write_it(
+    module: str, stages: set[str], changed: Changed
+) -> None:
+    assert changed(with_constant, module) == stages
 
 
 @pytest.mark.parametrize("module", ["sliding_window.py", "regions.py", "postprocessing.py", "presets.py"])

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,7 @@ from ruamel.yaml import YAML
 
 from brats_ml.cli import app
 from brats_ml.config.edit import override
+from brats_ml.reports.rule_texts import RULE_TEXTS, RuleText
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -168,3 +170,16 @@ def test_every_value_that_a_page_sets_is_accepted(page: Path, tmp_path: Path) ->
         for words in block:
             if words[:2] == ["brats", "set"]:
                 override(params, [word.replace("$BRATS_REAL_DATA", "/data") for word in words[2:]])
+
+
+def test_the_page_of_rules_has_the_words_and_limits_of_the_validation_page() -> None:
+    table = (ROOT / "docs/reference/validation.md").read_text().split("## Rules")[1]
+    rows = re.findall(r"^\| (`.+?`) \| (.+?) \| (.*?) ?\|$", table, re.MULTILINE)
+    documented = {
+        column: RuleText(re.sub(r"\[(.+?)\]\(.+?\)", r"\1", meaning), tuple(re.findall(r"`(\w+)`", limits)))
+        for columns, meaning, limits in rows
+        for column in re.findall(r"`(\w+)`", columns)
+        if column in RULE_TEXTS
+    }
+
+    assert documented == {column: replace(text, unit="") for column, text in RULE_TEXTS.items()}

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -255,10 +256,59 @@ def test_all_of_them_in_one_cohort_are_quarantined_each_with_its_reason_and_its_
     assert set(quarantine) == set(expected)
     assert {case_id: reason for case_id, reason in quarantine.items() if expected[case_id] not in reason} == {}
     assert str(report).startswith(f"validate: 6 of {6 + len(FAULTS)} cases valid, {len(FAULTS)} quarantined")
-    page = workspace.validation.quarantine_page.path
+    page = workspace.validation.page.path
     text = page.read_text()
-    assert all(case_id in text for case_id in expected)
-    assert len(list(page.parent.glob("*.png"))) == len(FAULTS)
+    assert f"{len(FAULTS)} of {6 + len(FAULTS)} cases were quarantined." in text
+    assert all(f">{case_id}</h3>" in text for case_id in expected)
+    pictures = set(re.findall(r'<img src="([^"]+)"', text))
+    assert pictures == {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*.png")}
+    assert {kind for kind, case_id in zip(FAULTS, expected, strict=True) if not _is_shown(text, case_id)} == NO_PLACE
+
+
+def _is_shown(text: str, case_id: str) -> bool:
+    """Return whether the part of a case on the page has a picture; without one it has words."""
+    part = text.split(f">{case_id}</h3>")[1].split("</article>", maxsplit=1)[0]
+    assert "<img" in part or "No picture: " in part
+    return "<img" in part
+
+
+# Defects that no slice shows.
+NO_PLACE = {
+    "truncated gzip",
+    "wrong checksum",
+    "no NIfTI at all",
+    "an empty file",
+    "promised terabytes",
+    "four axes",
+    "two axes",
+    "an oblique scan",
+    "singular affine",
+    "affine differing inside the case",
+    "a label map moved by a voxel",
+    "a header at odds with itself",
+    "voxel size not finite",
+    "a pipe in place of a file",
+    "empty segmentation",
+    "missing modality",
+    "two files for one modality",
+    "a folder in place of a file",
+    "a modality in no naming",
+}
+
+
+def test_the_picture_shows_the_slice_of_the_defect_and_says_which(workspace: Workspace, params: Params) -> None:
+    def spoiled(old: np.ndarray) -> np.ndarray:
+        wrong = old.astype(np.float32)
+        wrong[8, 9, 3], wrong[10:13, 11, 21] = np.nan, np.nan
+        return wrong
+
+    array("t1ce", spoiled)(workspace.raw.path / BAD)
+
+    validate.run(workspace, params)
+
+    text = workspace.validation.page.path.read_text()
+    assert "t1ce, axial slice k = 21 of 0 to 31. Red: the values that are not finite, 3 in this slice and 4 " in text
+    assert f'alt="t1ce of {BAD}, axial slice k = 21"' in text
 
 
 def distinct(voxels: np.ndarray, number: int) -> np.ndarray:
@@ -350,7 +400,7 @@ def test_what_is_only_noted_stays_in_and_is_counted(
 
     report = validate.run(workspace, make_params({"validate.severity": {"tumour_voxels": "info"}}))
 
-    assert str(report) == "validate: 6 of 6 cases valid, 1 minor finding(s) (see data/validation/verdict.json)"
+    assert str(report) == "validate: 6 of 6 cases valid, 1 minor finding(s) (see data/validation/index.html)"
     (rule,) = [rule for rule in read_json(workspace.validation.verdict)["rules"] if rule["broken_by"]]
     assert (rule["rule"], rule["severity"]) == ("tumour_voxels", "info")
 

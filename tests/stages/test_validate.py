@@ -1,5 +1,7 @@
+import re
 import shutil
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import nibabel as nib
@@ -13,7 +15,7 @@ from brats_ml.config import Params
 from brats_ml.errors import MissingInputError, StorageError
 from brats_ml.files import digest_tree, read_json
 from brats_ml.imaging.quality.profile import COLUMNS
-from brats_ml.stages import validate
+from brats_ml.stages import validate, validate_page
 from brats_ml.workspace import Workspace
 
 BAD = "BraTS20_Training_502"
@@ -28,6 +30,12 @@ def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     nib.save(nib.Nifti1Image(change(np.asanyarray(image.dataobj)), image.affine), path)
 
 
+def not_checked(ws: Workspace, reason: str) -> str:
+    """Return the row of the validation page that says what was not checked for a reason."""
+    text = unescape(ws.validation.page.path.read_text())
+    return text.split("What was not checked</h2>")[1].split(reason)[1].split("</tr>")[0]
+
+
 def test_a_sound_cohort_is_valid_whole(workspace: Workspace, params: Params) -> None:
     report = validate.run(workspace, params)
 
@@ -38,7 +46,37 @@ def test_a_sound_cohort_is_valid_whole(workspace: Workspace, params: Params) -> 
     assert list(headers.columns) == list(COLUMNS)
     assert len(headers) == 6 * 5
     assert set(headers.loc[headers["modality"] == "seg", "labels"]) == {"0 1 2 4", "0 1 2"}
-    assert str(report) == "validate: 6 of 6 cases valid"
+    assert str(report) == "validate: 6 of 6 cases valid (see data/validation/index.html)"
+    page = workspace.validation.page.path
+    text = page.read_text()
+    assert "0 of 6 cases were quarantined." in text
+    assert f"{params.validate_.minimum_brain_ml:.0f} to {params.validate_.maximum_brain_ml:.0f} ml" in text
+    assert not list(page.parent.rglob("*.png"))
+    links = re.findall(r'href="([^"#]+)"', text)
+    assert links
+    assert all((page.parent / link).is_file() for link in links)
+
+
+def test_only_the_first_cases_and_defects_are_drawn(
+    workspace: Workspace, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validate_page, "PICTURED_CASES", 1)
+    monkeypatch.setattr(validate_page, "PICTURES_PER_CASE", 2)
+    for role in ("t1", "t2", "flair"):
+        for number in (2, 3):
+            rewrite(
+                Path(str(volume(workspace, role)).replace("502", f"50{number}")),
+                lambda array: (array > 0).astype(np.int16),
+            )
+
+    validate.run(workspace, params)
+
+    text = workspace.validation.page.path.read_text()
+    first, second = (text.split(f">BraTS20_Training_50{number}</h3>")[1].split("</article>")[0] for number in (2, 3))
+    assert first.count("<img") == 2
+    assert "a case has at most 2 pictures" in first
+    assert "<img" not in second
+    assert "only the first 1 cases have pictures" in second
 
 
 def test_a_record_of_the_manifest_holds_case_grid_and_digest(workspace: Workspace, params: Params) -> None:
@@ -61,7 +99,9 @@ def test_a_bad_case_is_quarantined_and_the_others_go_on(workspace: Workspace, pa
         {"case_id": BAD, "reason": f"{BAD} has no t2: add its file under the name that its release gives it"}
     ]
     assert BAD not in {case["case_id"] for case in read_json(workspace.validation.manifest)["cases"]}
-    assert str(report).startswith("validate: 5 of 6 cases valid, 1 quarantined (see ")
+    assert str(report) == "validate: 5 of 6 cases valid, 1 quarantined (see data/validation/index.html)"
+    assert f"{BAD} t2" in not_checked(workspace, "the file is missing")
+    assert f"{BAD} t1" in not_checked(workspace, "the case lacks an image to compare it with")
 
 
 def test_a_case_without_a_label_map_is_valid(workspace: Workspace, params: Params) -> None:
@@ -70,6 +110,7 @@ def test_a_case_without_a_label_map_is_valid(workspace: Workspace, params: Param
     validate.run(workspace, params)
 
     assert read_json(workspace.validation.manifest)["cases"][1]["label"] is None
+    assert BAD in not_checked(workspace, "the case has no label map")
 
 
 def test_an_equal_cohort_gives_equal_bytes(workspace: Workspace, params: Params) -> None:
@@ -99,7 +140,7 @@ def test_a_cohort_of_tables_alone_has_an_empty_manifest(workspace: Workspace, pa
     report = validate.run(workspace, params)
 
     assert read_json(workspace.validation.manifest) == {"cases": []}
-    assert str(report) == "validate: 0 of 0 cases valid"
+    assert str(report) == "validate: 0 of 0 cases valid (see data/validation/index.html)"
 
 
 def test_without_raw_data_the_stage_before_is_named(tmp_path: Path, params: Params) -> None:

@@ -20,7 +20,7 @@ from brats_ml.errors import BratsError, CaseError, MissingInputError, StorageErr
 from brats_ml.imaging.quality.profile import COLUMNS
 from brats_ml.report import Report
 from brats_ml.reports.page import Picture
-from brats_ml.reports.quarantine import KeptOut, quarantine_page
+from brats_ml.reports.validation import Finding, Gap, KeptOut, Offender, RuleRow, validation_page
 from brats_ml.untrusted_text import CONTENT_POLICY, neutral_cell, original_cell, printable
 from brats_ml.workspace import Artefact
 from tests.unit.test_expectations import RULES
@@ -82,8 +82,19 @@ def data_docs(folder: Path) -> Callable[[list[str]], str]:
     return made
 
 
-def quarantine(names: list[str]) -> str:
-    return quarantine_page([KeptOut(name, [name, name], "1.png") for name in names], cases=9)
+def validation(names: list[str]) -> str:
+    offenders = [Offender(name, "t1", name) for name in names]
+    return validation_page(
+        verdict={"verdict": "stop", "stops": names, "cases": 9, "valid": 0},
+        volumes=9,
+        rules=[RuleRow("named", "meaning", "", (), "warning", 9, offenders)],
+        kept_out=[
+            KeptOut(name, [Finding("named", name, name), Finding("finite", name, name, "1.png", name)])
+            for name in names
+        ],
+        unchecked=[Gap((), "why", [name]) for name in names],
+        links={},
+    )
 
 
 def comparison(names: list[str]) -> str:
@@ -93,9 +104,9 @@ def comparison(names: list[str]) -> str:
     return page(recipes=recipes, nominees=nominees, planes=pictures, panels=pictures)
 
 
-@pytest.fixture(params=["data docs", "quarantine", "comparison"])
+@pytest.fixture(params=["data docs", "validation", "comparison"])
 def write_page(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[list[str]], str]:
-    return {"data docs": data_docs(tmp_path), "quarantine": quarantine, "comparison": comparison}[request.param]
+    return {"data docs": data_docs(tmp_path), "validation": validation, "comparison": comparison}[request.param]
 
 
 def test_no_name_changes_the_structure_of_a_page_and_each_is_shown_as_it_is(

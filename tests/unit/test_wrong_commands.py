@@ -36,6 +36,9 @@ TYPED = [
     ("checkout", "precision --recipe baseline", 1, "{folder}/models/segmentation/baseline/verdict.json does not exist"),
     ("checkout", "features --masks refrence", 1, "masks refrence is unknown; did you mean reference?"),
     ("checkout", "survival --estimator nope", 1, "estimator nope is not one of survival.estimators in params.yaml; kn"),
+    ("checkout", "code", 1, "{folder}/dvc.yaml does not exist: run brats in a checkout that has a dvc.yaml, or name o"),
+    ("checkout", "up", 1, "{folder}/dvc.yaml does not exist: run brats in a whole checkout, with dvc.yaml, dags/ and"),
+    ("checkout", "demo", 1, "{folder}/dvc.yaml does not exist: run brats in a whole checkout, with dvc.yaml, dags/ an"),
     ("checkout", "acquire", 1, "{folder}/data/listing.json does not exist: run `brats source` first"),
     ("checkout", "validate", 1, "{folder}/data/raw does not exist: run `brats acquire` first"),
     ("checkout", "preprocess", 1, "{folder}/data/raw does not exist: run `brats acquire` first"),
@@ -52,6 +55,8 @@ TYPED = [
     ("checkout", "pending", 1, f"{{folder}}/inbox does not exist: {ONE_CASE}"),
     ("checkout", "score --cases /nope", 1, "/nope does not exist: name a folder of cases with --cases\n"),
     ("filled", "score --cases inboks", 1, "inboks does not exist: name a folder of cases with --cases; did you mean i"),
+    ("filled", "score --cases hollow", 1, "hollow holds no case: name a folder with one folder a case, as releases h"),
+    ("filled", "score --cases hollow --case X", 1, "hollow holds no case: name a folder with one folder a case, as r"),
     ("filled", "score --cases params.yaml", 1, "params.yaml is no folder: name a folder of cases with --cases\n"),
     ("filled", "train --recipe baseline --root params.yaml", 1, "{folder}/params.yaml is no folder: name the folder "),
     ("filled", "score", 1, "brats-segmentation has no champion in the ledger {folder}/.brats/ledger.jsonl: run "),
@@ -63,6 +68,8 @@ TYPED = [
     ("checkout", "fetch nope", 1, "there is no closed run nope"),
     ("checkout", "set recipies.baseline.size=3", 1, "params.yaml has no key recipies.baseline.size; did you mean reci"),
     ("checkout", "set phantom.cases=x", 1, "params.yaml, key phantom.cases: must be a whole number, found 'x'"),
+    ("checkout", "set =3", 1, "'=3' is not KEY=VALUE: write a dotted key, `=` and a value, such as phantom.cases=12"),
+    ("checkout", "set gate.nope=1", 1, "params.yaml has no key gate.nope; did you mean gate."),
     ("checkout", "set phantom.cases = 3", 1, "'phantom.cases' is not KEY=VALUE: write a dotted key, `=` and a value, "),
     ("checkout", "set acquire.source=/nope", 1, "/nope does not exist: set acquire.source to a folder or an archive w"),
     ("filled", "set acquire.source=inboks", 1, "{folder}/inboks does not exist: set acquire.source to a folder or an "
@@ -72,10 +79,14 @@ TYPED = [
     ("checkout", "set survival.features_from=nope.csv", 1, "{folder}/nope.csv does not exist: set survival.features_f"),
     ("checkout", "train --recipe baseline --root /nope", 1, "/nope does not exist: name the folder of a checkout with"),
     *(("empty", command, 1, "{folder}/params.yaml does not exist: run brats in a checkout that has a params.yaml, or ")
-      for command in ("source", "train --recipe x", "score", "set a=b", "fetch", "prune", "up", "demo", "models")),
+      for command in ("source", "train --recipe x", "score", "set a=b", "fetch", "prune", "up", "down", "demo",
+                      "models", "status", "code")),
     ("list", "validate", 1, "params.yaml: must be a section of keys and values, found ['a', 'list']"),
     ("list", "set phantom.cases=3", 1, "params.yaml: must be a section of keys and values, found ['a', 'list']"),
     ("torn", "validate", 1, "{folder}/params.yaml is not valid YAML: line 2: "),
+    ("tab", "validate", 1, "{folder}/params.yaml is not valid YAML: line 2: it has a tab; indent by spaces\n"),
+    ("twice", "validate", 1, '{folder}/params.yaml is not valid YAML: line 2: found duplicate key "phantom": keep on'),
+    ("blank", "status", 1, "params.yaml: must be a section of keys and values, found null"),
     ("binary", "validate", 1, "{folder}/params.yaml is not valid YAML: it has bytes that are not text in UTF-8"),
     ("folder", "validate", 1, "{folder}/params.yaml cannot be read (Is a directory): grant read permission"),
 ]  # fmt: skip
@@ -85,9 +96,8 @@ TYPED = [
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders by name: one of each kind that somebody may call brats in."""
     home = tmp_path_factory.mktemp("folders")
-    found = {
-        name: home / name for name in ("checkout", "filled", "compared", "empty", "list", "torn", "binary", "folder")
-    }
+    kinds = ("checkout", "filled", "compared", "empty", "list", "torn", "tab", "twice", "blank", "binary", "folder")
+    found = {name: home / name for name in kinds}
     for folder in found.values():
         folder.mkdir()
     for name in ("checkout", "filled", "compared"):
@@ -99,6 +109,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (found["compared"] / "reports/nominees.json").write_text("{}")
     (found["list"] / "params.yaml").write_text("[a, list]\n")
     (found["torn"] / "params.yaml").write_text("acquire:\n  source: [")
+    (found["tab"] / "params.yaml").write_text("acquire:\n\tsource: phantom\n")
+    (found["twice"] / "params.yaml").write_text("phantom: {}\nphantom: {}\n")
+    (found["blank"] / "params.yaml").write_text("")
+    (found["filled"] / "hollow").mkdir()
     (found["binary"] / "params.yaml").write_bytes(b"acquire: \xff\x80")
     (found["folder"] / "params.yaml").mkdir()
     return found

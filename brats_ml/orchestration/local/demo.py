@@ -134,7 +134,7 @@ def _seconds(task: TaskState) -> str:
 def _outcome(root: Path, settings: Settings, finished: dict[str, list[TaskState]], *, left_running: bool) -> Group:
     ws, addresses = Workspace(root), Table(title="where", show_header=False)
     addresses.add_row("report", ws.name(ws.reports.page))
-    addresses.add_row("data quality", ws.name(ws.validation.data_docs))
+    addresses.add_row("data quality", ws.name(ws.validation.page))
     addresses.add_row("predictions", f"{ws.name(ws.predictions())}/")
     addresses.add_row("Airflow", f"{settings.airflow_url}, as {USER} with {settings.password}")
     addresses.add_row("MLflow", f"{settings.mlflow_url}, as {READER} with {settings.mlflow_passwords[READER]}")

@@ -37,6 +37,7 @@ def run(ws: Workspace, params: Params) -> Report:
     nominees = files.read_json(ws.reports.nominees)
     decisions: dict[str, dict[str, Any]] = {}
     notes: list[str | None] = []
+    candidates: list[Version | None] = []
     drawing: Version | None = None  # the segmentation model that will predict the label maps
     for kind, name in MODELS.items():
         champions.refuse_unledgered(name)
@@ -44,6 +45,7 @@ def run(ws: Workspace, params: Params) -> Report:
         champion = champions.of(name)
         notes.append(unverified(champion))
         candidate, decision = _decide(ws, params, registry, nominees[kind], kind=kind, champion=champion)
+        candidates.append(candidate)
         if kind == "segmentation":
             drawing = candidate if decision.verdict == "PROMOTE" else champion
         else:
@@ -63,11 +65,10 @@ def run(ws: Workspace, params: Params) -> Report:
     verdicts = [f"{kind} {decision['verdict']}, {decision['reasons'][0]}" for kind, decision in decisions.items()]
     said = "; ".join((*verdicts, *filter(None, notes)))
     promote = any(decision["verdict"] == "PROMOTE" for decision in decisions.values())
-    page = registry.page()
     return Report(
         "gate",
         said,
-        links={"MLflow": page} if page else {},
+        links=registry.pages(candidates),
         details={
             "promote": promote,
             "approval": any(decision["approval"] for decision in decisions.values()),

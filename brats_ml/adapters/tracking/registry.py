@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 
 import brats_ml
-from brats_ml import files
+from brats_ml import files, mlflow_pages
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.adapters.tracking.store import Client, reaching
 from brats_ml.errors import ModelError
@@ -78,9 +78,14 @@ class Registry:
         self.uri = uri
         self.client = client or Client(uri)
 
-    def page(self) -> str | None:
-        """Return the address of the list of registered models, or None without a server."""
-        return f"{self.uri}/#/models" if self.uri.startswith("http") else None
+    def pages(self, versions: Sequence[Version | None]) -> dict[str, str]:
+        """Return the page of the first of these versions by the title `MLflow`; empty without one or without a server.
+
+        A task of Airflow has one link to MLflow.
+        """
+        first = next((version for version in versions if version is not None), None)
+        page = first and mlflow_pages.version_page(self.uri, first.name, first.number)
+        return {"MLflow": page} if page else {}
 
     def find(self, name: str, key: str, digests: Mapping[str, str]) -> Version | None:
         """Return the version that was registered for a piece of work and has these files, or None.

@@ -7,15 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from brats_ml import environment, files, locks
+from brats_ml import environment, files, locks, mlflow_pages
 from brats_ml.adapters.tracking.store import Client
 from brats_ml.errors import ServiceError, StorageError
+from brats_ml.mlflow_pages import EXPERIMENT, KIND
 from brats_ml.workspace.state import MlflowStore, State
 
-EXPERIMENT = "brats"
 KEY = "brats.key"
-# MLflow shows the training runs of an experiment of this kind first, and traces of language models otherwise.
-KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -44,7 +42,7 @@ def embedded_store(state: State) -> str:
         if not store.database.exists():
             # MLflow cannot complete a database that a kill between its migrations left.
             with files.replacing(store.database) as unfinished:
-                Client(f"sqlite:///{unfinished}").create_experiment(EXPERIMENT, store.artifacts.as_uri(), KIND)
+                Client(f"sqlite:///{unfinished}").create_experiment(EXPERIMENT, store.artifacts.as_uri(), dict(KIND))
     if not _has_experiment(store.database):
         raise StorageError(
             f"{store.database} is damaged, since experiment {EXPERIMENT} is not in it: restore it from a backup, or "
@@ -84,7 +82,7 @@ class MlflowTracker:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             try:
-                return str(self.client.create_experiment(EXPERIMENT, tags=KIND))
+                return str(self.client.create_experiment(EXPERIMENT, tags=dict(KIND)))
             except (MlflowException, ServiceError):  # another process made it in between
                 found = self.client.get_experiment_by_name(EXPERIMENT)
                 if found is None:
@@ -93,10 +91,7 @@ class MlflowTracker:
 
     def page(self, run_id: str, *, artifact: str | None = None) -> str | None:
         """Return the address of a run's page or of one of its artifacts, or None without a server."""
-        if not self.uri.startswith("http"):
-            return None
-        page = f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
-        return f"{page}/artifacts/{artifact}" if artifact else page
+        return mlflow_pages.run_page(self.uri, self.experiment_id, run_id, artifact=artifact)
 
     def find(self, key: str) -> str | None:
         """Return the id of the oldest run with this key."""

@@ -22,7 +22,7 @@ def page(server: str, *path: str) -> str | None:
     """
     if not server.startswith(("http://", "https://")):
         return None
-    return f"{server.rstrip('/')}/#/{'/'.join(quote(part) for part in path)}?{WORKFLOW}"
+    return f"{server.rstrip('/')}/{_within(*path)}"
 
 
 def experiments_page(server: str) -> str | None:
@@ -41,6 +41,15 @@ def run_page(server: str, experiment: str, run_id: str, *, artifact: str | None 
     return page(server, "experiments", experiment, "runs", run_id, *shown)
 
 
+def run_link(experiment: str, run_id: str) -> str:
+    """Return the link to a run for a text on another page of the same server, as a server may change its address."""
+    return _within("experiments", experiment, "runs", run_id)
+
+
 def version_page(server: str, model: str, version: int) -> str | None:
     """Return the address of a version of a registered model."""
     return page(server, "models", model, "versions", str(version))
+
+
+def _within(*path: str) -> str:
+    return f"#/{'/'.join(quote(part) for part in path)}?{WORKFLOW}"

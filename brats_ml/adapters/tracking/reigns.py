@@ -14,6 +14,7 @@ MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
 NO_VERSION = "none"
 # The decision of a champion that a person named.
 ADOPTED = "adopted"
+BY_HAND = "a person named it with `brats adopt`"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Reign:
         until: When the next version was promoted; None for the champion.
         run_id: The MLflow run that trained it.
         decision: The digest of the gate's decision.
+        reasons: Why it was promoted; empty in ledgers of before they were kept.
     """
 
     model: str
@@ -35,6 +37,14 @@ class Reign:
     until: str | None
     run_id: str | None
     decision: str
+    reasons: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """Return since when and why the version is champion, or from when to when it was."""
+        when = f"champion since {self.since}" if self.until is None else f"champion from {self.since} to {self.until}"
+        named = self.decision == ADOPTED
+        why = "; ".join(self.reasons) or (BY_HAND if named else "the ledger has no reasons")
+        return f"{when}: {why}" + ("" if named else f" (decision {self.decision[:12]})")
 
 
 def reigns(ledger: Path, model: str) -> list[Reign]:
@@ -84,4 +94,12 @@ def check_adoption(model: str, version: str) -> None:
 
 
 def _reign(entry: Mapping[str, Any], until: str | None) -> Reign:
-    return Reign(entry["model"], entry["version"], entry["time"], until, entry["run_id"], entry["decision"])
+    return Reign(
+        entry["model"],
+        entry["version"],
+        entry["time"],
+        until,
+        entry["run_id"],
+        entry["decision"],
+        tuple(entry.get("reasons", ())),
+    )

@@ -54,7 +54,7 @@ def reigns(ledger: Path, model: str) -> list[Reign]:
         TableError: The ledger is damaged.
     """
     entries = [entry for entry in promotions(ledger) if entry["model"] == model]
-    ends = [entry["time"] for entry in entries[1:]]
+    ends = [_time(entry) for entry in entries[1:]]
     return [_reign(entry, until) for entry, until in zip(entries, [*ends, None], strict=False)]
 
 
@@ -93,11 +93,16 @@ def check_adoption(model: str, version: str) -> None:
         raise ConfigError(f"{version} is not the number of a version, and not `{NO_VERSION}`", key="VERSION")
 
 
+def _time(entry: Mapping[str, Any]) -> str:
+    """Return the time of a line; the oldest ledgers have none."""
+    return str(entry.get("time", "an unknown time"))
+
+
 def _reign(entry: Mapping[str, Any], until: str | None) -> Reign:
     return Reign(
         entry["model"],
         entry["version"],
-        entry["time"],
+        _time(entry),
         until,
         entry["run_id"],
         entry["decision"],

@@ -126,7 +126,10 @@ class Predictor:
             "model_accuracy": self.classify.quality,
             "caveat": self.classify.caveat,
             "masks": self.classify.masks,
-            "features": {name: round(features[name], FEATURE_DECIMALS) for name in wanted},
+            # No feature is missing where there is a group.
+            "features": {
+                name: round(value, FEATURE_DECIMALS) for name in wanted if (value := features[name]) is not None
+            },
         }
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from brats_ml.actions.prediction_figures import FEATURE_DECIMALS, VOLUMES, in_ml, rounded
 from brats_ml.actions.prediction_inputs import Origin
 from brats_ml.actions.unseen_cases import Unseen
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.adapters.tracking.registry import Registry
-from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, region_mask
+from brats_ml.cohort.labels import LABELS, REGIONS, SCHEMES, LabelMap, region_mask
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.dataset.examination import case_problems
@@ -24,6 +25,7 @@ from brats_ml.models.removal import removal_flags, removal_record
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.survival import SurvivalModel
+from brats_ml.survival.caveat import interval_days
 from brats_ml.survival.features import MORE, case_features
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder, PredictionFolder, SurvivalFolder
@@ -99,8 +101,9 @@ class Predictor:
         volumes = _volumes_mm3(labels, grid)
         return {
             "volume_mm3": volumes,
+            "volume_ml": {name: in_ml(volume) for name, volume in volumes.items()},
             "flags": [SYNTHETIC] * self.origin.segmentation.synthetic
-            + [f"no {region} found" for region, volume in volumes.items() if not volume]
+            + [f"no {region} found" for region in REGIONS if not volumes[region]]
             + removal_flags(self.segment.removed),
             "removed": removal_record(self.segment.removed),
             "survival": self._survival(unseen, labels, image),
@@ -117,9 +120,21 @@ class Predictor:
         predicted: dict[str, Any] = dict(self.classify(pd.DataFrame([features])).iloc[0])
         if predicted["reason"] is not None:
             return {"group": None, "reason": "; ".join([predicted["reason"], *age.faults, *age.unread])}
-        return {**predicted, "masks": self.classify.masks, "features": {name: features[name] for name in wanted}}
+        if self.classify.timed:
+            predicted["interval_days"] = interval_days(predicted["curve_days"], predicted["curve_alive"])
+        return rounded(predicted) | {
+            "model_accuracy": self.classify.quality,
+            "caveat": self.classify.caveat,
+            "masks": self.classify.masks,
+            # No feature is missing where there is a group.
+            "features": {
+                name: round(value, FEATURE_DECIMALS) for name in wanted if (value := features[name]) is not None
+            },
+        }
 
 
 def _volumes_mm3(labels: LabelMap, grid: VoxelGrid) -> dict[str, float]:
+    """Return the volume of each region, and of the labels that are no region."""
     voxel = math.prod(grid.spacing_mm)
-    return {region: round(float(region_mask(labels, region).sum()) * voxel, 3) for region in REGIONS}
+    masks = {name: region_mask(labels, name) if name in REGIONS else labels == LABELS[name] for name in VOLUMES}
+    return {name: round(float(mask.sum()) * voxel, 3) for name, mask in masks.items()}

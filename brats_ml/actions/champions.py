@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import environment, files
-from brats_ml.adapters.tracking.reigns import ADOPTED, MODELS, Reign, champion, reigns
+from brats_ml.adapters.tracking.reigns import ADOPTED, BY_HAND, MODELS, Reign, champion, reigns
 from brats_ml.errors import ServiceError, TableError
 from brats_ml.workspace import Artefact, Workspace
 
@@ -36,7 +36,7 @@ def _model(ws: Workspace, kind: str, model: str, asked: dict[str, dict[str, int]
     return {
         "kind": kind,
         "model": model,
-        "champion": None if last is None else asdict(last) | {"reasons": _reasons(ws, kind, last.decision)},
+        "champion": None if last is None else asdict(last) | {"reasons": _reasons(ws, kind, last)},
         "earlier": [asdict(reign) for reign in reversed(before)],
         "aliases": aliases,
         "differs": _differences(aliases or {}, last),
@@ -44,16 +44,16 @@ def _model(ws: Workspace, kind: str, model: str, asked: dict[str, dict[str, int]
     }
 
 
-def _reasons(ws: Workspace, kind: str, decision: str) -> list[str] | None:
-    """Return the reasons in the decision of a digest, None if no checkout and no record of a run has it any more."""
-    if decision == ADOPTED:
-        return ["a person named it with `brats adopt`"]
+def _reasons(ws: Workspace, kind: str, champion: Reign) -> list[str] | None:
+    """Return why a version is champion: by the ledger, else by its decision; None where neither knows any more."""
+    if champion.reasons or champion.decision == ADOPTED:
+        return list(champion.reasons) or [BY_HAND]
     for path in _decisions(ws, kind):
         try:
             document = files.read_sealed(Artefact(path, "brats gate"))
         except TableError:
             continue  # it was changed, so it is not the one that the ledger names
-        if files.digest_value(document) == decision:
+        if files.digest_value(document) == champion.decision:
             return [str(reason) for reason in document["reasons"]]
     return None
 

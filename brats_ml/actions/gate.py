@@ -12,6 +12,7 @@ from brats_ml.actions import gate_survival
 from brats_ml.actions.gate_locked import LockedPatients
 from brats_ml.actions.gate_page import candidate_page
 from brats_ml.actions.publish import inference_path, model_key
+from brats_ml.actions.publish_pipeline import record_verdicts
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.champions import open_champions, unverified
@@ -39,6 +40,7 @@ def run(ws: Workspace, params: Params) -> Report:
     decisions: dict[str, dict[str, Any]] = {}
     candidates: dict[str, Candidate] = {}
     notes: list[str | None] = []
+    candidates: dict[str, Version | None] = {}
     drawing: Version | None = None  # the segmentation model that will predict the label maps
     for kind, name in MODELS.items():
         champions.refuse_unledgered(name)
@@ -46,6 +48,7 @@ def run(ws: Workspace, params: Params) -> Report:
         champion = champions.of(name)
         notes.append(unverified(champion))
         candidate, decision = _decide(ws, params, registry, nominees[kind], kind=kind, champion=champion)
+        candidates[kind] = candidate
         if kind == "segmentation":
             drawing = candidate if decision.verdict == "PROMOTE" else champion
         else:
@@ -62,17 +65,17 @@ def run(ws: Workspace, params: Params) -> Report:
             "approval": candidate is not None and needs_approval(decision, _floors(params, candidate)),
             **decision.to_dict(),
         }
-    # All are written after the last one is judged, so that a failure leaves none of two different calls.
+    # All are written after the last one is judged and recorded, so a failure leaves none of two different calls.
+    record_verdicts(ws, registry, decisions, candidates)
     for kind, record in decisions.items():
         files.write_sealed(ws.decision(kind), record)
     verdicts = [f"{kind} {decision['verdict']}, {decision['reasons'][0]}" for kind, decision in decisions.items()]
     said = "; ".join((*verdicts, *filter(None, notes)))
     promote = any(decision["verdict"] == "PROMOTE" for decision in decisions.values())
-    page = registry.page()
     return Report(
         "gate",
         said,
-        links={"MLflow": page} if page else {},
+        links=registry.pages(list(candidates.values())),
         details={
             "promote": promote,
             "approval": any(decision["approval"] for decision in decisions.values()),

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from brats_ml import files, locks
+from brats_ml.actions.prediction_figures import VOLUMES, in_ml, rounded
 from brats_ml.actions.prediction_folders import read_record
 from brats_ml.adapters.tables import frames
-from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
 from brats_ml.report import Report
@@ -62,17 +62,26 @@ def write_table(target: PredictionsFolder) -> int:
 def _row(record: dict[str, Any]) -> dict[str, Any]:
     models = record["provenance"]
     volumes = record.get("volume_mm3", {})
-    survival = record.get("survival", {})
+    survival = rounded(record.get("survival", {}))
+    interval, quality = survival.get("interval_days") or {}, survival.get("model_accuracy") or {}
     return {
         "case_id": record["case_id"],
         "patient": record["patient"],
         "status": record["status"],
         "reason": record.get("reason"),
-        **{f"{region}_mm3": volumes.get(region) for region in REGIONS},
+        # Records of before have no NCR and ED, and no ml.
+        **{f"{name}_mm3": volumes.get(name) for name in VOLUMES},
+        **{f"{name}_ml": in_ml(volumes.get(name)) for name in VOLUMES},
         "flags": "; ".join(record.get("flags", [])),
         "survival_group": survival.get("group"),
         "survival_reason": survival.get("reason"),
         **{name: survival.get(name) for name in (*PROBABILITIES, "expected_days")},
+        "days_low": interval.get("low"),
+        "days_high": interval.get("high"),
+        "model_accuracy": quality.get("accuracy"),
+        "model_accuracy_low": quality.get("low"),
+        "model_accuracy_high": quality.get("high"),
+        "survival_caveat": survival.get("caveat"),
         **{
             f"{kind}_model": models[kind] and f"{models[kind]['name']} v{models[kind]['version']}"
             for kind in ("segmentation", "survival")

@@ -49,10 +49,11 @@ def run(ws: Workspace, params: Params, *, approve: bool = False) -> Report:
             lines.append(f"{name} stays ({decision['verdict']})")
             continue
         digest = files.digest_value(decision)
-        grew = champions.promote(chosen[name], decision=digest, against=_against(decision))
+        grew = champions.promote(
+            chosen[name], decision=digest, against=_against(decision), reasons=decision.get("reasons", ())
+        )
         lines.append(f"{chosen[name]} is champion" + ("" if grew else " already"))
-    page = champions.registry.page()
-    links = {"MLflow": page} if page else {}
+    links = champions.registry.pages(list(chosen.values()))
     return Report("promote", ", ".join(lines), links=links, details={"promoted": bool(chosen)})
 
 

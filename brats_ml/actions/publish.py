@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from brats_ml import dvc_lock, files, locks
+from brats_ml import files, locks
 from brats_ml.actions import publish_survival
+from brats_ml.actions.publish_pipeline import NOTE, description, headline, pipeline_key
 from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.registry import COHORT, Registry, Version
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
+from brats_ml.adapters.tracking.run_facts import cohort_name, cohort_profile, log_cohort, origin_tags, run_name
+from brats_ml.adapters.tracking.runs import MlflowTracker, flatten, tracking_uri
 from brats_ml.config import Params
 from brats_ml.models import pyfunc
 from brats_ml.redaction import redacted
@@ -33,17 +35,24 @@ def run(ws: Workspace, params: Params) -> Report:
 def _publish(ws: Workspace, params: Params) -> Report:
     nominees = files.read_json(ws.reports.nominees)
     tracker = MlflowTracker(tracking_uri(ws.state))
-    with tracker.run(_pipeline_key(ws), name="pipeline", tags=_tags(ws, "pipeline")) as parent:
+    chosen = {"segmentation": nominees["segmentation"]["recipe"], "survival": nominees["survival"]["estimator"]}
+    key, profile = pipeline_key(ws), cohort_profile(ws)
+    name = run_name("pipeline", *chosen.values(), cohort_name(profile), key=key)
+    with tracker.run(key, name=name, tags=origin_tags(ws, "pipeline", made_by="brats publish")) as parent:
         for path in (ws.params, ws.dvc_lock, ws.validation.quarantine.path):
             if path.exists():
                 parent.log_file(path)
         parent.log_file(ws.reports.path, ws.name(ws.reports))
-        _log_data(ws, parent)
+        log_cohort(ws, profile, parent)
         recipes = {recipe: _segmentation_run(ws, tracker, recipe, parent.run_id) for recipe in params.train.recipes}
         estimators = {
             str(estimator): _survival_run(ws, tracker, params, estimator, parent.run_id)
             for estimator in params.survival.estimators
         }
+        runs = {f"train {recipe}": run_id for recipe, run_id in recipes.items()}
+        runs |= {f"survival {estimator}": run_id for estimator, run_id in estimators.items()}
+        parent.log_metrics([headline(ws, nominees)])
+        parent.tag({NOTE: description(tracker.experiment_id, chosen, runs)})
     registry = Registry(tracker.uri)
     made = [
         _register(ws, params, registry, "segmentation", nominee=nominees["segmentation"]["recipe"], runs=recipes),
@@ -79,21 +88,15 @@ def _trained_key(ws: Workspace, recipe: str) -> str:
     return model_key(ws, "segmentation", recipe) if verdict["verdict"] == "trained" else ""
 
 
-def _tags(ws: Workspace, stage: str) -> dict[str, str]:
-    return {"brats.stage": stage, **provenance.origin(ws.root)}
-
-
-def _pipeline_key(ws: Workspace) -> str:
-    return "pipeline-" + (dvc_lock.digest(ws.root) or files.digest_tree(ws.reports.path))[:16]
-
-
 def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent: str) -> str | None:
     verdict = files.read_json(ws.model(recipe).verdict)
     if verdict["verdict"] != "trained":
         return None
-    with tracker.run(verdict["key"], name=f"train {recipe}", tags=_tags(ws, f"train@{recipe}")) as tracked:
-        tracked.tag({"mlflow.parentRunId": parent})
-        made = files.read_json(ws.model(recipe).recipe)
+    made, profile = files.read_json(ws.model(recipe).recipe), cohort_profile(ws)
+    name = run_name(f"train {recipe}", f"{made['epochs']} epochs", cohort_name(profile), key=verdict["key"])
+    tags = origin_tags(ws, f"train@{recipe}", made_by=ws.model(recipe).made_by)
+    with tracker.run(verdict["key"], name=name, tags=tags) as tracked:
+        tracked.add_to(parent)
         tracked.log_params({"recipe": recipe, **flatten(made)})
         history = frames.read_csv(ws.history(recipe))
         if "fold" in history:
@@ -109,7 +112,7 @@ def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent
         tracked.log_file(folder.cases.path, "evaluation/validation")
         if folder.figures.path.exists():
             tracked.log_file(folder.figures.path, "evaluation/validation/figures")
-        _log_data(ws, tracked)
+        log_cohort(ws, profile, tracked)
         return tracked.run_id
 
 
@@ -117,11 +120,13 @@ def _survival_run(ws: Workspace, tracker: MlflowTracker, params: Params, estimat
     summary = files.read_json(ws.survival(estimator).summary)
     if "best" not in summary:
         return None
-    key = model_key(ws, "survival", estimator)
-    with tracker.run(key, name=f"survival {estimator}", tags=_tags(ws, f"survival@{estimator}")) as tracked:
-        tracked.tag({"mlflow.parentRunId": parent})
+    key, profile = model_key(ws, "survival", estimator), cohort_profile(ws)
+    name = run_name(f"survival {estimator}", f"{summary['patients']} patients", cohort_name(profile), key=key)
+    tags = origin_tags(ws, f"survival@{estimator}", made_by=ws.survival(estimator).made_by)
+    with tracker.run(key, name=name, tags=tags) as tracked:
+        tracked.add_to(parent)
         publish_survival.log_estimator(ws, params, estimator, summary, tracked)
-        _log_data(ws, tracked)
+        log_cohort(ws, profile, tracked)
         return tracked.run_id
 
 
@@ -130,12 +135,6 @@ def _cohort(ws: Workspace, kind: str) -> str:
     listing = files.read_json(ws.listing)
     tabled = kind == "survival" and listing["features"] is not None
     return "synthetic" if listing["phantom"] is not None and not tabled else "patients"
-
-
-def _log_data(ws: Workspace, tracked: MlflowRun) -> None:
-    digest = provenance.data_digest(ws.root)
-    if digest is not None:
-        tracked.log_dataset(name=ws.name(ws.raw), digest=digest, context="training")
 
 
 def _register(
@@ -164,7 +163,10 @@ def _register(
             ws, nominee, recipe=params.features.predicted_by, recipe_key=_trained_key(ws, params.features.predicted_by)
         )
     )
-    served["tags"] |= _tags(ws, kind) | {"data": provenance.data_digest(ws.root) or "", COHORT: _cohort(ws, kind)}
+    served["tags"] |= {"brats.stage": kind, **provenance.origin(ws.root)} | {
+        "data": provenance.data_digest(ws.root) or "",
+        COHORT: _cohort(ws, kind),
+    }
     with inference_path(ws, kind, nominee) as folder:
         return registry.register(
             MODELS[kind],

@@ -70,7 +70,8 @@ def run(
         raise EmptyCohortError(f"all {len(listing.cases)} cases of {source} were refused: see {target.table}")
     gone = counts["gone"] + max(0, len(set(only)) - len(listing.cases))
     done = f"{counts[SCORED]} scored, {counts['kept']} kept, {counts[REFUSED]} refused" + f", {gone} gone" * bool(gone)
-    return Report("score", "; ".join((done, predictor.summary(), *filter(None, notes))))
+    where = f"results in {target.path}" + (f", one row a case in {target.table.path.name}" if shard is None else "")
+    return Report("score", "; ".join((done, predictor.summary(), *filter(None, notes), where)))
 
 
 def _listed(source: Named, only: Sequence[str]) -> Listing:

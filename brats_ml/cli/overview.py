@@ -67,13 +67,13 @@ def _part(look: Callable[[], Any], problems: list[str]) -> Any:
 
 def _servers(root: Any) -> tuple[list[dict[str, Any]], dict[tuple[str, str], str]]:
     """Return the running servers with their addresses, and the states of runs that Airflow knows."""
-    from brats_ml.orchestration.local.alive import alive, run_states
+    from brats_ml.orchestration.local.alive import alive, pages, run_states
 
     running = alive(root)
     if running is None:
         return [], {}
     settings, processes = running
-    urls = {"api-server": settings.airflow_url, "mlflow": settings.mlflow_url}
+    urls = pages(settings, processes)
     states = run_states(settings) if "api-server" in processes else {}
     return [{"server": name, "pid": pid, "url": urls.get(name)} for name, pid in sorted(processes.items())], states
 

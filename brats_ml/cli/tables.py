@@ -13,10 +13,13 @@ WIDTH = 80
 def print_status(found: dict[str, Any]) -> None:
     """Print what `brats status` found."""
     console = _console()
-    servers = _table("server", "process", "address")
+    servers = _table("server", "process")
     for server in found["servers"]:
-        servers.add_row(server["server"], str(server["pid"]), server["url"] or "")
+        servers.add_row(server["server"], str(server["pid"]))
     _show(console, "Servers", servers, nothing="none runs; `brats up` starts Airflow and MLflow")
+    for server in found["servers"]:
+        if server["url"]:  # on a line of its own, since a folded address cannot be opened
+            console.print(f"{server['server']}: {server['url']}", soft_wrap=True)
     # A run that a person started has an id of 40 characters, which `brats fetch` takes: it gets one line.
     runs = _table("DAG", "run", "state", "last used", widths={"run": 40, "state": 9, "last used": 11})
     for run in found["runs"]:

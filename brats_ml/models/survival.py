@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from brats_ml import files
 from brats_ml.adapters.model_files.skops_file import load_estimator
 from brats_ml.cohort.clinical import OLDEST_YEARS
+from brats_ml.survival.caveat import caveat, model_quality
 from brats_ml.survival.features import AGE, FEATURES
 from brats_ml.survival.prediction import predict, time_model
 from brats_ml.survival.summary import PROBABILITIES
@@ -25,6 +26,8 @@ class SurvivalModel:
         features: The columns that it reads.
         masks: The label maps that its features were measured on, `reference` or `predicted`.
         timed: Whether it gives survival curves.
+        caveat: One sentence on how often it is right.
+        quality: Its accuracy in cross-validation with an interval, None without cross-validation.
     """
 
     def __init__(self, folder: SurvivalFolder) -> None:
@@ -39,6 +42,8 @@ class SurvivalModel:
         self.features: tuple[str, ...] = tuple(summary.get("features", FEATURES))
         self.masks: str = summary.get("masks", "reference")
         self.timed = time_model(self._estimator) is not None
+        self.caveat: str = caveat(summary)
+        self.quality: dict[str, Any] | None = model_quality(summary)
 
     def __call__(self, features: pd.DataFrame) -> pd.DataFrame:
         """Return one row of predictions for each row of features, in their order and with their index.

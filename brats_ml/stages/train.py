@@ -11,6 +11,7 @@ from brats_ml import files, locks
 from brats_ml.adapters import provenance
 from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.tables import frames
+from brats_ml.adapters.tracking import run_facts
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
 from brats_ml.adapters.tracking.training_run import TrainingRun
 from brats_ml.cohort.folds import folds
@@ -52,14 +53,14 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     folder = kept.path
     tracker = MlflowTracker(tracking_uri(ws.state))
     holder = f"another process, which trains {recipe} on the same data"
-    tags = {"brats.stage": f"train@{recipe}", "brats.recipe": recipe, **provenance.origin(ws.root)}
-    run = tracker.run(key, name=f"train {recipe}", tags=tags, kind=TrainingRun)
+    profile = run_facts.cohort_profile(ws)
+    name = run_facts.run_name(f"train {recipe}", f"{chosen.epochs} epochs", run_facts.cohort_name(profile), key=key)
+    tags = run_facts.origin_tags(ws, f"train@{recipe}", made_by=ws.model(recipe).made_by)
+    run = tracker.run(key, name=name, tags={"brats.recipe": recipe, **tags}, kind=TrainingRun)
     with locks.exclusive(kept.lock, holder=holder), run as tracked:
         settings = params.train.model_dump(exclude={"recipes"})
         tracked.log_params({"recipe": recipe, **settings, **flatten(chosen.model_dump())})
-        digest = provenance.data_digest(ws.root)
-        if digest is not None:
-            tracked.log_dataset(name=ws.name(ws.raw), digest=digest, context="training")
+        run_facts.log_cohort(ws, profile, tracked)
         verdict = {"verdict": "trained", "key": key, "cases": parts}
         with tracker.system_metrics(tracked):
             if params.train.folds:

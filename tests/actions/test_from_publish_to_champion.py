@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from brats_ml.actions import gate, promote, publish
@@ -19,7 +20,7 @@ from brats_ml.adapters.tracking.champions import CHAMPION, PREVIOUS
 from brats_ml.adapters.tracking.ledger import read_entries
 from brats_ml.adapters.tracking.registry import COHORT, Registry, Version
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import KEY, embedded_store
+from brats_ml.adapters.tracking.runs import KEY, PARENT, embedded_store
 from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
@@ -73,6 +74,7 @@ def write_results(ws: Workspace, cohort: Path) -> None:
     by_age = dict.fromkeys(AGE_ONLY_PROBABILITIES, 1 / 3)
     by_cox = {"probability_short": [0.6, 0.1, 0.5] * 2, "probability_mid": 0.4, "probability_long": [0.0, 0.5, 0.1] * 2}
     write_csv(ws.survival("cox").test, names.assign(**groups, **by_cox, **by_age))
+    write_json(ws.survival_metrics("cox"), {"patients": 6, "accuracy": 0.5})
     write_json(
         ws.reports.nominees, {"segmentation": {"recipe": RECIPE}, "survival": {"estimator": "cox", "reason": None}}
     )
@@ -85,6 +87,7 @@ def write_evaluation(ws: Workspace, names: pd.DataFrame, *, dice: float) -> None
         write_csv(ws.evaluation(part, RECIPE).cases, names.assign(**figures))
         stated = {"preset": None, "windows": None, "postprocessing": None}
         write_json(ws.evaluation(part, RECIPE).summary, {"mean": figures, **stated})
+    write_json(ws.segmentation_metrics(RECIPE), {"cases": len(names), "dice": dice})
 
 
 def train_again(ws: Workspace, *, dice: float) -> None:
@@ -143,8 +146,9 @@ def test_the_run_of_a_model_has_its_parameters_its_curve_and_no_figure_of_locked
     assert len(client.get_metric_history(run.info.run_id, "loss")) == 160
     assert run.data.metrics["validation.dice_WT"] == 0.9
     assert [name for name in run.data.metrics if name.startswith("test")] == []
-    parent = client.get_run(run.data.tags["mlflow.parentRunId"])
-    assert parent.info.run_name == "pipeline"
+    parent = client.get_run(run.data.tags[PARENT])
+    assert parent.info.run_name.startswith(f"pipeline, {RECIPE}, cox (")
+    assert run.info.run_name.startswith(f"train {RECIPE}, 160 epochs (")
 
 
 def test_a_second_publish_makes_no_version_and_no_run(ws: Workspace, small: Params) -> None:
@@ -155,6 +159,70 @@ def test_a_second_publish_makes_no_version_and_no_run(ws: Workspace, small: Para
     assert experiment is not None
     assert (versions(ws, SEGMENTATION), versions(ws, SURVIVAL)) == ([1], [1])
     assert len(client.search_runs([experiment.experiment_id])) == 3  # of the pipeline, the network and the estimator
+
+
+def pipelines(ws: Workspace) -> list[Run]:
+    """The runs that represent a checkout, the oldest first."""
+    client = MlflowClient(embedded_store(ws.state))
+    experiment = client.get_experiment_by_name("brats")
+    assert experiment is not None
+    order = ["attributes.start_time ASC"]
+    return list(client.search_runs([experiment.experiment_id], "tags.`brats.stage` = 'pipeline'", order_by=order))
+
+
+def test_a_second_publish_leaves_the_children_of_the_first_and_links_to_them(ws: Workspace, small: Params) -> None:
+    train_again(ws, dice=0.95)
+    ws.reports.page.path.write_text("<html>again</html>")  # the key of a checkout that has no dvc.lock
+
+    publish.run(ws, small)
+
+    client, (first, second) = MlflowClient(embedded_store(ws.state)), pipelines(ws)
+    runs = client.search_runs([first.info.experiment_id], f"tags.`{PARENT}` LIKE '%'")
+    parents = sorted((run.info.run_name.partition(" ")[0], run.data.tags[PARENT]) for run in runs)
+    (kept,) = [run for run in runs if run.info.run_name.startswith("survival")]
+    ids = [first.info.run_id, second.info.run_id]
+    assert parents == [("survival", ids[0]), *(("train", parent) for parent in sorted(ids))]
+    assert f"/runs/{kept.info.run_id}?workflowType=machine_learning" in second.data.tags["mlflow.note.content"]
+
+
+def test_the_run_of_the_checkout_has_headline_figures_and_then_the_verdicts(ws: Workspace, small: Params) -> None:
+    (before,) = pipelines(ws)
+    gate.run(ws, small)
+    promote.run(ws, small)
+    decided = {kind: ws.decision(kind).path.read_bytes() for kind in MODELS}
+    gate.run(ws, small)  # the candidates are champions by now, which is no new verdict
+
+    client, (run,) = MlflowClient(embedded_store(ws.state)), pipelines(ws)
+    assert before.data.metrics == {"segmentation.validation.dice": 0.9, "survival.cross_validation.accuracy": 0.5}
+    assert run.data.metrics["segmentation.test.dice_WT"] == pytest.approx(0.9)
+    assert run.data.metrics["survival.test.accuracy"] == pytest.approx(2 / 3)
+    assert run.data.tags["gate.segmentation"].startswith("PROMOTE: every floor is reached")
+    for kind in MODELS:
+        path = client.download_artifacts(run.info.run_id, f"decisions/{kind}.json", str(ws.root))
+        assert Path(path).read_bytes() == decided[kind]
+
+
+def test_a_version_says_why_it_is_champion_and_what_the_gate_measured(ws: Workspace, small: Params) -> None:
+    client = MlflowClient(embedded_store(ws.state))
+    client.update_model_version(SEGMENTATION, "1", "Trained for the poster.")
+    gate.run(ws, small)
+    promote.run(ws, small)
+    first = client.get_model_version(SEGMENTATION, "1")
+    train_again(ws, dice=0.95)
+    publish.run(ws, small)
+    gate.run(ws, small)
+    promote.run(ws, small)
+
+    then, now = (client.get_model_version(SEGMENTATION, number) for number in ("1", "2"))
+    (entry, *_) = [line for line in read_entries(ws.state.ledger.path) if line["event"] == "promotion"]
+    why = "every floor is reached and there is no champion to compare with"
+    assert entry["reasons"] == [why]
+    said = f"champion since {entry['time']}: {why} (decision {entry['decision'][:12]})"
+    assert first.description == f"**Ledger:** {said}\n\nTrained for the poster."
+    assert then.description.startswith(f"**Ledger:** champion from {entry['time']} to ")
+    assert then.description.endswith("\n\nTrained for the poster.")
+    assert "against the champion" in now.description
+    assert (now.tags["gate.verdict"], now.tags["test.dice_WT"], now.tags["test.patients"]) == ("PROMOTE", "0.9500", "4")
 
 
 def test_the_first_nominees_become_champions_and_a_second_gate_holds_them(ws: Workspace, small: Params) -> None:

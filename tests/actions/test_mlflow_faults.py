@@ -52,7 +52,9 @@ def contents(ws: Workspace) -> dict[str, Any]:
         runs = client.search_runs([experiment.experiment_id])
         models = client.search_logged_models([experiment.experiment_id])
         return {
-            "runs": sorted((run.info.run_name, run.info.status, len(run.data.metrics)) for run in runs),
+            "runs": sorted(
+                (run.info.run_name, run.info.status, len(run.data.metrics), *sorted(run.data.tags)) for run in runs
+            ),
             "points": {run.info.run_name: len(client.get_metric_history(run.info.run_id, "loss")) for run in runs},
             "models": sorted(
                 (str(model.status), model.source_run_id in {r.info.run_id for r in runs}) for model in models
@@ -61,7 +63,7 @@ def contents(ws: Workspace) -> dict[str, Any]:
         }
 
 
-CALLS = 72  # of one publish
+CALLS = 53  # of one publish
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,7 @@ def judged_results(results: Workspace, small: Params, tmp_path_factory: pytest.T
 
 @pytest.mark.parametrize("how", ["before", "after", pytest.param("once", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "at", [pytest.param(at, marks=() if at in (2, 54, 58) else pytest.mark.slow) for at in range(CALLS)]
+    "at", [pytest.param(at, marks=() if at in (2, 36, 39) else pytest.mark.slow) for at in range(CALLS)]
 )
 def test_a_publish_that_was_killed_at_any_call_is_completed_by_the_next_one(
     at: int,
@@ -113,8 +115,8 @@ def test_a_gate_that_fails_at_any_call_writes_no_decision(
     ws = copy_workspace(results, tmp_path / "ws")
     with own_store():
         publish.run(ws, small)
-    faults = Faults()
-    attempt(ws, gate, small, faults, monkeypatch)
+    for faults in (Faults(), Faults()):  # a second gate writes no figure again, so it has fewer calls
+        attempt(ws, gate, small, faults, monkeypatch)
     for kind in MODELS:
         ws.decision(kind).path.unlink()
 
@@ -150,6 +152,8 @@ def test_a_promotion_that_was_killed_at_any_call_is_completed_by_the_next_one(
         with own_store():
             registry = Registry(embedded_store(ws.state))
             assert [registry.aliases(name) for name in MODELS.values()] == [{CHAMPION: 1}] * 2
+            found = [registry.client.get_model_version(name, "1").description for name in MODELS.values()]
+        assert [said.count("champion since") for said in found] == [1, 1]
 
 
 def test_a_training_goes_on_while_mlflow_is_down_and_a_later_run_completes_its_record(
@@ -166,7 +170,7 @@ def test_a_training_goes_on_while_mlflow_is_down_and_a_later_run_completes_its_r
                 tracked.prefixed("").log_metrics([row], step="epoch")
             tracked.log_params({"seed": 1})
             tracked.log_figure(Figure(), "figure.png")
-            tracked.log_dataset(name="data/raw", digest="a", context="training")
+            tracked.log_dataset(name="data/raw", digest="a", source={}, profile={}, context="training")
         assert tracker.page(tracked.run_id) is None
 
     assert caplog.text.count("training goes on, and `brats publish` adds its curve: MLflow at") == 2  # and its end

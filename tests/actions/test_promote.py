@@ -66,6 +66,7 @@ def test_the_first_champion_gets_the_alias_and_a_line_in_the_ledger(ws: Workspac
         "run_id": version.run_id,
         "key": version.tags[KEY],
         "decision": digest_value(decision),
+        "reasons": decision["reasons"],
     }
     assert aliases(ws) == {CHAMPION: 1}
     assert report.details["promoted"]

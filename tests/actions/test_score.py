@@ -24,7 +24,7 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.errors import ConfigError, EmptyCohortError, MissingInputError, ModelError, StorageError
-from brats_ml.files import digest_file, digest_tree
+from brats_ml.files import digest_file, digest_tree, write_sealed
 from brats_ml.survival.features import FEATURES
 from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace
@@ -131,15 +131,56 @@ def test_a_prediction_holds_volumes_and_a_survival_group(scored: Workspace) -> N
     labels = SCHEMES["brats2017-2021"].to_canonical(stored)
 
     assert (record["case_id"], record["patient"], record["status"]) == (FIRST, FIRST, "scored")
-    assert record["volume_mm3"] == {region: region_mask(labels, region).sum() for region in REGIONS}
+    volumes = {region: region_mask(labels, region).sum() for region in REGIONS}
+    assert record["volume_mm3"] == volumes | {"NCR": (labels == 1).sum(), "ED": (labels == 2).sum()}
+    assert record["volume_ml"] == {name: volume / 1000 for name, volume in record["volume_mm3"].items()}
     assert any("synthetic" in flag for flag in record["flags"])
     assert record["removed"] == {}
     survival = record["survival"]
     assert survival["group"] in ("short", "mid", "long")
-    assert sum(survival[name] for name in PROBABILITIES) == pytest.approx(1)
+    assert sum(survival[name] for name in PROBABILITIES) == pytest.approx(1, abs=2e-4)
     assert survival["masks"] == "reference"
     assert set(survival["features"]) == set(FEATURES)
     assert len(survival["curve_days"]) == len(survival["curve_alive"])
+
+
+def test_a_survival_prediction_has_few_digits_an_interval_and_a_caveat(scored: Workspace) -> None:
+    survival = prediction(scored, FIRST)["survival"]
+    shares = [*(survival[name] for name in PROBABILITIES), *survival["curve_alive"]]
+
+    assert [share for share in shares if share != round(share, 4)] == []
+    assert survival["expected_days"] == round(survival["expected_days"])
+    between = dict(zip(survival["curve_days"], survival["curve_alive"], strict=True))
+    assert between[survival["interval_days"]["low"]] <= 0.9
+    fitted = json.loads((TRAINED / "registered/survival/data/cox/summary.json").read_text())
+    low, high = (fitted["accuracy"][end] for end in ("low", "high"))
+    quality = survival["model_accuracy"]
+    assert (quality["low"], quality["high"]) == (round(low, 3), round(high, 3))
+    assert f"(95 % interval {100 * low:.0f} to {100 * high:.0f} %)" in survival["caveat"]
+    assert survival["caveat"].endswith("for research, not for diagnosis or treatment")
+
+
+def test_a_prediction_of_before_stays_as_it_is_and_has_a_row(again: Workspace, quick_params: Params) -> None:
+    """Records had no volumes of labels, no millilitres and no caveat, and figures of 17 digits."""
+    folder, record = again.predictions().case(FIRST), prediction(again, FIRST)
+    record["volume_mm3"] = {region: record["volume_mm3"][region] for region in REGIONS}
+    record["survival"] |= {"expected_days": 708.1854640414846, "probability_mid": 0.15429814193475522}
+    for name in ("interval_days", "model_accuracy", "caveat"):
+        del record["survival"][name]
+    for name in ("volume_ml", "sha256"):
+        del record[name]
+    write_sealed(folder.prediction, record)
+    before = folder.prediction.path.read_bytes()
+
+    report = score.run(again, quick_params)
+
+    row = pd.read_csv(again.predictions().table).set_index("case_id").loc[FIRST]
+    assert folder.prediction.path.read_bytes() == before
+    assert (row["WT_mm3"], row["WT_ml"]) == (record["volume_mm3"]["WT"], record["volume_mm3"]["WT"] / 1000)
+    assert (row["expected_days"], row["probability_mid"]) == (708, 0.1543)
+    assert [name for name in ("NCR_mm3", "ED_ml", "survival_caveat", "days_low") if not pd.isna(row[name])] == []
+    assert report.summary.startswith("0 scored, 2 kept")
+    assert report.summary.endswith(f"results in {again.predictions().path}, one row a case in predictions.csv")
 
 
 def test_what_postprocessing_removed_is_recorded_and_flagged(
@@ -222,7 +263,12 @@ def test_the_table_has_a_row_for_each_case_with_the_figures_of_its_prediction(sc
 
     assert table.index.tolist() == [FIRST, SECOND]
     assert row["status"] == "scored"
-    assert {region: row[f"{region}_mm3"] for region in REGIONS} == record["volume_mm3"]
+    assert {name: row[f"{name}_mm3"] for name in ("WT", "TC", "ET", "NCR", "ED")} == record["volume_mm3"]
+    assert {name: row[f"{name}_ml"] for name in ("WT", "TC", "ET", "NCR", "ED")} == record["volume_ml"]
+    quality = [row[f"model_accuracy{end}"] for end in ("", "_low", "_high")]
+    assert quality == [record["survival"]["model_accuracy"][name] for name in ("accuracy", "low", "high")]
+    assert row["survival_caveat"] == record["survival"]["caveat"]
+    assert row["days_low"] == record["survival"]["interval_days"]["low"]
     assert row["survival_group"] == record["survival"]["group"]
     assert row["expected_days"] == pytest.approx(record["survival"]["expected_days"])
     assert (row["segmentation_model"], row["survival_model"]) == ("brats-segmentation v1", "brats-survival v1")

@@ -289,7 +289,7 @@ def test_a_task_links_to_its_run_and_to_the_report_in_mlflow(observed: Observed,
     server = f"http://127.0.0.1:{checkout.environment['BRATS_MLFLOW_PORT']}/#/experiments/"
 
     assert observed.seen["links"]["MLflow"].startswith(server)
-    assert observed.seen["links"]["Report"].endswith("/artifacts/reports/index.html")
+    assert observed.seen["links"]["Report"].endswith("/artifacts/reports/index.html?workflowType=machine_learning")
 
 
 def test_a_run_on_unchanged_input_skips_every_unchanged_stage_and_runs_the_rest(observed: Observed) -> None:

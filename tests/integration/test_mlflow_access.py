@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from brats_ml.errors import ServiceError
-from brats_ml.orchestration.local.mlflow_access import READER, WRITER, make_reader
+from brats_ml.orchestration.local.mlflow_access import READER, WRITER, make_experiment, make_reader, training_runs
 from brats_ml.orchestration.local.settings import Settings
 from tests.s3_server import free_port
 
@@ -167,6 +167,19 @@ def test_the_writer_logs_and_promotes_on_a_store_from_before(server: Server, mon
 
     assert int(writer.get_model_version_by_alias(MODEL, "champion").version) == 1
     assert server.client(READER, monkeypatch).get_run(run.info.run_id).data.metrics == {"dice": 0.9}
+
+
+def test_the_experiment_is_created_once_and_its_page_shows_training_runs(server: Server) -> None:
+    passwords = server.settings.mlflow_passwords
+    for _ in range(2):
+        make_experiment(server.url, passwords)
+
+    asked = {"max_results": 100, "filter": "name = 'brats'"}
+    with httpx.Client(base_url=server.url, auth=server.login(READER), trust_env=False) as http:
+        (found,) = http.post("/api/2.0/mlflow/experiments/search", json=asked).json()["experiments"]
+    page = f"{server.url}/#/experiments/{found['experiment_id']}/runs?workflowType=machine_learning"
+    assert training_runs(server.url, passwords) == page
+    assert found["tags"] == [{"key": "mlflow.experimentKind", "value": "custom_model_development"}]
 
 
 def test_another_account_only_reads(server: Server) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 import brats_ml
 from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry
+from brats_ml.cli.tables import print_status
 from brats_ml.files import write_json
 from brats_ml.orchestration.local import alive
 from brats_ml.orchestration.local.settings import Settings, save
@@ -29,8 +30,9 @@ from tests.typed_commands import SLOW, Typed, type_commands
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/cli.md").read_text()
 RUN = "manual__2026-01-02T03:04:05.678901+00:00"
-# The parts of Airflow's API that a page of status needs, as Airflow 3.3 answers.
+# The parts of two APIs that a page of status needs, as Airflow 3.3 and MLflow 3.17 answer.
 ANSWERS: dict[str, Any] = {
+    "/api/2.0/mlflow/experiments/get-by-name": {"experiment": {"experiment_id": "7", "name": "brats"}},
     "/auth/token": {"access_token": "token"},
     "/api/v2/dags/~/dagRuns": {
         "dag_runs": [
@@ -175,7 +177,7 @@ def test_only_the_last_runs_are_listed(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def airflow() -> Iterator[int]:
-    """The port of a server that answers as Airflow does."""
+    """The port of a server that answers as Airflow and MLflow do."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -208,6 +210,25 @@ def test_airflow_knows_which_run_waits_for_a_person(airflow: int, tmp_path: Path
         ("brats_train", RUN): "awaiting approval",
         ("brats_train", "before"): "failed",
     }
+
+
+def test_status_shows_the_page_of_training_runs_and_each_address_on_one_line(
+    airflow: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = alive.pages(Settings(tmp_path, airflow_port=airflow, mlflow_port=airflow), ["api-server", "mlflow"])
+    servers = [{"server": name, "pid": 1, "url": url} for name, url in found.items()]
+
+    print_status({"servers": servers, "runs": [], "inbox": None, "champions": None, "problems": []})
+
+    runs = f"http://127.0.0.1:{airflow}/#/experiments/7/runs?workflowType=machine_learning"
+    assert found == {"api-server": f"http://127.0.0.1:{airflow}", "mlflow": runs}
+    assert f"\nmlflow: {runs}\n" in capsys.readouterr().out
+
+
+def test_the_page_of_an_mlflow_that_does_not_answer_is_the_list_of_experiments(tmp_path: Path) -> None:
+    found = alive.pages(Settings(tmp_path, airflow_port=9, mlflow_port=9), ["mlflow", "scheduler"])
+
+    assert found == {"mlflow": "http://127.0.0.1:9/#/experiments?workflowType=machine_learning"}
 
 
 def test_an_airflow_that_does_not_answer_knows_no_run(tmp_path: Path) -> None:

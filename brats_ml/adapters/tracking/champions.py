@@ -1,14 +1,15 @@
 """Champions: the last promotion in the ledger decides who is champion, and the aliases in MLflow follow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from brats_ml import environment, locks
 from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry, promotions
-from brats_ml.adapters.tracking.registry import DIGESTS, Registry, Version
-from brats_ml.adapters.tracking.reigns import ADOPTED
+from brats_ml.adapters.tracking.model_format import DIGESTS
+from brats_ml.adapters.tracking.registry import Registry, Version
+from brats_ml.adapters.tracking.reigns import ADOPTED, BY_HAND, reigns
 from brats_ml.adapters.tracking.runs import tracking_uri
 from brats_ml.errors import ModelError, ServiceError
 from brats_ml.redaction import redacted
@@ -122,13 +123,16 @@ class Champions:
             now = f"{champion} is champion" if champion else "there is no champion"
             raise ModelError(f"{version} was compared with {judged}, but {now} now: run `brats gate` again")
 
-    def promote(self, version: Version, *, decision: str, against: Mapping[str, Any] | None) -> bool:
-        """Make a version champion: first a line in the ledger, then the aliases.
+    def promote(
+        self, version: Version, *, decision: str, against: Mapping[str, Any] | None, reasons: Sequence[str] = ()
+    ) -> bool:
+        """Make a version champion: first a line in the ledger, then description and aliases.
 
         Args:
             version: The new champion.
             decision: The digest of the gate's decision.
             against: Number, run and key of the champion that the gate compared it with, or None if there was none.
+            reasons: The reasons of that decision.
 
         Returns:
             Whether the ledger grew. If the version is champion in the ledger already, only the aliases are corrected.
@@ -141,7 +145,7 @@ class Champions:
             champion = self.of(version.name)
             grows = champion is None or champion.identity != version.identity
             if grows:
-                self._append(version.name, version, decision)
+                self._append(version.name, version, decision, reasons)
             entry = self._last(version.name)
             if entry is not None:
                 self._set_aliases(entry)
@@ -159,12 +163,12 @@ class Champions:
         if version is not None:
             version = self.registry.verified(version)
         with locks.exclusive(self.state.ledger_lock, holder="a promotion"):
-            entry = self._append(name, version, ADOPTED)
+            entry = self._append(name, version, ADOPTED, [BY_HAND])
             if version is not None:
                 self._set_aliases(entry)
         return version
 
-    def _append(self, name: str, version: Version | None, decision: str) -> dict[str, Any]:
+    def _append(self, name: str, version: Version | None, decision: str, reasons: Sequence[str] = ()) -> dict[str, Any]:
         """Append the promotion of a version to the ledger, or that a model has no champion, and return the line."""
         before, none = self._last(name), {"version": None, "run_id": None, "key": None}
         tags = {} if version is None else {tag: text for tag, text in version.tags.items() if tag != DIGESTS}
@@ -176,6 +180,7 @@ class Champions:
             "files": None if version is None or version.digests is None else dict(version.digests),
             "tags": tags,
             "decision": decision,
+            "reasons": list(reasons),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         append_entry(self.state.ledger.path, entry)
@@ -196,7 +201,11 @@ class Champions:
         return f"alias {CHAMPION} of {name} names {alias}, but the ledger {self.state.ledger} names {ledger}"
 
     def _set_aliases(self, entry: Mapping[str, Any]) -> None:
-        # `champion` comes last: where it is right, the other one is, too.
+        """Let descriptions and aliases follow the last promotion of a model."""
+        for reign in reigns(self.state.ledger.path, entry["model"])[-2:]:
+            if reign.version is not None:
+                self.registry.describe(reign.model, reign.version, reign.sentence())
+        # `champion` comes last: where it is right, all else is, too.
         previous = entry["previous"]
         if previous is not None and self.registry.get(entry["model"], previous) is not None:
             self.registry.set_alias(entry["model"], PREVIOUS, previous)

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,9 @@ import mlflow
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
 
-import brats_ml
-from brats_ml import files
+from brats_ml import files, mlflow_pages
+from brats_ml.adapters.tracking.model_format import DIGESTS, save_pyfunc
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.adapters.tracking.store import Client, reaching
 from brats_ml.errors import ModelError
@@ -22,8 +21,8 @@ from brats_ml.redaction import redacted
 
 # This tag of a version is `synthetic` if phantoms trained it, and `patients` otherwise.
 COHORT = "cohort"
-# This tag of a version, and this key of MLmodel's metadata, hold the SHA-256 of each file of the model's folder.
-DIGESTS = "brats.files"
+# The beginning of the paragraph in a version's description that follows the ledger.
+OURS = "**Ledger:**"
 
 
 @dataclass(frozen=True)
@@ -78,9 +77,14 @@ class Registry:
         self.uri = uri
         self.client = client or Client(uri)
 
-    def page(self) -> str | None:
-        """Return the address of the list of registered models, or None without a server."""
-        return f"{self.uri}/#/models" if self.uri.startswith("http") else None
+    def pages(self, versions: Sequence[Version | None]) -> dict[str, str]:
+        """Return the page of the first of these versions by the title `MLflow`; empty without one or without a server.
+
+        A task of Airflow has one link to MLflow.
+        """
+        first = next((version for version in versions if version is not None), None)
+        page = first and mlflow_pages.version_page(self.uri, first.name, first.number)
+        return {"MLflow": page} if page else {}
 
     def card(self, version: Version) -> str | None:
         """Return the address of a version's page, or None without a server."""
@@ -119,7 +123,7 @@ class Registry:
             run_id: The run that trained the model.
             folder: All files of the model; none of them is pickled.
             tags: The tags of the version.
-            interface: The arguments `loader`, `signature`, `example` and `requirements` of `_save`.
+            interface: The arguments `loader`, `signature`, `example` and `requirements` of `save_pyfunc`.
         """
         self._make_default()
         digests = files.file_digests(folder)
@@ -129,7 +133,9 @@ class Registry:
         logged = self._logged_model(name, run_id, {KEY: key, DIGESTS: files.digest_value(digests)})
         if logged.status != LoggedModelStatus.READY:
             with tempfile.TemporaryDirectory() as unfinished:
-                _save(Path(unfinished, "model"), logged, run_id=run_id, folder=folder, digests=digests, **interface)
+                save_pyfunc(
+                    Path(unfinished, "model"), logged, run_id=run_id, folder=folder, digests=digests, **interface
+                )
                 with reaching(self.uri):
                     self.client.log_model_artifacts(logged.model_id, str(Path(unfinished, "model")))
             self.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
@@ -162,7 +168,7 @@ class Registry:
 
     def get(self, name: str, number: int) -> Version | None:
         """Return one version by its number, or None."""
-        found = self.client.search_model_versions(f"name = '{name}' and version_number = {number}")
+        found = self.client.search_model_versions(_numbered(name, number))
         return _version(found[0]) if found else None
 
     def fetch(self, version: Version) -> Path:
@@ -215,6 +221,23 @@ class Registry:
         found = self.client.search_registered_models(f"name = '{name}'")
         return {alias: int(number) for model in found for alias, number in model.aliases.items()}
 
+    def tag(self, version: Version, tags: Mapping[str, str]) -> None:
+        """Set tags of a version."""
+        for name, value in tags.items():
+            self.client.set_model_version_tag(version.name, str(version.number), name, value)
+
+    def describe(self, name: str, number: int, said: str) -> None:
+        """Let the description of a version begin with a paragraph, if there is such a version.
+
+        It replaces the paragraph of an earlier call. What a person wrote stays.
+        """
+        for found in self.client.search_model_versions(_numbered(name, number)):
+            old = found.description or ""
+            kept = [paragraph for paragraph in old.split("\n\n") if paragraph and not paragraph.startswith(OURS)]
+            new = "\n\n".join([f"{OURS} {said}", *kept])
+            if new != old:
+                self.client.update_model_version(name, str(number), new)
+
     def set_alias(self, name: str, alias: str, number: int) -> None:
         """Let an alias name a version."""
         self.client.set_registered_model_alias(name, alias, str(number))
@@ -234,44 +257,8 @@ def verify(folder: Path, digests: Mapping[str, str], *, name: str) -> None:
         )
 
 
-def _save(
-    path: Path,
-    logged: LoggedModel,
-    *,
-    run_id: str,
-    folder: Path,
-    digests: Mapping[str, str],
-    loader: str,
-    signature: ModelSignature,
-    example: Any,
-    requirements: list[str],
-) -> None:
-    """Write a model's folder in MLflow's format.
-
-    Args:
-        path: The folder to write.
-        logged: The model in MLflow.
-        run_id: The run that trained it.
-        folder: All files of the model.
-        digests: The digests of these files.
-        loader: The module with `_load_pyfunc`.
-        signature: The signature of input and output.
-        example: An input that fits the signature.
-        requirements: The packages that loading the model needs.
-    """
-    described = Model(artifact_path=logged.artifact_location, model_uuid=logged.model_id, model_id=logged.model_id)
-    described.run_id = run_id
-    mlflow.pyfunc.save_model(
-        str(path),
-        mlflow_model=described,
-        loader_module=loader,
-        data_path=str(folder),
-        code_paths=[str(Path(brats_ml.__file__).parent)],
-        signature=signature,
-        input_example=example,
-        pip_requirements=requirements,
-        metadata={DIGESTS: dict(digests)},
-    )
+def _numbered(name: str, number: int) -> str:
+    return f"name = '{name}' and version_number = {number}"
 
 
 def _version(found: ModelVersion) -> Version:

@@ -14,6 +14,7 @@ MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
 NO_VERSION = "none"
 # The decision of a champion that a person named.
 ADOPTED = "adopted"
+BY_HAND = "a person named it with `brats adopt`"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Reign:
         until: When the next version was promoted; None for the champion.
         run_id: The MLflow run that trained it.
         decision: The digest of the gate's decision.
+        reasons: Why it was promoted; empty in ledgers of before they were kept.
     """
 
     model: str
@@ -35,6 +37,14 @@ class Reign:
     until: str | None
     run_id: str | None
     decision: str
+    reasons: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """Return since when and why the version is champion, or from when to when it was."""
+        when = f"champion since {self.since}" if self.until is None else f"champion from {self.since} to {self.until}"
+        named = self.decision == ADOPTED
+        why = "; ".join(self.reasons) or (BY_HAND if named else "the ledger has no reasons")
+        return f"{when}: {why}" + ("" if named else f" (decision {self.decision[:12]})")
 
 
 def reigns(ledger: Path, model: str) -> list[Reign]:
@@ -44,7 +54,7 @@ def reigns(ledger: Path, model: str) -> list[Reign]:
         TableError: The ledger is damaged.
     """
     entries = [entry for entry in promotions(ledger) if entry["model"] == model]
-    ends = [entry["time"] for entry in entries[1:]]
+    ends = [_time(entry) for entry in entries[1:]]
     return [_reign(entry, until) for entry, until in zip(entries, [*ends, None], strict=False)]
 
 
@@ -83,5 +93,18 @@ def check_adoption(model: str, version: str) -> None:
         raise ConfigError(f"{version} is not the number of a version, and not `{NO_VERSION}`", key="VERSION")
 
 
+def _time(entry: Mapping[str, Any]) -> str:
+    """Return the time of a line; the oldest ledgers have none."""
+    return str(entry.get("time", "an unknown time"))
+
+
 def _reign(entry: Mapping[str, Any], until: str | None) -> Reign:
-    return Reign(entry["model"], entry["version"], entry["time"], until, entry["run_id"], entry["decision"])
+    return Reign(
+        entry["model"],
+        entry["version"],
+        _time(entry),
+        until,
+        entry["run_id"],
+        entry["decision"],
+        tuple(entry.get("reasons", ())),
+    )

@@ -16,6 +16,8 @@ PAUSE_S = 600.0
 class TrainingRun(MlflowRun):
     """An open run that skips what MLflow does not take; `brats publish` adds the whole curve later."""
 
+    raises_service_errors = False
+
     def __init__(self, client: Any, run_id: str) -> None:
         """Take the client and the run's id."""
         super().__init__(client, run_id)
@@ -33,9 +35,9 @@ class TrainingRun(MlflowRun):
         """Add a figure as `MlflowRun.log_figure` does, if MLflow takes it."""
         self._attempt(super().log_figure, figure, name)
 
-    def log_dataset(self, *, name: str, digest: str, context: str) -> None:
-        """Record the data as `MlflowRun.log_dataset` does, if MLflow takes the record."""
-        self._attempt(super().log_dataset, name=name, digest=digest, context=context)
+    def log_dataset(self, **data: Any) -> None:
+        """Record data as `MlflowRun.log_dataset` does, if MLflow takes the record."""
+        self._attempt(super().log_dataset, **data)
 
     def end(self, status: str) -> None:
         """Set the status of the run, if MLflow takes it; `brats publish` sets it later."""

@@ -1,5 +1,6 @@
 """Which local servers of a checkout run, and what their Airflow knows of its runs."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -7,6 +8,7 @@ import psutil
 from brats_ml import environment
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.local.airflow_api import AirflowClient
+from brats_ml.orchestration.local.mlflow_access import training_runs
 from brats_ml.orchestration.local.settings import USER, Settings, recall
 
 # A page of status waits no longer than this for a server.
@@ -29,6 +31,14 @@ def belongs_to(pid: int, root: Path) -> bool:
         return bool(psutil.Process(pid).environ().get(environment.SERVERS.name) == str(root))
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
+
+
+def pages(settings: Settings, running: Collection[str]) -> dict[str, str]:
+    """Return the address of the page of each running server that has one."""
+    found = {"api-server": settings.airflow_url} if "api-server" in running else {}
+    if "mlflow" in running:
+        found["mlflow"] = training_runs(settings.mlflow_url, settings.mlflow_passwords, timeout_s=ANSWER_S)
+    return found
 
 
 def run_states(settings: Settings) -> dict[tuple[str, str], str]:

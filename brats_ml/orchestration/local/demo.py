@@ -20,7 +20,7 @@ from rich.table import Table
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.local import servers
 from brats_ml.orchestration.local.airflow_api import FINISHED, AirflowClient, TaskState
-from brats_ml.orchestration.local.mlflow_access import READER
+from brats_ml.orchestration.local.mlflow_access import READER, training_runs
 from brats_ml.orchestration.local.settings import USER, Settings, local_state
 from brats_ml.orchestration.runs import retention
 from brats_ml.workspace import Workspace
@@ -137,7 +137,8 @@ def _outcome(root: Path, settings: Settings, finished: dict[str, list[TaskState]
     addresses.add_row("data quality", ws.name(ws.validation.page))
     addresses.add_row("predictions", f"{ws.name(ws.predictions())}/")
     addresses.add_row("Airflow", f"{settings.airflow_url}, as {USER} with {settings.password}")
-    addresses.add_row("MLflow", f"{settings.mlflow_url}, as {READER} with {settings.mlflow_passwords[READER]}")
+    runs = training_runs(settings.mlflow_url, settings.mlflow_passwords)
+    addresses.add_row("MLflow", f"{runs}, as {READER} with {settings.mlflow_passwords[READER]}")
     if left_running:
         addresses.add_row("next", "`make down` ends both servers")
     else:

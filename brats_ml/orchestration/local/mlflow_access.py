@@ -1,4 +1,4 @@
-"""Accounts of the local MLflow server: `writer` may do all, any other account may read.
+"""Accounts and pages of the local MLflow server: `writer` may do all, any other account may read.
 
 In MLflow's own basic authentication every account may create experiments and registered models, so `authorize` decides
 by the request before MLflow's permissions do.
@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from brats_ml import mlflow_pages
 from brats_ml.errors import ServiceError
 
 WRITER, READER = "writer", "reader"
@@ -73,3 +74,48 @@ def make_reader(url: str, passwords: Mapping[str, str], *, kept_in: Path) -> Non
                 raise ServiceError(
                     f"MLflow refused the account {READER} with {answer.status_code}: {answer.text[:300]}"
                 )
+
+
+def make_experiment(url: str, passwords: Mapping[str, str]) -> None:
+    """Create the project's experiment if it is missing, so that the server has a page of training runs from the start.
+
+    Args:
+        url: Address of the server.
+        passwords: The password of each account.
+
+    Raises:
+        ServiceError: The server refuses.
+    """
+    kind = [{"key": key, "value": value} for key, value in mlflow_pages.KIND.items()]
+    wanted = {"name": mlflow_pages.EXPERIMENT, "tags": kind}
+    answer = httpx.post(
+        f"{url}/api/2.0/mlflow/experiments/create",
+        json=wanted,
+        auth=(WRITER, passwords[WRITER]),
+        timeout=TIMEOUT_S,
+        trust_env=False,
+    )
+    if answer.is_error and answer.json().get("error_code") != "RESOURCE_ALREADY_EXISTS":
+        raise ServiceError(f"MLflow refused the experiment with {answer.status_code}: {answer.text[:300]}")
+
+
+def training_runs(url: str, passwords: Mapping[str, str], *, timeout_s: float = TIMEOUT_S) -> str:
+    """Return the address of the page of training runs; of the list of experiments if the server does not answer.
+
+    Args:
+        url: Address of the server.
+        passwords: The password of each account.
+        timeout_s: The longest wait for an answer.
+    """
+    try:
+        answer = httpx.get(
+            f"{url}/api/2.0/mlflow/experiments/get-by-name",
+            params={"experiment_name": mlflow_pages.EXPERIMENT},
+            auth=(READER, passwords[READER]),
+            timeout=timeout_s,
+            trust_env=False,
+        )
+        found = mlflow_pages.runs_page(url, answer.json()["experiment"]["experiment_id"])
+    except (httpx.TransportError, ValueError, LookupError, TypeError):
+        found = mlflow_pages.experiments_page(url)
+    return found or url

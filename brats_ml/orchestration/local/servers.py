@@ -12,7 +12,7 @@ from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag.graph import read_graph
 from brats_ml.orchestration.local.airflow_api import AirflowClient
 from brats_ml.orchestration.local.alive import alive, belongs_to
-from brats_ml.orchestration.local.mlflow_access import READER, WRITER, make_reader
+from brats_ml.orchestration.local.mlflow_access import READER, WRITER, make_experiment, make_reader, training_runs
 from brats_ml.orchestration.local.settings import USER, Settings, choose, local_state, save
 from brats_ml.orchestration.runs.processes import end_marked, start_marked
 from brats_ml.workspace import Workspace
@@ -44,12 +44,14 @@ def up(root: Path) -> Settings:
             end_marked(root)
             raise
         make_reader(settings.mlflow_url, settings.mlflow_passwords, kept_in=settings.state.mlflow.passwords)
+        make_experiment(settings.mlflow_url, settings.mlflow_passwords)
         client = AirflowClient(settings.airflow_url, user=USER, password=settings.password)
         named = {node.policy.pool for node in read_graph(root).values()} - {"default_pool"}
         for name in sorted(named | POOLS.keys()):
             client.set_pool(name, settings.slots(name), POOLS.get(name, "named in dvc.yaml"))
     print(f"Airflow  {settings.airflow_url}  log in as {USER} with {settings.password}")
-    print(f"MLflow   {settings.mlflow_url}  log in as {READER} with {settings.mlflow_passwords[READER]}")
+    runs = training_runs(settings.mlflow_url, settings.mlflow_passwords)
+    print(f"MLflow   {runs}  log in as {READER} with {settings.mlflow_passwords[READER]}")
     print(f"         the password of {WRITER}, who may change models, is in {settings.state.mlflow.passwords}")
     return settings
 

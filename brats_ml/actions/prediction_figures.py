@@ -1,0 +1,29 @@
+"""The figures of a prediction: which volumes it has, and with how many digits all of them are written."""
+
+from typing import Any
+
+from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.survival.summary import PROBABILITIES
+
+# The regions, and the labels that are no region.
+VOLUMES = (*REGIONS, *(label for label in LABELS if label not in REGIONS))
+# A voxel of BraTS has 0.001 ml.
+ML_DECIMALS = 3
+PROBABILITY_DECIMALS = 4
+FEATURE_DECIMALS = 6
+
+
+def in_ml(volume_mm3: float | None) -> float | None:
+    """Return a volume in millilitres, None where it is unknown."""
+    return None if volume_mm3 is None else round(volume_mm3 / 1000, ML_DECIMALS)
+
+
+def rounded(survival: dict[str, Any]) -> dict[str, Any]:
+    """Return a survival prediction with probabilities of 4 decimals and whole days."""
+    found = dict(survival)
+    for name in (*PROBABILITIES, "expected_days"):
+        if found.get(name) is not None:
+            found[name] = round(found[name], 0 if name == "expected_days" else PROBABILITY_DECIMALS)
+    if found.get("curve_alive") is not None:
+        found["curve_alive"] = [round(share, PROBABILITY_DECIMALS) for share in found["curve_alive"]]
+    return found

@@ -1,0 +1,121 @@
+"""The run in MLflow that represents a whole checkout: headline figures, its results, and the gate's verdicts."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brats_ml import dvc_lock, files, mlflow_pages
+from brats_ml.adapters.tracking.registry import Registry, Version
+from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker
+from brats_ml.cohort.labels import REGIONS
+from brats_ml.workspace import Workspace
+
+# MLflow shows this tag as the description of a run.
+NOTE = "mlflow.note.content"
+# Numbers of cases and patients of `dvc metrics`, which would be the first charts.
+COUNTS = frozenset({"cases", "patients"})
+PREFIX = "pipeline-"
+
+
+def pipeline_key(ws: Workspace) -> str:
+    """Return the key of the run that represents a checkout: a digest of all results."""
+    return PREFIX + (dvc_lock.digest(ws.root) or files.digest_tree(ws.reports.path))[:16]
+
+
+def headline(ws: Workspace, nominees: Mapping[str, Mapping[str, str | None]]) -> dict[str, float]:
+    """Return what `dvc metrics` shows of the nominees, none of it from locked patients."""
+    recipe, estimator = nominees["segmentation"]["recipe"], nominees["survival"]["estimator"]
+    sources = {
+        "segmentation.validation": ws.segmentation_metrics(recipe) if recipe else None,
+        "survival.cross_validation": ws.survival_metrics(estimator) if estimator else None,
+    }
+    return {
+        f"{prefix}.{name}": value
+        for prefix, source in sources.items()
+        if source is not None and source.path.exists()
+        for name, value in files.read_json(source).items()
+        if name not in COUNTS
+    }
+
+
+def description(experiment: str, nominees: Mapping[str, str | None], runs: Mapping[str, str | None]) -> str:
+    """Return the Markdown that describes the run of a checkout.
+
+    A result that an earlier run published already is a child of that run, so the description links all of them.
+
+    Args:
+        experiment: The id of the experiment.
+        nominees: Name of the nominee of each kind.
+        runs: The run of each result by its name.
+    """
+    chosen = [f"- {kind}: {name or 'none'}" for kind, name in nominees.items()]
+    links = [
+        f"- [{name}]({mlflow_pages.run_link(experiment, run_id)})"
+        for name, run_id in runs.items()
+        if run_id is not None
+    ]
+    return "\n".join(["Nominees:", "", *chosen, "", "Results:", "", *links])
+
+
+def record_verdicts(
+    ws: Workspace,
+    registry: Registry,
+    decisions: Mapping[str, Mapping[str, Any]],
+    candidates: Mapping[str, Version | None],
+) -> None:
+    """Record what the gate decided in the run of the checkout and in the tags of the versions.
+
+    A second call changes nothing. Nothing replaces the verdict that made a version champion.
+
+    Args:
+        ws: The checkout.
+        registry: The registry.
+        decisions: The record of each kind.
+        candidates: The version of each kind, None without a nominee.
+    """
+    new = {kind: decision for kind, decision in decisions.items() if not _is_champion(decision)}
+    for kind, decision in new.items():
+        version = candidates[kind]
+        if version is not None:
+            registry.tag(version, _tags(kind, decision))
+    tracker = MlflowTracker(registry.uri)
+    run_id = tracker.find(pipeline_key(ws))
+    if run_id is None or not new:
+        return
+    run = MlflowRun(tracker.client, run_id)
+    for kind, decision in new.items():
+        run.log_metrics([{f"{kind}.{name}": value for name, value in _figures(kind, decision).items()}])
+    run.tag({f"gate.{kind}": f"{decision['verdict']}: {_reasons(decision)}" for kind, decision in new.items()})
+    with tempfile.TemporaryDirectory() as name:
+        for kind, decision in new.items():
+            path = Path(name, ws.decision(kind).path.name)
+            files.write_sealed(path, decision)
+            run.log_file(path, ws.decision(kind).path.parent.name)
+
+
+def _is_champion(decision: Mapping[str, Any]) -> bool:
+    """Return whether the gate judged nothing, since the version is champion already."""
+    judged, against = decision["judged"], decision["against"]
+    return bool(judged and against and all(judged[name] == value for name, value in against.items()))
+
+
+def _tags(kind: str, decision: Mapping[str, Any]) -> dict[str, str]:
+    figures = {name: f"{value:.4f}" for name, value in _figures(kind, decision).items()}
+    counted = {"test.patients": str(decision["measured"]["cases"])} if "cases" in decision["measured"] else {}
+    return {"gate.verdict": decision["verdict"], "gate.reasons": _reasons(decision), **counted, **figures}
+
+
+def _figures(kind: str, decision: Mapping[str, Any]) -> dict[str, float]:
+    """Return the mean scores of a candidate on the locked patients."""
+    measured = decision["measured"]
+    scores = {
+        f"dice_{name}" if name in REGIONS else name: value for name, value in measured.get("candidate", {}).items()
+    }
+    if kind == "survival" and measured.get("accuracy") is not None:
+        scores["accuracy"] = measured["accuracy"]
+    return {f"test.{name}": float(value) for name, value in scores.items()}
+
+
+def _reasons(decision: Mapping[str, Any]) -> str:
+    return "; ".join(decision["reasons"])

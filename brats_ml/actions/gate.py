@@ -38,7 +38,7 @@ def run(ws: Workspace, params: Params) -> Report:
     registry = champions.registry
     nominees = files.read_json(ws.reports.nominees)
     decisions: dict[str, dict[str, Any]] = {}
-    candidates: dict[str, Candidate] = {}
+    shown: dict[str, Candidate] = {}
     notes: list[str | None] = []
     candidates: dict[str, Version | None] = {}
     drawing: Version | None = None  # the segmentation model that will predict the label maps
@@ -55,7 +55,7 @@ def run(ws: Workspace, params: Params) -> Report:
             decision = gate_survival.paired(decision, candidate, drawing)
         if candidate is not None and decision.verdict == "PROMOTE":
             chosen = str(_chosen(nominees[kind], kind))
-            candidates[kind] = candidate_page(ws, registry, candidate, kind, chosen)
+            shown[kind] = candidate_page(ws, registry, candidate, kind, chosen)
         decisions[kind] = {
             "model": name,
             "version": candidate.number if candidate else None,
@@ -80,7 +80,7 @@ def run(ws: Workspace, params: Params) -> Report:
             "promote": promote,
             "approval": any(decision["approval"] for decision in decisions.values()),
             "models": promoted(decisions),
-            "markdown": verdict_markdown(decisions, candidates),
+            "markdown": verdict_markdown(decisions, shown),
         },
     )
 

@@ -1,6 +1,6 @@
 """What the approval page says of a model that passed the gate: its recipe, its patients, its pictures, its pages."""
 
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from brats_ml import files
 from brats_ml.adapters.tracking.registry import Registry, Version
@@ -58,7 +58,7 @@ def _pictures(ws: Workspace, tracker: MlflowTracker, version: Version, recipe: s
         for case_id, path in folder.ranked_planes(rank).items():
             name = f"{FIGURES}/{path.name}"
             image = f"{tracker.uri}/get-artifact?{urlencode({'path': name, 'run_uuid': version.run_id})}"
-            page = tracker.page(version.run_id, artifact=quote(name))
+            page = tracker.page(version.run_id, artifact=name)
             if page:
                 found.append(Picture(rank, case_id, page, image))
     return found

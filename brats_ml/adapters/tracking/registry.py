@@ -83,13 +83,12 @@ class Registry:
         A task of Airflow has one link to MLflow.
         """
         first = next((version for version in versions if version is not None), None)
-        page = first and mlflow_pages.version_page(self.uri, first.name, first.number)
+        page = first and self.card(first)
         return {"MLflow": page} if page else {}
 
     def card(self, version: Version) -> str | None:
         """Return the address of a version's page, or None without a server."""
-        page = self.page()
-        return f"{page}/{version.name}/versions/{version.number}" if page else None
+        return mlflow_pages.version_page(self.uri, version.name, version.number)
 
     def find(self, name: str, key: str, digests: Mapping[str, str]) -> Version | None:
         """Return the version that was registered for a piece of work and has these files, or None.

@@ -26,6 +26,9 @@ print(json.dumps({
     "modules": sorted({name.partition(".")[0] for name in sys.modules}),
     "id": dag.dag_id, "doc": dag.doc_md, "tags": sorted(dag.tags), "runs": dag.max_active_runs, "catchup": dag.catchup,
     "run types": sorted(dag.allowed_run_types or []),
+    "failure": getattr(dag.on_failure_callback, "event", None),
+    "questions": {task.task_id: [one.event for one in task.notifiers]
+                  for task in dag.tasks if hasattr(task, "notifiers")},
     "form": {name: {"description": dag.params.get_param(name).description, **dag.params.get_param(name).schema}
              for name in dag.params},
     "tasks": {task.task_id: {

@@ -182,6 +182,11 @@ def test_the_form_of_brats_score_offers_the_presets(dags: Any) -> None:
     assert dags["score"]["form"]["preset"]["enum"] == ["fast", "balanced", "best"]
 
 
+def test_people_are_notified_of_every_failed_run_and_of_the_question(dags: Any, dag: Any) -> None:
+    assert dag["failure"] == "failure"
+    assert dags["train"]["questions"] == {"approve": ["approval"]}
+
+
 def test_no_dag_offers_a_backfill(dag: Any) -> None:
     """No run has a date, so Airflow refuses a backfill and hides its button."""
     assert {"manual", "scheduled", "asset_triggered"} < set(dag["run types"])

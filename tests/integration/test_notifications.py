@@ -21,7 +21,8 @@ from types import SimpleNamespace
 from airflow.sdk import DAG
 from brats_ml.orchestration.dag.notifications import RunNotifier
 task = SimpleNamespace(task_id="approve", subject="May brats-segmentation v2 become champion?")
-RunNotifier(sys.argv[1])({"dag": DAG("brats_train"), "run_id": "manual__1+00:00", "task": task})
+for event in sys.argv[1:]:
+    RunNotifier(event)({"dag": DAG("brats_train"), "run_id": "manual__1+00:00", "task": task})
 """
 PAGE = "http://airflow.test/dags/brats_train/runs/manual__1%2B00%3A00"
 
@@ -75,8 +76,8 @@ def webhook() -> Iterator[Any]:
         yield server
 
 
-def notify(home: Path, event: str, **variables: str) -> str:
-    """Send a notice from another process, since Airflow writes files on import, and return its log."""
+def notify(home: Path, *events: str, **variables: str) -> str:
+    """Send notices from another process, since Airflow writes files on import, and return its log."""
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "AIRFLOW_HOME": str(home),
@@ -84,17 +85,18 @@ def notify(home: Path, event: str, **variables: str) -> str:
         "NO_PROXY": "127.0.0.1",
         **variables,
     }
-    command = [sys.executable, "-c", NOTIFY, event]
+    command = [sys.executable, "-c", NOTIFY, *events]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return done.stdout + done.stderr
 
 
-def test_a_question_reaches_mail_and_webhook_with_its_models_and_its_page(
+def test_a_question_and_a_failed_run_reach_mail_and_webhook_with_the_page_to_open(
     tmp_path: Path, mail: Any, webhook: Any
 ) -> None:
     notify(
         tmp_path,
         "approval",
+        "failure",
         BRATS_NOTIFY_MAIL="one@hospital.test, two@hospital.test",
         BRATS_NOTIFY_WEBHOOK=f"http://127.0.0.1:{webhook.server_address[1]}/hook",
         AIRFLOW_CONN_SMTP_DEFAULT=(
@@ -102,18 +104,14 @@ def test_a_question_reaches_mail_and_webhook_with_its_models_and_its_page(
         ),
     )
 
-    (posted,), (sent,) = map(json.loads, webhook.received), mail.received
-    assert (posted["event"], posted["page"]) == ("approval", f"{PAGE}/tasks/approve/required_actions")
-    assert "May brats-segmentation v2 become champion?" in posted["text"]
-    assert "To: one@hospital.test, two@hospital.test" in sent
-    assert "From: brats@lab.test" in sent
-
-
-def test_a_failed_run_is_reported_with_its_page(tmp_path: Path, webhook: Any) -> None:
-    notify(tmp_path, "failure", BRATS_NOTIFY_WEBHOOK=f"http://127.0.0.1:{webhook.server_address[1]}/hook")
-
-    (posted,) = map(json.loads, webhook.received)
-    assert (posted["event"], posted["run"], posted["page"]) == ("failure", "manual__1+00:00", PAGE)
+    question, failure = map(json.loads, webhook.received)
+    assert (question["event"], question["page"]) == ("approval", f"{PAGE}/tasks/approve/required_actions")
+    assert "May brats-segmentation v2 become champion?" in question["text"]
+    assert (failure["event"], failure["run"], failure["page"]) == ("failure", "manual__1+00:00", PAGE)
+    assert len(mail.received) == 2
+    for sent in mail.received:
+        assert "To: one@hospital.test, two@hospital.test" in sent
+        assert "From: brats@lab.test" in sent
 
 
 def test_a_way_that_fails_leaves_one_line_without_its_secret_and_the_other_way_works(

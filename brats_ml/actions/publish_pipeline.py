@@ -74,24 +74,26 @@ def record_verdicts(
         decisions: The record of each kind.
         candidates: The version of each kind, None without a nominee.
     """
-    new = {kind: decision for kind, decision in decisions.items() if not _is_champion(decision)}
-    for kind, decision in new.items():
+    for kind, decision in decisions.items():
         version = candidates[kind]
-        if version is not None:
+        if version is not None and not _is_champion(decision):
             registry.tag(version, _tags(kind, decision))
     tracker = MlflowTracker(registry.uri)
     run_id = tracker.find(pipeline_key(ws))
-    if run_id is None or not new:
+    if run_id is None:
         return
-    run = MlflowRun(tracker.client, run_id)
-    for kind, decision in new.items():
-        run.log_metrics([{f"{kind}.{name}": value for name, value in _figures(kind, decision).items()}])
-    run.tag({f"gate.{kind}": f"{decision['verdict']}: {_reasons(decision)}" for kind, decision in new.items()})
-    with tempfile.TemporaryDirectory() as name:
-        for kind, decision in new.items():
+    run, known = MlflowRun(tracker.client, run_id), tracker.client.get_run(run_id).data.tags
+    for kind, decision in decisions.items():
+        verdict = f"gate.{kind}"
+        if _is_champion(decision) and verdict in known:
+            continue
+        with tempfile.TemporaryDirectory() as name:
             path = Path(name, ws.decision(kind).path.name)
             files.write_sealed(path, decision)
             run.log_file(path, ws.decision(kind).path.parent.name)
+        run.log_metrics([{f"{kind}.{name}": value for name, value in _figures(kind, decision).items()}])
+        # The tag comes last: a run that has it has all else.
+        run.tag({verdict: f"{decision['verdict']}: {_reasons(decision)}"})
 
 
 def _is_champion(decision: Mapping[str, Any]) -> bool:

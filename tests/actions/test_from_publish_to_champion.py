@@ -1,6 +1,7 @@
 """The way of a nominee: published, judged on the locked cases, promoted, and beaten by the next one or not."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,8 +148,8 @@ def test_the_run_of_a_model_has_its_parameters_its_curve_and_no_figure_of_locked
     assert run.data.metrics["validation.dice_WT"] == 0.9
     assert [name for name in run.data.metrics if name.startswith("test")] == []
     parent = client.get_run(run.data.tags[PARENT])
-    assert parent.info.run_name.startswith(f"pipeline, {RECIPE}, cox (")
-    assert run.info.run_name.startswith(f"train {RECIPE}, 160 epochs (")
+    assert re.fullmatch(f"pipeline [0-9a-f]{{6}}, {RECIPE}, cox", parent.info.run_name)
+    assert re.fullmatch(f"train {RECIPE} [0-9a-f]{{6}}, 160 epochs", run.info.run_name)
 
 
 def test_a_second_publish_makes_no_version_and_no_run(ws: Workspace, small: Params) -> None:
@@ -200,6 +201,14 @@ def test_the_run_of_the_checkout_has_headline_figures_and_then_the_verdicts(ws: 
     for kind in MODELS:
         path = client.download_artifacts(run.info.run_id, f"decisions/{kind}.json", str(ws.root))
         assert Path(path).read_bytes() == decided[kind]
+
+    ws.reports.page.path.write_text("<html>again</html>")
+    publish.run(ws, small)
+    gate.run(ws, small)
+
+    (_, later) = pipelines(ws)
+    assert later.data.tags["gate.segmentation"].startswith("HOLD: brats-segmentation v1 is champion already")
+    assert client.get_model_version(SEGMENTATION, "1").tags["gate.verdict"] == "PROMOTE"
 
 
 def test_a_version_says_why_it_is_champion_and_what_the_gate_measured(ws: Workspace, small: Params) -> None:

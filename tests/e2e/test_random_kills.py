@@ -105,7 +105,7 @@ def test_every_key_has_one_mlflow_run_with_each_epoch_once(trials: Trials, check
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     keys = Counter(run.data.tags["brats.key"] for run in runs)
-    trained = [run for run in runs if run.info.run_name.startswith("train baseline_mini,")]
+    trained = [run for run in runs if run.info.run_name.startswith("train baseline_mini ")]
 
     assert set(keys.values()) == {1}
     assert len(trained) == len(trials.states)

@@ -146,7 +146,7 @@ def test_a_run_has_an_author_a_source_and_a_name_that_no_other_work_has(tracker:
         pass
 
     found = tracker.client.get_run(run.run_id)
-    assert names == ["train mine, 2 epochs, 4 cases (012345)", "train mine, 2 epochs, 4 cases (fedcba)"]
+    assert names == ["train mine 012345, 2 epochs, 4 cases", "train mine fedcba, 2 epochs, 4 cases"]
     assert found.info.user_id == getpass.getuser()
     assert found.data.tags["mlflow.source.name"] == "brats train --recipe mine"
 

@@ -15,9 +15,13 @@ DIGEST_LENGTH = 12
 KEY_LENGTH = 6
 
 
-def run_name(*parts: str | None, key: str) -> str:
-    """Return the known parts of a name and the beginning of the key's digest, so that two runs differ in it."""
-    return f"{', '.join(part for part in parts if part)} ({key.removeprefix('pipeline-')[:KEY_LENGTH]})"
+def run_name(work: str, *parts: str | None, key: str) -> str:
+    """Return the name of a piece of work, the beginning of its key, and the parts that are known.
+
+    The list of runs shows about 20 characters, so the key, by which two runs differ, comes early.
+    """
+    digest = key.removeprefix("pipeline-")[:KEY_LENGTH]
+    return ", ".join([f"{work} {digest}", *(part for part in parts if part)])
 
 
 def origin_tags(ws: Workspace, stage: str, *, made_by: str) -> dict[str, str]:

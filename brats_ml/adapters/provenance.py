@@ -61,6 +61,11 @@ def revision(root: Path) -> dict[str, str]:
     return {"commit": commit, "dirty": "true" if changed else "false"}
 
 
+def commit_date(root: Path) -> str | None:
+    """Return the day of the checkout's commit, as `2026-01-31`, or None outside git."""
+    return _git(root, "show", "--no-patch", "--format=%cs", "HEAD")
+
+
 def origin(root: Path) -> dict[str, str]:
     """Return the revision of the checkout and, in a task of Airflow, the name of its run."""
     run = environment.RUN.read()

@@ -18,7 +18,7 @@ def leaderboard_figure(recipes: Mapping[str, Sequence[Interval]], measures: Sequ
         recipes: The recipes by name, best first, each with one interval per measure.
         measures: The titles of the columns.
     """
-    figure = Figure(figsize=(9.6, 1.05 + 0.42 * len(recipes)), layout="constrained")
+    figure = Figure(figsize=(9.6, 1.05 + 0.55 * len(recipes)), layout="constrained")
     columns = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for column, (axes, measure) in enumerate(zip(columns, measures, strict=True)):
         axes.axhspan(-0.5, 0.5, color=BEST, zorder=0)
@@ -32,13 +32,14 @@ def leaderboard_figure(recipes: Mapping[str, Sequence[Interval]], measures: Sequ
             offset = -6 if left else 6
             edge = score.low if left else score.high
             axes.annotate(
-                f"{score.mean:.3f}",
+                _label(score),
                 (score.mean if edge is None else edge, row),
                 xytext=(offset, 0),
                 textcoords="offset points",
                 ha="right" if left else "left",
                 va="center",
-                fontsize=9,
+                fontsize=8.5,
+                linespacing=1.25,
             )
         axes.set_title(measure, fontsize=11)
         axes.set_xlim(0, 1)
@@ -51,3 +52,9 @@ def leaderboard_figure(recipes: Mapping[str, Sequence[Interval]], measures: Sequ
     columns[0].set_ylim(len(recipes) - 0.5, -0.5)
     figure.supxlabel("Mean Dice over the validation cases with its 95 % interval", fontsize=9.5, color="#555555")
     return figure
+
+
+def _label(score: Interval) -> str:
+    """Return the mean and, on a second line, its interval, so that a printed figure has all its numbers."""
+    interval = "" if score.low is None or score.high is None else f"\n{score.low:.2f} to {score.high:.2f}"
+    return f"{score.mean:.3f}{interval}"

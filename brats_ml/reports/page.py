@@ -10,7 +10,10 @@ from markupsafe import Markup
 
 from brats_ml.cohort.labels import LABELS, REGIONS
 from brats_ml.intervals import Interval
-from brats_ml.reports.survival_section import BASELINE_SURVIVAL, DRAWINGS, MaskLoss
+from brats_ml.reports.cases_section import KINDS, SORT_KEYS, CaseRow, failed_cases
+from brats_ml.reports.cohort_section import DESCRIBED, Description
+from brats_ml.reports.header import Header, Previous
+from brats_ml.reports.survival_section import BASELINE_SURVIVAL, DRAWINGS, MaskLoss, Scale
 from brats_ml.untrusted_text import CONTENT_POLICY
 
 # The figures in the README of the baseline, rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION.
@@ -61,38 +64,59 @@ class FeatureDifference:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with a caption."""
+    """A PNG.
+
+    Attributes:
+        caption: What it is, for everyone.
+        png: Its bytes.
+        alt: What it shows, for those who cannot see it; by default the caption.
+        case_id: The case that it shows, if the table of cases links to it.
+    """
 
     caption: str
     png: bytes
+    alt: str = ""
+    case_id: str | None = None
 
 
 def comparison_page(
     *,
+    header: Header,
+    previous: Previous | None,
+    cohort: Sequence[Description],
+    cohort_pictures: Sequence[Picture],
     recipes: Sequence[LeaderboardEntry],
     estimators: Sequence[LeaderboardEntry],
     nominees: Mapping[str, Mapping[str, str | None]],
     differences: Sequence[FeatureDifference],
     cases_in_both: int,
     standings: Sequence[Picture],
+    cases: Sequence[CaseRow],
     planes: Sequence[Picture],
     panels: Sequence[Picture],
     curves: Sequence[Picture],
+    scales: Mapping[str, Scale],
     drawings: Mapping[str, Sequence[Picture]],
     mask_loss: MaskLoss | None,
 ) -> str:
     """Return the page as HTML.
 
     Args:
+        header: What the figures are about.
+        previous: The comparison before this one, or None if this is the first.
+        cohort: The description of the training and validation patients.
+        cohort_pictures: The figure of the cohort.
         recipes: The recipes, best first. Their `details` are the means of the columns of the evaluation.
         estimators: The estimators, best first. Their `details` are their summaries.
         nominees: The nominees for `segmentation` and `survival`, as in nominees.json.
         differences: The differences of survival features; empty if no case has both kinds of label maps.
         cases_in_both: The number of cases with both kinds of label maps.
         standings: The figure of the leaderboard of recipes, or nothing if no recipe was measured.
-        planes: The best, median and worst case of the nominated recipe.
+        cases: The validation cases of the nominated recipe, the worst first.
+        planes: The best, median and worst cases of the nominated recipe.
         panels: Some cases of the nominated recipe.
         curves: One learning curve per recipe.
+        scales: What the scores of each estimator of nested cross-validation compare with.
         drawings: The figures of the estimators, by the keys of `DRAWINGS`.
         mask_loss: The loss of the nominated estimator on predicted label maps, or None if it is unknown.
     """
@@ -103,18 +127,29 @@ def comparison_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"image": _image, "number": _number}
+    environment.filters |= {"image": _image, "number": _number, "ml": _millilitres}
     return environment.get_template("comparison.html").render(
         policy=CONTENT_POLICY,
+        header=header,
+        previous=previous,
+        cohort=cohort,
+        cohort_pictures=cohort_pictures,
+        parts=DESCRIBED,
         recipes=recipes,
         estimators=estimators,
         nominees=nominees,
         differences=differences,
         cases_in_both=cases_in_both,
         standings=standings,
+        cases=cases,
+        failed=failed_cases(cases),
+        kinds=KINDS,
+        sort_keys=["name", *SORT_KEYS],
+        anchors={picture.case_id: f"picture-{number}" for number, picture in enumerate(planes, start=1)},
         planes=planes,
         panels=panels,
         curves=curves,
+        scales=scales,
         drawings=drawings,
         mask_loss=mask_loss,
         regions=REGIONS,
@@ -127,8 +162,14 @@ def comparison_page(
 
 def _image(picture: Picture) -> Markup:
     source = f"data:image/png;base64,{b64encode(picture.png).decode()}"
-    return Markup('<img alt="{}" src="{}">').format(picture.caption, source)
+    return Markup('<img alt="{}" src="{}">').format(picture.alt or picture.caption, source)
 
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"  # noqa: RUF001 - tables use an en dash
+
+
+def _millilitres(value_mm3: float) -> str:
+    """Return a volume in mL; the small tumours of phantoms have two decimals."""
+    value_ml = value_mm3 / 1000
+    return f"{value_ml:.{1 if value_ml >= 10 else 2}f}"

@@ -21,6 +21,7 @@ COLOURS = {"NCR": "#D55E00", "ED": "#56B4E9", "ET": "#F0E442"}
 NAMES = {"NCR": "necrotic core", "ED": "edema", "ET": "enhancing tumour"}
 PANEL_INCHES = 2.2
 MARGIN_VOXELS = 4
+DPI = 110
 
 
 def six_panels(flair: NDArray[Any], reference: LabelMap, predicted: LabelMap, *, title: str) -> Figure:
@@ -58,17 +59,17 @@ def six_panels(flair: NDArray[Any], reference: LabelMap, predicted: LabelMap, *,
     return figure
 
 
-def figure_png(figure: Figure) -> bytes:
+def figure_png(figure: Figure, *, dpi: int = DPI) -> bytes:
     """Return a figure as PNG, without the name and version of matplotlib."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
-def write_figure(path: Path, figure: Figure) -> None:
+def write_figure(path: Path, figure: Figure, *, dpi: int = DPI) -> None:
     """Write a figure as PNG, and create its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(figure_png(figure))
+    path.write_bytes(figure_png(figure, dpi=dpi))
 
 
 def draw_slice(axes: Axes, grey: NDArray[Any], labels: LabelMap | None) -> None:

@@ -1,5 +1,6 @@
 """Data of the survival section of the report page."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from brats_ml.intervals import Interval
@@ -18,6 +19,21 @@ DRAWINGS = {
     "importance": "Permutation importance",
     "distributions": "Age and volumes by true group",
 }
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the scores of an estimator compare with, on the same patients.
+
+    Attributes:
+        calibrated: The expected calibration error of a perfectly calibrated model.
+        calibrated_high: The calibration error that 95 % of perfectly calibrated models do not exceed.
+        of_mean: Mean and median squared error in days squared if each patient is predicted the mean of the others.
+    """
+
+    calibrated: float
+    calibrated_high: float
+    of_mean: Mapping[str, float]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,17 +11,12 @@ from brats_ml import files
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
-from brats_ml.intervals import Interval, mean_interval
+from brats_ml.intervals import mean_interval
 from brats_ml.report import Report
-from brats_ml.reports.curves import learning_curve
-from brats_ml.reports.leaderboard import leaderboard_figure
-from brats_ml.reports.page import FeatureDifference, LeaderboardEntry, Picture, comparison_page
-from brats_ml.reports.panels import figure_png
-from brats_ml.stages import compare_survival
+from brats_ml.reports.page import FeatureDifference, LeaderboardEntry, comparison_page
+from brats_ml.stages import compare_cases, compare_header, compare_previous, compare_survival, compare_survival_pictures
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ReportsFolder
-
-PANELS = 3
 
 
 def run(ws: Workspace, params: Params) -> Report:
@@ -34,21 +30,34 @@ def run(ws: Workspace, params: Params) -> Report:
         "segmentation": {"recipe": recipe, "reason": recipe_reason},
         "survival": {"estimator": estimator, "reason": estimator_reason},
     }
+    header = compare_header.header(ws, params)
+    cases = compare_cases.rows(ws, recipe)
     reference, predicted = frames.read_csv(ws.features("reference")), frames.read_csv(ws.features("predicted"))
     parts = files.read_json(ws.splits)["patients"]
     seen = reference[reference["patient"].map(parts) != "test"]
     differences, cases_in_both = feature_differences(seen, predicted)
+    described, cohort_pictures = compare_header.cohort(ws, reference)
+    present = compare_previous.record(
+        header, recipe, _scores(recipes, estimators, params), {row.case_id: row.scores["dice"] for row in cases}
+    )
+    before = compare_previous.remember(ws, present)
     page = comparison_page(
+        header=header,
+        previous=compare_previous.previous(before, present, seed=params.survival.seed),
+        cohort=described,
+        cohort_pictures=cohort_pictures,
         recipes=recipes,
         estimators=estimators,
         nominees=nominees,
         differences=differences,
         cases_in_both=cases_in_both,
-        standings=_leaderboard_picture(ws, recipes),
-        planes=_planes(ws, recipe),
-        panels=_panels(ws, recipe),
-        curves=_curves(ws, recipes),
-        drawings=compare_survival.pictures(ws, estimators),
+        standings=compare_cases.leaderboard_picture(ws, recipes),
+        cases=cases,
+        planes=compare_cases.planes(ws, recipe, cases),
+        panels=compare_cases.panels(ws, recipe),
+        curves=compare_cases.curves(ws, recipes),
+        scales=compare_survival.scales(ws, params, estimators),
+        drawings=compare_survival_pictures.pictures(ws, estimators, reference),
         mask_loss=compare_survival.mask_loss(ws, params, estimator, reference, predicted),
     )
     ranking = leaderboard(recipes, estimators, compare_survival.MEASURE[params.survival.protocol])
@@ -108,6 +117,21 @@ def leaderboard(
     return table.astype(dict.fromkeys(figures, "float64")).round(dict.fromkeys(figures, 4))
 
 
+def _scores(
+    recipes: Sequence[LeaderboardEntry], estimators: Sequence[LeaderboardEntry], params: Params
+) -> list[dict[str, Any]]:
+    """Return name, measure and score of each recipe and estimator, for the report of the next comparison."""
+    table = leaderboard(recipes, estimators, compare_survival.MEASURE[params.survival.protocol])
+    rows = table[["name", "measure", "score"]].to_dict("records")
+    losses = [
+        {"name": entry.name, "measure": "log loss", "score": round(entry.details["log_loss"]["mean"], 4)}
+        for entry in estimators
+        if "log_loss" in entry.details
+    ]
+    found = [{str(key): value for key, value in row.items()} for row in rows] + losses
+    return [{**row, "score": None if pd.isna(row["score"]) else row["score"]} for row in found]
+
+
 def feature_differences(reference: pd.DataFrame, predicted: pd.DataFrame) -> tuple[list[FeatureDifference], int]:
     """Return how the volume ratios of the cases in both tables differ, and the number of these cases."""
     both = reference.merge(predicted, on="case_id", suffixes=("_reference", "_predicted"))
@@ -135,46 +159,3 @@ def _recipe(ws: Workspace, name: str) -> LeaderboardEntry:
 
 def _unmeasured(name: str, verdict: str) -> LeaderboardEntry:
     return LeaderboardEntry(name, verdict, 0, None, {})
-
-
-def _panels(ws: Workspace, recipe: str | None) -> list[Picture]:
-    if recipe is None:
-        return []
-    found = ws.evaluation("validation", recipe).drawn()
-    return [Picture(f"{path.stem}, predicted by {recipe}", path.read_bytes()) for path in found[:PANELS]]
-
-
-def _planes(ws: Workspace, recipe: str | None) -> list[Picture]:
-    """Return the best, median and worst validation case of a recipe; few cases have fewer pictures."""
-    if recipe is None:
-        return []
-    folder = ws.evaluation("validation", recipe)
-    return [
-        Picture(f"{rank} validation case of {recipe}: {case_id}", path.read_bytes())
-        for rank in ("best", "median", "worst")
-        for case_id, path in folder.ranked_planes(rank).items()
-    ]
-
-
-def _leaderboard_picture(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:
-    """Return the leaderboard as a picture, or none where no recipe has a score."""
-    measured = [recipe.name for recipe in recipes if recipe.score is not None]
-    if not measured:
-        return []
-    tables = {name: frames.read_csv(ws.evaluation("validation", name).cases) for name in measured}
-    estimates = {name: _estimates(table) for name, table in tables.items()}
-    figure = leaderboard_figure(estimates, ["mean of regions", *REGIONS])
-    return [Picture("Mean Dice of each recipe with its 95 % interval", figure_png(figure))]
-
-
-def _estimates(cases: pd.DataFrame) -> list[Interval]:
-    dice = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64)
-    columns = [dice.mean(axis=1), *dice.T]
-    return [mean_interval(scores, scale=(0, 1)) for scores in columns]
-
-
-def _curves(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:
-    histories = {recipe.name: frames.read_csv(ws.history(recipe.name)) for recipe in recipes}
-    return [
-        Picture(name, figure_png(learning_curve(history))) for name, history in histories.items() if not history.empty
-    ]

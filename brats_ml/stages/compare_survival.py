@@ -1,6 +1,6 @@
 """The survival part of the comparison: the score of each estimator, and what predicted masks cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,20 +9,21 @@ from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
 from brats_ml import files
+from brats_ml.adapters.tables import frames
 from brats_ml.config import Params
 from brats_ml.config.survival import Survival
 from brats_ml.intervals import Interval, mean_interval
-from brats_ml.reports.page import LeaderboardEntry, Picture
-from brats_ml.reports.survival_section import DRAWINGS, MaskLoss
+from brats_ml.reports.page import LeaderboardEntry
+from brats_ml.reports.survival_section import MaskLoss, Scale
 from brats_ml.survival.estimators import AGE_ALONE
+from brats_ml.survival.floors import calibration_floor, mean_prediction_errors
 from brats_ml.survival.grid_search import refit
 from brats_ml.survival.patients import known_patients, row_states
 from brats_ml.survival.prediction import predict
+from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace
 
 MEASURE = {"nested": "accuracy, nested cross-validation", "baseline": "accuracy, the baseline's protocol"}
-# All estimators share this picture.
-SHARED_CAPTION = "the patients that the estimators learn from, and the median of each group"
 
 
 def leaderboard_entry(ws: Workspace, name: str) -> LeaderboardEntry:
@@ -61,19 +62,27 @@ def why_none(params: Params) -> str | None:
     return None
 
 
-def pictures(ws: Workspace, estimators: Sequence[LeaderboardEntry]) -> dict[str, list[Picture]]:
-    """Return the pictures of each estimator by what they show, in the order of `DRAWINGS`."""
-    # The picture that all share shows the features of the first one, and `age` has one feature only.
-    by_features = sorted(estimators, key=lambda entry: entry.name == AGE_ALONE)
-    fitted = {entry.name: entry.details["best"] for entry in by_features if entry.score is not None}
-    found: dict[str, list[Picture]] = {}
-    for drawing in DRAWINGS:
-        for name, best in fitted.items():
-            path = ws.survival(name).picture(drawing)
-            if path.exists() and not (drawing == "distributions" and drawing in found):
-                caption = {"confusion": f"{name}{_chosen(best)}", "distributions": SHARED_CAPTION}.get(drawing, name)
-                found.setdefault(drawing, []).append(Picture(caption, path.read_bytes()))
-    return found
+def scales(ws: Workspace, params: Params, estimators: Sequence[LeaderboardEntry]) -> dict[str, Scale]:
+    """Return what chance and the mean reach on the same patients, by the estimators of nested cross-validation."""
+    return {
+        entry.name: _scale(frames.read_csv(ws.survival(entry.name).out_of_fold), seed=params.survival.seed)
+        for entry in estimators
+        if entry.score is not None and entry.details["protocol"] == "nested"
+    }
+
+
+def _scale(held_out: pd.DataFrame, *, seed: int) -> Scale:
+    """Return the scale of an estimator's scores.
+
+    Args:
+        held_out: Its predictions of each patient, one row per repetition.
+        seed: Seed of the simulation.
+    """
+    labelled = held_out[held_out["event"] == 1].sort_values(["repeat", "patient"])
+    by_repeat = [part[list(PROBABILITIES)].to_numpy(dtype=np.float64) for _, part in labelled.groupby("repeat")]
+    days = labelled.drop_duplicates("patient")["survival_days"].to_numpy(dtype=np.float64)
+    floor = calibration_floor(np.stack(by_repeat), seed=seed)
+    return Scale(floor.mean, floor.high, mean_prediction_errors(days))
 
 
 def mask_loss(
@@ -138,7 +147,3 @@ def _predicted_twice(
         for masks, of_all in values.items():
             right[masks][rows] = predict(model, of_all[rows]).groups == truth.groups[rows]
     return right
-
-
-def _chosen(best: Mapping[str, Any]) -> str:
-    return ", chosen: " + ", ".join(f"{name} {value}" for name, value in sorted(best.items())) if best else ""

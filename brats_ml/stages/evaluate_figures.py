@@ -1,4 +1,4 @@
-"""Pictures of the best, the median and the worst case of an evaluation."""
+"""Pictures of the best, the median and the ten worst cases of an evaluation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +13,19 @@ from brats_ml.cohort.labels import REGIONS, SCHEMES
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.reports.overlays import three_planes
-from brats_ml.reports.panels import write_figure
-from brats_ml.workspace.outputs import EvaluationFolder, PreprocessedFolder
+from brats_ml.reports.panels import DPI, write_figure
+from brats_ml.workspace.outputs import NOTABLE_RANKS, WORST_RANKS, EvaluationFolder, PreprocessedFolder
 
 BACKGROUND = "t1ce"
+# Pictures of the other worst cases are smaller, since a report page shows nine of them.
+SMALL_DPI = 72
 DICE = [f"dice_{region}" for region in REGIONS]
 
 
 def draw_notable(
     folder: EvaluationFolder, preprocessed: PreprocessedFolder, table: pd.DataFrame, records: list[dict[str, Any]]
 ) -> None:
-    """Write the planes of the best, the median and the worst case of an evaluation.
+    """Write the planes of the cases that `notable_cases` returns.
 
     Masks are read one by one, so that an evaluation of many cases needs no more memory than one of few.
 
@@ -35,6 +37,7 @@ def draw_notable(
     """
     cases = {record["case_id"]: record for record in records}
     scores = table.set_index("case_id")[DICE]
+    places = {case_id: place for place, case_id in enumerate(best_first(scores.mean(axis="columns")), start=1)}
     for rank, case_id in notable_cases(scores.mean(axis="columns")).items():
         record = cases[case_id]
         case = read_labelled_case(preprocessed.case(case_id))
@@ -44,21 +47,29 @@ def draw_notable(
             uncrop(case.image[MODALITIES.index(BACKGROUND)], case.start, case.full_shape),
             uncrop(case.label, case.start, case.full_shape),
             SCHEMES[record["scheme"]].to_canonical(canonical),
-            title=f"{case_id}, {rank} of {len(table)}: {_dice_line(scores.loc[case_id].to_dict())}",
+            title=f"{case_id}, place {places[case_id]} of {len(table)}: {_dice_line(scores.loc[case_id].to_dict())}",
             modality="T1ce",
         )
-        write_figure(folder.planes(rank, case_id), figure)
+        write_figure(folder.planes(rank, case_id), figure, dpi=DPI if rank in NOTABLE_RANKS else SMALL_DPI)
 
 
 def notable_cases(scores: "pd.Series[float]") -> dict[str, str]:
-    """Return which case is best, median and worst by its score, none of them twice; fewer than three cases have fewer.
+    """Return the best, the median and the ten worst cases by rank, none of them twice; few cases have fewer ranks.
 
     Args:
         scores: By case id. Of equal scores, the first case id ranks first.
     """
-    order = scores.sort_index().sort_values(ascending=False, kind="stable").index.tolist()
-    found = {"best": order[:1], "worst": order[1:][-1:], "median": order[1:-1][_middle(len(order) - 2) :][:1]}
-    return {rank: found[rank][0] for rank in ("best", "median", "worst") if found[rank]}
+    order = best_first(scores)
+    found = {"best": order[:1], "median": order[1:-1][_middle(len(order) - 2) :][:1]}
+    left = [case_id for case_id in reversed(order) if [case_id] not in found.values()]
+    found |= {rank: [case_id] for rank, case_id in zip(WORST_RANKS, left, strict=False)}
+    return {rank: case_ids[0] for rank, case_ids in found.items() if case_ids}
+
+
+def best_first(scores: "pd.Series[float]") -> list[str]:
+    """Return the case ids by falling score; of equal scores, the first case id comes first."""
+    order: list[str] = scores.sort_index().sort_values(ascending=False, kind="stable").index.tolist()
+    return order
 
 
 def _middle(count: int) -> int:

@@ -6,6 +6,9 @@ from pathlib import Path
 from brats_ml.workspace.artefact import Artefact, At, Located, Made
 
 VOLUME = ".nii.gz"
+# Cases of an evaluation that have a picture of three planes; `worst-2` is the second worst case.
+NOTABLE_RANKS = ("best", "median", "worst")
+WORST_RANKS = ("worst", *(f"worst-{place}" for place in range(2, 11)))
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class EvaluationFolder(Artefact):
         return sorted(self.path.glob("figures/*.png"))
 
     def planes(self, rank: str, case_id: str) -> Path:
-        """Return the picture of three planes of the `best`, `median` or `worst` case."""
+        """Return the picture of three planes of a case, by its rank in `NOTABLE_RANKS` or `WORST_RANKS`."""
         return self.path / f"figures/planes/{rank}_{case_id}.png"
 
     def ranked_planes(self, rank: str) -> dict[str, Path]:

@@ -120,6 +120,8 @@ class State(Located):
     splits = Made("splits.json", by="brats split")  # the part of every patient that a run ever split
     splits_lock = At("splits.lock")
     publish_lock = At("publish.lock")
+    comparisons = Made("comparisons.json", by="brats compare")  # the scores of each comparison, for the next report
+    comparisons_lock = At("comparisons.lock")
     runs_lock = At("runs.lock")
     dvc_cache = At("cache")  # DVC's cache if the repository has no working tree here
     downloads = At("downloads")  # files from sources, by the digest of the entry in the source

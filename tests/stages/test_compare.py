@@ -1,4 +1,6 @@
+import os
 import re
+import subprocess
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -10,19 +12,24 @@ from ruamel.yaml import YAML
 
 from brats_ml import config
 from brats_ml.adapters.tables.frames import write_csv
+from brats_ml.cohort.clinical import GROUPS
+from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.errors import MissingInputError
 from brats_ml.files import read_json, write_json
 from brats_ml.imaging.metrics.baseline import BASELINE_SCORES
 from brats_ml.imaging.metrics.case import CASE_DICE
 from brats_ml.reports.confusion import confusion_figure
 from brats_ml.reports.panels import six_panels, write_figure
-from brats_ml.stages import compare, compare_survival, survival
+from brats_ml.stages import compare, compare_header, compare_previous, compare_survival, survival
 from brats_ml.survival.features import FEATURES
-from brats_ml.survival.summary import GROUP_SCORES
+from brats_ml.survival.summary import GROUP_SCORES, PROBABILITIES
 from brats_ml.workspace import Workspace
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 COLUMNS = [*CASE_DICE, *BASELINE_SCORES]
+DISTANCES = [f"hd95_{region}" for region in REGIONS]
+VOLUMES = [f"{name}_{region}" for name in ("volume_mm3", "reference_volume_mm3") for region in REGIONS]
 
 
 def document_with(*, recipes: list[str], estimators: list[str]) -> Any:
@@ -40,6 +47,7 @@ def params(*, recipes: list[str], estimators: list[str]) -> config.Params:
 def add_recipe(ws: Workspace, name: str, *, dice: list[float]) -> None:
     cases = pd.DataFrame({"case_id": [f"c{index}" for index in range(len(dice))], "patient": "p"})
     cases[COLUMNS] = np.repeat(np.array(dice)[:, None], len(COLUMNS), axis=1)
+    cases[DISTANCES], cases[VOLUMES] = 2.0, 3000.0
     folder = ws.evaluation("validation", name)
     write_csv(folder.cases, cases)
     means = cases[COLUMNS].mean().to_dict()
@@ -53,12 +61,14 @@ def add_recipe(ws: Workspace, name: str, *, dice: list[float]) -> None:
         path.write_bytes(f"{rank} of {name}".encode())
     history = pd.DataFrame({"epoch": [1, 2], "learning_rate": 1e-3, "loss": [1.0, 0.5], "val_loss": [1.1, 0.6]})
     write_csv(ws.history(name), history)
+    write_json(ws.model(name).verdict, {"verdict": "trained", "key": f"key-of-{name}"})
 
 
 def add_untrained_recipe(ws: Workspace, name: str) -> None:
     summary = {"verdict": "not evaluated: no model was trained", "cases": 0, "mean": {}}
     write_json(ws.evaluation("validation", name).summary, summary)
     write_csv(ws.history(name), pd.DataFrame(columns=["epoch", "loss"]))
+    write_json(ws.model(name).verdict, {"verdict": "not trained: no case"})
 
 
 def add_estimator(ws: Workspace, name: str, *, accuracy: float, log_loss: float = 1.0, better: bool = False) -> None:
@@ -92,16 +102,33 @@ def add_estimator(ws: Workspace, name: str, *, accuracy: float, log_loss: float 
     write_json(ws.survival(name).summary, summary)
     figure = confusion_figure(np.diag([15, 10, 15]), ["short", "mid", "long"], title=name)
     write_figure(ws.survival(name).picture("confusion"), figure)
+    patients = [f"p{number}" for number in range(6)]
+    held_out = pd.DataFrame({"patient": patients, "group": list(GROUPS) * 2, "predicted": "short", "event": 1})
+    held_out[["survival_days", "repeat"]] = [[100.0 * number, 0] for number in range(6)]
+    held_out[list(PROBABILITIES)] = 1 / 3
+    write_csv(ws.survival(name).out_of_fold, held_out)
 
 
 def add_features(ws: Workspace) -> None:
     reference = pd.DataFrame(
         {"patient": ["a", "b", "c"], "case_id": ["a", "b", "c"], "age_years": 50.0, "ncr_ratio": [0.1, 0.2, 0.3]}
-    )
+    ).assign(survival_days=300.0, event=1)
     write_csv(ws.features("reference"), reference)
     predicted = reference.iloc[1:].assign(ncr_ratio=[0.1, 0.35])
     write_csv(ws.features("predicted"), predicted)
     write_json(ws.splits, {"patients": {"a": "train", "b": "validation", "c": "validation"}})
+    write_json(ws.listing, {"source": "/data/<BraTS>", "phantom": None, "features": None})
+    cases = [{"case_id": name, "patient": name, "scheme": "brats2023"} for name in ("a", "b", "c")]
+    write_json(ws.validation.manifest, {"cases": cases})
+    volume = {"spacing_x": 1.0, "spacing_y": 1.0, "spacing_z": 2.0, "shape_x": 8, "shape_y": 8, "shape_z": 4}
+    image = {"brain_ml": 1400.0, "p50": 200.0, "p99": 900.0}
+    labels = {f"voxels_{label}": 500 for label in LABELS}
+    rows = [
+        {"case_id": name, "modality": modality, **volume, **(labels if modality == "seg" else image)}
+        for name in ("a", "b", "c")
+        for modality in (*MODALITIES, "seg")
+    ]
+    write_csv(ws.validation.headers, pd.DataFrame(rows))
 
 
 @pytest.fixture
@@ -205,8 +232,89 @@ def test_the_page_shows_the_nominees_best_and_worst_case_and_no_other_recipes(co
 def test_the_page_needs_no_other_file(compared: Workspace) -> None:
     page = compared.reports.page.path.read_text()
 
-    assert set(re.findall(r"""(?:src|href)=["']([^:"']*)""", page)) == {"data"}
+    addresses = set(re.findall(r"""(?:src|href)=["']([^:"']*)""", page))
+    assert {address for address in addresses if not address.startswith("#")} == {"data"}
+    assert {address[1:] for address in addresses if address.startswith("#")} <= set(re.findall(r' id="([^"]*)"', page))
     assert not re.search(r"https?://|@import|url\(", page)
+
+
+def test_the_header_names_cohort_releases_split_and_training_runs(compared: Workspace) -> None:
+    page = " ".join(compared.reports.page.path.read_text().split())
+
+    assert "<dt>Cohort</dt><dd>/data/&lt;BraTS&gt;" in page
+    assert "brats2023 (3)" in page
+    assert "1 training, 2 validation, 0 locked test" in page
+    assert "key-of-baseline_mini" in page
+    assert "The patients are synthetic" not in page
+
+
+def test_date_and_commit_are_those_of_the_checkout(ws: Workspace) -> None:
+    add_recipe(ws, "baseline", dice=[0.5, 0.6])
+    add_estimator(ws, "svm", accuracy=0.5)
+    when = {"GIT_AUTHOR_DATE": "2025-03-04T05:06:07+00:00", "GIT_COMMITTER_DATE": "2025-03-04T05:06:07+00:00"}
+    for command in (["init", "-q"], ["add", "data"], ["commit", "-q", "-m", "data"]):
+        identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+        subprocess.run(["git", *identity, *command], cwd=ws.root, check=True, env={**os.environ, **when})
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ws.root, check=True, capture_output=True, text=True)
+
+    of_commit = compare_header.header(ws, params(recipes=["baseline"], estimators=["svm"]))
+    write_json(ws.listing, {"source": "phantom", "phantom": {"cases": 3}, "features": None})
+    changed = compare_header.header(ws, params(recipes=["baseline"], estimators=["svm"]))
+
+    assert (of_commit.date, of_commit.commit) == ("2025-03-04", head.stdout.strip())
+    assert [header.dirty for header in (of_commit, changed)] == [False, True]
+    assert [header.synthetic for header in (of_commit, changed)] == [False, True]
+
+
+def test_the_report_compares_with_the_previous_run_and_stays_the_same_when_repeated(ws: Workspace) -> None:
+    """By hand: the cases gain 0.1 and 0.3, so 0.2 in the mean."""
+    add_estimator(ws, "svm", accuracy=0.5)
+    found = []
+    for dice in ([0.5, 0.6], [0.6, 0.9], [0.5, 0.6]):
+        add_recipe(ws, "baseline", dice=dice)
+        compare.run(ws, params(recipes=["baseline"], estimators=["svm"]))
+        found.append(ws.reports.page.path.read_text())
+
+    assert "There is no previous run" in found[0]
+    assert "is +0.200 from that of baseline" in " ".join(found[1].split())
+    assert "<td>0.550</td><td>0.750</td>" in found[1]
+    assert found[2] == found[0]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"comparisons": [], "sha256": "0"}', None])
+def test_a_damaged_record_of_previous_runs_is_set_aside_and_costs_no_report(
+    content: str | None, ws: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    ws.state.comparisons.path.parent.mkdir(parents=True)
+    if content is None:
+        ws.state.comparisons.path.mkdir()
+    else:
+        ws.state.comparisons.path.write_text(content)
+
+    assert compare_previous.remember(ws, {"key": "a"}) is None
+
+    assert "was damaged and is now damaged-comparisons.json" in caplog.text
+    assert ws.state.comparisons.path.with_name("damaged-comparisons.json").exists()
+    assert compare_previous.remember(ws, {"key": "b"}) == {"key": "a"}
+
+
+def test_every_picture_says_in_words_what_it_shows(compared: Workspace) -> None:
+    alternatives = re.findall('<img alt="([^"]*)"', compared.reports.page.path.read_text())
+
+    shown = "\n".join(alternatives)
+    assert "Dice of each recipe. baseline_mini: mean of regions 0.750" in shown
+    assert "Learning curves of baseline_mini over 2 rows of its history: loss from 1 to 0.5" in shown
+    assert "Confusion matrix of svm: of 2 predictions of short survivors 2 are short, 0 are mid, 0 are long" in shown
+    assert "age, years: training 50.0 (50.0 to 50.0), validation 50.0 (50.0 to 50.0)" in shown
+    assert all(len(text) > 30 for text in alternatives if "baseline_mini-c_0" not in text)
+
+
+def test_the_cohort_is_described_by_part_without_locked_patients(compared: Workspace) -> None:
+    page = compared.reports.page.path.read_text()
+
+    # 1500 voxels of 2 mm3 are 3 mL.
+    assert '<th scope="row">WT, mL</th><td>3.00 (3.00 to 3.00)</td><td>3.00 (3.00 to 3.00)</td>' in page
+    assert '<th scope="row">spacing, mm</th><td>1 × 1 × 2</td><td>1 × 1 × 2</td>' in page  # noqa: RUF001
 
 
 def test_text_of_a_result_cannot_become_markup(compared: Workspace) -> None:
@@ -274,7 +382,7 @@ def with_survival(ws: Workspace, predicted: pd.DataFrame) -> config.Params:
     write_csv(ws.features("predicted"), predicted)
     parts = {name: "test" if index % 5 == 0 else "train" for index, name in enumerate(table["patient"])}
     write_json(ws.splits, {"patients": parts})
-    write_json(ws.listing, {"phantom": {"cases": 50}, "features": None})
+    write_json(ws.listing, {"source": "phantom", "phantom": {"cases": 50}, "features": None})
     document = document_with(recipes=["baseline_mini"], estimators=["svm"])
     document["survival"] |= {"folds": 3, "repeats": 1, "grids": {"svm": {"C": [1], "kernel": ["linear"]}}}
     quick = config.parse(document)

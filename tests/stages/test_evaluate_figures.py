@@ -15,20 +15,23 @@ from brats_ml.reports.overlays import three_planes
 from brats_ml.reports.panels import figure_png
 from brats_ml.stages.evaluate_figures import draw_notable, notable_cases
 from brats_ml.workspace import Workspace
-from brats_ml.workspace.outputs import EvaluationFolder
+from brats_ml.workspace.outputs import WORST_RANKS, EvaluationFolder
 
 GRID = VoxelGrid((20, 22, 18), np.diag([1.0, -1.0, 1.0, 1.0]))  # stored otherwise than canonically
 CROP, START = (16, 18, 12), (2, 1, 3)
 
 
 @settings(deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=14))
 def test_notable_cases_are_the_extremes_and_the_middle_of_the_scores(scores: list[float]) -> None:
     series = pd.Series(scores, index=[f"c{number}" for number in range(len(scores))])
 
     found = notable_cases(series)
 
-    assert list(found) == ["best", "median", "worst"] if len(scores) > 2 else ["best", "worst"][: len(scores)]
+    expected = ["best", "median"] if len(scores) > 2 else ["best"]
+    assert list(found) == [*expected, *WORST_RANKS[: len(scores) - len(expected)]]
+    worst = [series[found[rank]] for rank in WORST_RANKS if rank in found]
+    assert worst == sorted(worst)
     assert len(set(found.values())) == len(found)
     assert series[found["best"]] == series.max()
     if len(scores) > 1:
@@ -64,6 +67,6 @@ def test_masks_are_read_back_as_they_were_predicted(tmp_path: Path, records: lis
     assert set(written) == {"best_c0", "median_c1", "worst_c2"}
     with np.load(ws.preprocessed.case("c1")) as stored:
         t1ce, label = (uncrop(array, START, GRID.shape) for array in (stored["image"][2], stored["label"]))
-    title = "c1, median of 3: Dice WT 0.800, TC 0.700, ET 0.600, mean 0.700"
+    title = "c1, place 2 of 3: Dice WT 0.800, TC 0.700, ET 0.600, mean 0.700"
     expected = three_planes(t1ce, label, np.roll(label, 1, axis=1), title=title, modality="T1ce")
     assert written["median_c1"] == figure_png(expected)

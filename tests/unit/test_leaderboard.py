@@ -18,7 +18,7 @@ def test_every_recipe_has_its_point_and_interval_in_each_column() -> None:
     assert [text.get_text() for text in whole.get_yticklabels()] == ["regions3d", "baseline"]
     drawn = [np.asarray(line.get_xdata()).tolist() for line in enhancing.lines]
     assert drawn == [[0.5, 0.7], [0.6], [0.1, 0.3], [0.2]]
-    assert [text.get_text() for text in enhancing.texts] == ["0.600", "0.200"]
+    assert [text.get_text() for text in enhancing.texts] == ["0.600\n0.50 to 0.70", "0.200\n0.10 to 0.30"]
 
 
 def test_the_best_recipe_is_at_the_top() -> None:

@@ -1,12 +1,17 @@
+import re
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from brats_ml.cohort.labels import LABELS, REGIONS
 from brats_ml.intervals import Interval
+from brats_ml.reports.cases_section import SORT_KEYS, case_rows
+from brats_ml.reports.cohort_section import Description
+from brats_ml.reports.header import Change, Header, Previous
 from brats_ml.reports.page import BASELINE_SEGMENTATION, FeatureDifference, LeaderboardEntry, Picture, comparison_page
-from brats_ml.reports.survival_section import MaskLoss
+from brats_ml.reports.survival_section import MaskLoss, Scale
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier")
 DICE = [*(f"dice_{region}" for region in REGIONS), *(f"dice_label_{label}" for label in LABELS), *BASELINE_SEGMENTATION]
@@ -47,11 +52,28 @@ NOBODY = {
 }
 
 
+SCALE = Scale(0.031, 0.072, {"mean_squared_error": 74594.2, "median_squared_error": 16932.1})
+HEADER = Header(
+    date="2026-01-31",
+    commit="0123456789abcdef",
+    dirty=False,
+    source="phantom",
+    cohort="feed",
+    synthetic=True,
+    cases=3,
+    releases={"brats2023": 3},
+    patients={"train": 1, "validation": 1, "test": 1},
+    runs={"baseline": "cafe"},
+)
+
+
 def page(**changes: Any) -> str:
     empty: dict[str, Any] = dict.fromkeys(
-        ("recipes", "estimators", "differences", "standings", "planes", "panels", "curves"), ()
+        ("recipes", "estimators", "differences", "standings", "cases", "planes", "panels", "curves"), ()
     )
-    rest = {"nominees": NOBODY, "cases_in_both": 0, "drawings": {}, "mask_loss": None}
+    empty |= dict.fromkeys(("cohort", "cohort_pictures"), ())
+    rest = {"header": HEADER, "previous": None, "nominees": NOBODY, "cases_in_both": 0, "drawings": {}}
+    rest |= {"mask_loss": None, "scales": {"svm": SCALE, "cox": SCALE}}
     return comparison_page(**{**empty, **rest, **changes})
 
 
@@ -92,8 +114,10 @@ def test_a_single_case_shows_its_score_without_an_interval() -> None:
 def test_an_estimator_is_shown_with_its_baselines_and_the_published_figure() -> None:
     html = page(estimators=[ESTIMATOR])
 
-    for figure in ("0.500", "0.470", "0.380", "0.410", "0.010", "-0.050 to 0.070", "0.71", "no"):
+    for figure in ("0.380", "0.410", "0.010", "-0.050 to 0.070", "0.71", "no"):
         assert f">{figure}</td>" in html
+    for estimate in ('0.500<span class="range">0.400 to 0.600', '0.470<span class="range">0.400 to 0.550'):
+        assert f"<td>{estimate}</span></td>" in html
     assert "0.5000 (svm, Wilson 0.314 to 0.686)" in html
 
 
@@ -115,7 +139,8 @@ def test_a_model_of_time_is_shown_with_cox_on_age() -> None:
 
     assert "Cox on age alone" in html
     assert "<td>0.630</td>" in html
-    assert '<td>-0.020 <span class="quiet">(-0.060 to 0.030)</span></td>' in html
+    assert '<td>-0.020<span class="range">-0.060 to 0.030</span></td>' in html
+    assert '<th scope="row">mean of the other patients</th><td>74594</td>' in html
     assert "Cox on age alone" not in page(estimators=[ESTIMATOR])
 
 
@@ -184,3 +209,109 @@ def test_differences_of_features_name_the_number_of_cases(cases: int, words: str
 
     assert words in " ".join(html.split())
     assert "0.12500" in html
+
+
+CASES = pd.DataFrame(
+    {
+        "case_id": ["good", "bad", "odd"],
+        "patient": ["good", "bad", "odd"],
+        **{f"dice_{region}": [0.9, 0.2, 0.6] for region in REGIONS},
+        **{f"hd95_{region}": [1.0, 9.0, 30.0] for region in REGIONS},
+        **{f"volume_mm3_{region}": [12345.0, 900.0, 700.0] for region in REGIONS},
+        **{f"reference_volume_mm3_{region}": [12000.0, 1000.0, 700.0] for region in REGIONS},
+    }
+)
+
+
+def test_the_cases_are_listed_worst_first_with_scores_and_a_link_to_the_picture() -> None:
+    html = page(cases=case_rows(CASES), planes=[Picture("worst case", b"", "", "bad")])
+
+    assert re.findall(r'role="rowheader">(?:<a href="(.*?)">)?(\w+)<', html) == [
+        ("#picture-1", "bad"),
+        ("", "odd"),
+        ("", "good"),
+    ]
+    assert '<figure id="picture-1">' in html
+    for cell in ("0.200", "9.0", "12.3 / 12.0", "0.90 / 1.00"):
+        assert f'<td role="cell">{cell}</td>' in html
+
+
+def test_a_button_orders_the_cases_by_each_column_without_a_script() -> None:
+    html = page(cases=case_rows(CASES))
+
+    assert html.count('type="radio" name="order"') == len(SORT_KEYS) + 1
+    assert (
+        html.count('type="radio" name="order" id="order-2" aria-label="order by mean Dice of the regions" checked') == 1
+    )
+    number = ["name", *SORT_KEYS].index("hd95_WT") + 1
+    assert f".cases:has(#order-{number}:checked) tbody tr {{ order: var(--o{number}); }}" in html
+    assert f"--o{number}:1;" in html.split('<tr role="row" style="')[2]  # the largest distance is that of `odd`
+    assert f'id="order-{number}" aria-label="order by HD95 of WT"' in html
+
+
+def test_failures_are_counted_by_kind_and_region_with_their_cases() -> None:
+    html = page(cases=case_rows(CASES))
+
+    assert re.search(r'<th scope="row">overlap</th>.*<td>1</td><td>1</td><td>1</td>\s*<td class="text">bad</td>', html)
+    assert re.search(r'<th scope="row">distance</th>.*<td>1</td><td>1</td><td>1</td>\s*<td class="text">odd</td>', html)
+    assert re.search(r'<th scope="row">missed</th>.*<td>0</td><td>0</td><td>0</td>\s*<td class="text">–</td>', html)  # noqa: RUF001
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_a_banner_warns_of_synthetic_patients_alone(synthetic: bool) -> None:
+    assert ("The patients are synthetic" in page(header=replace(HEADER, synthetic=synthetic))) is synthetic
+
+
+def test_the_header_has_date_commit_cohort_releases_split_and_runs() -> None:
+    strip = page().split('<dl class="strip">')[1].split("</dl>")[0]
+
+    for text in ("2026-01-31", "0123456789ab<", "phantom", "brats2023 (3)", "1 locked test", "baseline <code>cafe"):
+        assert text in strip
+    assert "unknown" not in strip
+    assert "unknown" in page(header=replace(HEADER, date=None, commit=None))
+
+
+def test_the_contents_lead_to_every_section() -> None:
+    html = page(cases=case_rows(CASES), recipes=[RECIPE], planes=[Picture("a", b"")], curves=[Picture("a", b"")])
+
+    contents = re.findall('<li><a href="#(.*?)">', html)
+    assert len(contents) == 10
+    assert set(contents) <= set(re.findall(r'<h[23] id="(.*?)"', html))
+
+
+def test_every_table_has_a_caption_and_every_heading_of_one_its_scope() -> None:
+    html = page(
+        recipes=[RECIPE],
+        estimators=[ESTIMATOR],
+        cases=case_rows(CASES),
+        cohort=[Description("age", {"train": "50", "validation": "60"})],
+        previous=Previous("2026-01-30", None, True, "baseline", [Change("svm", "accuracy", 0.5, None)], 0, None),
+        differences=[FeatureDifference("ed_ratio", 0.1, 0.2, 0.125)],
+        cases_in_both=1,
+    )
+
+    assert html.count("<table") == html.count("<caption>") == html.count("</table>") == 9
+    assert [tag for tag in re.findall("<th[ >].*?>", html) if "scope=" not in tag] == []
+
+
+def test_no_figure_needs_a_pointer() -> None:
+    html = page(recipes=[RECIPE], estimators=[ESTIMATOR])
+
+    assert "title=" not in html
+    assert '0.050<span class="range">0.020 to 0.090</span>' in html
+
+
+def test_the_calibration_error_is_shown_with_that_of_a_perfect_model() -> None:
+    assert '<td>0.031<span class="range">95 %: to 0.072</span></td>' in page(estimators=[ESTIMATOR])
+
+
+def test_a_previous_run_of_another_cohort_is_named_as_not_comparable() -> None:
+    changes = [Change("svm", "accuracy", 0.5, 0.4), Change("new", "accuracy", None, 0.4)]
+    found = Previous("2026-01-30", "fedcba9876543210", False, "baseline", changes, 4, Interval(-0.1, -0.3, 0.1, "t"))
+
+    html = " ".join(page(previous=found).split())
+
+    assert "<code>fedcba987654</code> of 2026-01-30, on another cohort, so its figures are not comparable" in html
+    assert "is -0.100 from that of baseline (95 % interval -0.300 to +0.100, method: t)" in html
+    assert "<td>0.500</td><td>0.400</td> <td>-0.100</td>" in html
+    assert "<td>–</td><td>0.400</td> <td>–</td>" in html  # noqa: RUF001

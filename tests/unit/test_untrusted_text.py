@@ -19,12 +19,15 @@ from brats_ml.adapters.tables import frames
 from brats_ml.errors import BratsError, CaseError, MissingInputError, StorageError
 from brats_ml.imaging.quality.profile import COLUMNS
 from brats_ml.report import Report
+from brats_ml.reports.cases_section import case_rows
+from brats_ml.reports.cohort_section import DESCRIBED, Description
+from brats_ml.reports.header import Change, Previous
 from brats_ml.reports.page import Picture
 from brats_ml.reports.quarantine import KeptOut, quarantine_page
 from brats_ml.untrusted_text import CONTENT_POLICY, neutral_cell, original_cell, printable
 from brats_ml.workspace import Artefact
 from tests.unit.test_expectations import RULES
-from tests.unit.test_page import NOBODY, UNTRAINED, page
+from tests.unit.test_page import CASES, HEADER, NOBODY, UNTRAINED, page
 
 PAYLOADS = [
     "<img src=x onerror=\"document.title='owned'\">",
@@ -43,6 +46,8 @@ PAYLOADS = [
     "20200101T000000.000000Z",
     "00000000-0000-0000-0000-000000000000",
 ]
+CASE = case_rows(CASES)[0]
+PREVIOUS = Previous("2026-01-30", "fedcba", True, "baseline", [], 0, None)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), min_size=1, max_size=40)
 
 
@@ -90,7 +95,17 @@ def comparison(names: list[str]) -> str:
     pictures = [Picture(name, b"") for name in names]
     recipes = [replace(UNTRAINED, name=name, verdict=name) for name in names]
     nominees = {**NOBODY, "survival": {"estimator": None, "reason": names[0]}}
-    return page(recipes=recipes, nominees=nominees, planes=pictures, panels=pictures)
+    cases = [replace(CASE, case_id=name) for name in names]
+    return page(
+        header=replace(HEADER, source=names[0], releases=dict.fromkeys(names, 1), runs={name: name for name in names}),
+        previous=replace(PREVIOUS, changes=[Change(name, name, 0.5, 0.5) for name in names], recipe=names[0]),
+        cohort=[Description(name, dict.fromkeys(DESCRIBED, name)) for name in names],
+        recipes=recipes,
+        nominees=nominees,
+        cases=cases,
+        planes=[replace(picture, case_id=name) for picture, name in zip(pictures, names, strict=True)],
+        panels=pictures,
+    )
 
 
 @pytest.fixture(params=["data docs", "quarantine", "comparison"])

@@ -34,8 +34,8 @@ def of_planes(case_id: str, recipe: str, scores: Mapping[str, float]) -> str:
         scores: Dice and volumes in mm3 of the case by column.
     """
     volumes = (
-        f"{region} {scores[column('reference_volume_mm3', region)] / 1000:.1f} mL in the reference and "
-        f"{scores[column('volume_mm3', region)] / 1000:.1f} mL predicted, Dice {scores[column('dice', region)]:.2f}"
+        f"{region} {scores[column('reference_volume_mm3', region)] / 1000:.2f} mL in the reference and "
+        f"{scores[column('volume_mm3', region)] / 1000:.2f} mL predicted, Dice {scores[column('dice', region)]:.2f}"
         for region in REGIONS
     )
     return (

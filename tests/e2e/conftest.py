@@ -32,6 +32,8 @@ TINY = [
     "gate.synthetic.survival.minimum_cases=1",
 ]
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+# All copies have the same commit, which the report names.
+COMMITTED = {"GIT_AUTHOR_DATE": "2026-01-31T12:00:00+00:00", "GIT_COMMITTER_DATE": "2026-01-31T12:00:00+00:00"}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, root / name)
         for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "copy"]):
-            subprocess.run([*GIT, *command], cwd=root, check=True)
+            subprocess.run([*GIT, *command], cwd=root, check=True, env={**os.environ, **COMMITTED})
         environment = {
             **os.environ,
             # Stages call `python`: this must be the Python of the tests, with the code of the copy.

@@ -276,7 +276,7 @@ def test_the_report_compares_with_the_previous_run_and_stays_the_same_when_repea
         found.append(ws.reports.page.path.read_text())
 
     assert "There is no previous run" in found[0]
-    assert "is +0.200 from that of baseline" in " ".join(found[1].split())
+    assert "differs by +0.200 from that of baseline" in " ".join(found[1].split())
     assert "<td>0.550</td><td>0.750</td>" in found[1]
     assert found[2] == found[0]
 

@@ -312,6 +312,6 @@ def test_a_previous_run_of_another_cohort_is_named_as_not_comparable() -> None:
     html = " ".join(page(previous=found).split())
 
     assert "<code>fedcba987654</code> of 2026-01-30, on another cohort, so its figures are not comparable" in html
-    assert "is -0.100 from that of baseline (95 % interval -0.300 to +0.100, method: t)" in html
+    assert "differs by -0.100 from that of baseline (95 % interval -0.300 to +0.100, method: t)" in html
     assert "<td>0.500</td><td>0.400</td> <td>-0.100</td>" in html
     assert "<td>–</td><td>0.400</td> <td>–</td>" in html  # noqa: RUF001

@@ -18,6 +18,7 @@ from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import NOTABLE_RANKS, WORST_RANKS
 
 PANELS = 3
+ORDINALS = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 MEASURES = ("mean of regions", *REGIONS)
 
 
@@ -75,10 +76,9 @@ def curves(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:
 
 
 def _words(rank: str) -> str:
-    """Return a rank in words: `worst-2` is the 2nd worst."""
+    """Return a rank in words: `worst-2` is the second worst."""
     name, _, place = rank.partition("-")
-    end = {"2": "nd", "3": "rd"}.get(place, "th")
-    return f"{place}{end} {name}" if place else rank
+    return f"{ORDINALS[int(place) - 2]} {name}" if place else rank
 
 
 def _estimates(cases: pd.DataFrame) -> list[Interval]:

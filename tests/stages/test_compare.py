@@ -55,7 +55,7 @@ def add_recipe(ws: Workspace, name: str, *, dice: list[float]) -> None:
     labels = np.zeros((12, 12, 3), dtype=np.uint8)
     labels[4:8, 4:8, 1] = 1
     write_figure(folder.figure("c0"), six_panels(labels + 1, labels, labels, title="c0"))
-    for rank in ("worst", "best"):
+    for rank in ("worst", "worst-2", "best"):
         path = folder.planes(rank, f"{name}-c_0")
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(f"{rank} of {name}".encode())
@@ -225,7 +225,7 @@ def test_the_page_shows_the_nominees_best_and_worst_case_and_no_other_recipes(co
     page = compared.reports.page.path.read_text()
 
     captions = re.findall("<figcaption>(.*) validation case of (.*): (.*)</figcaption>", page)
-    assert captions == [("best", "baseline_mini", "baseline_mini-c_0"), ("worst", "baseline_mini", "baseline_mini-c_0")]
+    assert captions == [(rank, "baseline_mini", "baseline_mini-c_0") for rank in ("best", "worst", "second worst")]
     assert b64encode(b"best of baseline_mini").decode() in page
 
 

@@ -80,7 +80,7 @@ def test_a_constant_of_the_baseline_training_retrains_only_baseline_recipes(chan
     assert edited == {f"train.{recipe}" for recipe in BASELINE}
 
 
-@pytest.mark.parametrize("module", ["reports/page.py", "reports/curves.py"])
+@pytest.mark.parametrize("module", ["reports/page.py", "reports/templates/cases.html"])
 def test_a_change_of_a_page_reruns_only_compare(module: str, changed: Changed) -> None:
     assert changed(with_constant, module) == {"compare"}
 

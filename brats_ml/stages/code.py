@@ -6,7 +6,7 @@ from typing import Any, get_args
 from ruamel.yaml import YAML
 
 from brats_ml import files
-from brats_ml.adapters.source_code import CARRIERS, code_digest
+from brats_ml.adapters.source_code import CARRIERS, PACKAGE, code_digest
 from brats_ml.config import Params
 from brats_ml.config.recipes import Method
 from brats_ml.report import Report
@@ -14,8 +14,9 @@ from brats_ml.workspace import Workspace
 
 # These stages look at the outside world or at the code itself in every run, and depend on no digest.
 WITHOUT_DIGEST = frozenset({"source", "code"})
-# The stages that write a page. A changed page reruns these stages only.
+# The stages that write a page. A changed drawing or template reruns these stages only.
 DRAWING = frozenset({"validate", "compare"})
+TEMPLATES = PACKAGE / "reports/templates"
 
 
 def run(ws: Workspace, params: Params) -> Report:
@@ -46,10 +47,11 @@ def stage_digests(name: str, stage: Mapping[str, Any], methods: Mapping[str, str
 
 
 def stage_digest(name: str, method: str | None = None) -> str:
-    """Return the digest of what a stage imports; with a `method`, without the modules that other methods own.
+    """Return the digest of what a stage imports and draws; with a `method`, without the modules that other methods own.
 
     A method owns the modules named after it: `train_regions` belongs to `regions`, and no baseline recipe runs it.
     """
     others = [] if method is None else [f"_{other}" for other in get_args(Method) if other != method]
     carriers = [carrier for carrier in CARRIERS if name not in DRAWING or carrier != "brats_ml.reports"]
-    return code_digest(f"brats_ml.stages.{name}", carriers=carriers, left_out=tuple(others))
+    digest = code_digest(f"brats_ml.stages.{name}", carriers=carriers, left_out=tuple(others))
+    return files.digest_value([digest, files.digest_tree(TEMPLATES)]) if name in DRAWING else digest

@@ -87,6 +87,7 @@ def test_a_constant_of_the_baseline_training_retrains_only_baseline_recipes(chan
         ("reports/curves.py", {"compare"}),
         ("reports/validation.py", {"validate"}),
         ("reports/panels.py", {"compare", "validate"}),
+        ("reports/templates/cases.html", {"compare", "validate"}),
     ],
 )
 def test_a_change_of_a_page_reruns_only_the_stages_that_write_it(

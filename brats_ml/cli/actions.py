@@ -69,7 +69,7 @@ def score(
 @app.command(rich_help_panel=PANEL)
 def table(root: Root = HERE, output: Output = None) -> None:
     """Write the table of all predictions, as `score` does at its end."""
-    run("actions.prediction_table", root, checks.nothing, output=output)
+    run("actions.prediction_table", root, checks.table, output=output)
 
 
 @app.command(rich_help_panel=PANEL)

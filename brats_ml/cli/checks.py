@@ -178,6 +178,14 @@ def pending(
     if not source.is_dir():
         raise ConfigError(f"{source} is no folder: name a folder of cases with --cases", key="--cases")
     refuse_overlap(source, ws.predictions(output).path)
+    return table(ws, params, output=output)
+
+
+def table(ws: Workspace, params: Params, *, output: Path | None) -> Inputs:
+    """Return nothing: the predictions are in a folder, or there are none yet."""
+    folder = ws.predictions(output).path
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder: name a folder for predictions with --output", key="--output")
     return ()
 
 

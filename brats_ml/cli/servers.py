@@ -46,4 +46,9 @@ def _whole_checkout(root: Path) -> Path:
     ws = workspace(root, needs_params=True)
     for part in ws.served:
         files.require(part)
+    # The servers' own modules take seconds to import.
+    from brats_ml.orchestration.local.settings import PORT_VARIABLES, chosen_port
+
+    for variable in PORT_VARIABLES.values():
+        chosen_port(variable)
     return ws.root

@@ -63,6 +63,8 @@ TYPED = [
     ("filled", "score --case BraTS20_Validation_01", 1, "{folder}/inbox holds no case BraTS20_Validation_01; did you"),
     ("filled", "score --output inbox/predictions", 1, "the folder for predictions inbox/predictions overlaps the "),
     ("filled", "pending --preset bset", 1, "preset bset is unknown; did you mean best?"),
+    ("filled", "score --output params.yaml", 1, "params.yaml is no folder: name a folder for predictions with --outpu"),
+    ("filled", "table --output params.yaml", 1, "params.yaml is no folder: name a folder for predictions with --outpu"),
     ("filled", "pending --output inbox", 1, "the folder for predictions inbox overlaps the folder of cases "),
     ("checkout", "score --preset bset", 1, "preset bset is unknown; did you mean best?"),
     ("checkout", "fetch nope", 1, "there is no closed run nope"),

@@ -168,16 +168,27 @@ def _read(path: Path, *, remedy: str) -> dict[str, Any]:
     return document
 
 
-def _port(server: str) -> int:
-    variable = PORT_VARIABLES[server]
+def chosen_port(variable: environment.Variable) -> int | None:
+    """Return the port that an environment variable sets, or None if it is unset.
+
+    Raises:
+        ConfigError: The value is no port.
+    """
     chosen = variable.read()
+    if chosen is None:
+        return None
+    if not chosen.isdecimal() or not 0 < int(chosen) < 65536:
+        raise ConfigError(
+            f"{variable.name} is {chosen!r}, which is not a port: set it to a number from 1 to 65535",
+            key=variable.name,
+        )
+    return int(chosen)
+
+
+def _port(server: str) -> int:
+    chosen = chosen_port(PORT_VARIABLES[server])
     if chosen is not None:
-        if not chosen.isdecimal() or not 0 < int(chosen) < 65536:
-            raise ConfigError(
-                f"{variable.name} is {chosen!r}, which is not a port: set it to a number from 1 to 65535",
-                key=variable.name,
-            )
-        return int(chosen)
+        return chosen
     for candidate in (DEFAULT_PORTS[server], 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -186,4 +197,4 @@ def _port(server: str) -> int:
             except OSError:
                 continue  # another program uses the port; any free one will do
             return int(probe.getsockname()[1])
-    raise ConfigError("no port is free on this machine: end another server", key=variable.name)
+    raise ConfigError("no port is free on this machine: end another server", key=PORT_VARIABLES[server].name)

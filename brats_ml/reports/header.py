@@ -21,6 +21,7 @@ class Header:
         releases: The number of valid cases of each label scheme.
         patients: The number of patients with images in each part.
         runs: The keys of the trainings by recipe, which MLflow has as tags.
+        validation: The address of the validation page, relative to the report.
     """
 
     date: str | None
@@ -33,6 +34,7 @@ class Header:
     releases: Mapping[str, int]
     patients: Mapping[str, int]
     runs: Mapping[str, str]
+    validation: str
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from brats_ml.cohort.labels import LABELS, REGIONS
@@ -14,7 +13,7 @@ from brats_ml.reports.cases_section import KINDS, SORT_KEYS, CaseRow, failed_cas
 from brats_ml.reports.cohort_section import DESCRIBED, Description
 from brats_ml.reports.header import Header, Previous
 from brats_ml.reports.survival_section import BASELINE_SURVIVAL, DRAWINGS, MaskLoss, Scale
-from brats_ml.untrusted_text import CONTENT_POLICY
+from brats_ml.reports.templating import render
 
 # The figures in the README of the baseline, rastislavkopal/3D_BRAIN_TUMOR_SEGMENTATION.
 BASELINE_SEGMENTATION = {
@@ -120,16 +119,9 @@ def comparison_page(
         drawings: The figures of the estimators, by the keys of `DRAWINGS`.
         mask_loss: The loss of the nominated estimator on predicted label maps, or None if it is unknown.
     """
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"image": _image, "number": _number, "ml": _millilitres}
-    return environment.get_template("comparison.html").render(
-        policy=CONTENT_POLICY,
+    return render(
+        "comparison.html",
+        {"image": _image, "ml": _millilitres},
         header=header,
         previous=previous,
         cohort=cohort,
@@ -163,10 +155,6 @@ def comparison_page(
 def _image(picture: Picture) -> Markup:
     source = f"data:image/png;base64,{b64encode(picture.png).decode()}"
     return Markup('<img alt="{}" src="{}">').format(picture.alt or picture.caption, source)
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"  # noqa: RUF001 - tables use an en dash
 
 
 def _millilitres(value_mm3: float) -> str:

@@ -1,6 +1,8 @@
 """The header of the report and its description of the cohort."""
 
+import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -41,6 +43,7 @@ def header(ws: Workspace, params: Params) -> Header:
         releases=dict(sorted(Counter(case["scheme"] for case in cases).items())),
         patients={part: of_part[part] for part in PARTS},
         runs={name: verdict["key"] for name, verdict in verdicts.items() if "key" in verdict},
+        validation=Path(os.path.relpath(ws.validation.page, ws.reports)).as_posix(),
     )
 
 

@@ -64,6 +64,7 @@ HEADER = Header(
     releases={"brats2023": 3},
     patients={"train": 1, "validation": 1, "test": 1},
     runs={"baseline": "cafe"},
+    validation="../data/validation/index.html",
 )
 
 

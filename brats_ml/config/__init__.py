@@ -139,7 +139,7 @@ def _yaml_problem(error: YAMLError | UnicodeDecodeError) -> str:
 
 
 def _plain_problem(error: MarkedYAMLError) -> str:
-    """Return what is wrong in words for who never read YAML's specification, where the parser has none."""
+    """Return what is wrong, without the terms of the YAML parser."""
     if isinstance(error, DuplicateKeyError):
         return str(error.problem).partition(" with value")[0] + ": keep one of them"
     problem = str(error.problem or error.context).splitlines()[0]

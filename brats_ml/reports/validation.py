@@ -56,7 +56,7 @@ class Finding:
         reason: What is wrong.
         where: The slice that the picture shows and what it marks, or in words why there is no picture.
         picture: The address of the picture, relative to the page, or None.
-        alt: What the picture shows, for who cannot see it.
+        alt: What the picture shows, for those who cannot see it.
         panels: The number of slices in the picture.
     """
 

@@ -1,17 +1,18 @@
 """The ages of unseen patients, from the tables in the folder of the cases; a table that is wrong stops no case."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from brats_ml.adapters.tables.clinical import clinical_rows_in, identities_in, read_table
-from brats_ml.cohort.patients import Identities
 from brats_ml.cohort.release_files import is_table
 from brats_ml.errors import MissingInputError, StorageError, TableError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from brats_ml.cohort.patients import Identities
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Ages:
         unread: Why the operating system cannot read some.
     """
 
-    years: dict[str, float] = field(default_factory=dict)
-    known: Identities = field(default_factory=Identities)
+    years: dict[str, float]
+    known: "Identities"
     faults: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
@@ -88,7 +89,8 @@ class UnseenAges:
             files: The files of the case.
         """
         homes = {str(folder) for file in files for folder in PurePosixPath(file).parents} & self._homes
-        found = [self._read(home).of(patient) for home in [*sorted(homes, key=len, reverse=True), "."]]
+        searched = [home for home in [*sorted(homes, key=len, reverse=True), "."] if home in self._tables]
+        found = [self._read(home).of(patient) for home in searched]
         years = next((age.years for age in found if age.years is not None), None)
         faults = tuple(fault for age in found for fault in age.faults) if years is None else ()
         return Age(years, faults, tuple(reason for age in found for reason in age.unread))
@@ -105,6 +107,8 @@ def read_ages(source: Path, names: Iterable[str]) -> Ages:
         source: Folder of the tables.
         names: The tables, relative to it.
     """
+    from brats_ml.adapters.tables.clinical import read_table  # it imports pandas, and most folders have no table
+
     tables: dict[str, pd.DataFrame] = {}
     faults: list[str] = []
     unread: list[str] = []
@@ -133,6 +137,8 @@ def read_ages(source: Path, names: Iterable[str]) -> Ages:
             return Ages(years, known, tuple(faults), tuple(unread))
 
 
-def _combined(tables: dict[str, pd.DataFrame]) -> tuple[Identities, pd.DataFrame]:
+def _combined(tables: "dict[str, pd.DataFrame]") -> "tuple[Identities, pd.DataFrame]":
+    from brats_ml.adapters.tables.clinical import clinical_rows_in, identities_in
+
     known = identities_in(tables)
     return known, clinical_rows_in(tables, known)

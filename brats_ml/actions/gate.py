@@ -16,8 +16,9 @@ from brats_ml.actions.publish_pipeline import record_verdicts
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.champions import open_champions, unverified
-from brats_ml.adapters.tracking.registry import Registry, Version
+from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
+from brats_ml.adapters.tracking.version import Version
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.cohort.releases import patient_of
 from brats_ml.config import Params

@@ -14,7 +14,7 @@ import pandas as pd
 
 from brats_ml import files, locks
 from brats_ml.adapters.tracking.ledger import LOOK, append_entry, looks
-from brats_ml.adapters.tracking.registry import Version
+from brats_ml.adapters.tracking.version import Version
 from brats_ml.dataset.identities import lasting_identities
 from brats_ml.workspace import Workspace
 

@@ -3,8 +3,9 @@
 from urllib.parse import urlencode
 
 from brats_ml import files
-from brats_ml.adapters.tracking.registry import Registry, Version
+from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.runs import MlflowTracker
+from brats_ml.adapters.tracking.version import Version
 from brats_ml.redaction import redacted
 from brats_ml.reports.verdict import Candidate, Picture
 from brats_ml.workspace import Workspace

@@ -9,7 +9,7 @@ import pandas as pd
 from brats_ml import files, promotion
 from brats_ml.actions.gate_locked import LockedPatients
 from brats_ml.adapters.tables import frames
-from brats_ml.adapters.tracking.registry import Version
+from brats_ml.adapters.tracking.version import Version
 from brats_ml.config import Params
 from brats_ml.config.operation import SurvivalFloors
 from brats_ml.models.compatibility import incompatibility

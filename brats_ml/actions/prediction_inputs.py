@@ -11,8 +11,8 @@ from brats_ml.adapters import provenance
 from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tracking.champions import Champions
-from brats_ml.adapters.tracking.registry import Version
 from brats_ml.adapters.tracking.reigns import MODELS, no_champion
+from brats_ml.adapters.tracking.version import Version
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
 from brats_ml.errors import StorageError
@@ -85,6 +85,11 @@ class Origin:
         shared = without_revision(self._shared(unseen.age))
         return files.digest_value(shared | {"files": states, "case": case.to_dict()})
 
+    def models(self) -> dict[str, str | None]:
+        """Return the name and version of the model of each kind, None without one."""
+        both = (("segmentation", self.segmentation), ("survival", self.survival))
+        return {kind: None if version is None else str(version) for kind, version in both}
+
     def _digests(self, unseen: Unseen) -> dict[str, str | None]:
         return {role: _digest(self.source / name) for role, name in unseen.case.images.items()}
 
@@ -121,6 +126,19 @@ def present_origin(
     if segmentation is None:
         champions.refuse_unledgered(MODELS["segmentation"])
         raise no_champion(MODELS["segmentation"], ws.state.ledger.path)
+    return origin_by(segmentation, survival, ws, params, source, preset=preset)
+
+
+def origin_by(
+    segmentation: Version,
+    survival: Version | None,
+    ws: Workspace,
+    params: Params,
+    source: Path,
+    *,
+    preset: str | None = None,
+) -> Origin:
+    """Return the origin of predictions made now by two champions; the survival champion is left out if it misfits."""
     reason = None if survival is None else incompatibility(survival, segmentation)
     if survival is not None and survival.synthetic != segmentation.synthetic:
         learnt, drawn = (("synthetic" if of.synthetic else "real") for of in (survival, segmentation))

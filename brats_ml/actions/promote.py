@@ -6,8 +6,9 @@ from typing import Any
 
 from brats_ml import files
 from brats_ml.adapters.tracking.champions import open_champions
-from brats_ml.adapters.tracking.registry import Registry, Version
+from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
+from brats_ml.adapters.tracking.version import Version
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.report import Report
@@ -54,7 +55,11 @@ def run(ws: Workspace, params: Params, *, approve: bool = False) -> Report:
         )
         lines.append(f"{chosen[name]} is champion" + ("" if grew else " already"))
     links = champions.registry.pages(list(chosen.values()))
-    return Report("promote", ", ".join(lines), links=links, details={"promoted": bool(chosen)})
+    models = {
+        kind: {"model": name, "version": decisions[name]["version"], "verdict": decisions[name]["verdict"]}
+        for kind, name in MODELS.items()
+    }
+    return Report("promote", ", ".join(lines), links=links, details={"promoted": bool(chosen), "models": models})
 
 
 def _version(registry: Registry, name: str, decision: Mapping[str, Any]) -> Version:

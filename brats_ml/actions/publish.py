@@ -12,10 +12,11 @@ from brats_ml.actions import publish_survival
 from brats_ml.actions.publish_pipeline import NOTE, description, headline, pipeline_key
 from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
-from brats_ml.adapters.tracking.registry import COHORT, Registry, Version
+from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.run_facts import cohort_name, cohort_profile, log_cohort, origin_tags, run_name
 from brats_ml.adapters.tracking.runs import MlflowTracker, flatten, tracking_uri
+from brats_ml.adapters.tracking.version import COHORT, Version
 from brats_ml.config import Params
 from brats_ml.models import pyfunc
 from brats_ml.redaction import redacted

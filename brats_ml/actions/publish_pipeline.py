@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import dvc_lock, files, mlflow_pages
-from brats_ml.adapters.tracking.registry import Registry, Version
+from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker
+from brats_ml.adapters.tracking.version import Version
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.workspace import Workspace
 

@@ -1,11 +1,12 @@
 """List the unseen cases that wait for a prediction, in shards, from names, sizes and times alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from brats_ml.actions.prediction_folders import is_marked, refuse_overlap
-from brats_ml.actions.prediction_inputs import Origin, present_origin
-from brats_ml.actions.unseen_cases import Unseen, divide, list_unseen, write_shards
-from brats_ml.adapters.tracking.champions import open_champions
+from brats_ml.actions.prediction_inputs import Origin, origin_by, present_origin
+from brats_ml.actions.unseen_cases import Listing, Unseen, divide, list_unseen, write_shards
+from brats_ml.adapters.tracking.champions import champions_in_ledger, open_champions
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
@@ -22,6 +23,7 @@ def run(
     output: Path | None = None,
     divided: bool = False,
     preset: str | None = None,
+    ledger_only: bool = False,
 ) -> Report:
     """Report the cases in `cases` that are new, or changed, or were scored by other models than the champions.
 
@@ -32,6 +34,7 @@ def run(
         output: Folder of the predictions; the checkout's by default.
         divided: Whether to write a list of the cases of each shard, for `brats score --shard`.
         preset: The preset that predictions must have; by default the one that the champion was registered with.
+        ledger_only: Whether to believe the ledger without asking MLflow, which takes longer and may correct an alias.
 
     Raises:
         MissingInputError: There is no such folder.
@@ -40,12 +43,32 @@ def run(
     refuse_overlap(source.path, target.path)
     listing = list_unseen(source)
     found = listing.cases
+    if ledger_only:
+        known = champions_in_ledger(ws.state)
+        if MODELS["segmentation"] in known:
+            both = known[MODELS["segmentation"]], known.get(MODELS["survival"])
+            origin = origin_by(*both, ws, params, source.path, preset=preset)
+            return _report(ws, params, listing, origin, target, divided=divided)
     champions = open_champions(ws.state)
     notes = [note for name in MODELS.values() if (note := champions.repair(name))] + listing.unreadable
     if champions.of(MODELS["segmentation"]) is None:
         said = f"{len(found)} case(s) wait for a first champion of {MODELS['segmentation']}"
         return Report("pending", "; ".join((said, *notes)), details={"shards": []})
     origin = present_origin(ws, params, source.path, champions, preset=preset)
+    return _report(ws, params, listing, origin, target, notes=notes, divided=divided)
+
+
+def _report(
+    ws: Workspace,
+    params: Params,
+    listing: Listing,
+    origin: Origin,
+    target: PredictionsFolder,
+    *,
+    divided: bool,
+    notes: Sequence[str] | None = None,
+) -> Report:
+    found, notes = listing.cases, listing.unreadable if notes is None else notes
     waiting = [unseen for unseen in found if not _is_scored(origin, target, unseen)]
     limits = params.orchestration
     shards = divide(waiting, shard_cases=limits.shard_cases, most_shards=limits.most_shards)

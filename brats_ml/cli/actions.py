@@ -83,11 +83,16 @@ def pending(
     root: Root = HERE,
     cases: Cases = None,
     output: Output = None,
+    *,
     divide: Annotated[bool, typer.Option("--divide", help="Write their lists for `score --shard`.")] = False,
     preset: Preset = None,
+    ledger_only: Annotated[
+        bool, typer.Option("--ledger-only", help="Believe the ledger without asking MLflow: quicker.")
+    ] = False,
 ) -> None:
     """Count the unseen cases without a prediction by the current champions."""
-    run("actions.unscored", root, checks.pending, cases=cases, output=output, divided=divide, preset=preset)
+    options = {"cases": cases, "output": output, "divided": divide, "preset": preset, "ledger_only": ledger_only}
+    run("actions.unscored", root, checks.pending, **options)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -1,7 +1,7 @@
 """Check whether a survival model may use the label maps of a segmentation model."""
 
-from brats_ml.adapters.tracking.registry import Version
 from brats_ml.adapters.tracking.runs import KEY
+from brats_ml.adapters.tracking.version import Version
 
 # Tags of a registered survival model. The first is `reference` or `predicted`. The others are the recipe and the key of
 # the segmentation model that predicted the label maps.

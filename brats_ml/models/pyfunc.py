@@ -15,8 +15,8 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Array
 from numpy.typing import NDArray
 
-from brats_ml.adapters.tracking.model_format import DIGESTS
 from brats_ml.adapters.tracking.registry import verify
+from brats_ml.adapters.tracking.version import DIGESTS
 from brats_ml.cohort.clinical import GROUPS
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.survival.features import AGE

@@ -10,9 +10,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.champions import Champions
-from brats_ml.adapters.tracking.registry import COHORT, Registry
+from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
+from brats_ml.adapters.tracking.version import COHORT
 from brats_ml.workspace import Workspace
 
 # Models of synthetic patients of 32 voxels along each axis.

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from brats_ml.actions.gate_locked import LockedPatients, Look
 from brats_ml.adapters.tracking.ledger import append_entry, looks, promotions
-from brats_ml.adapters.tracking.registry import Version
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.runs import KEY
+from brats_ml.adapters.tracking.version import Version
 from brats_ml.files import write_json
 from brats_ml.workspace import Workspace
 

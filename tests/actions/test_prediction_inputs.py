@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from brats_ml.actions.ages import Age
 from brats_ml.actions.prediction_inputs import Origin
 from brats_ml.actions.unseen_cases import Unseen
-from brats_ml.adapters.tracking.registry import Version
+from brats_ml.adapters.tracking.version import Version
 from brats_ml.cohort.cases import Case
 from brats_ml.config import load
 from brats_ml.errors import StorageError

@@ -68,6 +68,22 @@ def test_a_case_waits_until_it_is_scored_or_refused_and_again_once_it_or_the_cha
     assert shards(ws, one_a_shard) == [[FIRST], [SECOND]]
 
 
+def test_the_ledger_alone_names_the_same_cases_while_mlflow_is_down(
+    ws: Workspace, crown: Callable[[str, int], None], one_a_shard: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crown("segmentation", 1)
+    score.run(ws, one_a_shard, only=[SECOND])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+    assert shards(ws, one_a_shard, ledger_only=True) == [[FIRST]]
+
+
+def test_without_a_champion_in_the_ledger_mlflow_is_asked(ws: Workspace, one_a_shard: Params) -> None:
+    MlflowClient(embedded_store(ws.state)).set_registered_model_alias(SEGMENTATION, CHAMPION, "2")
+
+    assert "names v2, but the ledger" in str(unscored.run(ws, one_a_shard, ledger_only=True))
+
+
 def test_cases_wait_for_the_champion_of_the_ledger_whatever_the_alias_says(
     ws: Workspace, crown: Callable[[str, int], None], one_a_shard: Params
 ) -> None:

@@ -14,10 +14,10 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.champions import CHAMPION, PREVIOUS, Champions
 from brats_ml.adapters.tracking.ledger import append_entry, promotions, read_entries
-from brats_ml.adapters.tracking.model_format import DIGESTS
-from brats_ml.adapters.tracking.registry import COHORT, Registry, Version
+from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.runs import KEY, embedded_store
 from brats_ml.adapters.tracking.store import Client
+from brats_ml.adapters.tracking.version import COHORT, DIGESTS, Version
 from brats_ml.errors import ModelError, ServiceError, TableError
 from brats_ml.files import file_digests
 from brats_ml.workspace.state import State

@@ -3,17 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brats_ml import environment, locks
 from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry, promotions
-from brats_ml.adapters.tracking.model_format import DIGESTS
-from brats_ml.adapters.tracking.registry import Registry, Version
 from brats_ml.adapters.tracking.reigns import ADOPTED, BY_HAND, reigns
 from brats_ml.adapters.tracking.runs import tracking_uri
+from brats_ml.adapters.tracking.version import DIGESTS, Version
 from brats_ml.errors import ModelError, ServiceError
 from brats_ml.redaction import redacted
 from brats_ml.workspace.state import State
+
+if TYPE_CHECKING:
+    from brats_ml.adapters.tracking.registry import Registry
 
 CHAMPION = "champion"
 PREVIOUS = "previous_champion"
@@ -21,7 +23,25 @@ PREVIOUS = "previous_champion"
 
 def open_champions(state: State) -> "Champions":
     """Return the champions by the ledger of a state, in the MLflow store of this process."""
+    from brats_ml.adapters.tracking.registry import Registry  # it imports MLflow, and champions are asked for without
+
     return Champions(Registry(tracking_uri(state)), state)
+
+
+def champions_in_ledger(state: State) -> dict[str, Version]:
+    """Return the champions by the names of their models, from the ledger alone; MLflow is not asked.
+
+    A champion is left out if its line has no digests and tags, as in older ledgers.
+
+    Raises:
+        TableError: A line of the ledger was changed.
+    """
+    last = {entry["model"]: entry for entry in promotions(state.ledger.path)}
+    return {
+        name: Version(name, entry["version"], entry["run_id"], entry["tags"], entry["files"])
+        for name, entry in last.items()
+        if entry["version"] is not None and entry.get("files") and "tags" in entry
+    }
 
 
 def unverified(version: Version | None) -> str | None:
@@ -40,7 +60,7 @@ class Champions:
         state: The state of the checkout, which has the ledger.
     """
 
-    registry: Registry
+    registry: "Registry"
     state: State
 
     def of(self, name: str) -> Version | None:

@@ -9,9 +9,7 @@ from mlflow.entities import LoggedModel
 from mlflow.models import Model, ModelSignature
 
 import brats_ml
-
-# This tag of a version, and this key of MLmodel's metadata, hold the SHA-256 of each file of the model's folder.
-DIGESTS = "brats.files"
+from brats_ml.adapters.tracking.version import DIGESTS
 
 
 def save_pyfunc(

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,60 +13,15 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from brats_ml import files, mlflow_pages
-from brats_ml.adapters.tracking.model_format import DIGESTS, save_pyfunc
+from brats_ml.adapters.tracking.model_format import save_pyfunc
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.adapters.tracking.store import Client, reaching
+from brats_ml.adapters.tracking.version import DIGESTS, Version
 from brats_ml.errors import ModelError
 from brats_ml.redaction import redacted
 
-# This tag of a version is `synthetic` if phantoms trained it, and `patients` otherwise.
-COHORT = "cohort"
 # The beginning of the paragraph in a version's description that follows the ledger.
 OURS = "**Ledger:**"
-
-
-@dataclass(frozen=True)
-class Version:
-    """One registered version.
-
-    Attributes:
-        name: The registered model.
-        number: The version in the registry.
-        run_id: The run that trained it.
-        tags: The tags that were set when it was registered.
-        digests: The SHA-256 of each file of its folder by relative name, None where nobody recorded them.
-    """
-
-    name: str
-    number: int
-    run_id: str
-    tags: Mapping[str, str]
-    digests: Mapping[str, str] | None = None
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether it was trained on synthetic patients only."""
-        return self.tags.get(COHORT) == "synthetic"
-
-    @property
-    def digest(self) -> str | None:
-        """The digest of its folder."""
-        return None if self.digests is None else files.digest_value(dict(self.digests))
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Number, run and key, which name a version together: another store numbers its versions from 1, too."""
-        return {"version": self.number, "run_id": self.run_id, "key": self.tags.get(KEY)}
-
-    def is_named_by(self, record: Mapping[str, Any]) -> bool:
-        """Return whether a record has the number, run and key of this version; older records lack the last two."""
-        return self.number == record["version"] and all(
-            record.get(name) in (None, value) for name, value in self.identity.items()
-        )
-
-    def __str__(self) -> str:
-        """Return `name v3`."""
-        return f"{self.name} v{self.number}"
 
 
 class Registry:

@@ -8,6 +8,7 @@ import typer
 
 from brats_ml import environment, privacy
 from brats_ml.cli import actions, overview, runs, servers, stages
+from brats_ml.cli.start_up import QuietImport
 from brats_ml.cli.usage import Commands, usage_sentence
 from brats_ml.cli.version import version
 from brats_ml.orchestration.runs import outcomes
@@ -36,6 +37,7 @@ def main() -> None:
     """Run a command. An expected error prints one sentence on stderr and exits with status 1, wrong usage with 2."""
     environment.set_defaults()
     environment.separate_credentials()
+    sys.meta_path.insert(0, QuietImport())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if environment.HOLDER.read():
         from brats_ml.orchestration.runs import watchdog

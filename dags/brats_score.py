@@ -8,24 +8,34 @@ from airflow.timetables.trigger import CronTriggerTimetable
 
 from brats_ml.config import load
 from brats_ml.config.segmentation import PRESETS
-from brats_ml.orchestration.dag.assets import CHAMPIONS, INBOX, PendingOperator, TableOperator
+from brats_ml.orchestration.dag.assets import CHAMPIONS, PREDICTIONS
 from brats_ml.orchestration.dag.form_fields import field, revision_field
 from brats_ml.orchestration.dag.form_values import ScoreForm
 from brats_ml.orchestration.dag.notifications import RunNotifier
-from brats_ml.orchestration.dag.operators import CommandOperator
 from brats_ml.orchestration.dag.rendering import ACTION_TIMEOUT, RETRY, RUN_TYPES, RUN_UNLESS_FAILED, DvcPipeline
+from brats_ml.orchestration.dag.scoring import (
+    INBOX,
+    OpenForCasesOperator,
+    PendingOperator,
+    ScoreOperator,
+    TableOperator,
+)
 
 DOC = """
 # Score unseen cases with the champions
 
-`pending` finds the cases that have no prediction by the current champions and divides them into shards. Each task of
-`score` predicts a label map for every case of its shard. If there is a survival champion, it also predicts the survival
-group of the patient. `table` lists all predictions in predictions.csv.
+If all cases have a prediction by the current champions, `open` ends the run and Airflow skips the other tasks.
+Otherwise `pending` divides the cases without one into shards. Each task of `score` has the name of its first case. It
+predicts a label map for every case of its shard. If there is a survival champion, it also predicts the survival group
+of the patient. `table` lists all predictions in predictions.csv and updates the asset `brats_predictions`.
 
 A run does not score a case twice, so you can start one at any time. `orchestration.score` in params.yaml sets the
 schedule, and a new champion starts a run as well.
 """
 SCORE_DOC = "Scores the cases of one shard. A refused or unreadable case does not stop the others."
+
+# Fields of the form.
+FIELDS = {"cases": "{{ params.cases }}", "predictions": "{{ params.output }}", "preset": "{{ params.preset or '' }}"}
 
 checkout = Path(__file__).resolve().parents[1]
 cron = load(checkout / "params.yaml").orchestration.score
@@ -70,30 +80,33 @@ with DAG(
         ),
     },
 ) as dag:
+    opened = pipeline.open(form=ScoreForm, operator=OpenForCasesOperator, **FIELDS)
     pending = pipeline.command(
         "pending",
         operator=PendingOperator,
-        cases="{{ params.cases }}",
-        predictions="{{ params.output }}",
-        preset="{{ params.preset or '' }}",
+        **FIELDS,
         doc_md="Finds the cases without a prediction by the current champions.",
     )
-    score = CommandOperator.partial(
+    score = ScoreOperator.partial(
         task_id="score",
         doc_md=SCORE_DOC,
         checkout=str(checkout),
+        map_index_template="{{ task.shard }}",
+        links=("MLflow",),
         pool="gpu",
         execution_timeout=ACTION_TIMEOUT,
         **RETRY,
         **RUN_UNLESS_FAILED,
-    ).expand(command=pending.output)
+    ).expand_kwargs(pending.output)
     table = pipeline.command(
         "table",
         operator=TableOperator,
-        predictions="{{ params.output }}",
+        predictions=FIELDS["predictions"],
+        scored_by="score",
+        outlets=[PREDICTIONS],
         doc_md="Lists all predictions in predictions.csv, also after a shard that failed.",
         trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
     )
-    pipeline.open(form=ScoreForm) >> pending >> score >> table
+    opened >> pending >> score >> table
     pending >> table
     [score, table] >> pipeline.close()

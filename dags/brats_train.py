@@ -125,7 +125,7 @@ with DAG(
     promote = pipeline.action(
         "promote", operator=ApprovedOperator, doc_md=PROMOTE_DOC, outlets=[CHAMPIONS], links=("MLflow",)
     )
-    closed = pipeline.close(promoted_by="promote")
+    closed = pipeline.close(promoted_by="promote", links_of="publish")
 
     pipeline.last(stages) >> publish >> gate >> approve >> push >> promote >> closed
     approve >> promote

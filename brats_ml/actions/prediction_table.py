@@ -1,5 +1,6 @@
 """The table of all predictions, one row a case, written once after the cases are scored."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,23 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
         StorageError: The operating system cannot read a prediction, or a folder has the name of the table.
     """
     target = ws.predictions(output)
-    return Report("table", f"{write_table(target)} case(s) in {target.table}")
+    counts = write_table(target)
+    states = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    said = f"{counts.total()} case(s) in {target.table}" + f": {states}" * bool(states)
+    links = {"Predictions": target.table.path.resolve().as_uri()} if counts else {}
+    return Report("table", said, links=links, details={"cases": dict(counts)})
 
 
-def write_table(target: PredictionsFolder) -> int:
-    """Write the table and return its number of rows; a torn prediction has no row until its case is scored again.
+def write_table(target: PredictionsFolder) -> Counter[str]:
+    """Write the table and return how many of its cases have each status.
+
+    A torn prediction has no row until its case is scored again.
 
     Raises:
         StorageError: The operating system cannot read a prediction, or a folder has the name of the table.
     """
     if not target.path.exists():
-        return 0
+        return Counter()
     path = target.table.path
     if path.is_dir():
         raise StorageError(f"{path} is a folder, and the table of predictions needs the name: move it away")
@@ -56,7 +63,7 @@ def write_table(target: PredictionsFolder) -> int:
         frames.write_csv(target.table, pd.DataFrame(rows))
     if failed:
         raise failed[0]
-    return len(rows)
+    return Counter(row["status"] for row in rows)
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,9 @@ def run(
     gone = counts["gone"] + max(0, len(set(only)) - len(listing.cases))
     done = f"{counts[SCORED]} scored, {counts['kept']} kept, {counts[REFUSED]} refused" + f", {gone} gone" * bool(gone)
     where = f"results in {target.path}" + (f", one row a case in {target.table.path.name}" if shard is None else "")
-    return Report("score", "; ".join((done, predictor.summary(), *filter(None, notes), where)))
+    said = "; ".join((done, predictor.summary(), *filter(None, notes), where))
+    details = {name: counts[name] for name in (SCORED, "kept", REFUSED)} | {"gone": gone, "models": origin.models()}
+    return Report("score", said, links=champions.registry.pages([origin.segmentation]), details=details)
 
 
 def _listed(source: Named, only: Sequence[str]) -> Listing:

@@ -38,6 +38,9 @@ print(json.dumps({
         "upstream": sorted(task.upstream_task_ids), "address": getattr(task, "address", None),
         "group": task.task_group.group_id if task.task_group else None,
         "command": None if task.is_mapped else getattr(task, "command", None),
+        "name": task.partial_kwargs.get("map_index_template") if task.is_mapped else None,
+        "outlets": [asset.name for asset in task.outlets],
+        "links": sorted(link.name for link in task.operator_extra_links),
     } for task in dag.tasks},
 }))
 """
@@ -52,6 +55,18 @@ print(json.dumps({stage.addressing: {
 } for stage in graph}))
 """
 
+SHARDS = """
+import json
+from brats_ml.orchestration.dag.scoring import label_of, total
+print(json.dumps({
+    "names": [label_of(["a"]), label_of(["a", "b"]), label_of(["a", "b", "c"])],
+    "total": total([
+        {"scored": 2, "refused": 1, "models": {"segmentation": "s v1"}},
+        {"scored": 1, "kept": 4, "models": {"segmentation": "s v1"}},
+        {},
+    ]),
+}))
+"""
 ASKED = """
 import itertools, json
 from brats_ml.orchestration.dag.approval import why_unasked

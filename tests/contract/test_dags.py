@@ -131,6 +131,25 @@ def test_the_table_of_predictions_is_written_once_after_all_shards_even_if_one_f
     assert tasks["close"]["upstream"] == ["score", "table"]
 
 
+@pytest.fixture(scope="module")
+def shards(home: Path) -> Any:
+    return dag_reader.run(dag_reader.SHARDS, ROOT, home=home)
+
+
+def test_a_task_that_scores_a_shard_is_named_by_its_cases(dags: Any, shards: Any) -> None:
+    assert dags["score"]["tasks"]["score"]["name"] == "{{ task.shard }}"
+    assert shards["names"] == ["a", "a and 1 more", "a and 2 more"]
+
+
+def test_the_event_of_predictions_counts_the_cases_of_all_shards(dags: Any, shards: Any) -> None:
+    assert dags["score"]["tasks"]["table"]["outlets"] == ["brats_predictions"]
+    assert shards["total"] == {"scored": 3, "kept": 4, "refused": 1, "gone": 0, "models": {"segmentation": "s v1"}}
+
+
+def test_the_last_task_of_a_training_links_to_mlflow_and_to_the_report(train: Any) -> None:
+    assert train["tasks"]["close"]["links"] == ["MLflow", "Report"]
+
+
 def test_a_person_is_asked_if_a_model_passed_and_the_form_or_the_gate_asks_or_the_gate_was_weakened(home: Path) -> None:
     asked = dag_reader.run(dag_reader.ASKED, ROOT, home=home)
 

@@ -48,6 +48,28 @@ class Airflow(AirflowClient):
         """Return the log of the last try of a task."""
         return "\n".join(self.log(dag_id, run_id, self.task(dag_id, run_id, task_id)))
 
+    def read_log(self, dag_id: str, run_id: str, task_id: str) -> list[tuple[str, str]]:
+        """Return level and text of each line that a person sees in the log of the last try; groups are folded."""
+        task = self.task(dag_id, run_id, task_id)
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{max(task.tries, 1)}"
+        seen, folded = [], False
+        for message in self._call("GET", path, params={"full_content": True})["content"]:
+            if message["event"].startswith(("::group::", "::endgroup::")):
+                folded = message["event"].startswith("::group::")
+            elif not folded:
+                seen.append((str(message.get("level")), message["event"]))
+        return seen
+
+    def events(self, asset: str) -> list[dict[str, Any]]:
+        """Return what the events of an asset say, the last event first."""
+        found = self._call("GET", "/assets/events", params={"name_pattern": asset, "order_by": "-timestamp"})
+        return [event["extra"] for event in found["asset_events"] if event["name"] == asset]
+
+    def shards(self, dag_id: str, run_id: str, task_id: str) -> list[str]:
+        """Return the names of the tasks that a task was divided into."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/listMapped"
+        return [row["rendered_map_index"] for row in self._call("GET", path)["task_instances"]]
+
     def link(self, dag_id: str, run_id: str, task_id: str, name: str) -> str | None:
         """Return the address of a link on the page of a task."""
         links = self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/links")["extra_links"]

@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.orchestration.runs.processes import marked
+from brats_ml.orchestration.runs.run import slug
 from brats_ml.workspace.state import State
 from tests.e2e.airflow import Airflow, kill, processes_of
 from tests.e2e.checkout import Checkout
@@ -75,6 +76,9 @@ def run_sequence(observed: Observed, checkout: Checkout, airflow: Airflow) -> No
     seen["first states"] = airflow.states(TRAIN, observed.first)
     (scoring,) = airflow.unfinished(SCORE)
     seen["score states"] = airflow.finish(SCORE, scoring)
+    seen["shards"] = airflow.shards(SCORE, scoring, "score")
+    seen["events"] = {name: airflow.events(name)[0] for name in ("brats_champions", "brats_predictions")}
+    seen["logs"] = {task: airflow.read_log(TRAIN, observed.first, task) for task in seen["first states"]}
     seen["links"] = {name: airflow.link(TRAIN, observed.first, "publish", name) for name in ("MLflow", "Report")}
     seen["remaining workspaces"] = workspaces(checkout)
     seen["demo"] = checkout.brats("demo")
@@ -83,9 +87,13 @@ def run_sequence(observed: Observed, checkout: Checkout, airflow: Airflow) -> No
     seen["second log"] = airflow.last_log(TRAIN, observed.second, "train.baseline_mini")
     seen["second link"] = airflow.link(TRAIN, observed.second, "train.baseline_mini", "MLflow")
     seen["disk"] = disk_bytes(checkout)
+    idle = airflow.trigger(SCORE, {})
     refuse_bad_forms(airflow, seen)
     airflow.clear(TRAIN, observed.first, "features.predicted")
     seen["cleared states"] = airflow.finish(TRAIN, observed.first)
+    seen["idle states"] = airflow.finish(SCORE, idle)
+    seen["idle log"] = airflow.read_log(SCORE, idle, "open")
+    seen["idle clones"] = list((checkout.root / ".brats").glob(f"*/{SCORE}/{slug(idle)}"))
     seen["prune"] = checkout.brats("prune")
 
 
@@ -140,10 +148,10 @@ def refuse_bad_forms(airflow: Airflow, seen: dict[str, Any]) -> None:
     }
     runs = {name: airflow.trigger(TRAIN, form) for name, form in forms.items()}
     for name, run_id in runs.items():
-        seen[f"refused {name}"] = (airflow.finish(TRAIN, run_id), airflow.last_log(TRAIN, run_id, "open"))
+        seen[f"refused {name}"] = (airflow.finish(TRAIN, run_id), airflow.read_log(TRAIN, run_id, "open"))
     source.write_text(source.read_text() + "\n")
     dirty = airflow.trigger(TRAIN, {})
-    seen["refused dirty"] = (airflow.finish(TRAIN, dirty), airflow.last_log(TRAIN, dirty, "open"))
+    seen["refused dirty"] = (airflow.finish(TRAIN, dirty), airflow.read_log(TRAIN, dirty, "open"))
     source.write_text(source.read_text()[:-1])
 
 
@@ -277,6 +285,44 @@ def test_new_champions_start_scoring(observed: Observed, checkout: Checkout) -> 
     assert {row["segmentation_model"] for row in rows} == {"brats-segmentation v1"}
 
 
+def test_the_last_line_of_each_log_is_the_sentence_to_read(observed: Observed) -> None:
+    logs = observed.seen["logs"]
+    # The others ask a person, or open and close the workspace; `dvc push` has words of its own.
+    named = {task.partition(".")[0] for task in logs.keys() - {"open", "close", "approve", "push"}}
+    text = "\n".join(line for lines in logs.values() for _, line in lines)
+
+    assert {lines[-1][1].partition(": ")[0] for task, lines in logs.items() if task.partition(".")[0] in named} == named
+    assert not [hint for hint in ("dvc push`", "git add", "autostage", "oneDNN", "InitializeLog") if hint in text]
+
+
+def test_the_links_of_a_run_are_in_the_logs_of_its_tasks(observed: Observed) -> None:
+    for task in ("publish", "close"):
+        lines = [line for _, line in observed.seen["logs"][task]]
+        assert {f"{name}: {address}" for name, address in observed.seen["links"].items()} <= set(lines)
+
+
+def test_a_task_that_scores_is_named_by_its_cases(observed: Observed) -> None:
+    assert observed.seen["shards"] == ["BraTS20_Validation_501 and 3 more"]
+
+
+def test_events_say_which_models_and_how_many_cases(observed: Observed) -> None:
+    champions, predictions = (observed.seen["events"][f"brats_{name}"] for name in ("champions", "predictions"))
+
+    assert champions["models"]["segmentation"] == {"model": "brats-segmentation", "version": 1, "verdict": "PROMOTE"}
+    assert (predictions["scored"], predictions["refused"]) == (4, 0)
+    assert predictions["models"]["segmentation"] == "brats-segmentation v1"
+    assert predictions["Predictions"].endswith("/predictions/predictions.csv")
+
+
+def test_a_scoring_run_without_a_case_ends_before_it_clones(observed: Observed) -> None:
+    states = observed.seen["idle states"]
+
+    assert states.pop("open") == "success"
+    assert set(states.values()) == {"skipped"}
+    assert observed.seen["idle log"][-1] == ("info", "pending: 0 of 4 case(s) wait, in 0 shard(s)")
+    assert observed.seen["idle clones"] == []
+
+
 def test_a_finished_run_leaves_its_record_and_no_workspace(observed: Observed, checkout: Checkout) -> None:
     records = [path.parent for path in (checkout.root / f".brats/runs/{TRAIN}").glob("*/run.json")]
     (record,) = [path for path in records if json.loads((path / "run.json").read_text())["run_id"] == observed.first]
@@ -331,7 +377,8 @@ def test_an_invalid_form_fails_with_one_sentence_and_no_retry(observed: Observed
 
     assert states.pop("open") == "failed"
     assert set(states.values()) == {"upstream_failed"}
-    assert sentence in log.splitlines()[-1]
+    assert log[-1][0] == "error"
+    assert sentence in log[-1][1]
 
 
 def test_a_task_of_a_finished_run_can_be_cleared(observed: Observed) -> None:

@@ -1,4 +1,4 @@
-"""Assets that connect the DAGs, and the tasks that change them or look for new cases."""
+"""Assets that connect the DAGs, and the task that announces a cohort."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -6,16 +6,18 @@ from typing import Any
 
 from airflow.sdk import Asset, Context
 
-from brats_ml import dvc_lock
-from brats_ml.orchestration.dag.operators import BRATS, FORM, CommandOperator, RunOperator
+from brats_ml import dvc_lock, files
+from brats_ml.orchestration.dag.operators import FORM
+from brats_ml.orchestration.dag.run_operator import RunOperator
 from brats_ml.orchestration.runs.run import Run
+from brats_ml.workspace import Workspace
 
 COHORT = Asset("brats_cohort")
 CHAMPIONS = Asset("brats_champions")
+PREDICTIONS = Asset("brats_predictions")
 WATERMARK = "digest"
 ANNOUNCED_BY = "run"
 COHORT_STAGES = ("acquire", "validate")
-INBOX = "inbox"
 
 
 class AnnounceOperator(RunOperator):
@@ -31,7 +33,8 @@ class AnnounceOperator(RunOperator):
         Raises:
             AirflowSkipException: They were; a skipped task changes no asset.
         """
-        digest = _validated(run.open())
+        workspace = run.open()
+        digest, counts = _validated(workspace), _counts(workspace)
         known = context["asset_state_store"][COHORT]
         # A retry announces again, since the announcement of a failed try has no effect.
         if known.get(WATERMARK) == digest and known.get(ANNOUNCED_BY) != run.run_id:
@@ -40,53 +43,12 @@ class AnnounceOperator(RunOperator):
         known.set(WATERMARK, digest)
         # The run that this event starts works on the same cohort.
         form = {name: context["params"][name] for name in ("revision", "source")}
-        context["outlet_events"][COHORT].extra = {WATERMARK: digest, FORM: form}
-        self.log.info("the validated cohort %s is new", digest)
+        context["outlet_events"][COHORT].extra = {WATERMARK: digest, **counts, FORM: form}
+        self.log.info(
+            "the validated cohort %s is new: %d case(s) accepted, %d quarantined",
+            digest, counts["accepted"], counts["quarantined"],
+        )  # fmt: skip
         return digest
-
-
-class PendingOperator(CommandOperator):
-    """Finds cases without an up-to-date prediction and splits them into shards, with a command for each."""
-
-    template_fields: tuple[str, ...] = ("cases", "predictions", "preset")
-
-    def __init__(self, *, cases: str, predictions: str, preset: str = "", **options: Any) -> None:
-        """Take the folders of the cases and of the predictions, and the preset, from the form."""
-        super().__init__(command=[], **options)
-        self.cases = cases
-        self.predictions = predictions
-        self.preset = preset
-
-    def work(self, context: Context, run: Run) -> list[list[str]]:
-        """Return the commands that score the waiting cases, one for each shard."""
-        cases, predictions = run.locations.resolve(self.cases), run.locations.resolve(self.predictions)
-        if self.cases == INBOX and not cases.exists():
-            self.log.info("there is no %s yet, so no case waits", cases)
-            return []
-        options = ["--cases", str(cases), "--output", str(predictions)]
-        if self.preset:
-            options += ["--preset", self.preset]
-        self.command = [*BRATS, "pending", *options, "--divide"]
-        outcome, _ = self.run_command(context, run)
-        # The lists are files of the workspace, since Airflow keeps what a task returns in its database.
-        shards = outcome.details["shards"] if outcome else []
-        return [[*BRATS, "score", *options, f"--shard={number}"] for number in range(len(shards))]
-
-
-class TableOperator(CommandOperator):
-    """Writes the table of all predictions, once after all shards."""
-
-    template_fields: tuple[str, ...] = ("predictions",)
-
-    def __init__(self, *, predictions: str, **options: Any) -> None:
-        """Take the folder of the predictions from the form."""
-        super().__init__(command=[], **options)
-        self.predictions = predictions
-
-    def work(self, context: Context, run: Run) -> Any:
-        """Write the table."""
-        self.command = [*BRATS, "table", "--output", str(run.locations.resolve(self.predictions))]
-        return super().work(context, run)
 
 
 def _validated(workspace: Path) -> str:
@@ -94,3 +56,9 @@ def _validated(workspace: Path) -> str:
     recorded = dvc_lock.stages(workspace)
     outs = [f"{path} {md5}" for stage in COHORT_STAGES for path, md5 in recorded[stage].outs.items()]
     return sha256("\n".join(sorted(outs)).encode()).hexdigest()[:32]
+
+
+def _counts(workspace: Path) -> dict[str, int]:
+    """Return how many cases of the cohort were accepted, and how many are in quarantine."""
+    verdict = files.read_json(Workspace(workspace).validation.verdict)
+    return {"accepted": verdict["valid"], "quarantined": verdict["cases"] - verdict["valid"]}

@@ -10,7 +10,8 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped
 from brats_ml.orchestration.dag import form
 from brats_ml.orchestration.dag.form_values import CohortForm, Form, check
 from brats_ml.orchestration.dag.graph import Graph, read_graph
-from brats_ml.orchestration.dag.operators import FORM, RunOperator
+from brats_ml.orchestration.dag.operators import FORM
+from brats_ml.orchestration.dag.run_operator import RunOperator
 from brats_ml.orchestration.runs.clones import untracked
 from brats_ml.orchestration.runs.run import Prepared, Run
 

@@ -80,9 +80,14 @@ class DvcPipeline:
         self.last(stages) >> self.close()
         return stages
 
-    def open(self, *, form: type[Form] | None = None) -> OpenOperator:
-        """Return the first task, which checks the values of a form and creates the run's workspace."""
-        return OpenOperator(
+    def open(
+        self, *, form: type[Form] | None = None, operator: type[OpenOperator] = OpenOperator, **options: Any
+    ) -> OpenOperator:
+        """Return the first task, which checks the values of a form and creates the run's workspace.
+
+        Another `operator` may look for work first.
+        """
+        return operator(
             task_id="open",
             doc_md="Pins the revision and the parameters of the run and creates its workspace, a clone. "
             "A wrong value in the form ends the run here.",
@@ -91,6 +96,7 @@ class DvcPipeline:
             checkout=str(self.checkout),
             execution_timeout=timedelta(hours=1),
             **RETRY,
+            **options,
         )
 
     def stages(self, *, after: OpenOperator) -> dict[str, StageOperator]:
@@ -134,14 +140,15 @@ class DvcPipeline:
             defaults["command"] = command
         return operator(task_id=task_id, doc_md=doc_md, checkout=str(self.checkout), **(defaults | options))
 
-    def close(self, *, promoted_by: str | None = None) -> CloseOperator:
-        """Return the last task, which removes the workspace of a successful run."""
+    def close(self, *, promoted_by: str | None = None, links_of: str | None = None) -> CloseOperator:
+        """Return the last task, which removes the workspace of a successful run; it repeats the links of a task."""
         return CloseOperator(
             task_id="close",
             doc_md="Removes the workspace. The results stay in DVC's cache, and dvc.lock stays in the run's record. "
             "A failed run keeps its workspace until `brats prune` removes the run.",
             checkout=str(self.checkout),
             promoted_by=promoted_by,
+            links_of=links_of,
             **RETRY,
             **RUN_UNLESS_FAILED,
         )

@@ -1,0 +1,159 @@
+"""The tasks of brats_score: look for cases, divide them, score them, list the predictions."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowException, DownstreamTasksSkipped
+
+from brats_ml.orchestration.dag.form import NO_CODE
+from brats_ml.orchestration.dag.form_values import check
+from brats_ml.orchestration.dag.open_operator import OpenOperator
+from brats_ml.orchestration.dag.operators import BRATS, CommandOperator
+from brats_ml.orchestration.runs.clones import uncommitted
+from brats_ml.orchestration.runs.run import Run
+from brats_ml.workspace.state import RunRecord
+
+INBOX = "inbox"
+# What `brats score` reports of the cases of a shard.
+COUNTS = ("scored", "kept", "refused", "gone")
+
+
+class OpenForCasesOperator(OpenOperator):
+    """Creates the workspace of a run if a case waits; otherwise ends the run at once, without a clone."""
+
+    template_fields: tuple[str, ...] = ("cases", "predictions", "preset")
+
+    def __init__(self, *, cases: str, predictions: str, preset: str = "", **options: Any) -> None:
+        """Take the folders of the cases and of the predictions, and the preset, from the form."""
+        super().__init__(**options)
+        self.cases = cases
+        self.predictions = predictions
+        self.preset = preset
+
+    def work(self, context: Context, run: Run) -> dict[str, Any]:
+        """Open the run.
+
+        Raises:
+            DownstreamTasksSkipped: No case waits. The task itself succeeds.
+        """
+        new = run.pinned() is None
+        if new and self.form is not None:
+            check(context["params"], self.form, name=self.dag_id)
+        if new and self._nothing_waits(context, run):
+            raise DownstreamTasksSkipped(tasks=sorted(self.get_flat_relative_ids(upstream=False)))
+        return super().work(context, run)
+
+    def _nothing_waits(self, context: Context, run: Run) -> bool:
+        """Return whether no case waits by the checkout, where its code is the one that the run would clone."""
+        checkout = run.locations.checkout
+        if checkout is None or str(context["params"]["revision"]) != "HEAD":
+            return False
+        if any(Path(name).name not in NO_CODE for name in uncommitted(checkout)):
+            return False
+        options = options_of(run, self.cases, self.predictions, self.preset)
+        if options is None:
+            self.log.info(no_inbox(run))
+            return True
+        with tempfile.TemporaryDirectory() as folder:
+            report = RunRecord(Path(folder)).outcome(self.task_id)
+            command = [*BRATS, "pending", "--ledger-only", *options]
+            try:
+                outcome, _ = self.run_command(context, run, command, folder=checkout, report=report)
+            except AirflowException as error:
+                self.log.warning("the checkout cannot say whether a case waits, so the run looks itself: %s", error)
+                return False
+        return outcome is not None and outcome.details.get("shards") == []
+
+
+class PendingOperator(CommandOperator):
+    """Finds cases without an up-to-date prediction and splits them into shards, with a command for each."""
+
+    template_fields: tuple[str, ...] = ("cases", "predictions", "preset")
+
+    def __init__(self, *, cases: str, predictions: str, preset: str = "", **options: Any) -> None:
+        """Take the folders of the cases and of the predictions, and the preset, from the form."""
+        super().__init__(command=[], **options)
+        self.cases = cases
+        self.predictions = predictions
+        self.preset = preset
+
+    def work(self, context: Context, run: Run) -> list[dict[str, Any]]:
+        """Return the arguments of `ScoreOperator` for each shard of the waiting cases."""
+        options = options_of(run, self.cases, self.predictions, self.preset)
+        if options is None:
+            self.log.info(no_inbox(run))
+            return []
+        self.command = [*BRATS, "pending", *options, "--divide"]
+        outcome, _ = self.run_in_workspace(context, run)
+        # The lists are files of the workspace, since Airflow keeps what a task returns in its database.
+        shards = outcome.details["shards"] if outcome else []
+        return [
+            {"command": [*BRATS, "score", *options, f"--shard={number}"], "shard": label_of(cases)}
+            for number, cases in enumerate(shards)
+        ]
+
+
+class ScoreOperator(CommandOperator):
+    """Scores the cases of one shard; Airflow names the task by its `shard`."""
+
+    def __init__(self, *, shard: str, **options: Any) -> None:
+        """Keep the name of the shard."""
+        super().__init__(**options)
+        self.shard = shard
+
+
+class TableOperator(CommandOperator):
+    """Writes the table of all predictions, once after all shards, and announces what this run has scored."""
+
+    template_fields: tuple[str, ...] = ("predictions",)
+
+    def __init__(self, *, predictions: str, scored_by: str, **options: Any) -> None:
+        """Take the folder of the predictions from the form, and the id of the task that scores."""
+        super().__init__(command=[], **options)
+        self.predictions = predictions
+        self.scored_by = scored_by
+
+    def work(self, context: Context, run: Run) -> Any:
+        """Write the table."""
+        self.command = [*BRATS, "table", "--output", str(run.locations.resolve(self.predictions))]
+        details = super().work(context, run)
+        # A list of ids gives a list, also for a single shard. A shard that failed has none.
+        shards = context["ti"].xcom_pull(task_ids=[self.scored_by])
+        totals = total([shard for shard in shards if shard])
+        for asset in self.outlets:
+            event = context["outlet_events"][asset]
+            event.extra = {**event.extra, **totals}
+        return details
+
+
+def options_of(run: Run, cases: str, predictions: str, preset: str) -> list[str] | None:
+    """Return the options of `brats pending` and `brats score` for the values of a form, None without an inbox."""
+    folder = run.locations.resolve(cases)
+    if cases == INBOX and not folder.exists():
+        return None
+    options = ["--cases", str(folder), "--output", str(run.locations.resolve(predictions))]
+    return [*options, "--preset", preset] if preset else options
+
+
+def no_inbox(run: Run) -> str:
+    """Return the sentence for a checkout without an inbox."""
+    return f"there is no {run.locations.resolve(INBOX)} yet, so no case waits"
+
+
+def label_of(cases: Sequence[str]) -> str:
+    """Return a name for a shard: its first case, and how many more it has."""
+    return cases[0] if len(cases) == 1 else f"{cases[0]} and {len(cases) - 1} more"
+
+
+def total(shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how many cases the shards of a run have scored, kept, refused and missed, and by which models."""
+    counts: Counter[str] = Counter()
+    models: dict[str, Any] = {}
+    for shard in shards:
+        counts.update({name: shard.get(name, 0) for name in COUNTS})
+        models |= shard.get("models", {})
+    return {**{name: counts[name] for name in COUNTS}, "models": models}

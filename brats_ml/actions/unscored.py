@@ -38,7 +38,7 @@ def run(
     """
     source, target = ws.unseen(cases), ws.predictions(output)
     refuse_overlap(source.path, target.path)
-    listing = list_unseen(source)
+    listing = list_unseen(source, params.acquire.naming.rules)
     found = listing.cases
     champions = open_champions(ws.state)
     notes = [note for name in MODELS.values() if (note := champions.repair(name))] + listing.unreadable

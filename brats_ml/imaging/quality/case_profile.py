@@ -1,17 +1,39 @@
 """Measure the volumes of a case against each other."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.cohort.modalities import MODALITIES, Modality
 from brats_ml.imaging.quality import anatomy
 from brats_ml.imaging.quality.anatomy import CoarseCase
 from brats_ml.imaging.quality.profile import Row
 
 DIGITS = 4
+# The modalities that each rule compares: all of them, or two of any, or one of two.
+COMPARES_ALL: Mapping[str, tuple[Modality, ...]] = {
+    "pairing": MODALITIES,
+    "enhancement": ("t1", "t1ce"),
+    "fluid_contrast": ("flair", "t2"),
+}
+COMPARES_TWO = ("mask_agreement", "mirror_ratio", "likeness")
+COMPARES_LABELS = ("label_contrast", "label_advantage")
+BRIGHT_TUMOUR = ("flair", "t2")
+
+
+def unchecked_rules(images: Collection[str], *, labelled: bool) -> list[str]:
+    """Return the rules that do not apply to a case, since it lacks what they compare.
+
+    Args:
+        images: The modalities of the case.
+        labelled: Whether the case has a label map.
+    """
+    found = [rule for rule, compared in COMPARES_ALL.items() if not set(compared) <= set(images)]
+    found += COMPARES_TWO if len(images) < 2 else ()
+    found += COMPARES_LABELS if labelled and not set(BRIGHT_TUMOUR) & set(images) else ()
+    return found
 
 
 def profile_anatomy(
@@ -39,11 +61,11 @@ def profile_anatomy(
     ):
         for role, value in found.items():
             rows[role][name] = value
-    if images.keys() >= set(MODALITIES):
+    if images.keys() >= set(COMPARES_ALL["pairing"]):
         rows["t1"]["pairing"] = anatomy.pairing(fine.within(fine.deep))
-    if images.keys() >= {"t1", "t1ce"}:
+    if images.keys() >= set(COMPARES_ALL["enhancement"]):
         rows["t1ce"]["enhancement"] = anatomy.enhancement(*(fine.images[role][fine.deep] for role in ("t1", "t1ce")))
-    if images.keys() >= {"flair", "t2"}:
+    if images.keys() >= set(COMPARES_ALL["fluid_contrast"]):
         flat_ranks = flat.within(flat.deep)
         rows["t2"]["fluid_contrast"] = anatomy.fluid_contrast(flat_ranks["flair"], flat_ranks["t2"])
     if label_map is not None:
@@ -54,6 +76,6 @@ def profile_anatomy(
 def _label_row(fine: CoarseCase, label_map: NDArray[Any]) -> Row:
     step = anatomy.coarse_step(label_map.shape)
     tumour = label_map[tuple(slice(step // 2, size // step * step, step) for size in label_map.shape)] != 0
-    bright = {role: image for role, image in fine.images.items() if role in ("flair", "t2")}
+    bright = {role: image for role, image in fine.images.items() if role in BRIGHT_TUMOUR}
     contrast, advantage = anatomy.label_contrasts(CoarseCase(bright, fine.brain, fine.deep, fine.radius), tumour)
     return {"label_contrast": contrast, "label_advantage": advantage}

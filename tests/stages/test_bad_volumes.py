@@ -207,7 +207,11 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
         "{t2} is on another grid",
     ),
     "a folder in place of a file": (
-        lambda folder: (file(folder, "t1ce").unlink(), file(folder, "t1ce").mkdir(), (file(folder, "t1ce") / "x").touch()),
+        lambda folder: (
+            file(folder, "t1ce").unlink(),
+            file(folder, "t1ce").mkdir(),
+            (file(folder, "t1ce") / "x").touch(),
+        ),
         "{folder} has no t1ce",
     ),
     "a modality in no naming": (

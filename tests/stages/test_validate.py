@@ -168,9 +168,7 @@ def test_the_verdict_tells_of_every_rule_who_breaks_it(workspace: Workspace, par
     rules = {rule.pop("rule"): rule for rule in verdict.pop("rules")}
     assert verdict == {"verdict": "pass", "stops": [], "cases": 6, "valid": 5}
     assert rules["present"]["severity"] == "warning"
-    assert rules["present"]["broken_by"] == [
-        f"{BAD}: {BAD} has no t1ce: add its file, named as the others are"
-    ]
+    assert rules["present"]["broken_by"] == [f"{BAD}: {BAD} has no t1ce: add its file, named as the others are"]
     assert not any(rule["broken_by"] for name, rule in rules.items() if name != "present")
 
 

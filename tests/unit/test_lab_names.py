@@ -140,7 +140,9 @@ def test_one_patient_number_in_two_sites_is_refused_and_not_mixed() -> None:
 
 
 def test_a_pattern_keeps_the_time_point_of_a_release_out_of_the_name_of_the_patient() -> None:
-    cases = found("BraTS-GLI-00005-000/t1c.nii.gz", "BraTS-GLI-00005-001/t1c.nii.gz", patterns=("{patient}/{modality}",))
+    cases = found(
+        "BraTS-GLI-00005-000/t1c.nii.gz", "BraTS-GLI-00005-001/t1c.nii.gz", patterns=("{patient}/{modality}",)
+    )
 
     assert {case.patient for case in cases} == {"BraTS-GLI-00005"}
     assert {case.scheme for case in cases} == {"brats2023"}

@@ -149,23 +149,21 @@ def _case(
 
 
 def _with_dicom(cases: Iterable[Case], folders: Mapping[str, str]) -> list[Case]:
-    """Return cases with each folder of DICOM: as unread in the case that it belongs to, else as a case of its own."""
+    """Return cases with each folder of DICOM: as unread in the only case around it, else as a case of its own."""
     found = {case.case_id: case for case in cases}
-    for folder, example in folders.items():
-        inside = {folder, str(PurePosixPath(folder).parent)} - {"."}
-        owners = [
-            case
-            for case in found.values()
-            if {str(PurePosixPath(file).parent) for file in case.images.values()} & inside
-        ]
-        case_id = DICOM if folder == "." else _filed(folder)
-        owner = owners[0] if len(owners) == 1 else found.get(case_id)
-        if owner is not None:
-            found[owner.case_id] = replace(owner, unread=sorted({*owner.unread, example}))
-        else:
-            reason = f"{_escaped(folder)} holds DICOM, such as {_escaped(PurePosixPath(example).name)}: {ADVICE}"
-            refused = _refused(case_id, DECATHLON, reason)
-            found[refused.case_id] = replace(refused, unread=[example])
+    around: dict[PurePosixPath, set[str]] = {}
+    for case in found.values():
+        for folder in {parent for file in case.images.values() for parent in PurePosixPath(file).parents}:
+            around.setdefault(folder, set()).add(case.case_id)
+    for name, example in folders.items():
+        case_id, above = DICOM if name == "." else _filed(name), PurePosixPath(name).parent
+        owners = around.get(PurePosixPath(name), set()) | (around.get(above, set()) if above.name else set())
+        owner = found.get(next(iter(owners)) if len(owners) == 1 else case_id)
+        if owner is None:
+            reason = f"{_escaped(name)} holds DICOM, such as {_escaped(PurePosixPath(example).name)}: {ADVICE}"
+            owner = _refused(case_id, DECATHLON, reason)
+        unread = {*owner.unread, *([example] if is_writable(example) else [])}
+        found[owner.case_id] = replace(owner, unread=sorted(unread))
     return list(found.values())
 
 

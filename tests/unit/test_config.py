@@ -51,8 +51,8 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
         (
             "acquire.naming.patterns",
             ["{patient}/{modalty}"],
-            "params.yaml, key acquire.naming.patterns.0: a pattern has no field {modalty}; did you mean modality?, found "
-            "'{patient}/{modalty}'",
+            "params.yaml, key acquire.naming.patterns.0: a pattern has no field {modalty}; did you mean modality?, "
+            "found '{patient}/{modalty}'",
         ),
         (
             "acquire.naming.patterns",
@@ -63,8 +63,8 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
         (
             "acquire.naming.patterns",
             ["../{patient}/{modality}"],
-            "params.yaml, key acquire.naming.patterns.0: a pattern is relative to the source and has no empty part, `.` "
-            "or `..`, such as `{patient}/{modality}`, found '../{patient}/{modality}'",
+            "params.yaml, key acquire.naming.patterns.0: a pattern is relative to the source and has no empty part, "
+            "`.` or `..`, such as `{patient}/{modality}`, found '../{patient}/{modality}'",
         ),
         (
             "acquire.naming.words",

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brats_ml.cohort.cases import WHOLE, Case, find_cases
+from brats_ml.cohort.dicom import ADVICE
 from brats_ml.cohort.lab_names import LabNaming
 from brats_ml.cohort.names import bare_name, name_key
 from brats_ml.cohort.releases import patient_of
@@ -176,3 +177,31 @@ def test_a_pattern_without_doubt_finds_patient_and_visit_again(patient: str, vis
     (case,) = found(f"{patient}/{visit}/t1.nii.gz", patterns=("{patient}/{visit}/{modality}",))
 
     assert (case.patient, case.case_id) == (patient_of(patient), f"{patient}_ses-{visit}")
+
+
+@pytest.mark.parametrize("folder", ["PAT_1", "PAT_1/series 1", "sub-2/dicom"])
+def test_dicom_next_to_the_volumes_of_one_case_is_listed_as_unread_in_it(folder: str) -> None:
+    volumes = ["PAT_1/flair.nii.gz", "sub-2/anat/sub-2_FLAIR.nii.gz"]
+
+    cases = find_cases(volumes, dicom=[f"{folder}/IM1"])
+
+    owner = folder.partition("/")[0]
+    assert {case.case_id: case.unread for case in cases if case.unread} == {owner: [f"{folder}/IM1"]}
+    assert not any(case.faults for case in cases)
+
+
+@pytest.mark.parametrize(
+    ("dicom", "case_id"),
+    [
+        (["PAT_3/a/b/IM1", "PAT_3/a/c/IM1"], "PAT_3"),
+        (["ward/PAT_3/IM1"], "ward%2FPAT_3"),
+        (["IM1"], "DICOM"),
+        (["two\nlines/IM1"], "two\\nlines"),
+    ],
+)
+def test_dicom_of_a_patient_without_volumes_is_one_case_that_is_refused(dicom: list[str], case_id: str) -> None:
+    cases = find_cases(["ward/PAT_1/PAT_1_t1.nii.gz", "ward/PAT_2/PAT_2_t1.nii.gz"], dicom=dicom)
+
+    refused = next(case for case in cases if case.case_id == case_id)
+    assert refused.faults[WHOLE].endswith(f"holds DICOM, such as IM1: {ADVICE}")
+    assert len(cases) == 3

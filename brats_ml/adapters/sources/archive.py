@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from brats_ml.adapters.dicom_files import one_of_each_folder
 from brats_ml.adapters.sources.base import (
@@ -26,6 +26,7 @@ from brats_ml.adapters.sources.base import (
     unreadable,
     write_chunks,
 )
+from brats_ml.adapters.sources.tar_limits import LEAST_BOUND, MOST_TIMES, Bounded, StrictHeader
 from brats_ml.cohort.dicom import START_BYTES, is_dicom_name, is_dicom_start, may_be_dicom
 from brats_ml.cohort.release_files import is_hidden, is_release_file
 from brats_ml.errors import BratsError, SourceError
@@ -197,53 +198,6 @@ class ZipSource:
         return one_of_each_folder(members, start)
 
 
-# Members with long names and the like. tarfile reads them whole into memory; the system allows paths of 4096 bytes.
-EXTENDED_TYPES = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
-EXTENDED_BYTES = 1 << 20
-
-
-class _StrictHeader(tarfile.TarInfo):
-    """A header that raises when it is damaged; tarfile takes a damaged one, or none, for the end of the archive."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        try:
-            header = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            # tarfile does not publish this class, which marks the end of an archive, to type checkers.
-            if type(error).__name__ == "EOFHeaderError":
-                raise
-            raise tarfile.ReadError(str(error)) from error
-        if header.size < 0 or (header.type in EXTENDED_TYPES and header.size > EXTENDED_BYTES):
-            raise tarfile.ReadError(f"a header that states {header.size} bytes")
-        return header
-
-
-# A gzip of zeros is a thousand times smaller; no measured volume comes near. A small archive may consist of zeros.
-MOST_TIMES = 1000
-LEAST_BOUND = 1 << 30
-
-
-class _Bounded:
-    """The bytes of a tar up to a limit, since reading also decompresses members that no cohort needs."""
-
-    def __init__(self, stream: IO[bytes], path: Path, bound: int) -> None:
-        self._stream, self._path, self._left = stream, path, bound
-
-    def read(self, size: int) -> bytes:
-        chunk = self._stream.read(size)
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise SourceError(self._path, f"unpacks to more than {MOST_TIMES:,} times its size; pack only the volumes")
-        return chunk
-
-
 @dataclass(frozen=True)
 class TarSource:
     """A tar archive, read once from front to end; its members share the fingerprint of the archive."""
@@ -275,8 +229,8 @@ class TarSource:
             state = self.path.stat()
             fingerprint = f"{state.st_size}-{written_at(state)}"
             with self.opener(self.path) as packed:
-                stream: Any = _Bounded(packed, self.path, max(state.st_size * MOST_TIMES, LEAST_BOUND))
-                with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as archive:
+                stream: Any = Bounded(packed, self.path, max(state.st_size * MOST_TIMES, LEAST_BOUND))
+                with tarfile.open(fileobj=stream, mode="r|", tarinfo=StrictHeader) as archive:
                     for info in archive:
                         # tarfile keeps every header, and a small archive may hold millions.
                         archive.members.clear()  # type: ignore[attr-defined]  # typeshed leaves it out

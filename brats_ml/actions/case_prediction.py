@@ -104,7 +104,7 @@ class Predictor:
             "volume_ml": {name: in_ml(volume) for name, volume in volumes.items()},
             "flags": [SYNTHETIC] * self.origin.segmentation.synthetic
             + unchecked(case)
-            + [f"{', '.join(case.unread)} is not read"] * bool(case.unread)
+            + [f"not read: {', '.join(case.unread)}"] * bool(case.unread)
             + [f"no {region} found" for region in REGIONS if not volumes[region]]
             + removal_flags(self.segment.removed),
             "removed": removal_record(self.segment.removed),

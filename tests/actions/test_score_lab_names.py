@@ -57,6 +57,7 @@ def test_new_patients_in_any_layout_are_scored_with_the_modalities_that_the_cham
     copy(ws, FIRST, "PAT_1/flair.nii.gz", "PAT_1/T1Gd.nii.gz")
     copy(ws, FIRST, "sub-2/anat/sub-2_FLAIR.nii.gz", "sub-2/anat/sub-2_ce-GAD_T1w.nii.gz")
     copy(ws, FIRST, "ward/P3/2019/flair.nii.gz", "ward/P3/2019/mprage_km.nii.gz")
+    copy(ws, FIRST, "PAT_1/adc.nii.gz", "PAT_1/T1Gd.nii.gz")
     write_dicom(ws.inbox.path / "PAT_1/raw/IM1")
     write_dicom(ws.inbox.path / "PAT_4/series 1/IM1")
     write_dicom(ws.inbox.path / "PAT_4/series 2/IM1")
@@ -79,7 +80,7 @@ def test_new_patients_in_any_layout_are_scored_with_the_modalities_that_the_cham
         np.testing.assert_array_equal(labels(ws, name), labels(ws, FIRST))
     unchecked = "has no t1, t2, so it was not checked for pairing, enhancement, fluid_contrast"
     assert unchecked in found["sub-2"]["flags"]
-    assert "PAT_1/raw/IM1 is not read" in found["PAT_1"]["flags"]
+    assert "not read: PAT_1/adc.nii.gz, PAT_1/raw/IM1" in found["PAT_1"]["flags"]
     assert not [flag for flag in found[FIRST]["flags"] if "not checked" in flag]
     assert found["PAT_4"]["reason"] == f"PAT_4 holds DICOM, such as IM1: {ADVICE}"
     assert unscored.run(ws, params).details["shards"] == []

@@ -11,7 +11,7 @@ from brats_ml.actions.ages import Age, UnseenAges
 from brats_ml.adapters import folder_walk
 from brats_ml.adapters.case_folder import cases_in
 from brats_ml.cohort.cases import Case
-from brats_ml.cohort.lab_names import LabNaming
+from brats_ml.cohort.lab_names import BRATS, LabNaming
 from brats_ml.cohort.release_files import is_volume
 from brats_ml.errors import SourceError, StorageError, TableError
 from brats_ml.workspace import Workspace
@@ -73,7 +73,7 @@ class Listing:
             raise StorageError("; ".join(self.unreadable), transient=True)
 
 
-def list_unseen(source: Named, naming: LabNaming) -> Listing:
+def list_unseen(source: Named, naming: LabNaming = BRATS) -> Listing:
     """Return the cases of a folder of unseen ones, with what each prediction needs to know of other files.
 
     A link back to a folder that holds it is skipped. A folder that cannot be read is left out; a case that lacks a file

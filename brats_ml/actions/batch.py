@@ -66,7 +66,7 @@ class Batch:
             StorageError: The operating system cannot read the case or its prediction, or its folder is not ours.
         """
         origin, case_id = self.predictor.origin, unseen.case.case_id
-        if unseen.doubt is not None and unseen.lacks(self.predictor.segment.modalities):
+        if unseen.doubt is not None:
             raise StorageError(unseen.doubt, transient=True)
         if unseen.is_gone(origin.source):
             return "gone"

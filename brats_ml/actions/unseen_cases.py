@@ -1,7 +1,7 @@
 """The unseen cases in a folder, and the lists of them that tasks share out."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,10 +31,6 @@ class Unseen:
     case: Case
     age: Age
     doubt: str | None = None
-
-    def lacks(self, needed: Collection[str]) -> bool:
-        """Return whether the case lacks a file that a model of the modalities `needed` reads, or has a fault."""
-        return bool(self.case.faults) or not set(needed).isdisjoint(self.case.missing)
 
     def is_gone(self, source: Path) -> bool:
         """Return whether the case was moved away since it was listed: none of its files exists."""

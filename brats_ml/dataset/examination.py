@@ -21,7 +21,7 @@ from brats_ml.cohort.labels import SCHEMES
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.phantom import TRUE_SHAPE
 from brats_ml.config.data import Validate
-from brats_ml.imaging.quality.case_profile import profile_anatomy, unchecked_rules
+from brats_ml.imaging.quality.case_profile import profile_anatomy
 from brats_ml.imaging.quality.duplicates import mark_within
 from brats_ml.imaging.quality.profile import (
     AXES,
@@ -34,6 +34,7 @@ from brats_ml.imaging.quality.profile import (
     profile_label_map,
 )
 from brats_ml.imaging.quality.rules import Rule, findings, rules
+from brats_ml.imaging.quality.unchecked import unchecked_rules
 from brats_ml.workspace.state import Cache
 
 # Settings of the section `validate` that are no limits of a rule for volumes.

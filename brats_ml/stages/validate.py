@@ -18,10 +18,10 @@ from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
 from brats_ml.dataset.examination import Examination, examine_all, rules_of
 from brats_ml.errors import CohortError, EmptyCohortError
-from brats_ml.imaging.quality.case_profile import unchecked_rules
 from brats_ml.imaging.quality.duplicates import mark_among, mark_within
 from brats_ml.imaging.quality.profile import COLUMNS, Row
 from brats_ml.imaging.quality.rules import Rule, findings
+from brats_ml.imaging.quality.unchecked import unchecked_rules
 from brats_ml.report import Report
 from brats_ml.stages.validate_page import Broken, write_page
 from brats_ml.workspace import Workspace

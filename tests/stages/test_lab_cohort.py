@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import numpy as np
+import pandas as pd
 import pytest
 
 from brats_ml.adapters.case_files.array_file import read_case
@@ -18,6 +19,7 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.config import Params
 from brats_ml.errors import EmptyCohortError
 from brats_ml.files import read_json
+from brats_ml.reports.cohort_section import case_values
 from brats_ml.stages import acquire, features, preprocess, source, split, validate
 from brats_ml.workspace import Workspace
 
@@ -173,3 +175,18 @@ def test_a_missing_modality_is_zero_and_the_others_keep_their_voxels(
 
     assert not image[MODALITIES.index("t1")].any()
     assert np.count_nonzero(image[MODALITIES.index("flair")]) > 1000
+
+
+def test_the_pages_show_what_a_cohort_of_two_modalities_was_not_checked_for(
+    workspace: Workspace, params: Params
+) -> None:
+    for path in (*workspace.raw.path.glob("*/*_t1.nii.gz"), *workspace.raw.path.glob("*/*_t2.nii.gz")):
+        path.unlink()
+    validate.run(workspace, params)
+
+    page = workspace.validation.page.path.read_text()
+    values = case_values(pd.read_csv(workspace.validation.headers))
+
+    assert "the case has no such image, and no chosen recipe needs it" in page
+    assert values["t1 p50"].isna().all()
+    assert values["flair p50"].notna().all()

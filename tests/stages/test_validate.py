@@ -100,7 +100,7 @@ def test_a_bad_case_is_quarantined_and_the_others_go_on(workspace: Workspace, pa
     ]
     assert BAD not in {case["case_id"] for case in read_json(workspace.validation.manifest)["cases"]}
     assert str(report) == "validate: 5 of 6 cases valid, 1 quarantined (see data/validation/index.html)"
-    assert f"{BAD} t2" in not_checked(workspace, "the file is missing")
+    assert f"{BAD} t1ce" in not_checked(workspace, "the file is missing")
     assert f"{BAD} t1" in not_checked(workspace, "the case lacks an image to compare it with")
 
 

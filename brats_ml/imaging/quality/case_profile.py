@@ -1,39 +1,17 @@
 """Measure the volumes of a case against each other."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.modalities import MODALITIES, Modality
 from brats_ml.imaging.quality import anatomy
 from brats_ml.imaging.quality.anatomy import CoarseCase
 from brats_ml.imaging.quality.profile import Row
+from brats_ml.imaging.quality.unchecked import BRIGHT_TUMOUR, PARTNERS
 
 DIGITS = 4
-# The modalities that each rule compares: all of them, or two of any, or one of two.
-COMPARES_ALL: Mapping[str, tuple[Modality, ...]] = {
-    "pairing": MODALITIES,
-    "enhancement": ("t1", "t1ce"),
-    "fluid_contrast": ("flair", "t2"),
-}
-COMPARES_TWO = ("mask_agreement", "mirror_ratio", "likeness")
-COMPARES_LABELS = ("label_contrast", "label_advantage")
-BRIGHT_TUMOUR = ("flair", "t2")
-
-
-def unchecked_rules(images: Collection[str], *, labelled: bool) -> list[str]:
-    """Return the rules that do not apply to a case, since it lacks what they compare.
-
-    Args:
-        images: The modalities of the case.
-        labelled: Whether the case has a label map.
-    """
-    found = [rule for rule, compared in COMPARES_ALL.items() if not set(compared) <= set(images)]
-    found += COMPARES_TWO if len(images) < 2 else ()
-    found += COMPARES_LABELS if labelled and not set(BRIGHT_TUMOUR) & set(images) else ()
-    return found
 
 
 def profile_anatomy(
@@ -61,11 +39,11 @@ def profile_anatomy(
     ):
         for role, value in found.items():
             rows[role][name] = value
-    if images.keys() >= set(COMPARES_ALL["pairing"]):
+    if images.keys() >= set(PARTNERS["pairing"]):
         rows["t1"]["pairing"] = anatomy.pairing(fine.within(fine.deep))
-    if images.keys() >= set(COMPARES_ALL["enhancement"]):
+    if images.keys() >= set(PARTNERS["enhancement"]):
         rows["t1ce"]["enhancement"] = anatomy.enhancement(*(fine.images[role][fine.deep] for role in ("t1", "t1ce")))
-    if images.keys() >= set(COMPARES_ALL["fluid_contrast"]):
+    if images.keys() >= set(PARTNERS["fluid_contrast"]):
         flat_ranks = flat.within(flat.deep)
         rows["t2"]["fluid_contrast"] = anatomy.fluid_contrast(flat_ranks["flair"], flat_ranks["t2"])
     if label_map is not None:

@@ -13,7 +13,7 @@ STAGES: dict[str, Any] = {
 WITHOUT_DIGEST = {"code", "source"}
 # Which modalities a case needs depends on the chosen recipes.
 MORE = {"validate": ["needed_modalities"]}
-PARTS = ("train_", "evaluate_", "survival_", "compare_")
+PARTS = ("train_", "evaluate_", "survival_", "compare_", "validate_")
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -15,9 +15,9 @@ from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.cohort.labels import LABELS, REGIONS, SCHEMES, LabelMap, region_mask
-from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.cohort.modalities import MODALITIES, available
 from brats_ml.config import Params
-from brats_ml.dataset.examination import case_problems
+from brats_ml.dataset.examination import case_problems, unchecked
 from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.errors import CaseError, ModelError
 from brats_ml.imaging.geometry import uncrop
@@ -26,7 +26,7 @@ from brats_ml.models.segmentation import segmentation_model
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.survival import SurvivalModel
 from brats_ml.survival.caveat import interval_days
-from brats_ml.survival.features import MORE, case_features
+from brats_ml.survival.features import BRAIN, MORE, case_features
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder, PredictionFolder, SurvivalFolder
 
@@ -87,7 +87,7 @@ class Predictor:
             StorageError: The operating system cannot read a file of the case.
         """
         case, source = unseen.case, self.origin.source
-        problems = case_problems(source, case, self.origin.rules)
+        problems = case_problems(source, case, self.origin.rules, needed=self.segment.modalities)
         if problems:
             raise CaseError(case.case_id, "; ".join(problems))
         prepared, grid = preprocess_case(source, case)
@@ -103,6 +103,8 @@ class Predictor:
             "volume_mm3": volumes,
             "volume_ml": {name: in_ml(volume) for name, volume in volumes.items()},
             "flags": [SYNTHETIC] * self.origin.segmentation.synthetic
+            + unchecked(case)
+            + [f"not read: {', '.join(case.unread)}"] * bool(case.unread)
             + [f"no {region} found" for region in REGIONS if not volumes[region]]
             + removal_flags(self.segment.removed),
             "removed": removal_record(self.segment.removed),
@@ -114,7 +116,8 @@ class Predictor:
             return {"group": None, "reason": self.origin.incompatibility or "there is no survival model"}
         wanted = self.classify.features
         more = [group for group, names in MORE.items() if set(names) & set(wanted)]
-        measured = case_features(labels, image[MODALITIES.index("t1")], more=more)
+        shown = image[MODALITIES.index(available(BRAIN, unseen.case.images))]
+        measured = case_features(labels, shown, more=more)
         age = unseen.age
         features = measured | {"age_years": age.years}
         predicted: dict[str, Any] = dict(self.classify(pd.DataFrame([features])).iloc[0])

@@ -46,12 +46,12 @@ class Origin:
     incompatibility: str | None = None
 
     def of(self, unseen: Unseen) -> dict[str, Any]:
-        """Return the inputs of a case's prediction, with the digest of each of its files.
+        """Return the inputs of a case's prediction, with the digest of each of its files and its label scheme.
 
         Raises:
             StorageError: The operating system cannot read a file.
         """
-        return self._shared(unseen.age) | {"data": self._digests(unseen)}
+        return self._shared(unseen.age) | {"data": self._digests(unseen), "labels": unseen.case.scheme}
 
     def is_of(self, known: dict[str, Any], unseen: Unseen) -> bool:
         """Return whether a prediction has the inputs that it would have now; files are read if all else is the same.
@@ -63,7 +63,7 @@ class Origin:
         Raises:
             StorageError: The operating system cannot read a file.
         """
-        left_out = {"data", *(FROM_TABLES if unseen.age.unread else ())}
+        left_out = {"data", "labels", *(FROM_TABLES if unseen.age.unread else ())}
         # By their JSON, since a tuple among the parameters is a list in a file.
         before, now = (
             files.digest_value(
@@ -71,7 +71,8 @@ class Origin:
             )
             for origin in (known, self._shared(unseen.age))
         )
-        return before == now and known["data"] == self._digests(unseen)
+        labels = known.get("labels", unseen.case.scheme)  # a prediction of before has none
+        return before == now and labels == unseen.case.scheme and known["data"] == self._digests(unseen)
 
     def fingerprint(self, unseen: Unseen) -> str:
         """Return a digest of the inputs that needs no file's bytes, only their sizes, times and inodes.

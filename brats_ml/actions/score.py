@@ -54,7 +54,7 @@ def run(
         check_preset(preset)
     source, target = ws.unseen(cases), ws.predictions(output)
     refuse_overlap(source.path, target.path)
-    listing = _listed(source, only) if shard is None else Listing(read_shard(ws, shard))
+    listing = _listed(source, only, params) if shard is None else Listing(read_shard(ws, shard))
     champions = open_champions(ws.state)
     origin = present_origin(ws, params, source.path, champions, preset=preset)
     notes = [champions.repair(name) for name in MODELS.values()]
@@ -76,18 +76,20 @@ def run(
     return Report("score", said, links=champions.registry.pages([origin.segmentation]), details=details)
 
 
-def _listed(source: Named, only: Sequence[str]) -> Listing:
+def _listed(source: Named, only: Sequence[str], params: Params) -> Listing:
     """Return the cases of a folder, or those of some names.
 
     Raises:
         EmptyCohortError: There is none.
         StorageError: There is none, and a folder cannot be read.
     """
-    listing = list_unseen(source)
+    listing = list_unseen(source, params.acquire.naming.rules)
     wanted = [unseen for unseen in listing.cases if not only or unseen.case.case_id in only]
     if wanted:
         return Listing(wanted, listing.unreadable)
     listing.require_readable()
     if listing.cases:
         raise EmptyCohortError(f"{source} holds no case {', '.join(sorted(only))}")
-    raise EmptyCohortError(f"{source} holds no case that is named as in BraTS: put one folder a case there")
+    raise EmptyCohortError(
+        f"{source} holds no case: put a folder of NIfTI volumes for each there (docs/how-to/real-data.md has the names)"
+    )

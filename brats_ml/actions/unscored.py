@@ -41,7 +41,7 @@ def run(
     """
     source, target = ws.unseen(cases), ws.predictions(output)
     refuse_overlap(source.path, target.path)
-    listing = list_unseen(source)
+    listing = list_unseen(source, params.acquire.naming.rules)
     found = listing.cases
     if ledger_only:
         known = champions_in_ledger(ws.state)

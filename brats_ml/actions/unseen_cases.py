@@ -9,7 +9,9 @@ from typing import Any
 from brats_ml import files
 from brats_ml.actions.ages import Age, UnseenAges
 from brats_ml.adapters import folder_walk
-from brats_ml.cohort.cases import Case, find_cases
+from brats_ml.adapters.case_folder import cases_in
+from brats_ml.cohort.cases import Case
+from brats_ml.cohort.lab_names import BRATS, LabNaming
 from brats_ml.cohort.release_files import is_volume
 from brats_ml.errors import SourceError, StorageError, TableError
 from brats_ml.workspace import Workspace
@@ -67,11 +69,15 @@ class Listing:
             raise StorageError("; ".join(self.unreadable), transient=True)
 
 
-def list_unseen(source: Named) -> Listing:
+def list_unseen(source: Named, naming: LabNaming = BRATS) -> Listing:
     """Return the cases of a folder of unseen ones, with what each prediction needs to know of other files.
 
     A link back to a folder that holds it is skipped. A folder that cannot be read is left out; a case that lacks a file
     is then in doubt, since that folder may have it.
+
+    Args:
+        source: The folder.
+        naming: How to read names of no release.
 
     Raises:
         MissingInputError: There is no such folder.
@@ -87,7 +93,7 @@ def list_unseen(source: Named) -> Listing:
             ages.of(case.patient, case.files.values()),
             doubt=reason if case.missing or case.faults else None,
         )
-        for case in find_cases(names)
+        for case in cases_in(source.path, naming, names=names)
     ]
     return Listing(cases, list(map(str, unreadable)))
 

@@ -3,16 +3,16 @@
 from typing import Any
 
 from brats_ml import files
-from brats_ml.adapters import folder_walk
+from brats_ml.adapters.case_folder import cases_in
 from brats_ml.adapters.tracking.reigns import MODELS, champion
-from brats_ml.cohort.cases import find_cases
+from brats_ml.cohort.lab_names import BRATS, LabNaming
 from brats_ml.workspace import Workspace
 
 
-def inbox(ws: Workspace) -> dict[str, Any]:
+def inbox(ws: Workspace, naming: LabNaming = BRATS) -> dict[str, Any]:
     """Return the folder of the inbox, its cases, and how many have no prediction by the present champion."""
     folder = ws.inbox.path
-    cases = [case.case_id for case in find_cases(folder_walk.walk(folder, loops="skip"))] if folder.is_dir() else []
+    cases = [case.case_id for case in cases_in(folder, naming)] if folder.is_dir() else []
     last = champion(ws.state.ledger.path, MODELS["segmentation"])
     waiting = [case for case in cases if last is None or _scored_by(ws, case) != last.version]
     return {"folder": str(folder), "cases": len(cases), "waiting": len(waiting)}

@@ -9,10 +9,9 @@ from typing import Any
 
 from brats_ml import environment, files
 from brats_ml.actions.prediction_folders import refuse_overlap
-from brats_ml.adapters import folder_walk
+from brats_ml.adapters.case_folder import cases_in
 from brats_ml.adapters.sources.archive import check_archive_name
 from brats_ml.adapters.tracking.reigns import MODELS, check_adoption, require_champion
-from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.source_address import PHANTOM, LocalAddress, parse_address
 from brats_ml.config import Params
 from brats_ml.config.segmentation import check_preset
@@ -139,15 +138,15 @@ def score(
     if shard is None:  # the cases of a shard may be gone by now
         pending(ws, params, cases=cases, output=output)
     if only or (cases is not None and shard is None):
-        _check_cases(ws.unseen(cases), only)
+        _check_cases(ws.unseen(cases), only, params)
     require_champion(ws.state.ledger.path, "segmentation")
     return () if shard is None else (ws.shard(shard),)
 
 
-def _check_cases(source: Named, only: Sequence[str]) -> None:
+def _check_cases(source: Named, only: Sequence[str], params: Params) -> None:
     """Refuse a folder without cases, and one without any of the cases that are named."""
     try:
-        known = [case.case_id for case in find_cases(folder_walk.walk(source.path, loops="skip"))]
+        known = [case.case_id for case in cases_in(source.path, params.acquire.naming.rules)]
     except SourceError:
         return  # scoring knows what to do with a folder that cannot be read
     if not known:

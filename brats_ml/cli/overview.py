@@ -22,6 +22,7 @@ def status(root: Root = HERE, as_json: Json = False) -> None:
     """Show local servers, runs of Airflow, the inbox and the champions."""
     from brats_ml.actions.champions import champions
     from brats_ml.actions.waiting import inbox
+    from brats_ml.config import load
 
     ws = workspace(root, needs_params=True)
     servers, states = _servers(ws.root)
@@ -30,7 +31,7 @@ def status(root: Root = HERE, as_json: Json = False) -> None:
         "checkout": str(ws.root),
         "servers": servers,
         "runs": _runs(ws.root, states),
-        "inbox": _part(lambda: inbox(ws), problems),
+        "inbox": _part(lambda: inbox(ws, load(ws.params).acquire.naming.rules), problems),
         "champions": _part(lambda: champions(ws), problems),
         "problems": problems,
     }

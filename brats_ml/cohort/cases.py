@@ -4,11 +4,14 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from brats_ml.cohort.dicom import ADVICE, dicom_folders
+from brats_ml.cohort.lab_names import BRATS, LabNaming
 from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.cohort.names import release_year
 from brats_ml.cohort.release_files import is_volume
 from brats_ml.cohort.releases import (
     DECATHLON,
@@ -16,12 +19,15 @@ from brats_ml.cohort.releases import (
     SERIES_READ,
     FileMatch,
     foreign_series,
+    naming_of,
     parse_filename,
     patient_of,
 )
 
 # The case id of volumes with names of no release.
 UNNAMED = "unnamed"
+# The case id of DICOM files that are in no folder.
+DICOM = "DICOM"
 # The longest case id in bytes. Files are named after a case, and a file name may have 255 bytes.
 LONGEST_ID = 150
 # The key of a fault that concerns the whole case, and not one modality or `seg`.
@@ -67,7 +73,7 @@ class Case:
         return asdict(self)
 
 
-def find_cases(files: Iterable[str]) -> list[Case]:
+def find_cases(files: Iterable[str], naming: LabNaming = BRATS, *, dicom: Iterable[str] = ()) -> list[Case]:
     """Group volumes into cases, sorted by case id; volumes that form no valid case become a case with faults.
 
     The name of a file says which case it belongs to. If a folder has the name of the case, files of the case in other
@@ -75,19 +81,33 @@ def find_cases(files: Iterable[str]) -> list[Case]:
 
     Args:
         files: Paths relative to the cohort's folder, `/`-separated. Only visible `.nii` and `.nii.gz` files count.
+        naming: How to read names of no release.
+        dicom: DICOM files. A folder of them is a case that is refused, or unread files of the case that it is in.
     """
+    volumes = sorted(filter(is_volume, files))
     seen: dict[str, list[FileMatch]] = {}
     unmatched: dict[str, list[str]] = {}
-    for file in sorted(filter(is_volume, files)):
-        match = parse_filename(file) if is_writable(file) else None
+    for file in volumes:
+        match = _match(file, naming) if is_writable(file) else None
         if match is None:
             unmatched.setdefault(str(PurePosixPath(file).parent), []).append(file)
         else:
             seen.setdefault(match.case_id, []).append(match)
     owners = Counter(home for found in seen.values() for home in {match.home for match in found})
-    cases = [_case(case_id, found, unmatched, owners) for case_id, found in seen.items()]
-    refused = [_unnamed(folder, names) for folder, names in unmatched.items() if owners[folder] != 1]
-    return sorted([*cases, *refused], key=lambda case: case.case_id)
+    cases = [_case(case_id, found, unmatched, owners, naming) for case_id, found in seen.items()]
+    refused = [_unnamed(folder, names, naming) for folder, names in unmatched.items() if owners[folder] != 1]
+    found = _with_dicom([*cases, *refused], dicom_folders(dicom, volumes))
+    return sorted(found, key=lambda case: case.case_id)
+
+
+def _match(file: str, naming: LabNaming) -> FileMatch | None:
+    """Return what the path of a file says; nothing if two readings differ, since each may be the wrong one."""
+    readings = naming.read(file)
+    if readings:
+        return readings[0] if len(readings) == 1 else None
+    if naming.is_plain(file):
+        return naming.read_plain(file)
+    return naming.read_bids(file) or naming.read_appended(file) or parse_filename(file)
 
 
 def is_writable(name: str) -> bool:
@@ -96,11 +116,15 @@ def is_writable(name: str) -> bool:
 
 
 def _case(
-    case_id: str, matches: Sequence[FileMatch], unmatched: Mapping[str, list[str]], owners: Mapping[str, int]
+    case_id: str,
+    matches: Sequence[FileMatch],
+    unmatched: Mapping[str, list[str]],
+    owners: Mapping[str, int],
+    naming: LabNaming,
 ) -> Case:
     found = [match for match in matches if match.is_at_home] or matches
     homes = list(dict.fromkeys(match.home for match in found))
-    roles, scheme = _roles(found), found[0].scheme
+    roles, scheme = _roles(found), _scheme(case_id, found[0], naming)
     fault = _fault(case_id, homes, roles)
     if fault is not None:
         return _refused(case_id, scheme, fault)
@@ -118,10 +142,36 @@ def _case(
         images={modality: roles[modality][0] for modality in MODALITIES if modality in roles},
         label=roles["seg"][0] if "seg" in roles else None,
         scheme=scheme,
-        channels=dict(DECATHLON_CHANNELS) if scheme == DECATHLON else {},
+        channels=dict(DECATHLON_CHANNELS) if found[0].scheme == DECATHLON else {},
         faults=faults,
         unread=sorted({match.file for match in matches if match not in found} | set(nameless)),
     )
+
+
+def _with_dicom(cases: Iterable[Case], folders: Mapping[str, str]) -> list[Case]:
+    """Return cases with each folder of DICOM: as unread in the only case around it, else as a case of its own."""
+    found = {case.case_id: case for case in cases}
+    around: dict[PurePosixPath, set[str]] = {}
+    for case in found.values():
+        for folder in {parent for file in case.images.values() for parent in PurePosixPath(file).parents}:
+            around.setdefault(folder, set()).add(case.case_id)
+    for name, example in folders.items():
+        case_id, above = DICOM if name == "." else _filed(name), PurePosixPath(name).parent
+        owners = around.get(PurePosixPath(name), set()) | (around.get(above, set()) if above.name else set())
+        owner = found.get(next(iter(owners)) if len(owners) == 1 else case_id)
+        if owner is None:
+            reason = f"{_escaped(name)} holds DICOM, such as {_escaped(PurePosixPath(example).name)}: {ADVICE}"
+            owner = _refused(case_id, DECATHLON, reason)
+        unread = {*owner.unread, *([example] if is_writable(example) else [])}
+        found[owner.case_id] = replace(owner, unread=sorted(unread))
+    return list(found.values())
+
+
+def _scheme(case_id: str, match: FileMatch, naming: LabNaming) -> str:
+    """Return the label scheme of a case: that of its release, or that of the lab."""
+    if match.scheme == DECATHLON:
+        return DECATHLON
+    return naming_of(case_id).scheme if release_year(case_id) else naming.labels
 
 
 def _fault(case_id: str, homes: Sequence[str], roles: Mapping[str, list[str]]) -> str | None:
@@ -151,15 +201,15 @@ def _two(role: str, files: Sequence[str]) -> str:
     return f"{role} has {len(files)} files, such as {one} and {other}; keep one of them"
 
 
-def _unnamed(folder: str, names: Sequence[str]) -> Case:
+def _unnamed(folder: str, names: Sequence[str], naming: LabNaming) -> Case:
     case_id = UNNAMED if folder == "." else f"{UNNAMED} {_filed(folder)}"
     odd = next((name for name in names if not is_writable(name)), None)
     if odd is not None:
         return _refused(case_id, DECATHLON, f"the name {_escaped(odd)} is not one line of UTF-8 text; rename the file")
-    example = PurePosixPath(names[0]).name
-    reason = (
-        f"{folder} has {len(names)} volume(s) with names of no BraTS release, such as {example}; rename or remove them"
-    )
+    example, what = PurePosixPath(names[0]).name, "names of no BraTS release"
+    if naming.is_plain(names[0]):
+        what = "names that leave the patient open"
+    reason = f"{folder} has {len(names)} volume(s) with {what}, such as {example}; {naming.advice(names[0])}"
     return _refused(case_id, DECATHLON, reason)
 
 

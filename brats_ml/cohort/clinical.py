@@ -18,6 +18,8 @@ LONGEST_DAYS = OLDEST_YEARS * 365.25
 
 # The column names of each year, from the challenge's own tables. Only letters and digits are compared.
 PATIENT = re.compile(r"brats(?:20)?(\d\d)(?:subject|patient|case)?id")
+# The column of a table of no release.
+LAB_PATIENT = re.compile(r"(?:patient|subject|participant)(?:id|name)?")
 AGE = ("Age",)
 SURVIVAL = ("Survival", "Survival_days")
 RESECTION = ("ResectionStatus", "Extent_of_Resection")
@@ -135,8 +137,10 @@ def _column(table: pd.DataFrame, names: tuple[str, ...], name: str) -> str:
 
 
 def _patient_column(table: pd.DataFrame, name: str) -> str:
-    found = [str(column) for column in table.columns if PATIENT.fullmatch(_plain(str(column)))]
-    return _only(table, found, "Brats17ID or BraTS18ID or BraTS19ID or BraTS20ID", name)
+    headers = list(map(str, table.columns))
+    found = [header for header in headers if PATIENT.fullmatch(_plain(header))]
+    found = found or [header for header in headers if LAB_PATIENT.fullmatch(_plain(header))]
+    return _only(table, found, "Brats17ID or BraTS18ID or BraTS19ID or BraTS20ID or patient_id", name)
 
 
 def _only(table: pd.DataFrame, found: list[str], wanted: str, name: str) -> str:

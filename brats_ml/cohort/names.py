@@ -9,8 +9,8 @@ from collections.abc import Iterable
 SHARED_NUMBERING = re.compile(r"brats1[789]_(?:(tcia)\d*(?=_))?(.+)")
 YEAR = re.compile(r"brats(?:20)?(\d\d)_")
 RELEASE = re.compile(r"brats[\W_]*(?:20)?\d\d", re.IGNORECASE)
-# The names of cases since 2023 end in a time point, which is not part of the patient's name.
-TIME_POINT = re.compile(r"(brats-[a-z]+-\d+)-\d+", re.IGNORECASE)
+# The names of cases since 2023, and those with `_ses-`, end in a time point, which is not part of the patient's name.
+TIME_POINT = re.compile(r"(?P<since_2023>brats-[a-z]+-\d+)-\d+|(?P<patient>.+?)_ses-.+", re.IGNORECASE)
 PLACEHOLDERS = frozenset({"", "na", "nan", "none", "null", "unknown", "missing", "notavailable", "notapplicable"})
 LONGEST_SHOWN = 60
 HEADERS_SHOWN = 20
@@ -19,8 +19,7 @@ HEADERS_SHOWN = 20
 def bare_name(name: str) -> str:
     """Return the name of a patient without time point and invisible characters."""
     visible = unicodedata.normalize("NFC", _without_format(name).strip()) or name
-    found = TIME_POINT.fullmatch(visible)
-    return found[1] if found else visible
+    return _without_time_point(visible)
 
 
 def name_key(name: str) -> str:
@@ -31,8 +30,8 @@ def name_key(name: str) -> str:
     """
     letters = unicodedata.normalize("NFD", "".join(_without_format(name).split())).casefold()
     plain = unicodedata.normalize("NFC", letters)
-    timed = TIME_POINT.fullmatch(plain)
-    folded = YEAR.sub(r"brats\1_", timed[1] if timed else plain, count=1) if plain.startswith("brats") else plain
+    timeless = _without_time_point(plain)
+    folded = YEAR.sub(r"brats\1_", timeless, count=1) if timeless.startswith("brats") else timeless
     shared = SHARED_NUMBERING.fullmatch(folded)
     return f"2017-2019:{shared[1] or ''}{shared[2]}" if shared else folded
 
@@ -74,6 +73,11 @@ def headers_shown(headers: Iterable[object]) -> str:
     """Return the headers of a table as errors list them; if there are many, only the first few."""
     every = [quote_cell(header) for header in headers]
     return ", ".join(every[:HEADERS_SHOWN]) + (f" and {len(every) - HEADERS_SHOWN} more" * (len(every) > HEADERS_SHOWN))
+
+
+def _without_time_point(name: str) -> str:
+    found = TIME_POINT.fullmatch(name)
+    return (found["since_2023"] or found["patient"]) if found else name
 
 
 def _without_format(name: str) -> str:

@@ -68,6 +68,7 @@ class FileMatch:
         home: The folder of the case.
         scheme: The name of the label scheme of the release.
         file: The path of the file.
+        is_placed: Whether the naming says itself where the files of a case are, as BIDS does.
     """
 
     case_id: str
@@ -75,11 +76,13 @@ class FileMatch:
     home: str
     scheme: str
     file: str
+    is_placed: bool = False
 
     @property
     def is_at_home(self) -> bool:
-        """Whether the folder has the name of the case; files of the Decathlon always count as at home."""
-        return self.scheme == DECATHLON or _plain(PurePosixPath(self.home).name) == _plain(self.case_id)
+        """Whether the folder has the name of the case; placed files and those of the Decathlon always do."""
+        placed = self.is_placed or self.scheme == DECATHLON
+        return placed or _plain(PurePosixPath(self.home).name) == _plain(self.case_id)
 
 
 def parse_filename(file: str) -> FileMatch | None:
@@ -120,8 +123,8 @@ def foreign_series(case_id: str) -> str | None:
 
 
 def patient_of(case_id: str) -> str:
-    """Return the patient of a case: the case id, without the time point at the end of ids since 2023."""
-    return re.sub(r"^(BraTS-[A-Za-z]+-\d+)-\d+$", r"\1", case_id)
+    """Return the patient of a case: its id without the time point that ids since 2023, or with `_ses-`, end in."""
+    return re.sub(r"^(BraTS-[A-Za-z]+-\d+)-\d+$|^(.+?)_ses-.+$", r"\1\2", case_id)
 
 
 def _plain(name: str) -> str:

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from brats_ml.cohort.modalities import MODALITIES, Modality
 from brats_ml.config.data import Acquire, Phantom, Split, Validate
 from brats_ml.config.operation import Gate, Orchestration
 from brats_ml.config.recipes import Recipe
@@ -60,6 +61,12 @@ class Params(Section):
                 f"({', '.join(self.train.recipes)}); set both together"
             )
         return self
+
+    @property
+    def needed_modalities(self) -> list[Modality]:
+        """The modalities that the recipes in `train.recipes` read, which every case of the cohort needs."""
+        read = {modality for name in self.train.recipes for modality in self.recipes[name].modalities}
+        return [modality for modality in MODALITIES if modality in read]
 
     def recipe(self, name: str) -> Recipe:
         """Return the section of one recipe.

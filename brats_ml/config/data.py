@@ -1,9 +1,12 @@
 """The sections on data: their source, the rules of validation, the split."""
 
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from brats_ml.cohort.lab_names import Labels, LabNaming, Role
+from brats_ml.cohort.path_pattern import PathPattern
 from brats_ml.cohort.severity import NEVER_NOTED, Check, Severity
 from brats_ml.cohort.source_address import PHANTOM, parse_address
 from brats_ml.config.section import Count, Fraction, Section
@@ -15,10 +18,49 @@ def _has_a_known_form(source: str) -> str:
     return source
 
 
+def _is_a_pattern(text: str) -> str:
+    return PathPattern.parse(text).text
+
+
+def _is_a_word(word: str) -> str:
+    if not word.strip() or set(word) & set("/*{}"):
+        raise ValueError("a word is the part of a file name that means a modality, without / * { }")
+    return word
+
+
+class Naming(Section):
+    """Names of files that no release uses; they hold for the cohort and for the cases to score.
+
+    Attributes:
+        patterns: Patterns of paths, as `cohort/path_pattern.py` describes them.
+        words: Words by modality or `seg`, added to those of `cohort/lab_names.py`.
+        labels: The label scheme of cases with names of no release.
+    """
+
+    patterns: list[Annotated[str, AfterValidator(_is_a_pattern)]] = Field(default_factory=list)
+    words: dict[Role, list[Annotated[str, AfterValidator(_is_a_word)]]] = Field(default_factory=dict)
+    labels: Labels = "brats2017-2021"
+
+    @model_validator(mode="after")
+    def _each_word_means_one_thing(self) -> Self:
+        owner: dict[str, Role] = {}
+        for role, words in self.words.items():
+            for word in map(str.lower, words):
+                if owner.setdefault(word, role) != role:
+                    raise ValueError(f"words give {word} to both {owner[word]} and {role}; remove one")
+        return self
+
+    @cached_property
+    def rules(self) -> LabNaming:
+        """The same as `find_cases` needs it."""
+        return LabNaming.of(patterns=self.patterns, words=self.words, labels=self.labels)
+
+
 class Acquire(Section):
-    """The source of the cohort; `cohort/source_address.py` lists the forms."""
+    """The source of the cohort, of which `cohort/source_address.py` lists the forms, and the names of its files."""
 
     source: Annotated[str, AfterValidator(_has_a_known_form)]
+    naming: Naming = Naming()
 
 
 class Phantom(Section):

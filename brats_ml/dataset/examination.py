@@ -1,7 +1,7 @@
 """Examine the volumes of a case, one row of the header table each; validation and scoring share the rules."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -34,6 +34,7 @@ from brats_ml.imaging.quality.profile import (
     profile_label_map,
 )
 from brats_ml.imaging.quality.rules import Rule, findings, rules
+from brats_ml.imaging.quality.unchecked import unchecked_rules
 from brats_ml.workspace.state import Cache
 
 # Settings of the section `validate` that are no limits of a rule for volumes.
@@ -47,7 +48,7 @@ class Examination:
     """The result of examining a case.
 
     Attributes:
-        rows: One row for each modality that the case should have, and one for its label map if it has one.
+        rows: One row for each modality that the case has or needs, and one for its label map if it has one.
         grid: Record of the grid that most of its volumes share, or None where no volume can be read.
         digest: Digest of the bytes of its files, or None where one is not a regular file.
     """
@@ -57,7 +58,9 @@ class Examination:
     digest: str | None
 
 
-def examine_all(folder: Path, cases: Iterable[Case], settings: Validate, *, cache: Cache) -> Iterator[Examination]:
+def examine_all(
+    folder: Path, cases: Iterable[Case], settings: Validate, *, cache: Cache, needed: Sequence[str] = MODALITIES
+) -> Iterator[Examination]:
     """Yield the examination of each case, in the order of the cases; the same bytes are examined once.
 
     Args:
@@ -66,6 +69,7 @@ def examine_all(folder: Path, cases: Iterable[Case], settings: Validate, *, cach
         settings: The section `validate` of the parameters. Examinations depend on its grid tolerance and the shape of
             phantoms, and not on its limits.
         cache: Keeps the examinations.
+        needed: The modalities that each case must have.
 
     Raises:
         StorageError: The operating system cannot read a file. That says something about the disk, so no case is
@@ -76,13 +80,13 @@ def examine_all(folder: Path, cases: Iterable[Case], settings: Validate, *, cach
     def examined(case: Case) -> Examination:
         digests = _digests(folder, case)
         if None in digests.values():
-            return examine(folder, case, settings)
-        measured_by = [settings.grid_tolerance_mm, settings.phantom_shape]
+            return examine(folder, case, settings, needed=needed)
+        measured_by = [settings.grid_tolerance_mm, settings.phantom_shape, sorted(needed)]
         key = files.digest_value([case.to_dict(), digests, measured_by, code])
 
         def found() -> dict[str, Any]:
             with room_for(folder, case):
-                return asdict(examine(folder, case, settings, digests=digests))
+                return asdict(examine(folder, case, settings, needed=needed, digests=digests))
 
         return Examination(**cached_json(cache.value(key), found))
 
@@ -91,12 +95,17 @@ def examine_all(folder: Path, cases: Iterable[Case], settings: Validate, *, cach
 
 
 def examine(
-    folder: Path, case: Case, settings: Validate, *, digests: Mapping[str, str | None] | None = None
+    folder: Path,
+    case: Case,
+    settings: Validate,
+    *,
+    needed: Sequence[str] = MODALITIES,
+    digests: Mapping[str, str | None] | None = None,
 ) -> Examination:
-    """Return the examination of one case; `digests` are those of its files, if known."""
+    """Return the examination of one case, which must have the modalities `needed`; `digests` are those of its files."""
     digests = _digests(folder, case) if digests is None else digests
     read = {} if WHOLE in case.faults else read_case_volumes(folder, case)
-    rows, common = measure(case, read, settings)
+    rows, common = measure(case, read, settings, needed=needed)
     for row in rows:
         row["digest"] = digests.get(row["modality"])
     names = sorted(case.files.items())
@@ -105,7 +114,7 @@ def examine(
 
 
 def measure(
-    case: Case, read: Mapping[str, Volume | ValueError], settings: Validate
+    case: Case, read: Mapping[str, Volume | ValueError], settings: Validate, *, needed: Sequence[str] = MODALITIES
 ) -> tuple[list[Row], VoxelGrid | None]:
     """Return the rows of a case, and the grid that most of its volumes share.
 
@@ -113,31 +122,42 @@ def measure(
         case: The case.
         read: The volumes of the case by role, or the errors that reading them raised.
         settings: The section `validate` of the parameters.
+        needed: The modalities that the case must have. Of the others, those that it has get a row.
     """
     whole = {role: volume for role, volume in read.items() if isinstance(volume, Volume)}
     common = _common(whole, settings.grid_tolerance_mm)
-    roles = [WHOLE] if WHOLE in case.faults else [*MODALITIES, *(["seg"] if "seg" in case.files else [])]
+    expected = [role for role in (*MODALITIES, "seg") if role in case.files or role in needed]
+    roles = [WHOLE] if WHOLE in case.faults else expected
     rows = [_row(case, role, read.get(role), common, settings) for role in roles]
     compare({row["modality"]: row for row in rows if row["same_grid"]}, whole)
     rows[0]["unread"] = ", ".join(case.unread)
     return rows, common
 
 
-def case_problems(folder: Path, case: Case, settings: Validate) -> list[str]:
+def case_problems(folder: Path, case: Case, settings: Validate, *, needed: Sequence[str] = MODALITIES) -> list[str]:
     """Return why the stage `validate` would refuse a case, or an empty list.
 
     Args:
         folder: The files of the case are relative to it.
         case: The case.
         settings: The section `validate` of the parameters.
+        needed: The modalities that the case must have.
     """
-    return row_problems(examine(folder, case, settings).rows, settings)
+    return row_problems(examine(folder, case, settings, needed=needed).rows, settings)
 
 
 def row_problems(rows: list[Row], settings: Validate) -> list[str]:
     """Return why the rows of one case make it invalid, or an empty list."""
     mark_within(rows, minimum_levels=settings.minimum_levels)
     return findings(rows, rules_of(settings))
+
+
+def unchecked(case: Case) -> list[str]:
+    """Return a clause about the rules that a case cannot break since it lacks modalities, or an empty list."""
+    rules_left_out = unchecked_rules(case.images, labelled=case.label is not None)
+    if not rules_left_out:
+        return []
+    return [f"has no {', '.join(case.missing)}, so it was not checked for {', '.join(rules_left_out)}"]
 
 
 def rules_of(settings: Validate) -> tuple[Rule, ...]:

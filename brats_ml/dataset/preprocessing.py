@@ -28,25 +28,27 @@ def preprocess_case(folder: Path, case: Case) -> tuple[PreprocessedCase, VoxelGr
 
     Args:
         folder: The cohort's folder; the case's files are relative to it.
-        case: A case with all four modalities; its label map may be missing.
+        case: A case with one modality at least; others and its label map may be missing.
 
     Returns:
-        The case, integers kept as integers and everything else as float32; and the grid of its stored volumes.
+        The case, integers kept as integers and everything else as float32, and each missing modality 0 everywhere; and
+        the grid of its stored volumes.
 
     Raises:
         CaseError: A file cannot be read, shapes differ, or the label map holds a value that its scheme does not know.
     """
     try:
         read = {role: _readable(volume) for role, volume in read_case_volumes(folder, case).items()}
-        grid = read["flair"].grid
+        first = next(iter(case.images))
+        grid = read[first].grid
         turned = {role: read[role].grid.to_canonical(read.pop(role).array) for role in list(read)}
-        shape = turned["flair"].shape
+        shape = turned[first].shape
         if any(volume.shape != shape for volume in turned.values()):
             raise ValueError("its volumes have different shapes")
         box = bounding_box_of_any(list(turned.values()))
         label = SCHEMES[case.scheme].to_canonical(crop(turned.pop("seg"), box)) if "seg" in turned else None
         # Cropping first saves time: the head takes a third of the voxels.
-        image = _stack([crop(turned.pop(modality), box) for modality in MODALITIES])
+        image = _stack({role: crop(turned.pop(role), box) for role in list(turned)})
     except ValueError as error:
         raise CaseError(case.case_id, str(error)) from error
     cropped = PreprocessedCase(
@@ -64,12 +66,13 @@ def _readable(volume: Volume | ValueError) -> Volume:
     return volume
 
 
-def _stack(images: list[NDArray[Any]]) -> NDArray[Any]:
+def _stack(images: dict[str, NDArray[Any]]) -> NDArray[Any]:
     """Return images as one array (modality, X, Y, Z), integers kept as integers, everything else as float32."""
-    common = np.result_type(*images)
+    common = np.result_type(*images.values())
     dtype = common if np.issubdtype(common, np.integer) else np.float32
-    stacked = np.empty((len(images), *images[0].shape), dtype=dtype)
-    for index in range(len(images)):
+    stacked = np.zeros((len(MODALITIES), *next(iter(images.values())).shape), dtype=dtype)
+    for index, modality in enumerate(MODALITIES):
         # Each image is freed before the next one is copied.
-        stacked[index] = images.pop(0)
+        if modality in images:
+            stacked[index] = images.pop(modality)
     return stacked

@@ -24,27 +24,30 @@ MARGIN_VOXELS = 4
 DPI = 110
 
 
-def six_panels(flair: NDArray[Any], reference: LabelMap, predicted: LabelMap, *, title: str) -> Figure:
+def six_panels(
+    image: NDArray[Any], reference: LabelMap, predicted: LabelMap, *, title: str, modality: str = "FLAIR"
+) -> Figure:
     """Draw the axial slice with the most reference tumour in six panels.
 
-    The panels show FLAIR, the reference, the prediction, and each predicted label. As usual in radiology, the front of
-    the head is up, and the right side of the patient is on the left.
+    The panels show an image, the reference, the prediction, and each predicted label. As usual in radiology, the front
+    of the head is up, and the right side of the patient is on the left.
 
     Args:
-        flair: The canonical volume, shape (X, Y, Z), with any intensity scale.
+        image: The canonical volume, shape (X, Y, Z), with any intensity scale.
         reference: The canonical reference label map, shape (X, Y, Z).
         predicted: The canonical predicted label map, shape (X, Y, Z).
         title: The name of the case.
+        modality: The name of the image's modality.
     """
-    z = _fullest_slice(reference, predicted, flair)
-    rows, columns = _view(flair[..., z])
-    grey, truth, found = (volume[..., z].T[rows, columns] for volume in (flair, reference, predicted))
+    z = _fullest_slice(reference, predicted, image)
+    rows, columns = _view(image[..., z])
+    grey, truth, found = (volume[..., z].T[rows, columns] for volume in (image, reference, predicted))
     height = PANEL_INCHES * grey.shape[0] / grey.shape[1]
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04, wspace=0.0)
     figure = Figure(figsize=(6 * PANEL_INCHES, height + 0.95), layout=layout)
     figure.suptitle(f"{title}, axial slice {z}", fontsize=13, fontweight="bold", x=0.005, ha="left")
     panels: list[tuple[str, LabelMap | None]] = [
-        ("FLAIR", None),
+        (modality, None),
         ("Reference", truth),
         ("Predicted, all labels", found),
         *((f"Predicted, {NAMES[label]}", found * (found == LABELS[label])) for label in LABELS),

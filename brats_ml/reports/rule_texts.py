@@ -23,8 +23,8 @@ SPACING = RuleText("voxels have the expected size", ("spacing_mm", "spacing_tole
 INTENSITY = RuleText("values are not absurd", ("largest_intensity",))
 # The page of the documentation on validation has the same words.
 RULE_TEXTS = {
-    "named": RuleText("its name is one of a release"),
-    "present": RuleText("the case has all four modalities"),
+    "named": RuleText("its name can be read, and no other file claims the same modality"),
+    "present": RuleText("the case has the modalities that the chosen recipes, or the champion, read"),
     "readable": RuleText("header, bytes and checksum agree, and the header promises no more than the limits"),
     **{f"shape_{axis}": SIZE for axis in "xyz"},
     **{f"spacing_{axis}": SPACING for axis in "xyz"},

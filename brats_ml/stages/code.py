@@ -17,10 +17,13 @@ WITHOUT_DIGEST = frozenset({"source", "code"})
 # The stages that write a page. A changed drawing or template reruns these stages only.
 DRAWING = frozenset({"validate", "compare"})
 TEMPLATES = PACKAGE / "reports/templates"
+# The modalities that the chosen recipes read. The stage `validate` reruns if they change, and not with each other value
+# of a recipe.
+NEEDED = "needed_modalities"
 
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Write one digest a stage and, for a stage with a matrix of recipes, one a recipe.
+    """Write one digest a stage and, for a stage with a matrix of recipes, one a recipe; and the needed modalities.
 
     Raises:
         CodeError: A module is not valid Python.
@@ -28,7 +31,7 @@ def run(ws: Workspace, params: Params) -> Report:
     methods = {name: recipe.method for name, recipe in params.recipes.items()}
     stages = YAML(typ="safe").load(ws.dvc_yaml)["stages"]
     found = {name: stage_digests(name, stage, methods) for name, stage in stages.items() if name not in WITHOUT_DIGEST}
-    files.write_json(ws.code, found)
+    files.write_json(ws.code, found | {NEEDED: params.needed_modalities})
     return Report("code", f"{len(found)} stages digested")
 
 

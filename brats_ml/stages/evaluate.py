@@ -15,7 +15,7 @@ from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import REGIONS, SCHEMES
-from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.cohort.modalities import MODALITIES, TITLES, available
 from brats_ml.config import Params
 from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop
@@ -143,7 +143,8 @@ def _evaluate_case(
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(predicted))
     write_volume(folder.mask(case_id), stored, grid)
     if figure:
-        panels = six_panels(image[MODALITIES.index("flair")], reference, predicted, title=case_id)
+        shown = available("flair", record["images"])
+        panels = six_panels(image[MODALITIES.index(shown)], reference, predicted, title=case_id, modality=TITLES[shown])
         write_figure(folder.figure(case_id), panels)
     return {
         "case_id": case_id,

@@ -10,13 +10,13 @@ from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume
 from brats_ml.cohort.labels import REGIONS, SCHEMES
-from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.cohort.modalities import MODALITIES, TITLES, Modality, available
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.reports.overlays import three_planes
 from brats_ml.reports.panels import DPI, write_figure
 from brats_ml.workspace.outputs import NOTABLE_RANKS, WORST_RANKS, EvaluationFolder, PreprocessedFolder
 
-BACKGROUND = "t1ce"
+BACKGROUND: Modality = "t1ce"
 # Pictures of the other worst cases are smaller, since a report page shows nine of them.
 SMALL_DPI = 72
 DICE = [f"dice_{region}" for region in REGIONS]
@@ -43,12 +43,13 @@ def draw_notable(
         case = read_labelled_case(preprocessed.case(case_id))
         stored = read_volume(folder.mask(case_id)).array
         canonical = VoxelGrid.from_dict(record["grid"]).to_canonical(stored)
+        shown = available(BACKGROUND, record["images"])
         figure = three_planes(
-            uncrop(case.image[MODALITIES.index(BACKGROUND)], case.start, case.full_shape),
+            uncrop(case.image[MODALITIES.index(shown)], case.start, case.full_shape),
             uncrop(case.label, case.start, case.full_shape),
             SCHEMES[record["scheme"]].to_canonical(canonical),
             title=f"{case_id}, place {places[case_id]} of {len(table)}: {_dice_line(scores.loc[case_id].to_dict())}",
-            modality="T1ce",
+            modality=TITLES[shown],
         )
         write_figure(folder.planes(rank, case_id), figure, dpi=DPI if rank in NOTABLE_RANKS else SMALL_DPI)
 

@@ -15,7 +15,7 @@ from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tables.clinical import clinical_table, read_table
 from brats_ml.cohort.clinical import features_from_table
 from brats_ml.cohort.labels import SCHEMES, LabelMap
-from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.cohort.modalities import MODALITIES, available
 from brats_ml.cohort.release_files import READY_FEATURES
 from brats_ml.config import Params
 from brats_ml.config.survival import check_masks
@@ -23,12 +23,11 @@ from brats_ml.dataset.identities import present_identities
 from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.report import Report
-from brats_ml.survival.features import AGE, case_features, columns
+from brats_ml.survival.features import AGE, BRAIN, case_features, columns
 from brats_ml.workspace import Workspace
 
 # Each patient here was predicted by a network that was not trained on them.
 PARTS = ("validation", "test", "out_of_fold")
-T1 = MODALITIES.index("t1")
 
 
 def run(ws: Workspace, params: Params, *, masks: str) -> Report:
@@ -100,8 +99,9 @@ def _read_labels(path: Path, scheme: str) -> LabelMap:
 def _row(
     record: dict[str, Any], labels: LabelMap, case: PreprocessedCase, *, masks: str, more: Sequence[str]
 ) -> dict[str, Any]:
+    image = case.image[MODALITIES.index(available(BRAIN, record["images"]))]
     try:
-        found = case_features(labels, uncrop(case.image[T1], case.start, case.full_shape), more=more)
+        found = case_features(labels, uncrop(image, case.start, case.full_shape), more=more)
     except ValueError as error:
         raise CaseError(record["case_id"], str(error)) from error
     return {"patient": record["patient"], "case_id": record["case_id"], "masks": masks, **found}

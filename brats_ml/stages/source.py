@@ -8,6 +8,8 @@ from brats_ml import files
 from brats_ml.adapters.sources.factory import open_source
 from brats_ml.adapters.sources.folder import file_entry
 from brats_ml.cohort.cases import find_cases
+from brats_ml.cohort.dicom import ADVICE, dicom_folders
+from brats_ml.cohort.lab_names import LabNaming
 from brats_ml.cohort.release_files import READY_FEATURES, TABLES, VOLUMES, is_table, is_volume
 from brats_ml.cohort.source_address import PHANTOM, LocalAddress, parse_address
 from brats_ml.config import Params
@@ -35,16 +37,20 @@ def run(ws: Workspace, params: Params) -> Report:
         listing["phantom"] = params.phantom.model_dump()
         found = f"{params.phantom.cases} phantom cases"
     else:
-        found = f"{_look(ws, source, listing)} in {source}"
+        found = _look(ws, source, listing, params.acquire.naming.rules)
     files.write_json(ws.listing, listing)
     return Report("source", found)
 
 
-def _look(ws: Workspace, source: str, listing: dict[str, Any]) -> str:
+def _look(ws: Workspace, source: str, listing: dict[str, Any], naming: LabNaming) -> str:
     """Put what the source holds into the listing, and return a summary."""
     contents = open_source(source, root=ws.root, downloads=ws.state.downloads).contents()
     volumes = [entry for entry in contents.entries if is_volume(entry.path)]
     tables = [entry for entry in contents.entries if is_table(entry.path)]
+    folders = dicom_folders(contents.dicom, (entry.path for entry in volumes))
+    if folders and not volumes:
+        example = next(iter(folders.values()))
+        raise EmptyCohortError(f"{source} holds DICOM, such as {example}, and no NIfTI volume: {ADVICE}")
     if not (volumes or tables or listing["features"]):
         local = isinstance(parse_address(source), LocalAddress)
         place = "folder or archive" if local else "prefix or folder, not to a file or an archive in it,"
@@ -56,8 +62,11 @@ def _look(ws: Workspace, source: str, listing: dict[str, Any]) -> str:
         raise SourceError(source, f"holds {READY_FEATURES}, the name that survival.features_from gets; rename it")
     listing["revision"] = contents.revision
     listing["files"], listing["tables"] = ([asdict(entry) for entry in entries] for entries in (volumes, tables))
-    cases = find_cases(entry.path for entry in volumes)
-    return f"{len(cases)} case(s), {len(volumes)} volume(s), {len(tables)} table(s)"
+    cases = find_cases((entry.path for entry in volumes), naming)
+    found = f"{len(cases)} case(s), {len(volumes)} volume(s), {len(tables)} table(s) in {source}"
+    if folders:
+        found += f"; DICOM in {len(folders)} folder(s), such as {next(iter(folders))}, is not read: {ADVICE}"
+    return found
 
 
 def _existing(path: Path) -> Path:

@@ -1,6 +1,6 @@
 """Check every volume by the rules, and keep out the cases that break one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from brats_ml.errors import CohortError, EmptyCohortError
 from brats_ml.imaging.quality.duplicates import mark_among, mark_within
 from brats_ml.imaging.quality.profile import COLUMNS, Row
 from brats_ml.imaging.quality.rules import Rule, findings
+from brats_ml.imaging.quality.unchecked import unchecked_rules
 from brats_ml.report import Report
 from brats_ml.stages.validate_page import Broken, write_page
 from brats_ml.workspace import Workspace
@@ -42,8 +43,9 @@ def run(ws: Workspace, params: Params) -> Report:
     from brats_ml.adapters.expectations import judge
 
     raw, tables = files.require(ws.raw), ws.tables.path
-    cases = find_cases(folder_walk.walk(raw))
-    found = examine_all(raw, cases, params.validate_, cache=ws.state.examinations)
+    cases = find_cases(folder_walk.walk(raw), params.acquire.naming.rules)
+    needed = params.needed_modalities
+    found = examine_all(raw, cases, params.validate_, cache=ws.state.examinations, needed=needed)
     steps = track(found, "checking", total=len(cases), console=Console(stderr=True))
     examined: Examined = list(zip(cases, steps, strict=True))
     checks = rules_of(params.validate_)
@@ -56,8 +58,9 @@ def run(ws: Workspace, params: Params) -> Report:
         folder = ValidationFolder(unfinished)
         offences = judge(headers.convert_dtypes(), checks, page=folder.data_docs.path)
         quarantine = _quarantine(rows, checks, offences)
-        records = [_record(*one, people) for one in examined if one[0].case_id not in quarantine]
-        verdict = _verdict(rows, checks, offences, cases=len(cases), valid=len(records), params=params)
+        kept = [one for one in examined if one[0].case_id not in quarantine]
+        records = [_record(*one, people) for one in kept]
+        verdict = _verdict(rows, checks, offences, cases=len(cases), valid=[case for case, _ in kept], params=params)
         imaged = {record["patient"] for record in records}
         frames.write_csv(folder.headers, headers)
         files.write_json(folder.quarantine, _entries(quarantine))
@@ -116,23 +119,34 @@ def _verdict(
     offences: set[tuple[str, str, str]],
     *,
     cases: int,
-    valid: int,
+    valid: Sequence[Case],
     params: Params,
 ) -> dict[str, Any]:
-    """Return the verdict on the cohort: each rule, the cases that break it, and why the run must stop."""
+    """Return the verdict on the cohort: each rule, the cases that break it or lack what it needs, and why to stop."""
     by_volume = {(row["case_id"], row["modality"]): row for row in rows}
-    judged = []
+    judged, unchecked = [], _unchecked(valid)
     for check in checks:
         offenders = sorted((case_id, role) for column, case_id, role in offences if column == check.column)
         clauses = [f"{case_id}: {check.finding(by_volume[case_id, role])}" for case_id, role in offenders]
-        judged.append({"rule": check.column, "severity": check.severity, "broken_by": clauses})
+        rule = {"rule": check.column, "severity": check.severity, "broken_by": clauses}
+        judged.append(rule | {"unchecked": unchecked.get(check.column, [])})
     stops = [f"critical rule {rule['rule']}: {rule['broken_by'][0]}" for rule in judged if _stops(rule)]
-    share, least = valid / max(cases, 1), params.validate_.minimum_valid_share
+    share, least = len(valid) / max(cases, 1), params.validate_.minimum_valid_share
     if cases and not valid:
         stops.append("no case is valid")
     elif cases and share < least:
-        stops.append(f"{valid} of {cases} cases are valid, less than validate.minimum_valid_share {least:g}")
-    return {"verdict": "stop" if stops else "pass", "stops": stops, "cases": cases, "valid": valid, "rules": judged}
+        stops.append(f"{len(valid)} of {cases} cases are valid, less than validate.minimum_valid_share {least:g}")
+    verdict = "stop" if stops else "pass"
+    return {"verdict": verdict, "stops": stops, "cases": cases, "valid": len(valid), "rules": judged}
+
+
+def _unchecked(valid: Iterable[Case]) -> dict[str, list[str]]:
+    """Return the valid cases that each rule could not check, by rule."""
+    found: dict[str, list[str]] = {}
+    for case in valid:
+        for rule in unchecked_rules(case.images, labelled=case.label is not None):
+            found.setdefault(rule, []).append(case.case_id)
+    return found
 
 
 def _stops(rule: Mapping[str, Any]) -> bool:
@@ -150,6 +164,9 @@ def _report(ws: Workspace, verdict: Mapping[str, Any], quarantine: list[dict[str
     text = f"{valid} of {cases} cases valid"
     if quarantine:
         text += f", {len(quarantine)} quarantined"
+    if partly := sorted({case for rule in verdict["rules"] for case in rule["unchecked"]}):
+        which = ", ".join(rule["rule"] for rule in verdict["rules"] if rule["unchecked"])
+        text += f", {len(partly)} with fewer modalities, which {which} could not check"
     if noted:
         text += f", {noted} minor finding(s)"
     return Report("validate", f"{text} (see {page})")

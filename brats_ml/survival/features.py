@@ -7,8 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.cohort.modalities import Modality
 from brats_ml.imaging.shape import LOCATION, SHAPE, location_features, shape_features
 
+# The image with the brain's voxels. Validation refuses a case in which images cover other voxels, so another one serves
+# where a case lacks it.
+BRAIN: Modality = "t1"
 RATIOS = {label: f"{label.lower()}_ratio" for label in LABELS}
 AGE = "age_years"
 FEATURES = (AGE, *RATIOS.values())  # every table has them, and every estimator has them as its first columns
@@ -40,18 +44,18 @@ def sub_region_ratios(labels: LabelMap, brain_voxels: int) -> dict[str, float]:
     return {RATIOS[label]: float(counts[value] / brain_voxels) for label, value in LABELS.items()}
 
 
-def case_features(labels: LabelMap, t1: NDArray[Any], *, more: Sequence[str] = ()) -> dict[str, float]:
+def case_features(labels: LabelMap, image: NDArray[Any], *, more: Sequence[str] = ()) -> dict[str, float]:
     """Return the features of one case that come from its images: all of `columns(more)` except the age.
 
     Args:
         labels: Canonical label map, shape (X, Y, Z).
-        t1: T1 volume on the same voxels, zero outside the brain.
+        image: T1, or another modality where the case has no T1, on the same voxels, zero outside the brain.
         more: Groups of `MORE`.
 
     Raises:
-        ValueError: `t1` is zero everywhere.
+        ValueError: The image is zero everywhere.
     """
-    brain = t1 != 0
+    brain = image != 0
     found = sub_region_ratios(labels, int(np.count_nonzero(brain)))
     if "shape" in more:
         found |= shape_features(labels)

@@ -92,6 +92,7 @@ def batch(ws: Workspace, params: Params, segment: Callable[[Any], Any]) -> Batch
     class Model:
         preset = None
         removed = real.removed
+        modalities = real.modalities
 
         def __call__(self, image: Any, **options: Any) -> Any:
             calls.append(image)

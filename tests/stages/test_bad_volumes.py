@@ -191,7 +191,7 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
         ),
         "{t1ce} is almost the same image as another one of the case",
     ),
-    "missing modality": (lambda folder: file(folder, "t2").unlink(), "{folder} has no t2"),
+    "missing modality": (lambda folder: file(folder, "t1ce").unlink(), "{folder} has no t1ce"),
     "two files for one modality": (
         lambda folder: void(shutil.copy(file(folder, "t1"), folder / f"{folder.name}_t1.nii")),
         "t1 has 2 files, such as",
@@ -207,12 +207,16 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
         "{t2} is on another grid",
     ),
     "a folder in place of a file": (
-        lambda folder: (file(folder, "t1").unlink(), file(folder, "t1").mkdir(), (file(folder, "t1") / "x").touch()),
-        "{folder} has no t1",
+        lambda folder: (
+            file(folder, "t1ce").unlink(),
+            file(folder, "t1ce").mkdir(),
+            (file(folder, "t1ce") / "x").touch(),
+        ),
+        "{folder} has no t1ce",
     ),
     "a modality in no naming": (
-        lambda folder: void(file(folder, "t1").rename(folder / f"{folder.name}_T1n.nii.gz")),
-        "{folder} has no t1; if {folder}_T1n.nii.gz is that file, name it as its release does",
+        lambda folder: void(file(folder, "t1ce").rename(folder / f"{folder.name}_T1km.nii.gz")),
+        "{folder} has no t1ce; if {folder}_T1km.nii.gz is that file, name it as its release does",
     ),
 }
 
@@ -375,7 +379,7 @@ def test_copies_under_unrelated_names_are_quarantined_and_the_labelled_one_stays
 def test_a_cohort_with_too_few_valid_cases_stops_the_run_and_leaves_the_report(
     workspace: Workspace, make_params: Callable[[dict[str, object]], Params]
 ) -> None:
-    file(workspace.raw.path / BAD, "t2").unlink()
+    file(workspace.raw.path / BAD, "t1ce").unlink()
 
     with pytest.raises(ValueError, match=r"5 of 6 cases are valid, less than validate.minimum_valid_share 0.9; see "):
         validate.run(workspace, make_params({"validate.minimum_valid_share": 0.9}))
@@ -421,7 +425,7 @@ def test_other_series_and_strangers_are_refused_by_name(workspace: Workspace, pa
         {
             "case_id": "unnamed hearts%2FimagesTr",
             "reason": "hearts/imagesTr has 1 volume(s) with names of no BraTS release, such as la_003.nii.gz; "
-            "rename or remove them",
+            "rename or remove them, or describe their names in acquire.naming (docs/how-to/real-data.md)",
         },
     ]
 

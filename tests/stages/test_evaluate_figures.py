@@ -10,6 +10,7 @@ from brats_ml.adapters.case_files.array_file import PreprocessedCase, write_case
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.cohort.labels import LABELS, SCHEMES
+from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.reports.overlays import three_planes
 from brats_ml.reports.panels import figure_png
@@ -52,7 +53,7 @@ def records(tmp_path: Path) -> list[dict[str, object]]:
         predicted = uncrop(np.roll(label, number, axis=1), START, GRID.shape)
         stored = GRID.to_stored(SCHEMES["brats2017-2021"].from_canonical(predicted))
         write_volume(EvaluationFolder(tmp_path).mask(f"c{number}"), stored, GRID)
-    record = {"grid": GRID.to_dict(), "scheme": "brats2017-2021"}
+    record = {"grid": GRID.to_dict(), "scheme": "brats2017-2021", "images": dict.fromkeys(MODALITIES, "")}
     return [{"case_id": f"c{number}", **record} for number in range(3)]
 
 

@@ -91,16 +91,16 @@ def test_a_record_of_the_manifest_holds_case_grid_and_digest(workspace: Workspac
 
 
 def test_a_bad_case_is_quarantined_and_the_others_go_on(workspace: Workspace, params: Params) -> None:
-    volume(workspace, "t2").unlink()
+    volume(workspace, "t1ce").unlink()
 
     report = validate.run(workspace, params)
 
     assert read_json(workspace.validation.quarantine) == [
-        {"case_id": BAD, "reason": f"{BAD} has no t2: add its file under the name that its release gives it"}
+        {"case_id": BAD, "reason": f"{BAD} has no t1ce: add its file, named as the others are"}
     ]
     assert BAD not in {case["case_id"] for case in read_json(workspace.validation.manifest)["cases"]}
     assert str(report) == "validate: 5 of 6 cases valid, 1 quarantined (see data/validation/index.html)"
-    assert f"{BAD} t2" in not_checked(workspace, "the file is missing")
+    assert f"{BAD} t1ce" in not_checked(workspace, "the file is missing")
     assert f"{BAD} t1" in not_checked(workspace, "the case lacks an image to compare it with")
 
 
@@ -160,7 +160,7 @@ def test_what_was_found_of_the_same_bytes_is_not_measured_again(workspace: Works
 
 
 def test_the_verdict_tells_of_every_rule_who_breaks_it(workspace: Workspace, params: Params) -> None:
-    volume(workspace, "t2").unlink()
+    volume(workspace, "t1ce").unlink()
 
     validate.run(workspace, params)
 
@@ -168,9 +168,7 @@ def test_the_verdict_tells_of_every_rule_who_breaks_it(workspace: Workspace, par
     rules = {rule.pop("rule"): rule for rule in verdict.pop("rules")}
     assert verdict == {"verdict": "pass", "stops": [], "cases": 6, "valid": 5}
     assert rules["present"]["severity"] == "warning"
-    assert rules["present"]["broken_by"] == [
-        f"{BAD}: {BAD} has no t2: add its file under the name that its release gives it"
-    ]
+    assert rules["present"]["broken_by"] == [f"{BAD}: {BAD} has no t1ce: add its file, named as the others are"]
     assert not any(rule["broken_by"] for name, rule in rules.items() if name != "present")
 
 

@@ -138,6 +138,15 @@ def test_the_error_names_a_missing_column(missing: str, named: str) -> None:
         parse_survival(table().drop(columns=missing), name="t.csv")
 
 
+@pytest.mark.parametrize("header", ["patient_id", "Patient", "Subject ID", "participant_id"])
+def test_a_table_of_a_lab_names_its_patients_in_a_column_of_no_release(header: str) -> None:
+    labs = table().rename(columns={"Brats20ID": header})
+
+    assert parse_survival(labs, name="t.csv")["patient"].tolist() == ["a", "b"]
+    assert patient_year(labs, name="t.csv") == 0
+    assert parse_survival(table(**{header: ["x", "y"]}), name="t.csv")["patient"].tolist() == ["a", "b"]
+
+
 @pytest.mark.parametrize("alive", ["ALIVE (361 days later)", "alive(361 days later)", "Alive  ( 361  days  later ) "])
 def test_every_spelling_of_alive_is_read_as_censored(alive: str) -> None:
     parsed = parse_survival(table(Survival_days=[alive, "NA"]), name="t.csv").set_index("patient")

@@ -48,6 +48,29 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
             "params.yaml, key validate: severity of present cannot be info: a case that fails it cannot be "
             "preprocessed",
         ),
+        (
+            "acquire.naming.patterns",
+            ["{patient}/{modalty}"],
+            "params.yaml, key acquire.naming.patterns.0: a pattern has no field {modalty}; did you mean modality?, "
+            "found '{patient}/{modalty}'",
+        ),
+        (
+            "acquire.naming.patterns",
+            ["{patient}{visit}_{modality}"],
+            "params.yaml, key acquire.naming.patterns.0: nobody knows where one field ends and the next begins; put a "
+            "text between them, found '{patient}{visit}_{modality}'",
+        ),
+        (
+            "acquire.naming.patterns",
+            ["../{patient}/{modality}"],
+            "params.yaml, key acquire.naming.patterns.0: a pattern is relative to the source and has no empty part, "
+            "`.` or `..`, such as `{patient}/{modality}`, found '../{patient}/{modality}'",
+        ),
+        (
+            "acquire.naming.words",
+            {"t1": ["a"], "t2": ["A"]},
+            "params.yaml, key acquire.naming: words give a to both t1 and t2; remove one",
+        ),
         ("phantom.cases", 0, "params.yaml, key phantom.cases: must be at least 1, found 0"),
         ("phantom.cases", "6", "params.yaml, key phantom.cases: must be a whole number, found '6'"),
         ("split.test", 1.0, "params.yaml, key split.test: must be below 1.0, found 1.0"),

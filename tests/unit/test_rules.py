@@ -48,7 +48,7 @@ def test_a_valid_volume_breaks_no_rule() -> None:
     ("changes", "sentence"),
     [
         ({"named": False, "error": "exists twice"}, "exists twice"),
-        ({"present": False}, "a has no t1: add its file under the name that its release gives it"),
+        ({"present": False}, "a has no t1: add its file, named as the others are"),
         ({"readable": False, "error": "a.nii is cut short"}, "a.nii is cut short: copy it again from its source"),
         ({"shape_z": 9}, "a_t1.nii has 9 voxels along z, not 4 to 8: resample it"),
         ({"spacing_x": 0.5}, "a_t1.nii has voxels of 0.5 mm along x, not 0.99 to 1.01: resample it"),
@@ -83,7 +83,8 @@ def test_a_valid_volume_breaks_no_rule() -> None:
         ({"negative_share": 0.3}, "a_t1.nii is negative in 30.00% of its voxels: check whether values overflowed"),
         (
             {"labels": "0 3", "foreign_labels": "3"},
-            "a_t1.nii has labels 0 3, but its release does not define 3: correct or remove them",
+            "a_t1.nii has labels 0 3, but its release does not define 3: correct or remove them; for names of no "
+            "release, acquire.naming.labels says what labels mean",
         ),
         ({"tumour_voxels": 0}, "a_t1.nii labels no voxel: remove the file, or label the tumour"),
         (

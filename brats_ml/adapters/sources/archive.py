@@ -12,8 +12,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
+from brats_ml.adapters.dicom_files import one_of_each_folder
 from brats_ml.adapters.sources.base import (
     CHUNK_BYTES,
     Contents,
@@ -25,6 +26,8 @@ from brats_ml.adapters.sources.base import (
     unreadable,
     write_chunks,
 )
+from brats_ml.adapters.sources.tar_limits import LEAST_BOUND, MOST_TIMES, Bounded, StrictHeader
+from brats_ml.cohort.dicom import START_BYTES, is_dicom_name, is_dicom_start, may_be_dicom
 from brats_ml.cohort.release_files import is_hidden, is_release_file
 from brats_ml.errors import BratsError, SourceError
 from brats_ml.reading import written_at
@@ -141,7 +144,7 @@ class ZipSource:
     def contents(self) -> Contents:
         """Return the volumes and tables of its directory."""
         with _reading(self.path), zipfile.ZipFile(self.path) as archive:
-            return Contents(checked(self._members(archive), str(self.path)))
+            return Contents(checked(self._members(archive), str(self.path)), dicom=self._dicom(archive))
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Unpack each entry; the CRC of each is checked."""
@@ -178,52 +181,21 @@ class ZipSource:
         checked((entry for entry, _ in found), str(self.path))
         return dict(found)
 
+    def _dicom(self, archive: zipfile.ZipFile) -> list[str]:
+        """Return one DICOM member of each folder; of one that cannot be unpacked, the name decides."""
+        members = {_member_path(info.filename, self.path): info for info in archive.infolist() if not info.is_dir()}
 
-# Members with long names and the like. tarfile reads them whole into memory; the system allows paths of 4096 bytes.
-EXTENDED_TYPES = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
-EXTENDED_BYTES = 1 << 20
+        def start(name: str) -> bytes:
+            info = members[name]
+            if info.flag_bits & 1 or info.compress_type not in PLAIN_TYPES:
+                return b""
+            try:
+                with archive.open(info) as member:
+                    return member.read(START_BYTES)
+            except DAMAGE:
+                return b""
 
-
-class _StrictHeader(tarfile.TarInfo):
-    """A header that raises when it is damaged; tarfile takes a damaged one, or none, for the end of the archive."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        try:
-            header = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            # tarfile does not publish this class, which marks the end of an archive, to type checkers.
-            if type(error).__name__ == "EOFHeaderError":
-                raise
-            raise tarfile.ReadError(str(error)) from error
-        if header.size < 0 or (header.type in EXTENDED_TYPES and header.size > EXTENDED_BYTES):
-            raise tarfile.ReadError(f"a header that states {header.size} bytes")
-        return header
-
-
-# A gzip of zeros is a thousand times smaller; no measured volume comes near. A small archive may consist of zeros.
-MOST_TIMES = 1000
-LEAST_BOUND = 1 << 30
-
-
-class _Bounded:
-    """The bytes of a tar up to a limit, since reading also decompresses members that no cohort needs."""
-
-    def __init__(self, stream: IO[bytes], path: Path, bound: int) -> None:
-        self._stream, self._path, self._left = stream, path, bound
-
-    def read(self, size: int) -> bytes:
-        chunk = self._stream.read(size)
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise SourceError(self._path, f"unpacks to more than {MOST_TIMES:,} times its size; pack only the volumes")
-        return chunk
+        return one_of_each_folder(members, start)
 
 
 @dataclass(frozen=True)
@@ -235,13 +207,15 @@ class TarSource:
 
     def contents(self) -> Contents:
         """Return its volumes and tables; reading to the end finds damage here."""
-        return Contents(checked((entry for entry, _ in self._members()), str(self.path)))
+        dicom: dict[str, bytes] = {}
+        entries = checked((entry for entry, _ in self._members(dicom)), str(self.path))
+        return Contents(entries, dicom=one_of_each_folder(dicom, lambda name: dicom[name]))
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Unpack the entries, in the order of the archive."""
         require_space_for(wanted)
         waiting = dict(wanted)
-        for entry, chunks in self._members():
+        for entry, chunks in self._members({}):
             target = waiting.pop(entry, None)
             if target is not None:
                 write_chunks(chunks, target, entry, str(self.path))
@@ -249,13 +223,14 @@ class TarSource:
         if waiting:
             raise changed(f"{self.path}, {next(iter(waiting)).path}")
 
-    def _members(self) -> Iterator[tuple[Entry, Iterable[bytes]]]:
+    def _members(self, dicom: dict[str, bytes]) -> Iterator[tuple[Entry, Iterable[bytes]]]:
+        """Yield the volumes and tables with their bytes, and put the start of what may be DICOM into `dicom`."""
         with _reading(self.path):
             state = self.path.stat()
             fingerprint = f"{state.st_size}-{written_at(state)}"
             with self.opener(self.path) as packed:
-                stream: Any = _Bounded(packed, self.path, max(state.st_size * MOST_TIMES, LEAST_BOUND))
-                with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as archive:
+                stream: Any = Bounded(packed, self.path, max(state.st_size * MOST_TIMES, LEAST_BOUND))
+                with tarfile.open(fileobj=stream, mode="r|", tarinfo=StrictHeader) as archive:
                     for info in archive:
                         # tarfile keeps every header, and a small archive may hold millions.
                         archive.members.clear()  # type: ignore[attr-defined]  # typeshed leaves it out
@@ -265,6 +240,10 @@ class TarSource:
                             continue
                         if is_release_file(path):
                             yield Entry(path, info.size, fingerprint), _chunks(self.path, member)
+                        elif is_dicom_name(path) or may_be_dicom(path):
+                            start = member.read(START_BYTES)
+                            if is_dicom_name(path) or is_dicom_start(start):
+                                dicom[path] = start
                         # tarfile would skip a member by counting to the size in its header, however large.
                         for _ in _chunks(self.path, member):
                             pass

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Generator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -41,10 +41,12 @@ class Contents:
     Attributes:
         entries: Its volumes and tables, sorted by path.
         revision: Their commit, where the source has commits.
+        dicom: One DICOM file of each folder that holds some; nothing reads them.
     """
 
     entries: list[Entry]
     revision: str | None = None
+    dicom: list[str] = field(default_factory=list)
 
 
 class Source(Protocol):

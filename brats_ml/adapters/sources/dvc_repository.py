@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brats_ml.adapters.dicom_files import one_of_each_folder
 from brats_ml.adapters.sources.base import Contents, Entry, changed, checked, file_digest
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
 from brats_ml.adapters.sources.dvc_errors import translate_errors
@@ -47,7 +48,8 @@ class DvcSource:
             for path, info in found.items()
             if path.startswith(prefix) and is_release_file(path.removeprefix(prefix))
         ]
-        return Contents(checked(entries, self._name), revision=commit)
+        inside = [path.removeprefix(prefix) for path in found if path.startswith(prefix)]
+        return Contents(checked(entries, self._name), revision=commit, dicom=one_of_each_folder(inside, lambda _: b""))
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Download the entries that are not in the cache yet."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event
 
 from brats_ml.adapters import folder_walk
+from brats_ml.adapters.dicom_files import find_dicom
 from brats_ml.adapters.sources.base import (
     CHUNK_BYTES,
     Contents,
@@ -35,8 +36,9 @@ class FolderSource:
 
     def contents(self) -> Contents:
         """Return the folder's volumes and tables by size and times."""
-        paths = [path for path in folder_walk.walk(self.folder) if is_release_file(path)]
-        return Contents(checked((file_entry(self.folder / path, path) for path in paths), str(self.folder)))
+        paths = list(folder_walk.walk(self.folder))
+        entries = (file_entry(self.folder / path, path) for path in paths if is_release_file(path))
+        return Contents(checked(entries, str(self.folder)), dicom=find_dicom(self.folder, paths))
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Copy each entry once, so that one more case copies one case, and link the copies to their files."""

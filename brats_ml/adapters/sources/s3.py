@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import environment
+from brats_ml.adapters.dicom_files import one_of_each_folder
 from brats_ml.adapters.sources.base import CHUNK_BYTES, Contents, Entry, changed, check_path, checked
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
 from brats_ml.adapters.sources.s3_checks import fits
 from brats_ml.adapters.sources.s3_errors import needs_boto3, translate_errors
+from brats_ml.cohort.dicom import is_dicom_name
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.cohort.source_address import S3Address
 from brats_ml.errors import ServiceError, SourceError
@@ -43,7 +45,7 @@ class S3Source:
 
     def contents(self) -> Contents:
         """Return the volumes and tables with size and ETag."""
-        entries = []
+        entries, dicom = [], []
         with translate_errors(self._name):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.address.bucket, Prefix=self._root
@@ -55,7 +57,9 @@ class S3Source:
                 if is_release_file(path) or ".." in path.split("/"):
                     check_path(path, self._name)
                     entries.append(Entry(path, item["Size"], item["ETag"].strip('"')))
-        return Contents(checked(entries, self._name))
+                elif is_dicom_name(path):
+                    dicom.append(path)
+        return Contents(checked(entries, self._name), dicom=one_of_each_folder(dicom, lambda _: b""))
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Download the entries that are not in the cache yet."""

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.imaging.quality import anatomy
 from brats_ml.imaging.quality.anatomy import CoarseCase
 from brats_ml.imaging.quality.profile import Row
+from brats_ml.imaging.quality.unchecked import BRIGHT_TUMOUR, PARTNERS
 
 DIGITS = 4
 
@@ -39,11 +39,11 @@ def profile_anatomy(
     ):
         for role, value in found.items():
             rows[role][name] = value
-    if images.keys() >= set(MODALITIES):
+    if images.keys() >= set(PARTNERS["pairing"]):
         rows["t1"]["pairing"] = anatomy.pairing(fine.within(fine.deep))
-    if images.keys() >= {"t1", "t1ce"}:
+    if images.keys() >= set(PARTNERS["enhancement"]):
         rows["t1ce"]["enhancement"] = anatomy.enhancement(*(fine.images[role][fine.deep] for role in ("t1", "t1ce")))
-    if images.keys() >= {"flair", "t2"}:
+    if images.keys() >= set(PARTNERS["fluid_contrast"]):
         flat_ranks = flat.within(flat.deep)
         rows["t2"]["fluid_contrast"] = anatomy.fluid_contrast(flat_ranks["flair"], flat_ranks["t2"])
     if label_map is not None:
@@ -54,6 +54,6 @@ def profile_anatomy(
 def _label_row(fine: CoarseCase, label_map: NDArray[Any]) -> Row:
     step = anatomy.coarse_step(label_map.shape)
     tumour = label_map[tuple(slice(step // 2, size // step * step, step) for size in label_map.shape)] != 0
-    bright = {role: image for role, image in fine.images.items() if role in ("flair", "t2")}
+    bright = {role: image for role, image in fine.images.items() if role in BRIGHT_TUMOUR}
     contrast, advantage = anatomy.label_contrasts(CoarseCase(bright, fine.brain, fine.deep, fine.radius), tumour)
     return {"label_contrast": contrast, "label_advantage": advantage}

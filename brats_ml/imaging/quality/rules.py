@@ -100,7 +100,7 @@ def rules(
     size = (minimum_size, maximum_size)
     found = (
         Rule("named", None, "{error}"),
-        Rule("present", None, "{case_id} has no {modality}: add its file under the name that its release gives it"),
+        Rule("present", None, "{case_id} has no {modality}: add its file, named as the others are"),
         Rule("readable", None, "{error}: copy it again from its source"),
         *(Rule(f"shape_{axis}", size, _outside(f"{{shape_{axis}}} voxels", axis)) for axis in AXES),
         *(Rule(f"spacing_{axis}", spacing, _outside(f"voxels of {{spacing_{axis}:g}} mm", axis)) for axis in AXES),
@@ -143,7 +143,8 @@ def rules(
         Rule(
             "foreign_labels",
             None,
-            "{name} has labels {labels}, but its release does not define {foreign_labels}: correct or remove them",
+            "{name} has labels {labels}, but its release does not define {foreign_labels}: correct or remove them; for "
+            "names of no release, acquire.naming.labels says what labels mean",
         ),
         Rule("tumour_voxels", (1, None), "{name} labels no voxel: remove the file, or label the tumour"),
         Rule(

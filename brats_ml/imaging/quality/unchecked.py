@@ -1,6 +1,6 @@
 """Find the rules that a case was not checked by, and say why."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from brats_ml.cohort.cases import WHOLE
@@ -25,6 +25,8 @@ PARTNERS: dict[str, tuple[str, ...]] = {
     "enhancement": ("t1", "t1ce"),
     "fluid_contrast": ("flair", "t2"),
 }
+# The images in which a tumour is brighter than the brain around it.
+BRIGHT_TUMOUR = ("flair", "t2")
 NAMELESS = "its file name is wrong, so it was not read"
 MISSING = "the file is missing"
 UNREADABLE = "the file cannot be read"
@@ -33,6 +35,7 @@ FEW_VALUES = "it has too few different values"
 NOT_COMPARABLE = "the case lacks an image to compare it with"
 TOO_SMALL = "the brain, the tumour or the number of values is too small for this measure"
 NO_LABEL_MAP = "the case has no label map"
+NOT_NEEDED = "the case has no such image, and no chosen recipe needs it"
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,24 @@ def unchecked(rows: Sequence[Row]) -> Iterator[Unchecked]:
                 reasons.setdefault(_reason(column, row, by_role), []).append(column)
         for reason, found in reasons.items():
             yield Unchecked(role, tuple(found), reason)
+    for role, columns in OF_ONE_MODALITY.items():
+        if by_role.keys().isdisjoint({role, WHOLE}):
+            yield Unchecked(role, columns, NOT_NEEDED)
     if by_role.keys().isdisjoint({"seg", WHOLE}):
         yield Unchecked("seg", OF_LABEL_MAPS, NO_LABEL_MAP)
+
+
+def unchecked_rules(images: Collection[str], *, labelled: bool) -> list[str]:
+    """Return the rules that cannot judge a case, since it lacks modalities that they compare.
+
+    Args:
+        images: The modalities of the case.
+        labelled: Whether the case has a label map.
+    """
+    found = [rule for rule, compared in PARTNERS.items() if not set(compared) <= set(images)]
+    found += ("mask_agreement", "mirror_ratio", "likeness") if len(images) < 2 else ()
+    found += ("label_contrast", "label_advantage") if labelled and not set(BRIGHT_TUMOUR) & set(images) else ()
+    return found
 
 
 def _unread(row: Row) -> str | None:

@@ -16,6 +16,7 @@ import httpx
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.local import servers
@@ -61,7 +62,7 @@ def run(root: Path) -> None:
         scoring = _await_started(client, "brats_score") if promoted else client.trigger("brats_score", {})
         finished["brats_score"] = _watched(client, "brats_score", scoring, console)
         retention.fetch(root, None)
-        console.print(_outcome(root, settings, finished, left_running=ran_before))
+        console.print(_outcome(root, settings, finished, left_running=ran_before), crop=False)
     finally:
         if not ran_before:
             servers.down(root)
@@ -132,22 +133,23 @@ def _seconds(task: TaskState) -> str:
 
 
 def _outcome(root: Path, settings: Settings, finished: dict[str, list[TaskState]], *, left_running: bool) -> Group:
-    ws, addresses = Workspace(root), Table(title="where", show_header=False)
-    addresses.add_row("report", ws.name(ws.reports.page))
-    addresses.add_row("data quality", ws.name(ws.validation.page))
-    addresses.add_row("predictions", f"{ws.name(ws.predictions())}/")
-    addresses.add_row("Airflow", f"{settings.airflow_url}, as {USER} with {settings.password}")
+    ws = Workspace(root)
     runs = training_runs(settings.mlflow_url, settings.mlflow_passwords)
-    addresses.add_row("MLflow", f"{runs}, as {READER} with {settings.mlflow_passwords[READER]}")
-    if left_running:
-        addresses.add_row("next", "`make down` ends both servers")
-    else:
-        addresses.add_row("next", "`make up` starts both servers with this run, `make down` ends them")
+    start = "" if left_running else "`make up` starts both servers with this run, "
+    addresses = {
+        "report": ws.name(ws.reports.page),
+        "data quality": ws.name(ws.validation.page),
+        "predictions": f"{ws.name(ws.predictions())}/",
+        "Airflow": f"{settings.airflow_url}  as {USER} with {settings.password}",
+        "MLflow": f"{runs}  as {READER} with {settings.mlflow_passwords[READER]}",
+        "next": f"{start}`make down` ends both servers",
+    }
     return Group(
         *(_progress(dag_id, tasks) for dag_id, tasks in finished.items()),
         *_leaderboard(ws.reports.leaderboard.path),
         _champions(settings),
-        addresses,
+        # An address that is folded or cut cannot be opened.
+        Text("\n".join(f"{title:<13}{value}" for title, value in addresses.items()), no_wrap=True, overflow="ignore"),
     )
 
 

@@ -104,10 +104,17 @@ def _match(file: str, naming: LabNaming) -> FileMatch | None:
     """Return what the path of a file says; nothing if two readings differ, since each may be the wrong one."""
     readings = naming.read(file)
     if readings:
-        return readings[0] if len(readings) == 1 else None
-    if naming.is_plain(file):
-        return naming.read_plain(file)
-    return naming.read_bids(file) or naming.read_appended(file) or parse_filename(file)
+        match = readings[0] if len(readings) == 1 else None
+    elif naming.is_plain(file):
+        match = naming.read_plain(file)
+    else:
+        match = naming.read_bids(file) or naming.read_appended(file) or parse_filename(file)
+    return None if match is None or _is_no_id(match.case_id) else match
+
+
+def _is_no_id(case_id: str) -> bool:
+    """Return whether no case may have an id: it is another folder as a path, hidden, or that of unnamed volumes."""
+    return case_id == UNNAMED or case_id.startswith((".", f"{UNNAMED} "))
 
 
 def is_writable(name: str) -> bool:

@@ -121,7 +121,7 @@ class LabNaming:
             return f"acquire.naming.patterns read it as {one} and as {other}; put a text between the fields"
         if self.is_plain(file) and len(parts) == 1:
             return "put the files of each patient into a folder that has the patient's name"
-        if self.is_plain(file):
+        if self.is_plain(file) and len(parts) > 2:
             return (
                 f"if {parts[-2]} is the patient, set acquire.naming.patterns to "
                 f'["{"*/" * (len(parts) - 2)}{{patient}}/{{modality}}"]; if {parts[-3]} is, to '

@@ -8,6 +8,7 @@ from brats_ml.cohort.cases import WHOLE, Case, find_cases
 from brats_ml.cohort.dicom import ADVICE
 from brats_ml.cohort.lab_names import LabNaming
 from brats_ml.cohort.names import bare_name, name_key
+from brats_ml.cohort.path_pattern import PathPattern
 from brats_ml.cohort.releases import patient_of
 
 PLAIN = ("flair", "t1", "t1ce", "t2", "seg")
@@ -205,3 +206,21 @@ def test_dicom_of_a_patient_without_volumes_is_one_case_that_is_refused(dicom: l
     refused = next(case for case in cases if case.case_id == case_id)
     assert refused.faults[WHOLE].endswith(f"holds DICOM, such as IM1: {ADVICE}")
     assert len(cases) == 3
+
+
+def test_no_name_of_a_file_makes_a_case_that_is_another_folder() -> None:
+    (case,) = found(*(f"sub-../{word}.nii.gz" for word in PLAIN), patterns=("sub-{patient}/{modality}",))
+
+    assert (case.case_id, case.images) == ("unnamed sub-..", {})
+
+
+def test_a_patient_with_the_name_of_unnamed_volumes_is_refused_and_no_file_is_lost() -> None:
+    cases = found("loose.nii.gz", *(f"unnamed/{word}.nii.gz" for word in PLAIN))
+
+    assert [(case.case_id, case.images) for case in cases] == [("unnamed", {}), ("unnamed unnamed", {})]
+
+
+@pytest.mark.parametrize("pattern", ["{patient}-*-*-*-{modality}", "*-*/*-*/*-*/{patient}-{modality}"])
+def test_a_pattern_that_a_name_can_keep_busy_for_minutes_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="too many fields"):
+        PathPattern.parse(pattern)

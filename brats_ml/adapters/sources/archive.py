@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from brats_ml.adapters.dicom_files import one_of_each_folder
@@ -207,9 +207,9 @@ class TarSource:
 
     def contents(self) -> Contents:
         """Return its volumes and tables; reading to the end finds damage here."""
-        dicom: dict[str, bytes] = {}
+        dicom: dict[PurePosixPath, str] = {}
         entries = checked((entry for entry, _ in self._members(dicom)), str(self.path))
-        return Contents(entries, dicom=one_of_each_folder(dicom, lambda name: dicom[name]))
+        return Contents(entries, dicom=list(dicom.values()))
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Unpack the entries, in the order of the archive."""
@@ -223,8 +223,8 @@ class TarSource:
         if waiting:
             raise changed(f"{self.path}, {next(iter(waiting)).path}")
 
-    def _members(self, dicom: dict[str, bytes]) -> Iterator[tuple[Entry, Iterable[bytes]]]:
-        """Yield the volumes and tables with their bytes, and put the start of what may be DICOM into `dicom`."""
+    def _members(self, dicom: dict[PurePosixPath, str]) -> Iterator[tuple[Entry, Iterable[bytes]]]:
+        """Yield the volumes and tables with their bytes, and put the first DICOM file of each folder into `dicom`."""
         with _reading(self.path):
             state = self.path.stat()
             fingerprint = f"{state.st_size}-{written_at(state)}"
@@ -240,10 +240,8 @@ class TarSource:
                             continue
                         if is_release_file(path):
                             yield Entry(path, info.size, fingerprint), _chunks(self.path, member)
-                        elif is_dicom_name(path) or may_be_dicom(path):
-                            start = member.read(START_BYTES)
-                            if is_dicom_name(path) or is_dicom_start(start):
-                                dicom[path] = start
+                        elif is_dicom_name(path) or (may_be_dicom(path) and is_dicom_start(member.read(START_BYTES))):
+                            dicom.setdefault(PurePosixPath(path).parent, path)
                         # tarfile would skip a member by counting to the size in its header, however large.
                         for _ in _chunks(self.path, member):
                             pass

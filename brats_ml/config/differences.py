@@ -7,7 +7,7 @@ from brats_ml.config.edit import Change
 
 GATE = "gate."
 # Of each condition of the gate by the last part of its key, or of the section above: which way it accepts more models.
-# `changed` is neither: it depends on the scores.
+# `changed` is either: it depends on the scores, so every change counts as weaker.
 WEAKER_IF: Mapping[str, Literal["higher", "lower", "changed"]] = {
     "level": "higher",
     "half_level_looks": "higher",
@@ -39,12 +39,12 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Cha
 
 
 def weakens(change: Change) -> bool:
-    """Return whether a change of a condition of the gate accepts models that were not accepted before."""
+    """Return whether a change of a condition of the gate may accept models that were not accepted before."""
     if not change.key.startswith(GATE):
         return False
-    direction = next(WEAKER_IF[part] for part in reversed(change.key.split(".")) if part in WEAKER_IF)
+    direction = next((WEAKER_IF[part] for part in reversed(change.key.split(".")) if part in WEAKER_IF), "changed")
     if change.before is None or change.after is None:  # of a region without a floor
         return change.after is None
     if direction == "changed":
-        return False
+        return True
     return bool(change.after > change.before if direction == "higher" else change.after < change.before)

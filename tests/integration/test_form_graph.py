@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from brats_ml.config import load
-from brats_ml.config.edit import Change
+from brats_ml.config.edit import Change, override
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.dag import form
 from brats_ml.orchestration.dag.graph import Graph
@@ -65,6 +65,16 @@ def test_what_the_form_changes_is_noted_and_what_it_repeats_is_not(drawn: Graph,
     prepared = form.apply(form_values, clone=clone, checkout=None, drawn=drawn)
 
     assert prepared.changes == (Change(floor, before, 1),)
+
+
+def test_a_revision_with_another_gate_than_the_checkout_is_noted(drawn: Graph, clone: Path, tmp_path: Path) -> None:
+    checkout = Path(shutil.copytree(clone, tmp_path / "checkout"))
+    key = "gate.patients.approve_first"
+    override(clone / "params.yaml", [f"{key}=false"])
+
+    prepared = form.apply(UNTOUCHED, clone=clone, checkout=checkout, drawn=drawn)
+
+    assert prepared.changes == (Change(key, True, False),)
 
 
 def test_parameters_that_take_a_stage_away_are_refused(drawn: Graph, clone: Path) -> None:

@@ -28,7 +28,9 @@ def test_every_value_that_differs_has_its_key_and_both_values() -> None:
         ("gate.segmentation.level", 0.005, 0.5, True),
         ("gate.survival.largest_loss", 0.03, 0.01, False),
         ("gate.segmentation.fallen_share", 0.25, 1.0, True),
-        ("gate.fresh_cases", 20, 1, False),
+        ("gate.fresh_cases", 20, 1, True),
+        ("gate.segmentation.largest_difference", 0.05, 1.0, True),
+        ("gate.of_another_revision", 1, 2, True),
         ("train.minimum_cases", 10, 1, False),
     ],
 )

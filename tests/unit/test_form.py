@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
     ("values", "sentence"),
     [
         ({"set": ["orchestration.approval_hours=1"]}, "in the checkout of its DAGs"),
+        ({"set": ["orchestration={watch: null}"]}, "in the checkout of its DAGs"),
         ({"set": ["survival.folds=3"], "folds": 4}, "the form sets survival.folds twice"),
         ({"set": ["train.seed=1", "train.seed=2"]}, "the form sets train.seed twice"),
         ({"set": ["train.recipes=[regions2d]"], "recipes": ["baseline"]}, "the form sets train.recipes twice"),

@@ -105,6 +105,9 @@ def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn:
     path = clone / PARAMS
     assignments = _assignments(form, load(path))
     before = plain(path)
+    if checkout is not None and (checkout / PARAMS).is_file():
+        # Another revision may have a weaker gate than the one that the checkout's owner set.
+        before["gate"] = plain(checkout / PARAMS)["gate"]
     if assignments:
         override(path, assignments)
     changes = tuple(differences(before, plain(path)))
@@ -125,7 +128,7 @@ def _assignments(form: Mapping[str, Any], params: Params) -> list[str]:
     """Return what the form sets in params.yaml; `features.predicted_by` follows the recipes unless the form sets it."""
     assignments = list(form.get("set") or [])
     for assignment in assignments:
-        if assignment.startswith(FROM_CHECKOUT):
+        if f"{assignment.partition('=')[0]}.".startswith(FROM_CHECKOUT):
             raise ConfigError(
                 f"{assignment}: Airflow reads `{FROM_CHECKOUT}*` from params.yaml in the checkout of its DAGs; "
                 "change the value there",

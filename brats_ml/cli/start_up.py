@@ -37,6 +37,9 @@ def without_start_up_lines() -> Iterator[None]:
     Libraries in C++ write them to the file descriptor. A process of its own reads them, so that the last words of an
     import that aborts arrive too.
     """
+    if sys.stderr is None:  # the caller closed it
+        yield
+        return
     sys.stderr.flush()
     own = os.dup(2)
     command = [sys.executable, "-I", "-S", log_lines.__file__]

@@ -37,8 +37,8 @@ def _is_one_of(patterns: tuple[str, ...], line: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # it is a file
-    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    sys.stdin.reconfigure(errors="surrogateescape", newline="\n")  # type: ignore[union-attr]  # it is a file
+    sys.stdout.reconfigure(errors="surrogateescape", newline="\n")  # type: ignore[union-attr]
     for text in sys.stdin:
         if not is_start_up(text.rstrip("\n")):
             sys.stdout.write(text)

@@ -38,7 +38,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Change:
+class ScoreChange:
     """A score of a recipe or estimator before and now; None where it was not measured.
 
     Attributes:
@@ -77,6 +77,6 @@ class Previous:
     commit: str | None
     same_cohort: bool
     recipe: str | None
-    changes: Sequence[Change]
+    changes: Sequence[ScoreChange]
     shared: int
     gain: Interval | None

@@ -37,8 +37,9 @@ def run(ws: Workspace, params: Params) -> Report:
     seen = reference[reference["patient"].map(parts) != "test"]
     differences, cases_in_both = feature_differences(seen, predicted)
     described, cohort_pictures = compare_header.cohort(ws, reference)
+    ranking = leaderboard(recipes, estimators, compare_survival.MEASURE[params.survival.protocol])
     present = compare_previous.record(
-        header, recipe, _scores(recipes, estimators, params), {row.case_id: row.scores["dice"] for row in cases}
+        header, recipe, _scores(ranking, estimators), {row.case_id: row.scores["dice"] for row in cases}
     )
     before = compare_previous.remember(ws, present)
     page = comparison_page(
@@ -60,7 +61,6 @@ def run(ws: Workspace, params: Params) -> Report:
         drawings=compare_survival_pictures.pictures(ws, estimators, reference),
         mask_loss=compare_survival.mask_loss(ws, params, estimator, reference, predicted),
     )
-    ranking = leaderboard(recipes, estimators, compare_survival.MEASURE[params.survival.protocol])
     with files.replacing(ws.reports) as unfinished:
         folder = ReportsFolder(unfinished)
         frames.write_csv(folder.leaderboard, ranking)
@@ -117,12 +117,9 @@ def leaderboard(
     return table.astype(dict.fromkeys(figures, "float64")).round(dict.fromkeys(figures, 4))
 
 
-def _scores(
-    recipes: Sequence[LeaderboardEntry], estimators: Sequence[LeaderboardEntry], params: Params
-) -> list[dict[str, Any]]:
+def _scores(ranking: pd.DataFrame, estimators: Sequence[LeaderboardEntry]) -> list[dict[str, Any]]:
     """Return name, measure and score of each recipe and estimator, for the report of the next comparison."""
-    table = leaderboard(recipes, estimators, compare_survival.MEASURE[params.survival.protocol])
-    rows = table[["name", "measure", "score"]].to_dict("records")
+    rows = ranking[["name", "measure", "score"]].to_dict("records")
     losses = [
         {"name": entry.name, "measure": "log loss", "score": round(entry.details["log_loss"]["mean"], 4)}
         for entry in estimators

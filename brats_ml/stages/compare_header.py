@@ -23,8 +23,8 @@ from brats_ml.workspace import Workspace
 def header(ws: Workspace, params: Params) -> Header:
     """Return what the report is about.
 
-    The date is that of the commit, since equal inputs have to give equal bytes. DVC restores a report whose inputs did
-    not change, so the commit is the one that computed the figures.
+    The date is that of the commit, since equal inputs have to give equal bytes. If no input changed, DVC restores the
+    report, so the commit is the one that computed the figures.
     """
     listing = files.read_json(ws.listing)
     cases = _valid_cases(ws)

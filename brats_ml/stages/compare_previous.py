@@ -9,12 +9,14 @@ import numpy as np
 from brats_ml import files, locks
 from brats_ml.errors import TableError
 from brats_ml.intervals import mean_interval
-from brats_ml.reports.header import Change, Header, Previous
+from brats_ml.reports.header import Header, Previous, ScoreChange
 from brats_ml.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 # The date and the commit do not count: the same scores on another commit are the same comparison.
 NOT_COMPARED = frozenset({"key", "date", "commit"})
+# A record has the score of each validation case. Only the one before the present comparison is shown.
+MOST_KEPT = 100
 
 
 def record(
@@ -52,7 +54,7 @@ def remember(ws: Workspace, present: dict[str, Any]) -> dict[str, Any] | None:
             place = keys.index(present["key"])
         else:
             place = len(known)
-            files.write_sealed(ws.state.comparisons, {"comparisons": [*known, present]})
+            files.write_sealed(ws.state.comparisons, {"comparisons": [*known, present][-MOST_KEPT:]})
     return known[place - 1] if place else None
 
 
@@ -76,7 +78,7 @@ def previous(before: Mapping[str, Any] | None, present: Mapping[str, Any], *, se
         commit=before["commit"],
         same_cohort=before["cohort"] == present["cohort"],
         recipe=before["recipe"],
-        changes=[Change(*name, old.get(name), new.get(name)) for name in dict.fromkeys([*new, *old])],
+        changes=[ScoreChange(*name, old.get(name), new.get(name)) for name in dict.fromkeys([*new, *old])],
         shared=len(shared),
         gain=mean_interval(gains, seed=seed) if shared else None,
     )

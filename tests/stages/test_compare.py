@@ -16,7 +16,7 @@ from brats_ml.cohort.clinical import GROUPS
 from brats_ml.cohort.labels import LABELS, REGIONS
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.errors import MissingInputError
-from brats_ml.files import read_json, write_json
+from brats_ml.files import read_json, read_sealed, write_json
 from brats_ml.imaging.metrics.baseline import BASELINE_SCORES
 from brats_ml.imaging.metrics.case import CASE_DICE
 from brats_ml.reports.confusion import confusion_figure
@@ -280,6 +280,14 @@ def test_the_report_compares_with_the_previous_run_and_stays_the_same_when_repea
     assert "differs by +0.200 from that of baseline" in " ".join(found[1].split())
     assert "<td>0.550</td><td>0.750</td>" in found[1]
     assert found[2] == found[0]
+
+
+def test_the_record_of_previous_runs_does_not_grow_without_end(ws: Workspace) -> None:
+    for number in range(compare_previous.MOST_KEPT + 2):
+        before = compare_previous.remember(ws, {"key": str(number)})
+
+    assert before == {"key": str(compare_previous.MOST_KEPT)}
+    assert len(read_sealed(ws.state.comparisons)["comparisons"]) == compare_previous.MOST_KEPT
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"comparisons": [], "sha256": "0"}', None])

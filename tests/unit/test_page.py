@@ -9,7 +9,7 @@ from brats_ml.cohort.labels import LABELS, REGIONS
 from brats_ml.intervals import Interval
 from brats_ml.reports.cases_section import SORT_KEYS, case_rows
 from brats_ml.reports.cohort_section import Description
-from brats_ml.reports.header import Change, Header, Previous
+from brats_ml.reports.header import Header, Previous, ScoreChange
 from brats_ml.reports.page import BASELINE_SEGMENTATION, FeatureDifference, LeaderboardEntry, Picture, comparison_page
 from brats_ml.reports.survival_section import MaskLoss, Scale
 
@@ -286,7 +286,7 @@ def test_every_table_has_a_caption_and_every_heading_of_one_its_scope() -> None:
         estimators=[ESTIMATOR],
         cases=case_rows(CASES),
         cohort=[Description("age", {"train": "50", "validation": "60"})],
-        previous=Previous("2026-01-30", None, True, "baseline", [Change("svm", "accuracy", 0.5, None)], 0, None),
+        previous=Previous("2026-01-30", None, True, "baseline", [ScoreChange("svm", "accuracy", 0.5, None)], 0, None),
         differences=[FeatureDifference("ed_ratio", 0.1, 0.2, 0.125)],
         cases_in_both=1,
     )
@@ -307,7 +307,7 @@ def test_the_calibration_error_is_shown_with_that_of_a_perfect_model() -> None:
 
 
 def test_a_previous_run_of_another_cohort_is_named_as_not_comparable() -> None:
-    changes = [Change("svm", "accuracy", 0.5, 0.4), Change("new", "accuracy", None, 0.4)]
+    changes = [ScoreChange("svm", "accuracy", 0.5, 0.4), ScoreChange("new", "accuracy", None, 0.4)]
     found = Previous("2026-01-30", "fedcba9876543210", False, "baseline", changes, 4, Interval(-0.1, -0.3, 0.1, "t"))
 
     html = " ".join(page(previous=found).split())

@@ -218,6 +218,7 @@ def test_a_version_says_why_it_is_champion_and_what_the_gate_measured(ws: Worksp
     gate.run(ws, small)
     promote.run(ws, small)
     first = client.get_model_version(SEGMENTATION, "1")
+    client.update_model_version(SEGMENTATION, "1", first.description.replace("\n\n", "\n"))
     train_again(ws, dice=0.95)
     publish.run(ws, small)
     gate.run(ws, small)

@@ -222,9 +222,11 @@ class Champions:
 
     def _set_aliases(self, entry: Mapping[str, Any]) -> None:
         """Let descriptions and aliases follow the last promotion of a model."""
-        for reign in reigns(self.state.ledger.path, entry["model"])[-2:]:
-            if reign.version is not None:
-                self.registry.describe(reign.model, reign.version, reign.sentence())
+        # A version that a person named champion again has one description, by its last reign.
+        last = {reign.version: reign for reign in reigns(self.state.ledger.path, entry["model"])[-2:]}
+        for version, reign in last.items():
+            if version is not None:
+                self.registry.describe(reign.model, version, reign.sentence())
         # `champion` comes last: where it is right, all else is, too.
         previous = entry["previous"]
         if previous is not None and self.registry.get(entry["model"], previous) is not None:

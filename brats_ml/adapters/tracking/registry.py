@@ -19,8 +19,9 @@ from brats_ml.adapters.tracking.store import Client, reaching
 from brats_ml.adapters.tracking.version import DIGESTS, Version
 from brats_ml.errors import ModelError
 from brats_ml.redaction import redacted
+from brats_ml.untrusted_text import printable
 
-# The beginning of the paragraph in a version's description that follows the ledger.
+# The beginning of the line in a version's description that follows the ledger.
 OURS = "**Ledger:**"
 
 
@@ -181,14 +182,14 @@ class Registry:
             self.client.set_model_version_tag(version.name, str(version.number), name, value)
 
     def describe(self, name: str, number: int, said: str) -> None:
-        """Let the description of a version begin with a paragraph, if there is such a version.
+        """Let the description of a version begin with a line, if there is such a version.
 
-        It replaces the paragraph of an earlier call. What a person wrote stays.
+        It replaces the line of an earlier call. What a person wrote on other lines stays.
         """
         for found in self.client.search_model_versions(_numbered(name, number)):
             old = found.description or ""
-            kept = [paragraph for paragraph in old.split("\n\n") if paragraph and not paragraph.startswith(OURS)]
-            new = "\n\n".join([f"{OURS} {said}", *kept])
+            kept = "\n".join(line for line in old.split("\n") if not line.startswith(OURS)).strip("\n")
+            new = f"{OURS} {printable(said)}" + (f"\n\n{kept}" if kept else "")
             if new != old:
                 self.client.update_model_version(name, str(number), new)
 

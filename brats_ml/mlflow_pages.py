@@ -5,7 +5,7 @@ registered models ignores the parameter, so links name one model.
 """
 
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 EXPERIMENT = "brats"
 # The kind of an experiment with training runs; its tag.
@@ -20,9 +20,14 @@ def page(server: str, *path: str) -> str | None:
         server: The address of the store, such as that in `MLFLOW_TRACKING_URI`.
         path: The parts of the page's path.
     """
-    if not server.startswith(("http://", "https://")):
+    if not has_pages(server):
         return None
     return f"{server.rstrip('/')}/{_within(*path)}"
+
+
+def has_pages(server: str) -> bool:
+    """Return whether a store is a server."""
+    return server.startswith(("http://", "https://"))
 
 
 def experiments_page(server: str) -> str | None:
@@ -39,6 +44,13 @@ def run_page(server: str, experiment: str, run_id: str, *, artifact: str | None 
     """Return the address of a run, or of one of its artifacts by the name of the file in the run."""
     shown = () if artifact is None else ("artifacts", artifact)
     return page(server, "experiments", experiment, "runs", run_id, *shown)
+
+
+def artifact_file(server: str, run_id: str, artifact: str) -> str | None:
+    """Return the address of an artifact itself, as for a picture on another page."""
+    if not has_pages(server):
+        return None
+    return f"{server.rstrip('/')}/get-artifact?{urlencode({'path': artifact, 'run_uuid': run_id})}"
 
 
 def run_link(experiment: str, run_id: str) -> str:

@@ -26,6 +26,12 @@ def original_cell(text: str) -> str:
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
+def in_markdown(text: str) -> str:
+    """Return text as a run of code in Markdown, in which no character marks anything."""
+    code = printable(text).replace("`", "'")
+    return f"`{code}`"
+
+
 def printable(text: str) -> str:
     r"""Return text on one line without control characters, which would move the cursor or fake a line of a log.
 

@@ -1,18 +1,15 @@
 """What the approval page says of a model that passed the gate: its recipe, its patients, its pictures, its pages."""
 
-from urllib.parse import urlencode
-
 from brats_ml import files
+from brats_ml.actions.publish_pipeline import FIGURES
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.runs import MlflowTracker
 from brats_ml.adapters.tracking.version import Version
 from brats_ml.redaction import redacted
 from brats_ml.reports.verdict import Candidate, Picture
+from brats_ml.untrusted_text import in_markdown
 from brats_ml.workspace import Workspace
-
-RANKS = ("best", "median", "worst")
-# Where `brats publish` logs the pictures of an evaluation.
-FIGURES = "evaluation/validation/figures/planes"
+from brats_ml.workspace.outputs import NOTABLE_RANKS
 
 
 def candidate_page(ws: Workspace, registry: Registry, version: Version, kind: str, chosen: str) -> Candidate:
@@ -49,17 +46,20 @@ def _learnt_from(ws: Workspace, version: Version, kind: str, chosen: str) -> str
         said = f"trained on {patients}" + (f"; cases: {counts}" if counts else "")
     source = redacted(str(files.read_json(ws.listing)["source"])) if ws.listing.path.exists() else ""
     digest = version.tags.get("data", "")[:12]
-    return said + (f"; source `{source}`" if source else "") + (f", data `{digest}`" if digest else "")
+    return (
+        said
+        + (f"; source {in_markdown(source)}" if source else "")
+        + (f", data {in_markdown(digest)}" if digest else "")
+    )
 
 
 def _pictures(ws: Workspace, tracker: MlflowTracker, version: Version, recipe: str) -> list[Picture]:
     folder = ws.evaluation("validation", recipe)
     found = []
-    for rank in RANKS:
+    for rank in NOTABLE_RANKS:
         for case_id, path in folder.ranked_planes(rank).items():
-            name = f"{FIGURES}/{path.name}"
-            image = f"{tracker.uri}/get-artifact?{urlencode({'path': name, 'run_uuid': version.run_id})}"
-            page = tracker.page(version.run_id, artifact=name)
-            if page:
+            name = f"{FIGURES}/{path.relative_to(folder.figures.path).as_posix()}"
+            page, image = tracker.page(version.run_id, artifact=name), tracker.file(version.run_id, name)
+            if page and image:
                 found.append(Picture(rank, case_id, page, image))
     return found

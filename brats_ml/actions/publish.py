@@ -9,15 +9,16 @@ from typing import Any
 
 from brats_ml import files, locks
 from brats_ml.actions import publish_survival
-from brats_ml.actions.publish_pipeline import NOTE, description, headline, pipeline_key
+from brats_ml.actions.publish_pipeline import EVALUATION, FIGURES, NOTE, description, headline, pipeline_key
 from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.run_facts import cohort_name, cohort_profile, log_cohort, origin_tags, run_name
-from brats_ml.adapters.tracking.runs import MlflowTracker, flatten, tracking_uri
+from brats_ml.adapters.tracking.runs import MlflowTracker, tracking_uri
 from brats_ml.adapters.tracking.version import COHORT, Version
 from brats_ml.config import Params
+from brats_ml.config.differences import leaves
 from brats_ml.models import pyfunc
 from brats_ml.redaction import redacted
 from brats_ml.report import Report
@@ -98,7 +99,7 @@ def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent
     tags = origin_tags(ws, f"train@{recipe}", made_by=ws.model(recipe).made_by)
     with tracker.run(verdict["key"], name=name, tags=tags) as tracked:
         tracked.add_to(parent)
-        tracked.log_params({"recipe": recipe, **flatten(made)})
+        tracked.log_params({"recipe": recipe, **dict(leaves(made))})
         history = frames.read_csv(ws.history(recipe))
         if "fold" in history:
             for fold, rows in history.groupby("fold"):
@@ -110,9 +111,9 @@ def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent
         folder = ws.evaluation("validation", recipe)
         summary = files.read_json(folder.summary)
         tracked.log_metrics([{f"validation.{name}": value for name, value in summary["mean"].items()}])
-        tracked.log_file(folder.cases.path, "evaluation/validation")
+        tracked.log_file(folder.cases.path, EVALUATION)
         if folder.figures.path.exists():
-            tracked.log_file(folder.figures.path, "evaluation/validation/figures")
+            tracked.log_file(folder.figures.path, FIGURES)
         log_cohort(ws, profile, tracked)
         return tracked.run_id
 

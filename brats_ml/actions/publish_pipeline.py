@@ -17,6 +17,9 @@ NOTE = "mlflow.note.content"
 # Numbers of cases and patients of `dvc metrics`, which would be the first charts.
 COUNTS = frozenset({"cases", "patients"})
 PREFIX = "pipeline-"
+# Where the run of a recipe keeps its results on validation cases, and their pictures.
+EVALUATION = "evaluation/validation"
+FIGURES = f"{EVALUATION}/figures"
 
 
 def pipeline_key(ws: Workspace) -> str:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from brats_ml import files
-from brats_ml.adapters.tracking.runs import MlflowRun, flatten
+from brats_ml.adapters.tracking.runs import MlflowRun
 from brats_ml.config import Params
+from brats_ml.config.differences import leaves
 from brats_ml.models import pyfunc
 from brats_ml.models.compatibility import MASKS, RECIPE, RECIPE_KEY
 from brats_ml.workspace import Workspace
@@ -18,9 +19,9 @@ def log_estimator(ws: Workspace, params: Params, estimator: str, summary: dict[s
     chosen = {f"best.{name}": value for name, value in summary["best"].items()}
     shared = params.survival.model_dump(exclude={"grids", "estimators"})
     run.log_params({"estimator": estimator, **shared, **chosen})
-    seen = flatten({name: value for name, value in summary.items() if name not in ("test", "best")})
+    seen = dict(leaves({name: value for name, value in summary.items() if name not in ("test", "best")}))
     if summary["protocol"] == "baseline":  # this protocol draws its own test patients, and the gate judges none of it
-        seen |= flatten({"baseline_test": summary["test"]})
+        seen |= dict(leaves({"baseline_test": summary["test"]}))
     figures = {name: value for name, value in seen.items() if isinstance(value, int | float)}
     run.log_metrics([{name: value for name, value in figures.items() if not isinstance(value, bool)}])
     folder = ws.survival(estimator)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from brats_ml.untrusted_text import in_markdown
+
 UNITS = {
     "segmentation": "Mean Dice of each region, from 0 to 1; more is better",
     "survival": "Mean logarithm of the probability of each patient's true group; 0 is perfect, more is better",
@@ -120,6 +122,6 @@ def _pictures(pictures: Sequence[Picture]) -> list[str]:
         return []
     lines = ["", "Validation cases, reference next to prediction; they show once this browser is logged in to MLflow:"]
     for one in pictures:
-        lines += ["", f"[{one.rank}: {one.case_id}]({one.page})"]
+        lines += ["", f"[{one.rank}: {in_markdown(one.case_id)}]({one.page})"]
         lines += ["", f"[![{one.rank} case, T1ce with reference and predicted label map]({one.image})]({one.page})"]
     return lines

@@ -12,10 +12,11 @@ from brats_ml.adapters import provenance
 from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking import run_facts
-from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, flatten, tracking_uri
+from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, tracking_uri
 from brats_ml.adapters.tracking.training_run import TrainingRun
 from brats_ml.cohort.folds import folds
 from brats_ml.config import Params
+from brats_ml.config.differences import leaves
 from brats_ml.config.recipes import Recipe
 from brats_ml.config.segmentation import Train
 from brats_ml.dataset.partition import labelled_cases
@@ -59,7 +60,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     run = tracker.run(key, name=name, tags={"brats.recipe": recipe, **tags}, kind=TrainingRun)
     with locks.exclusive(kept.lock, holder=holder), run as tracked:
         settings = params.train.model_dump(exclude={"recipes"})
-        tracked.log_params({"recipe": recipe, **settings, **flatten(chosen.model_dump())})
+        tracked.log_params({"recipe": recipe, **settings, **dict(leaves(chosen.model_dump()))})
         run_facts.log_cohort(ws, profile, tracked)
         verdict = {"verdict": "trained", "key": key, "cases": parts}
         with tracker.system_metrics(tracked):

@@ -21,10 +21,10 @@ from brats_ml.imaging.quality.profile import COLUMNS
 from brats_ml.report import Report
 from brats_ml.reports.cases_section import case_rows
 from brats_ml.reports.cohort_section import DESCRIBED, Description
-from brats_ml.reports.header import Change, Previous
+from brats_ml.reports.header import Previous, ScoreChange
 from brats_ml.reports.page import Picture
 from brats_ml.reports.validation import Finding, Gap, KeptOut, Offender, RuleRow, validation_page
-from brats_ml.untrusted_text import CONTENT_POLICY, neutral_cell, original_cell, printable
+from brats_ml.untrusted_text import CONTENT_POLICY, in_markdown, neutral_cell, original_cell, printable
 from brats_ml.workspace import Artefact
 from tests.unit.test_expectations import RULES
 from tests.unit.test_page import CASES, HEADER, NOBODY, UNTRAINED, page
@@ -109,7 +109,7 @@ def comparison(names: list[str]) -> str:
     cases = [replace(CASE, case_id=name) for name in names]
     return page(
         header=replace(HEADER, source=names[0], releases=dict.fromkeys(names, 1), runs={name: name for name in names}),
-        previous=replace(PREVIOUS, changes=[Change(name, name, 0.5, 0.5) for name in names], recipe=names[0]),
+        previous=replace(PREVIOUS, changes=[ScoreChange(name, name, 0.5, 0.5) for name in names], recipe=names[0]),
         cohort=[Description(name, dict.fromkeys(DESCRIBED, name)) for name in names],
         recipes=recipes,
         nominees=nominees,
@@ -259,3 +259,10 @@ def test_a_sentence_is_one_line_without_control_characters(name: str) -> None:
         sentence.encode()
     if name.isprintable():
         assert printable(name) == name
+
+
+@pytest.mark.parametrize("name", ["](http://evil) [", "<img src=x>", "a`b` **c**", "two\nlines"])
+def test_no_name_of_a_case_ends_its_code_in_markdown(name: str) -> None:
+    text = in_markdown(name)
+
+    assert (text[0], text[-1], text.count("`"), "\n" in text) == ("`", "`", 2, False)

@@ -43,5 +43,5 @@ def test_a_section_links_to_the_run_and_the_card_and_shows_the_pictures_with_lin
 
     assert f"[MLflow run]({RUN}), [model card]({CARD})" in text
     for rank in ranks:
-        assert f"[{rank}: P_{rank}](http://mlflow/{rank})" in text
+        assert f"[{rank}: `P_{rank}`](http://mlflow/{rank})" in text
         assert f"(http://mlflow/{rank}.png)](http://mlflow/{rank})" in text

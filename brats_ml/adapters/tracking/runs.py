@@ -23,14 +23,6 @@ CURVES = {"accuracy": "voxel_accuracy", "val_accuracy": "val_voxel_accuracy"}
 BATCH_PARAMS, BATCH_POINTS = 100, 1000
 
 
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values as one level with dotted names."""
-    leaves: dict[str, Any] = {}
-    for name, value in values.items():
-        leaves |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return leaves
-
-
 def embedded_store(state: State) -> str:
     """Return the address of the checkout's own store; the first call creates it.
 
@@ -99,6 +91,10 @@ class MlflowTracker:
     def page(self, run_id: str, *, artifact: str | None = None) -> str | None:
         """Return the address of a run's page or of one of its artifacts, or None without a server."""
         return mlflow_pages.run_page(self.uri, self.experiment_id, run_id, artifact=artifact)
+
+    def file(self, run_id: str, artifact: str) -> str | None:
+        """Return the address of an artifact itself, or None without a server."""
+        return mlflow_pages.artifact_file(self.uri, run_id, artifact)
 
     def find(self, key: str) -> str | None:
         """Return the id of the oldest run with this key."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from brats_ml.config.differences import GATE, leaves, weakens
 from brats_ml.config.edit import Change, shown
-from brats_ml.untrusted_text import printable
+from brats_ml.untrusted_text import in_markdown
 
 
 def page(
@@ -83,5 +83,4 @@ def _cell(value: Any) -> str:
     """Return a value as text of a table that no character of it can break."""
     if value is None:
         return "none"
-    text = printable(shown(value)).replace("`", "'").replace("|", "\\|")
-    return f"`{text}`"
+    return in_markdown(shown(value)).replace("|", "\\|")

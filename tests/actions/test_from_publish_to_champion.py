@@ -63,7 +63,7 @@ def write_results(ws: Workspace, cohort: Path) -> None:
         write_case(ws.preprocessed.case(case.case_id), preprocess_case(cohort, case)[0])
     write_json(ws.validation.manifest, {"cases": [{"patient": case.patient} for case in cases]})
     ws.tables.path.mkdir(parents=True)
-    write_json(ws.listing, {"phantom": {"cases": 6}, "features": None})
+    write_json(ws.listing, {"source": "phantom", "phantom": {"cases": 6}, "features": None})
     shutil.copytree(TRAINED / "registered/segmentation/data/seed_mini", ws.model(RECIPE).path)
     ws.history(RECIPE).path.parent.mkdir(parents=True)
     (ws.model(RECIPE).path / "history.csv").rename(ws.history(RECIPE).path)  # where a model had it before

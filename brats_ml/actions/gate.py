@@ -57,33 +57,39 @@ def run(ws: Workspace, params: Params) -> Report:
         if candidate is not None and decision.verdict == "PROMOTE":
             chosen = str(_chosen(nominees[kind], kind))
             shown[kind] = candidate_page(ws, registry, candidate, kind, chosen)
-        decisions[kind] = {
-            "model": name,
-            "version": candidate.number if candidate else None,
-            "champion": champion.number if champion else None,
-            "judged": {**candidate.identity, "files": dict(candidate.digests or {})} if candidate else None,
-            "against": champion.identity if champion else None,
-            "approval": candidate is not None and needs_approval(decision, _floors(params, candidate)),
-            **decision.to_dict(),
-        }
+        decisions[kind] = _record(params, name, candidate, champion, decision)
     # All are written after the last one is judged and recorded, so a failure leaves none of two different calls.
     record_verdicts(ws, registry, decisions, candidates)
     for kind, record in decisions.items():
         files.write_sealed(ws.decision(kind), record)
     verdicts = [f"{kind} {decision['verdict']}, {decision['reasons'][0]}" for kind, decision in decisions.items()]
     said = "; ".join((*verdicts, *filter(None, notes)))
-    promote = any(decision["verdict"] == "PROMOTE" for decision in decisions.values())
     return Report(
         "gate",
         said,
         links=registry.pages(list(candidates.values())),
         details={
-            "promote": promote,
+            "promote": bool(promoted(decisions)),
             "approval": any(decision["approval"] for decision in decisions.values()),
             "models": promoted(decisions),
             "markdown": verdict_markdown(decisions, shown),
         },
     )
+
+
+def _record(
+    params: Params, name: str, candidate: Version | None, champion: Version | None, decision: Decision
+) -> dict[str, Any]:
+    """Return what decisions/ keeps of a decision."""
+    return {
+        "model": name,
+        "version": candidate.number if candidate else None,
+        "champion": champion.number if champion else None,
+        "judged": {**candidate.identity, "files": dict(candidate.digests or {})} if candidate else None,
+        "against": champion.identity if champion else None,
+        "approval": candidate is not None and needs_approval(decision, _floors(params, candidate)),
+        **decision.to_dict(),
+    }
 
 
 def needs_approval(decision: Decision, floors: Floors) -> bool:

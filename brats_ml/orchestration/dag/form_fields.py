@@ -40,6 +40,6 @@ def source_field() -> Param:
         None,
         "string",
         title="Source of the cohort",
-        help_md="*phantom*, a folder or an archive of BraTS cases and, optionally, their tables, "
+        help_md="*phantom*, a folder or an archive of cases and, optionally, their tables, "
         "*s3://bucket/prefix*, or *dvc:repository#path@revision*. Empty: as in params.yaml.",
     )

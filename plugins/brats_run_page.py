@@ -9,7 +9,7 @@ PREFIX = "/brats"
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """Answer by the page's own application; tasks load plugins too, and need not pay for its imports."""
-    from brats_ml.orchestration.dag.run_page import application
+    from brats_ml.orchestration.dag.run_page_server import application
 
     await application(scope, receive, send)
 

@@ -1,12 +1,6 @@
 """The page of a run's results, which Airflow shows as a tab."""
 
-import asyncio
-from pathlib import Path
-
-import pytest
-from httpx import ASGITransport, AsyncClient
-
-from brats_ml.orchestration.dag.run_page import application, render
+from brats_ml.orchestration.dag.run_page import render
 from brats_ml.orchestration.runs.outcomes import Outcome
 
 REPORT = "http://127.0.0.1:5000/#/experiments/1/runs/r/artifacts/reports/index.html?workflowType=machine_learning"
@@ -37,13 +31,3 @@ def test_no_text_of_a_task_becomes_markup() -> None:
 
 def test_a_run_without_results_says_so() -> None:
     assert "No task of this run has reported a result yet." in render("brats_train", "manual__1", {})
-
-
-def test_nobody_reads_the_page_without_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRATS_STATE", str(tmp_path))
-
-    async def status() -> int:
-        async with AsyncClient(transport=ASGITransport(app=application), base_url="http://airflow") as client:
-            return (await client.get("/dags/brats_train/runs/manual__1")).status_code
-
-    assert asyncio.run(status()) == 401

@@ -2,19 +2,9 @@
 
 from collections.abc import Mapping
 from html import escape
-from pathlib import Path
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag
-from fastapi import Depends, FastAPI
-from fastapi.responses import HTMLResponse
-
-from brats_ml.orchestration.runs import outcomes
-from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.outcomes import Outcome
-from brats_ml.orchestration.runs.run import Run
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 # Airflow shows the page in a frame that may not open tabs itself; the page around it may.
 OPEN = "parent.open(this.href); return false"
 STYLE = """
@@ -28,18 +18,6 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0;
 .wide { overflow-x: auto }
 .failed { color: light-dark(#a40000, #ff8a80) }
 """
-application = FastAPI(title="Results of runs of brats", docs_url=None, redoc_url=None, openapi_url=None)
-
-
-@application.get(
-    "/dags/{dag_id}/runs/{run_id}",
-    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN))],
-)
-def run_page(dag_id: str, run_id: str) -> HTMLResponse:
-    """Return the page of a run, for everyone whom Airflow lets read it."""
-    run = Run(Locations.from_environment(CHECKOUT), dag_id, run_id)
-    ended = {task: outcome for task, path in run.record.outcomes().items() if (outcome := outcomes.read(path))}
-    return HTMLResponse(render(dag_id, run_id, ended))
 
 
 def render(dag_id: str, run_id: str, ended: Mapping[str, Outcome]) -> str:
@@ -51,7 +29,7 @@ def render(dag_id: str, run_id: str, ended: Mapping[str, Outcome]) -> str:
         ended: How each task ended that has reported it, the oldest first.
     """
     heading = f"Results of {escape(dag_id)}, {escape(run_id)}"
-    latest = reversed(ended.items())
+    latest = reversed(list(ended.items()))
     links = [(f"{title} of {task}", address) for task, one in latest for title, address in one.links.items()]
     items = "".join(f"<li>{_link(title, address)}</li>" for title, address in links)
     rows = "".join(_row(task, outcome) for task, outcome in ended.items())

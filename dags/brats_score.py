@@ -60,7 +60,7 @@ with DAG(
             INBOX,
             "string",
             title="Cases",
-            help_md="Folder of unseen cases, relative to the checkout.",
+            help_md="Folder of unseen cases, named as in BraTS, BIDS or *acquire.naming*, relative to the checkout.",
             required=True,
         ),
         "output": field(

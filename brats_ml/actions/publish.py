@@ -64,7 +64,7 @@ def _publish(ws: Workspace, params: Params) -> Report:
     page = tracker.page(parent.run_id)
     report = tracker.page(parent.run_id, artifact=ws.name(ws.reports.page))
     links = {"MLflow": page, "Report": report} if page and report else {}
-    where = redacted(tracker.uri)
+    where = page or redacted(tracker.uri)
     return Report("publish", f"{registered} registered, runs logged to {where}", links=links)
 
 

@@ -18,6 +18,7 @@ def up(root: Root = HERE) -> None:
     folder = _whole_checkout(root)
     from brats_ml.orchestration.local import servers
 
+    _create_store(folder)
     servers.up(folder)
 
 
@@ -38,6 +39,7 @@ def demo(root: Root = HERE) -> None:
     folder = _whole_checkout(root)
     from brats_ml.orchestration.local import demo
 
+    _create_store(folder)
     demo.run(folder)
 
 
@@ -52,3 +54,14 @@ def _whole_checkout(root: Path) -> Path:
     for variable in PORT_VARIABLES.values():
         chosen_port(variable)
     return ws.root
+
+
+def _create_store(folder: Path) -> None:
+    """Create MLflow's store before its server starts.
+
+    The server would create it in steps, and a command that reads the store meanwhile would call it damaged.
+    """
+    from brats_ml.adapters.tracking.runs import create_store
+    from brats_ml.orchestration.local.settings import local_state
+
+    create_store(local_state(folder))

@@ -29,7 +29,7 @@ RULE_TEXTS = {
     **{f"shape_{axis}": SIZE for axis in "xyz"},
     **{f"spacing_{axis}": SPACING for axis in "xyz"},
     "oriented": RuleText("its header states the patient's orientation"),
-    "oblique_degrees": RuleText("its axes follow the scanner's", ("oblique_degrees",), "deg"),
+    "oblique_degrees": RuleText("its axes follow the scanner's", ("oblique_degrees",), "°"),
     "disagreement_mm": RuleText("qform, sform and voxel size agree", ("grid_tolerance_mm",), "mm"),
     "same_grid": RuleText("it has the grid of most volumes of the case", ("grid_tolerance_mm",)),
     "finite": RuleText("every value is finite"),
@@ -41,7 +41,7 @@ RULE_TEXTS = {
     "brain_ml": RuleText(
         "its brain has a plausible volume; a phantom counts at true size",
         ("minimum_brain_ml", "maximum_brain_ml"),
-        "ml",
+        "mL",
     ),
     "levels": RuleText("an image has enough different values", ("minimum_levels",)),
     "negative_share": RuleText("hardly any value of an image is negative", ("negative_share",), "of its voxels"),

@@ -105,8 +105,9 @@ def _wear(measured: Mapping[str, Any]) -> list[str]:
     if not looks:
         said = ["No other model was judged on these patients."]
     else:
+        unseen = f", and none on {measured['fresh']} of them" if measured["fresh"] else ""
         said = [
-            f"Up to {looks} other model(s) were judged on these patients, and none on {measured['fresh']} of them.",
+            f"Up to {looks} other model(s) were judged on these patients{unseen}.",
             "The champion was chosen by scores on locked patients, so its own figure is optimistic.",
         ]
     if measured["left_out"]:

@@ -13,7 +13,9 @@ from brats_ml import environment
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/environment.md").read_text()
 MODULES = sorted(
-    path.relative_to(ROOT).as_posix() for room in ("brats_ml", "dags") for path in (ROOT / room).rglob("*.py")
+    path.relative_to(ROOT).as_posix()
+    for room in ("brats_ml", "dags", "plugins")
+    for path in (ROOT / room).rglob("*.py")
 )
 VARIABLES = (*environment.FOR_USERS, *environment.SET_BY_TASKS_AND_SERVERS, *environment.OF_OTHER_PROGRAMS)
 

@@ -32,7 +32,11 @@ def test_import_mlflow_finds_the_library() -> None:
 
 
 def test_no_module_has_more_than_300_lines() -> None:
-    long = [path for path in tracked("brats_ml/*.py", "dags/*.py") if len((ROOT / path).read_text().splitlines()) > 300]
+    long = [
+        path
+        for path in tracked("brats_ml/*.py", "dags/*.py", "plugins/*.py")
+        if len((ROOT / path).read_text().splitlines()) > 300
+    ]
 
     assert long == []
 

@@ -299,6 +299,7 @@ def test_the_links_of_a_run_are_in_the_logs_of_its_tasks(observed: Observed) -> 
     for task in ("publish", "close"):
         lines = [line for _, line in observed.seen["logs"][task]]
         assert {f"{name}: {address}" for name, address in observed.seen["links"].items()} <= set(lines)
+    assert observed.seen["logs"]["publish"][-1][1].endswith(f"runs logged to {observed.seen['links']['MLflow']}")
 
 
 def test_a_task_that_scores_is_named_by_its_cases(observed: Observed) -> None:

@@ -50,7 +50,7 @@ def test_a_sound_cohort_is_valid_whole(workspace: Workspace, params: Params) -> 
     page = workspace.validation.page.path
     text = page.read_text()
     assert "0 of 6 cases were quarantined." in text
-    assert f"{params.validate_.minimum_brain_ml:.0f} to {params.validate_.maximum_brain_ml:.0f} ml" in text
+    assert f"{params.validate_.minimum_brain_ml:.0f} to {params.validate_.maximum_brain_ml:.0f} mL" in text
     assert not list(page.parent.rglob("*.png"))
     links = re.findall(r'href="([^"#]+)"', text)
     assert links

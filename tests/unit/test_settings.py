@@ -12,6 +12,8 @@ from brats_ml.environment import AIRFLOW_PORT, MLFLOW_PORT
 from brats_ml.errors import ConfigError, StorageError
 from brats_ml.orchestration.local import settings
 
+CHECKOUT = Path(__file__).parents[2]
+
 
 @pytest.fixture(autouse=True)
 def no_chosen_ports(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +94,12 @@ def test_everything_listens_on_loopback_and_follows_the_chosen_port(tmp_path: Pa
     assert environment["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:1234/execution/"
     assert environment["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5678"
+
+
+def test_airflow_loads_the_plugin_of_the_checkout() -> None:
+    environment = settings.Settings(CHECKOUT, airflow_port=1, mlflow_port=2).environment()
+
+    assert (Path(environment["AIRFLOW__CORE__PLUGINS_FOLDER"]) / "brats_run_page.py").is_file()
 
 
 def test_training_has_the_machine_for_itself_and_other_pools_as_many_slots_as_there_are_cores(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_the_table_has_every_rule_with_its_meaning_and_its_present_limit() -> No
     for rule in RULES:
         assert f"<code>{rule.column}</code>" in html
     table = {row.rule: row for row in rule_rows(RULES, [], set())}
-    assert table["brain_ml"].limit == "800 to 3000 ml"
+    assert table["brain_ml"].limit == "800 to 3000 mL"
     assert table["mirror_ratio"].limit == "at most 1"
     assert table["minimum"].limit == "at least -100"
     assert table["spacing_x"].limit == "0.99 to 1.01 mm"

@@ -23,11 +23,26 @@ CURVES = {"accuracy": "voxel_accuracy", "val_accuracy": "val_voxel_accuracy"}
 BATCH_PARAMS, BATCH_POINTS = 100, 1000
 
 
-def embedded_store(state: State) -> str:
-    """Return the address of the checkout's own store; the first call creates it.
+def create_store(state: State) -> MlflowStore:
+    """Create the checkout's own store where there is none, as a whole, and return it.
 
     The store is SQLite with artifacts in a plain folder, so it works with and without a server. A lock keeps two
     processes from creating it at the same time, which would break it.
+
+    Args:
+        state: The state of the checkout.
+    """
+    store = MlflowStore(state.mlflow.path.resolve())
+    with locks.exclusive(store.lock, holder="another process, which creates the MLflow store"):
+        if not store.database.exists():
+            # MLflow cannot complete a database that a kill between its migrations left.
+            with files.replacing(store.database) as unfinished:
+                Client(f"sqlite:///{unfinished}").create_experiment(EXPERIMENT, store.artifacts.as_uri(), dict(KIND))
+    return store
+
+
+def embedded_store(state: State) -> str:
+    """Return the address of the checkout's own store; the first call creates it.
 
     Args:
         state: The state of the checkout.
@@ -35,19 +50,13 @@ def embedded_store(state: State) -> str:
     Raises:
         StorageError: The database is damaged. MLflow would make a new one of an empty file.
     """
-    store = MlflowStore(state.mlflow.path.resolve())
-    address = f"sqlite:///{store.database}"
-    with locks.exclusive(store.lock, holder="another process, which creates the MLflow store"):
-        if not store.database.exists():
-            # MLflow cannot complete a database that a kill between its migrations left.
-            with files.replacing(store.database) as unfinished:
-                Client(f"sqlite:///{unfinished}").create_experiment(EXPERIMENT, store.artifacts.as_uri(), dict(KIND))
+    store = create_store(state)
     if not _has_experiment(store.database):
         raise StorageError(
             f"{store.database} is damaged, since experiment {EXPERIMENT} is not in it: restore it from a backup, or "
             "move it away to begin with an empty store"
         )
-    return address
+    return f"sqlite:///{store.database}"
 
 
 def _has_experiment(database: Path) -> bool:

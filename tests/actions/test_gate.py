@@ -215,7 +215,7 @@ def test_the_verdict_says_how_worn_the_locked_patients_are(
     report = gate.run(ws, params)
 
     assert "No other model was judged on these patients." in first.details["markdown"]
-    assert "Up to 1 other model(s) were judged on these patients. The" in report.details["markdown"]
+    assert "Up to 1 other model(s) were judged on these patients." in report.details["markdown"]
     assert "its own figure is optimistic" in report.details["markdown"]
     assert [entry["version"] for entry in looks(ws.state.ledger.path)] == [1, 2]
 

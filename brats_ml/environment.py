@@ -109,8 +109,8 @@ DEFAULTS = {
     # A command gives up after a minute or two, not after half an hour, where the MLflow server is down or hangs.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    # TensorFlow logs errors only.
-    "TF_CPP_MIN_LOG_LEVEL": "2",
+    # TensorFlow logs fatal errors only: the others reach Python as exceptions, or say what a CPU cannot do.
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, where its own 3D convolutions take 30 times as long.
     "TF_ENABLE_ONEDNN_OPTS": "1",
 }

@@ -57,7 +57,9 @@ def by_dvc(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def by_airflow(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
     """Run brats_cohort twice with the source in its form: the first run starts brats_train, the second does not."""
-    checkout = make_checkout("recipes.baseline_mini.epochs=2", "orchestration.score=null", "acquire.source=nowhere")
+    checkout = make_checkout(
+        "recipes.baseline_mini.epochs=2", "orchestration.score=null", "acquire.source=s3://nowhere/cohort"
+    )
     cohort = {"source": "phantom"}
     with servers(checkout) as airflow:
         airflow.finish("brats_cohort", airflow.trigger("brats_cohort", cohort))

@@ -79,4 +79,4 @@ def test_single_commands_and_dvc_repro_give_equal_outs(by_command: dict[str, str
 
 def test_airflow_and_dvc_repro_give_equal_outs(by_airflow: dict[str, str], by_dvc: dict[str, str]) -> None:
     assert by_airflow == by_dvc
-    assert len(by_dvc) == 26
+    assert len(by_dvc) == 28

@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed-$(ACCELERATOR)
 BUILD := --build-constraints requirements/build.txt
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 PYTEST := pytest -n 2 --dist=loadfile --no-loadscope-reorder -m "not slow"
-EXTRAS := train infer survival validate reports track version s3 orchestrate
+EXTRAS := train infer survival validate reports track version s3 orchestrate cluster
 
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true

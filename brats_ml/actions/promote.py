@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from brats_ml import files
+from brats_ml.actions import golden_case
 from brats_ml.adapters.tracking.champions import open_champions
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
@@ -45,15 +46,25 @@ def run(ws: Workspace, params: Params, *, approve: bool = False) -> Report:
     # Checking all versions first means that a refusal promotes none of them.
     for name, version in chosen.items():
         champions.check(version, _against(decisions[name]))
+    golden = {
+        name: golden_case.keep(ws, params, champions.registry, version)
+        for name, version in chosen.items()
+        if (champion := champions.of(name)) is None or champion.identity != version.identity
+    }
     for name, decision in decisions.items():
         if name not in chosen:
             lines.append(f"{name} stays ({decision['verdict']})")
             continue
         digest = files.digest_value(decision)
         grew = champions.promote(
-            chosen[name], decision=digest, against=_against(decision), reasons=decision.get("reasons", ())
+            chosen[name],
+            decision=digest,
+            against=_against(decision),
+            reasons=decision.get("reasons", ()),
+            golden=golden.get(name),
         )
-        lines.append(f"{chosen[name]} is champion" + ("" if grew else " already"))
+        without = "" if golden.get(name) else ", without a golden case, since the checkout has none that it can predict"
+        lines.append(f"{chosen[name]} is champion" + (without if grew else " already"))
     links = champions.registry.pages(list(chosen.values()))
     models = {
         kind: {"model": name, "version": decisions[name]["version"], "verdict": decisions[name]["verdict"]}

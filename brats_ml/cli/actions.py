@@ -50,6 +50,20 @@ def adopt(
 
 
 @app.command(rich_help_panel=PANEL)
+def rollback(
+    model: Annotated[str, typer.Argument(help="`brats-segmentation` or `brats-survival`.")],
+    root: Root = HERE,
+    *,
+    to: Annotated[
+        int | None, typer.Option(min=1, help="Number of the version.", show_default="the champion before this one")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for the ledger.", show_default=False)] = None,
+) -> None:
+    """Return to an earlier champion, after a proof that it predicts its golden case as before."""
+    run("actions.rollback", root, checks.rollback, model=model, to=to, reason=reason)
+
+
+@app.command(rich_help_panel=PANEL)
 def score(
     root: Root = HERE,
     cases: Cases = None,

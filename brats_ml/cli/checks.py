@@ -11,7 +11,7 @@ from brats_ml import environment, files
 from brats_ml.actions.prediction_folders import refuse_overlap
 from brats_ml.adapters.case_folder import cases_in
 from brats_ml.adapters.sources.archive import check_archive_name
-from brats_ml.adapters.tracking.reigns import MODELS, check_adoption, require_champion
+from brats_ml.adapters.tracking.reigns import MODELS, check_adoption, check_rollback, earlier_champion, require_champion
 from brats_ml.cohort.source_address import PHANTOM, LocalAddress, parse_address
 from brats_ml.config import Params
 from brats_ml.config.segmentation import check_preset
@@ -117,6 +117,14 @@ def promote(ws: Workspace, params: Params, *, approve: bool) -> Inputs:
 def adopt(ws: Workspace, params: Params, *, model: str, version: str) -> Inputs:
     """Return nothing: the names are checked, and a registry must exist."""
     check_adoption(model, version)
+    _require_registry(ws)
+    return ()
+
+
+def rollback(ws: Workspace, params: Params, *, model: str, to: int | None, reason: str | None) -> Inputs:
+    """Return nothing: the ledger has an earlier champion, and a registry must exist."""
+    check_rollback(model)
+    earlier_champion(ws.state.ledger.path, model, to)
     _require_registry(ws)
     return ()
 

@@ -11,7 +11,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from brats_ml.cohort.modalities import MODALITIES, Modality
 from brats_ml.config.data import Acquire, Phantom, Split, Validate
-from brats_ml.config.operation import Gate, Orchestration
+from brats_ml.config.operation import Gate, Orchestration, Rollback
 from brats_ml.config.recipes import Recipe
 from brats_ml.config.renamed import refuse_old_names, refuse_old_recipe
 from brats_ml.config.section import Name, Section
@@ -40,6 +40,7 @@ class Params(Section):
     features: Features
     survival: Survival
     gate: Gate
+    rollback: Rollback = Rollback()
     orchestration: Orchestration
 
     @model_validator(mode="after")

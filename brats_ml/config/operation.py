@@ -52,6 +52,13 @@ class Gate(Section):
     synthetic: Floors
 
 
+class Rollback(Section):
+    """How far a prediction of an earlier champion may differ from before on another kind of computer."""
+
+    minimum_dice: Share = 0.99
+    largest_difference: Share = 0.001
+
+
 class Orchestration(Section):
     """Schedules of Airflow, and how long it waits for approval and keeps runs."""
 

@@ -73,6 +73,18 @@ class Graph(Located):
 
 
 @dataclass(frozen=True)
+class GoldenCase(Artefact):
+    """What a champion predicted when it was promoted, and from what; a rollback compares it with a new prediction."""
+
+    made_by: str = "brats promote"
+
+    record = Made("golden.json")
+    case = Made("case.npz")  # segmentation: the preprocessed case
+    labels = Made("labels.npy")
+    features = Made("features.csv")  # survival: one row a patient
+
+
+@dataclass(frozen=True)
 class RunRecord(Located):
     """Files that describe one DAG run, small enough to be kept for good."""
 
@@ -162,6 +174,10 @@ class State(Located):
     def checkpoints(self, key: str) -> Checkpoints:
         """Return the checkpoints of one training, by its work key."""
         return Checkpoints(self.path / "checkpoints" / key)
+
+    def golden(self, name: str, identity: str) -> GoldenCase:
+        """Return the golden case of a version, by the name of its model and a digest of its identity."""
+        return GoldenCase(self.path / "golden" / name / identity)
 
     def record(self, dag_id: str, run: str) -> RunRecord:
         """Return the record of a DAG run."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from brats_ml import environment, locks
 from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry, promotions
-from brats_ml.adapters.tracking.reigns import ADOPTED, BY_HAND, reigns
+from brats_ml.adapters.tracking.reigns import ADOPTED, BY_HAND, ROLLED_BACK, earlier_champion, reigns
 from brats_ml.adapters.tracking.runs import tracking_uri
 from brats_ml.adapters.tracking.version import DIGESTS, Version
 from brats_ml.errors import ModelError, ServiceError
@@ -73,8 +73,23 @@ class Champions:
             TableError: A line of the ledger was changed.
         """
         entry = self._last(name)
-        if entry is None or entry["version"] is None:
-            return None
+        return None if entry is None or entry["version"] is None else self._named_by(entry)
+
+    def earlier(self, name: str, number: int | None) -> tuple[Version, str | None]:
+        """Return an earlier champion, as `earlier_champion` chooses it, and the digest of its golden case.
+
+        Raises:
+            ModelError: There is no such champion, or the registry does not have it any more.
+        """
+        reign = earlier_champion(self.state.ledger.path, name, number)
+        past = [entry for entry in promotions(self.state.ledger.path) if entry["model"] == name]
+        same = [entry for entry in past if entry["version"] == reign.version]
+        kept = [entry["golden"] for entry in same if entry.get("golden")]
+        return self._named_by(same[-1]), kept[-1] if kept else None
+
+    def _named_by(self, entry: Mapping[str, Any]) -> Version:
+        """Return the version that a line of the ledger names, with the tags and digests of that line."""
+        name = entry["model"]
         version = self.registry.get(name, entry["version"])
         if version is None or not version.is_named_by(entry):
             other = f"its v{entry['version']} is another model" if version else "it has no such version"
@@ -144,7 +159,13 @@ class Champions:
             raise ModelError(f"{version} was compared with {judged}, but {now} now: run `brats gate` again")
 
     def promote(
-        self, version: Version, *, decision: str, against: Mapping[str, Any] | None, reasons: Sequence[str] = ()
+        self,
+        version: Version,
+        *,
+        decision: str,
+        against: Mapping[str, Any] | None,
+        reasons: Sequence[str] = (),
+        golden: str | None = None,
     ) -> bool:
         """Make a version champion: first a line in the ledger, then description and aliases.
 
@@ -153,6 +174,7 @@ class Champions:
             decision: The digest of the gate's decision.
             against: Number, run and key of the champion that the gate compared it with, or None if there was none.
             reasons: The reasons of that decision.
+            golden: The digest of the golden case that was kept for a rollback.
 
         Returns:
             Whether the ledger grew. If the version is champion in the ledger already, only the aliases are corrected.
@@ -165,7 +187,7 @@ class Champions:
             champion = self.of(version.name)
             grows = champion is None or champion.identity != version.identity
             if grows:
-                self._append(version.name, version, decision, reasons)
+                self._append(version.name, version, decision, reasons, golden=golden)
             entry = self._last(version.name)
             if entry is not None:
                 self._set_aliases(entry)
@@ -188,7 +210,27 @@ class Champions:
                 self._set_aliases(entry)
         return version
 
-    def _append(self, name: str, version: Version | None, decision: str, reasons: Sequence[str] = ()) -> dict[str, Any]:
+    def roll_back(self, version: Version, *, replaced: Version, golden: str, reasons: Sequence[str]) -> None:
+        """Make an earlier champion champion again: first a line in the ledger, then description and aliases.
+
+        Raises:
+            ModelError: Another version than the one to replace is champion by now.
+        """
+        with locks.exclusive(self.state.ledger_lock, holder="a promotion"):
+            now = self.of(version.name)
+            if now is None or now.identity != replaced.identity:
+                raise ModelError(f"{now or 'no version'} is champion now, and not {replaced}: look, then try again")
+            self._set_aliases(self._append(version.name, version, ROLLED_BACK, reasons, golden=golden))
+
+    def _append(
+        self,
+        name: str,
+        version: Version | None,
+        decision: str,
+        reasons: Sequence[str] = (),
+        *,
+        golden: str | None = None,
+    ) -> dict[str, Any]:
         """Append the promotion of a version to the ledger, or that a model has no champion, and return the line."""
         before, none = self._last(name), {"version": None, "run_id": None, "key": None}
         tags = {} if version is None else {tag: text for tag, text in version.tags.items() if tag != DIGESTS}
@@ -199,6 +241,7 @@ class Champions:
             "previous": None if before is None else before["version"],
             "files": None if version is None or version.digests is None else dict(version.digests),
             "tags": tags,
+            **({"golden": golden} if golden else {}),
             "decision": decision,
             "reasons": list(reasons),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),

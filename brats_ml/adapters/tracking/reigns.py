@@ -12,8 +12,8 @@ from brats_ml.near_names import check_known
 MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
 # What a person writes instead of a version, to let a model have no champion.
 NO_VERSION = "none"
-# The decision of a champion that a person named.
-ADOPTED = "adopted"
+# The decision of a champion that a person named, and of an earlier champion that a person returned to.
+ADOPTED, ROLLED_BACK = "adopted", "rolled back"
 BY_HAND = "a person named it with `brats adopt`"
 
 
@@ -42,7 +42,7 @@ class Reign:
     def sentence(self) -> str:
         """Return since when and why the version is champion, or from when to when it was."""
         when = f"champion since {self.since}" if self.until is None else f"champion from {self.since} to {self.until}"
-        named = self.decision == ADOPTED
+        named = self.decision in (ADOPTED, ROLLED_BACK)
         why = "; ".join(self.reasons) or (BY_HAND if named else "the ledger has no reasons")
         return f"{when}: {why}" + ("" if named else f" (decision {self.decision[:12]})")
 
@@ -79,6 +79,38 @@ def no_champion(model: str, ledger: Path) -> ModelError:
     return ModelError(
         f"{model} has no champion in the ledger {ledger}: run `brats publish`, `brats gate` and `brats promote`; if "
         f"the ledger was lost, restore it or run `brats adopt {model} VERSION`"
+    )
+
+
+def check_rollback(model: str) -> None:
+    """Refuse a name that is no registered model.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    check_known(model, list(MODELS.values()), what="model", key="MODEL")
+
+
+def earlier_champion(ledger: Path, model: str, number: int | None) -> Reign:
+    """Return the last reign of an earlier champion: of one version, or with no number of the one before the champion.
+
+    Raises:
+        ModelError: There is no champion, that version is champion now, or it never was.
+    """
+    now = champion(ledger, model)
+    if now is None:
+        raise no_champion(model, ledger)
+    if now.version == number:
+        raise ModelError(f"{model} v{number} is champion already: there is nothing to roll back")
+    before = [reign for reign in reigns(ledger, model) if reign.version not in (None, now.version)]
+    found = [reign for reign in before if number in (None, reign.version)]
+    if found:
+        return found[-1]
+    wanted = "had no other champion" if number is None else f"v{number} was never champion"
+    known = ", ".join(sorted({f"v{reign.version}" for reign in before}))
+    raise ModelError(
+        f"by the ledger {ledger}, {model} {wanted}: "
+        + (f"earlier champions are {known}" if known else "a version without a promotion needs `brats adopt`")
     )
 
 

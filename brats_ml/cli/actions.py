@@ -58,9 +58,10 @@ def rollback(
         int | None, typer.Option(min=1, help="Number of the version.", show_default="the champion before this one")
     ] = None,
     reason: Annotated[str | None, typer.Option(help="Why, for the ledger.", show_default=False)] = None,
+    check: Annotated[bool, typer.Option("--check", help="Prove only, and change nothing.")] = False,
 ) -> None:
     """Return to an earlier champion, after a proof that it predicts its golden case as before."""
-    run("actions.rollback", root, checks.rollback, model=model, to=to, reason=reason)
+    run("actions.rollback", root, checks.rollback, model=model, to=to, reason=reason, prove_only=check)
 
 
 @app.command(rich_help_panel=PANEL)

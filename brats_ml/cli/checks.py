@@ -121,7 +121,7 @@ def adopt(ws: Workspace, params: Params, *, model: str, version: str) -> Inputs:
     return ()
 
 
-def rollback(ws: Workspace, params: Params, *, model: str, to: int | None, reason: str | None) -> Inputs:
+def rollback(ws: Workspace, params: Params, *, model: str, to: int | None, **options: Any) -> Inputs:
     """Return nothing: the ledger has an earlier champion, and a registry must exist."""
     check_rollback(model)
     earlier_champion(ws.state.ledger.path, model, to)

@@ -100,6 +100,18 @@ def test_the_champion_before_returns_by_a_line_and_the_aliases(
     assert "in place of v2" in str(report)
 
 
+def test_a_check_proves_and_changes_nothing(reigned: Workspace, quick_params: Params) -> None:
+    before = reigned.state.ledger.path.read_bytes()
+
+    report = rollback.run(reigned, quick_params, model=SEGMENTATION, reason="too many *calls*", prove_only=True)
+
+    assert str(report).endswith("it predicts its golden case bit by bit as before; nothing was changed")
+    assert reigned.state.ledger.path.read_bytes() == before
+    assert champions_of(reigned).registry.aliases(SEGMENTATION)[CHAMPION] == 2
+    assert report.details["name"] == f"{SEGMENTATION} v1"
+    assert "**Reason:** `too many *calls*`" in report.details["markdown"]
+
+
 def test_a_named_version_returns_and_then_the_one_that_it_replaced(reigned: Workspace, quick_params: Params) -> None:
     rollback.run(reigned, quick_params, model=SEGMENTATION, to=1)
 
@@ -232,12 +244,12 @@ def test_a_version_that_is_no_earlier_champion_is_refused_before_anything_is_loa
     reigned: Workspace, quick_params: Params, to: int, said: str
 ) -> None:
     with pytest.raises(ModelError, match=said):
-        checks.rollback(reigned, quick_params, model=SEGMENTATION, to=to, reason=None)
+        checks.rollback(reigned, quick_params, model=SEGMENTATION, to=to)
 
 
 def test_an_unknown_model_is_refused(ws: Workspace, quick_params: Params) -> None:
     with pytest.raises(ConfigError, match="did you mean"):
-        checks.rollback(ws, quick_params, model="brats-segmentatio", to=None, reason=None)
+        checks.rollback(ws, quick_params, model="brats-segmentatio", to=None)
 
 
 def test_a_second_rollback_at_the_same_time_changes_nothing(reigned: Workspace, quick_params: Params) -> None:

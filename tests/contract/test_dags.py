@@ -19,7 +19,12 @@ from tests.contract.heavy_libraries import HEAVY
 # A DAG file needs Airflow and asks DVC for its graph.
 UNWANTED = HEAVY - {"airflow", "dvc"} | {"nibabel", "numpy", "pandas"}
 AROUND_THE_STAGES = {"open", "publish", "gate", "approve", "push", "promote", "close"}
-DAGS = {"train": "brats_train.py", "cohort": "brats_cohort.py", "score": "brats_score.py"}
+DAGS = {
+    "train": "brats_train.py",
+    "cohort": "brats_cohort.py",
+    "score": "brats_score.py",
+    "rollback": "brats_rollback.py",
+}
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ RECIPES = "known are: baseline, baseline_mini, regions2d, regions3d"
 TYPED = [
     # folder, command line, status, beginning of the sentence
     ("checkout", "trian --recipe baseline", 2, "there is no command trian; did you mean train?"),
-    ("checkout", "rollback", 2, "there is no command rollback; `brats --help` lists all commands"),
+    ("checkout", "undo", 2, "there is no command undo; `brats --help` lists all commands"),
     ("checkout", "train", 2, "`brats train` needs --recipe: a section of `recipes` in params.yaml"),
     ("checkout", "train --recpie baseline", 2, "`brats train` has no option --recpie; did you mean --recipe?"),
     ("checkout", "train --recipe", 2, "option '--recipe' requires an argument"),

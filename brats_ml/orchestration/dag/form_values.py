@@ -58,6 +58,14 @@ class ScoreForm(Form):
     preset: PresetName | None
 
 
+class RollbackForm(Form):
+    """Values of the form of brats_rollback."""
+
+    model: Literal["brats-segmentation", "brats-survival"]
+    version: Count | None
+    reason: Text | None
+
+
 def train_form(recipes: Iterable[str]) -> type[TrainForm]:
     """Return the form of brats_train where a user may choose from these recipes."""
     choice: Any = Literal[tuple(recipes)]

@@ -17,7 +17,9 @@ from brats_ml.orchestration.dag.operators import BRATS, CloseOperator, CommandOp
 
 # Ids of the tasks around the stages; a stage with one of these names gets another id.
 ACTIONS = frozenset(
-    {"open", "publish", "gate", "approve", "push", "promote", "announce", "pending", "score", "table", "close"}
+    {"open", "publish", "gate", "approve", "push", "promote", "announce", "close"}
+    | {"pending", "score", "table"}
+    | {"prove", "rollback"}
 )
 RETRY = {
     "retries": 2,

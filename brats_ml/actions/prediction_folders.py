@@ -56,10 +56,10 @@ def read_record(folder: PredictionFolder) -> dict[str, Any] | None:
     Raises:
         StorageError: The operating system cannot read it.
     """
-    return files.unsealed(_stated(folder))
+    return files.unsealed(stated_record(folder))
 
 
-def _stated(folder: PredictionFolder) -> dict[str, Any]:
+def stated_record(folder: PredictionFolder) -> dict[str, Any]:
     """Return what a record says, whether that is true or not; nothing where it is missing or torn."""
     path = folder.prediction.path
     if not os.path.lexists(path):
@@ -98,7 +98,7 @@ def keep_earlier(target: PredictionsFolder, case_id: str) -> None:
         StorageError: The operating system cannot read it.
     """
     folder = target.case(case_id)
-    path, stated = folder.path, _stated(folder)
+    path, stated = folder.path, stated_record(folder)
     record = files.unsealed(stated)
     refusal = record is not None and not folder.labels(case_id).exists()
     if refusal or not any(file.is_file() and file.stat().st_size for file in path.rglob("*")):

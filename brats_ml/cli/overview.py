@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -55,6 +56,30 @@ def models(root: Root = HERE, as_json: Json = False) -> None:
     from brats_ml.cli.tables import print_models
 
     print_models(found)
+
+
+@app.command("trace", rich_help_panel=PANEL)
+def trace_(
+    prediction: Annotated[str, typer.Argument(help="A label map, its SHA-256, or a case.")],
+    root: Root = HERE,
+    cases: Annotated[Path | None, typer.Option(help="Folder of its scans.", show_default="inbox/")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the predictions.", show_default="predictions/")] = None,
+    as_json: Json = False,
+) -> None:
+    """Walk from a label map to model, run, code, data and scans, and check each; status 1 if one is changed or gone."""
+    from brats_ml.actions.trace import trace
+    from brats_ml.config import load
+
+    ws = workspace(root, needs_params=True)
+    found = trace(ws, load(ws.params), prediction, cases=cases, output=output)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=1))
+    else:
+        from brats_ml.cli.tables import print_trace
+
+        print_trace(found.to_dict())
+    if found.lost:
+        raise typer.Exit(1)
 
 
 def _part(look: Callable[[], Any], problems: list[str]) -> Any:

@@ -40,6 +40,17 @@ def print_status(found: dict[str, Any]) -> None:
         console.print(f"\nProblem: {problem}")
 
 
+def print_trace(found: dict[str, Any]) -> None:
+    """Print what `brats trace` found: one line for each part, and where it is not unchanged, why."""
+    console = _console()
+    console.print(f"{found['case_id']} in {found['folder']}", soft_wrap=True)
+    for part in found["parts"]:
+        note = f" ({part['note']})" if part["note"] else ""
+        console.print(f"{part['state']:<9}  {part['what']}: {part['name']}{note}", soft_wrap=True)
+    lost = [part["what"] for part in found["parts"] if part["state"] in ("changed", "gone")]
+    console.print(f"changed or gone: {', '.join(lost)}" if lost else "nothing is changed or gone", soft_wrap=True)
+
+
 def print_models(found: list[dict[str, Any]]) -> None:
     """Print what `brats models` found."""
     console = _console()

@@ -1,0 +1,197 @@
+"""Starts a cluster, ends it whole, and stops, starts and kills single servers of it."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from brats_ml.environment import for_child
+from brats_ml.orchestration.local.airflow_api import AirflowClient
+from brats_ml.orchestration.local.mlflow_access import make_experiment, make_reader
+from brats_ml.orchestration.runs.processes import end_marked, marked, start_marked
+from tests.cluster import broker, database, s3
+from tests.cluster.services import STORES, members, services
+from tests.cluster.settings import ROOT, Cluster
+from tests.cluster.supervisor import hold_file, kill_tree
+
+START_S = 300.0
+POLL_S = 0.5
+POOLS = {"gpu": 1, "cpu": 2}
+# Each program that the cluster needs, and the package of Debian that has it.
+PROGRAMS = {
+    str(database.BIN / "postgres"): "postgresql-15",
+    "redis-server": "redis-server",
+    "radosgw": "radosgw",
+    "radosgw-admin": "radosgw",
+    "ceph-mon": "ceph-mon",
+    "ceph-osd": "ceph-osd",
+    "ceph": "ceph-common",
+}
+
+
+def up(folder: Path, *, checkout: Path | None = None) -> Cluster:
+    """Start every server that does not run, wait until all of them answer, and return the cluster.
+
+    Args:
+        folder: The folder of the cluster; a cluster that was ended goes on with what it kept.
+        checkout: The repository of the DAGs; by default a clone of this one in the folder.
+    """
+    require_programs()
+    folder = folder.resolve()
+    cluster = Cluster.of(folder, (checkout or folder / "checkout").resolve())
+    if not cluster.checkout.exists():
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(cluster.checkout)], check=True)
+    if _supervisor(folder) is None:
+        end_marked(folder)  # what a killed supervisor left behind
+        broker.create(cluster)
+        database.create(cluster)
+        s3.create(cluster)
+        _hold(folder, services(cluster))
+        command = [sys.executable, "-m", "tests.cluster.supervisor", str(folder)]
+        log = folder / "logs/supervisor.log"
+        start_marked(command, root=folder, variables={"PYTHONPATH": str(ROOT)}, log=log)
+        cluster = _start_stores(cluster)
+        _prepare_airflow(cluster)
+    _release(folder, services(cluster))
+    wait(cluster, services(cluster))
+    _prepare(cluster)
+    return cluster
+
+
+def down(folder: Path) -> int:
+    """End every server and every process that one of them started; return how many were left to kill."""
+    folder = folder.resolve()
+    supervisor = _supervisor(folder)
+    if supervisor is not None:
+        with suppress(psutil.NoSuchProcess):
+            supervisor.terminate()
+            supervisor.wait(timeout=180)
+    return end_marked(folder)
+
+
+def stop(cluster: Cluster, name: str) -> None:
+    """Ask a server to end, and start it again only after `start`."""
+    _hold(cluster.folder, members(name, services(cluster)))
+    for member in members(name, services(cluster)):
+        with suppress(psutil.NoSuchProcess, KeyError):
+            psutil.Process(pids(cluster)[member]).terminate()
+
+
+def start(cluster: Cluster, name: str) -> None:
+    """Start a server again that `stop` or `kill` holds."""
+    _release(cluster.folder, members(name, services(cluster)))
+
+
+def kill(cluster: Cluster, name: str, *, hold: bool = False, whole: bool = True) -> None:
+    """Kill a server or a group with SIGKILL; the supervisor starts it again at once unless it is held.
+
+    Args:
+        cluster: The cluster.
+        name: The server or group.
+        hold: Keep it down until `start`.
+        whole: Kill all processes that it started too, as the end of its machine would.
+    """
+    found = members(name, services(cluster))
+    if hold:
+        _hold(cluster.folder, found)
+    for member in found:
+        pid = pids(cluster)[member]
+        if whole:
+            kill_tree(pid)
+        else:
+            psutil.Process(pid).kill()
+
+
+def pids(cluster: Cluster) -> dict[str, int]:
+    """Return the process id of each server that runs."""
+    recorded: dict[str, int] = json.loads((cluster.folder / "processes.json").read_text())
+    return {name: pid for name, pid in recorded.items() if psutil.pid_exists(pid)}
+
+
+def status(cluster: Cluster) -> dict[str, str]:
+    """Return `ready`, `starting`, `held` or `down` for each server."""
+    running = pids(cluster) if _supervisor(cluster.folder) else {}
+    found = {}
+    for name, service in services(cluster).items():
+        if name in running:
+            found[name] = "ready" if service.ready() else "starting"
+        else:
+            found[name] = "held" if hold_file(cluster.folder, name).exists() else "down"
+    return found
+
+
+def wait(cluster: Cluster, names: Collection[str], *, limit_s: float = START_S) -> None:
+    """Wait until servers answer."""
+    deadline, waiting = time.monotonic() + limit_s, list(names)
+    while waiting:
+        known = services(cluster)
+        waiting = [name for name in waiting if not known[name].ready()]
+        if waiting and time.monotonic() > deadline:
+            logs = ", ".join(str(cluster.folder / f"logs/{name}.log") for name in waiting)
+            raise SystemExit(f"{', '.join(waiting)} did not answer within {limit_s:.0f} s: see {logs}")
+        time.sleep(POLL_S if waiting else 0)
+
+
+def require_programs() -> None:
+    """Check that the programs of Debian are installed, and name the packages that are missing."""
+    missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
+    if missing:
+        raise SystemExit(f"the cluster needs programs that are missing: apt-get install {' '.join(missing)}")
+
+
+def _start_stores(cluster: Cluster) -> Cluster:
+    _release(cluster.folder, ("postgres", "redis", "ceph-mon"))
+    wait(cluster, ("postgres", "redis", "ceph-mon"))
+    s3.create_store(cluster)
+    _release(cluster.folder, STORES)
+    wait(cluster, STORES)
+    database.create_databases(cluster)
+    return s3.create_buckets(cluster)
+
+
+def _prepare_airflow(cluster: Cluster) -> None:
+    log = cluster.folder / "logs/migrate.log"
+    variables = {**cluster.airflow, "PYTHONPATH": str(ROOT), "ADMIN_PASSWORD": cluster.secrets["admin"]}
+    for command in (("airflow", "db", "migrate"), ("tests.cluster.accounts",)):
+        process = start_marked((sys.executable, "-m", *command), root=cluster.folder, variables=variables, log=log)
+        if process.wait():
+            raise SystemExit(f"Airflow's database could not be prepared: see {log}")
+
+
+def _prepare(cluster: Cluster) -> None:
+    """Create what the servers themselves keep: MLflow's reader and experiment, pools, and the remote of DVC."""
+    make_reader(cluster.url("mlflow"), cluster.secrets, kept_in=cluster.folder / "cluster.json")
+    make_experiment(cluster.url("mlflow"), cluster.secrets)
+    with airflow_client(cluster) as client:
+        for pool, slots in POOLS.items():
+            client.set_pool(pool, slots, "as many as its workers have")
+    remote = [sys.executable, "-m", "dvc", "remote"]
+    address = ["modify", "--local", "s3", "endpointurl", cluster.url("radosgw")]
+    for arguments in (["add", "--local", "--default", "--force", "s3", "s3://dvc/cache"], address):
+        subprocess.run([*remote, *arguments], cwd=cluster.checkout, env=for_child(cluster.base), check=True)
+
+
+def airflow_client(cluster: Cluster) -> AirflowClient:
+    """Return a client of Airflow's API that logs in as `admin`."""
+    return AirflowClient(cluster.url("airflow"), user="admin", password=cluster.secrets["admin"])
+
+
+def _supervisor(folder: Path) -> psutil.Process | None:
+    return next((one for one in marked(folder) if "tests.cluster.supervisor" in one.cmdline()), None)
+
+
+def _hold(folder: Path, names: Collection[str]) -> None:
+    for name in names:
+        hold_file(folder, name).parent.mkdir(exist_ok=True)
+        hold_file(folder, name).touch()
+
+
+def _release(folder: Path, names: Collection[str]) -> None:
+    for name in names:
+        hold_file(folder, name).unlink(missing_ok=True)

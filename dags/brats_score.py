@@ -94,6 +94,7 @@ with DAG(
         map_index_template="{{ task.shard }}",
         links=("MLflow",),
         pool="gpu",
+        queue="gpu",
         execution_timeout=ACTION_TIMEOUT,
         **RETRY,
         **RUN_UNLESS_FAILED,

@@ -112,7 +112,7 @@ with DAG(
     publish = pipeline.action(
         "publish", doc_md="Logs all runs to MLflow and registers the nominees.", links=("MLflow", "Report")
     )
-    gate = pipeline.action("gate", doc_md=GATE_DOC, pool="gpu", links=("MLflow",))
+    gate = pipeline.action("gate", doc_md=GATE_DOC, pool="gpu", queue="gpu", links=("MLflow",))
     approve = GateApproval(
         task_id="approve",
         doc_md=APPROVE_DOC,

@@ -76,7 +76,7 @@ def test_a_task_has_the_settings_of_meta_airflow(tasks: Any, stages: Any) -> Non
         declared = stages.get(task["address"], {})
         assert task["pool"] == declared.get("pool", "default_pool")
         assert task["queue"] == declared.get("queue", "default")
-        assert task["retries"] == declared.get("retries", 2)
+        assert task["retries"] == declared.get("retries", 3)
         assert task["priority"] == declared.get("priority", 1)
         if task["address"]:
             assert task["minutes"] == declared.get("timeout_minutes")

@@ -30,7 +30,7 @@ class Policy(Section):
 
     pool: Annotated[str, Field(min_length=1)] = "default_pool"
     queue: Annotated[str, Field(min_length=1)] | None = None
-    retries: Annotated[int, Field(ge=0)] = 2
+    retries: Annotated[int, Field(ge=0)] = 3
     timeout_minutes: Annotated[float, Field(gt=0, le=525_600)] | None = None
     priority: Annotated[int, Field(ge=1)] = 1
     links: tuple[Literal["MLflow", "Report"], ...] = ()

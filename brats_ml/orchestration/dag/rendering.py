@@ -21,8 +21,9 @@ ACTIONS = frozenset(
     | {"pending", "score", "table"}
     | {"prove", "rollback"}
 )
+# The tries of a task span more than two minutes, so a server that restarts is back before the last one.
 RETRY = {
-    "retries": 2,
+    "retries": 3,
     "retry_delay": timedelta(seconds=10),
     "retry_exponential_backoff": 3.0,
     "max_retry_delay": timedelta(hours=1),

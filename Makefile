@@ -1,7 +1,7 @@
 # The commands for newcomers, developers and CI. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-unit test-all lint docs bench lock clean
+.PHONY: help install demo up down test test-unit test-all cluster-test lint docs bench lock clean
 
 VENV := .venv
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -60,6 +60,10 @@ test-unit: install ## run the tests of single functions and classes, in about tw
 
 test-all: install ## run all tests, including the slow ones
 	pytest
+
+cluster-test: install ## run the DAGs on a cluster of real servers and kill them; it needs packages of Debian
+	python -m tests.cluster check
+	pytest tests/cluster
 
 lint: install ## style, spelling, types and architecture: every hook of .pre-commit-config.yaml
 	pre-commit run --all-files

@@ -15,6 +15,12 @@ FOLDER = ROOT / ".brats/cluster"
 
 
 @app.command()
+def check() -> None:
+    """Check that the programs of Debian are installed."""
+    control.require_programs()
+
+
+@app.command()
 def up(folder: Folder = FOLDER) -> None:
     """Start every server that does not run, and print addresses and logins."""
     cluster = control.up(folder)

@@ -15,7 +15,18 @@ from brats_ml import environment, files
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 SERVERS = ("postgres", "redis", "ceph-mon", "radosgw", "mlflow", "airflow")
-SECRETS = ("postgres", "airflow-database", "mlflow-database", "redis", "admin", "writer", "reader", "flask", "api", "jwt")
+SECRETS = (
+    "postgres",
+    "airflow-database",
+    "mlflow-database",
+    "redis",
+    "admin",
+    "writer",
+    "reader",
+    "flask",
+    "api",
+    "jwt",
+)
 # One for DVC and one for the MLflow server; neither may use the other's.
 BUCKETS = ("dvc", "mlflow")
 

@@ -1,0 +1,85 @@
+"""Every port of the cluster is on loopback and answers nobody without a login."""
+
+import socket
+from xml.etree import ElementTree
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from brats_ml.orchestration.runs.processes import marked
+from tests.cluster.settings import HOST, Cluster
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+def listening(cluster: Cluster) -> set[tuple[str, int]]:
+    found = set()
+    for process in marked(cluster.folder):
+        try:
+            connections = process.net_connections()
+        except psutil.NoSuchProcess:
+            continue
+        found |= {one.laddr[:2] for one in connections if one.status == psutil.CONN_LISTEN}
+    return found
+
+
+def test_every_port_is_on_loopback(cluster: Cluster) -> None:
+    found = listening(cluster)
+
+    assert {address for address, _ in found} == {HOST}
+    assert set(cluster.ports.values()) <= {port for _, port in found}
+
+
+@pytest.mark.parametrize(
+    ("server", "path"),
+    [
+        ("airflow", "/api/v2/dags"),
+        ("airflow", "/api/v2/connections"),
+        ("airflow", "/execution/task-instances/0/state"),
+        ("mlflow", "/api/2.0/mlflow/experiments/search?max_results=1"),
+        ("mlflow", "/api/2.0/mlflow/registered-models/search"),
+        ("mlflow", "/api/2.0/mlflow-artifacts/artifacts?path="),
+        ("radosgw", "/dvc"),
+        ("radosgw", "/mlflow/artifacts"),
+    ],
+)
+def test_an_http_server_refuses_without_a_login(cluster: Cluster, server: str, path: str) -> None:
+    answer = httpx.get(f"{cluster.url(server)}{path}", trust_env=False)
+
+    assert answer.status_code in (401, 403, 404 if "/0/" in path else 401), answer.text[:200]
+
+
+def test_the_s3_server_lists_no_bucket_without_a_login(cluster: Cluster) -> None:
+    """Ceph answers with the empty list of a user `anonymous`."""
+    listing = ElementTree.fromstring(httpx.get(cluster.url("radosgw"), trust_env=False).content)  # noqa: S314 - ours
+
+    assert [node.tag for node in listing.iter() if node.tag.endswith("Bucket")] == []
+
+
+def test_redis_refuses_without_a_password(cluster: Cluster) -> None:
+    with socket.create_connection((HOST, cluster.ports["redis"]), timeout=10) as connection:
+        connection.sendall(b"KEYS *\r\n")
+
+        assert connection.recv(100).startswith(b"-NOAUTH")
+
+
+@pytest.mark.parametrize("password", [None, "", "postgres"])
+def test_postgres_refuses_without_the_password(cluster: Cluster, password: str | None) -> None:
+    for user in ("brats", "airflow", "mlflow", "postgres"):
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(host=HOST, port=cluster.ports["postgres"], user=user, password=password, dbname="airflow")
+
+
+def test_no_log_and_no_command_line_has_a_secret(cluster: Cluster) -> None:
+    secret = [*cluster.secrets.values(), *(key for pair in cluster.keys.values() for key in pair[1:])]
+    logs = [path for path in cluster.folder.rglob("*.log") if "postgres" not in path.parts]
+    texts = {str(path): path.read_text(errors="replace") for path in logs}
+    for process in marked(cluster.folder):
+        try:
+            texts[f"command of {process.pid}"] = " ".join(process.cmdline())
+        except psutil.NoSuchProcess:
+            continue
+
+    assert [name for name, text in texts.items() if any(one in text for one in secret)] == []

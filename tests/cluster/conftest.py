@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from brats_ml.environment import for_child
-from tests.cluster import control
 from tests.cluster.airflow import Airflow
 from tests.cluster.settings import ROOT, Cluster
 from tests.e2e.conftest import TINY
@@ -25,10 +24,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     for command in (["set", *tiny], ["inbox"]):
         variables = for_child({"PYTHONPATH": str(checkout)})
         subprocess.run([sys.executable, "-m", "brats_ml", *command], cwd=checkout, env=variables, check=True)
+    by_hand = [sys.executable, "-m", "tests.cluster"]
     try:
-        yield control.up(folder)
+        subprocess.run([*by_hand, "up", "--folder", str(folder)], cwd=ROOT, check=True)
+        yield Cluster.of(folder, checkout)
     finally:
-        control.down(folder)
+        subprocess.run([*by_hand, "down", "--folder", str(folder)], cwd=ROOT, check=True)
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,7 @@ with DAG(
         check=True,
         doc_md="Proves that the earlier version predicts its golden case as before. It changes nothing.",
         pool="gpu",
+        queue="gpu",
         links=("MLflow",),
     )
     approve = RollbackApproval(
@@ -72,6 +73,7 @@ with DAG(
         doc_md="Makes the earlier version champion again.",
         outlets=[CHAMPIONS],
         pool="gpu",
+        queue="gpu",
         links=("MLflow",),
     )
     opened >> prove >> approve >> rollback >> pipeline.close()

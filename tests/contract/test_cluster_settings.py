@@ -39,7 +39,9 @@ def test_the_shared_settings_have_no_secret_and_no_address(name: str) -> None:
 def test_a_task_may_run_as_long_as_its_stage_before_redis_hands_it_to_another_worker() -> None:
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
     policies = re.findall(r'"timeout_minutes": (\d+)', json.dumps(stages))
-    visible_s = int(read_env(ROOT / "docker/airflow.env")["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"])
+    visible_s = int(
+        read_env(ROOT / "docker/airflow.env")["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"]
+    )
 
     assert visible_s > 60 * max(map(int, policies))
 

@@ -79,7 +79,7 @@ print(json.dumps([
 
 def run(script: str, argument: Path, *, home: Path) -> Any:
     """Run a script and return the JSON of its last line."""
-    environment = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "AIRFLOW_HOME": str(home), "BRATS_STATE": str(home / "state"), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", script, str(argument)], env=environment, check=True, stdout=subprocess.PIPE, text=True
     )

@@ -16,7 +16,7 @@ from tests.contract import dag_reader
 from tests.contract.dag_reader import ROOT
 from tests.contract.heavy_libraries import HEAVY
 
-# A DAG file needs Airflow and asks DVC for its graph.
+# A DAG file needs Airflow, and asks DVC for its graph where none is kept.
 UNWANTED = HEAVY - {"airflow", "dvc"} | {"nibabel", "numpy", "pandas"}
 AROUND_THE_STAGES = {"open", "publish", "gate", "approve", "push", "promote", "close"}
 DAGS = {
@@ -219,6 +219,14 @@ def test_no_dag_offers_a_backfill(dag: Any) -> None:
 
 def test_parsing_a_dag_file_imports_nothing_heavy(dag: Any) -> None:
     assert not UNWANTED & set(dag["modules"])
+
+
+def test_a_worker_that_starts_imports_no_dvc_where_the_graph_is_kept(home: Path, train: Any) -> None:
+    again = dag_reader.run(dag_reader.PARSE, ROOT / "dags" / DAGS["train"], home=home)
+
+    assert {"dvc", "networkx"} <= set(train["modules"])
+    assert not {"dvc", "networkx"} & set(again["modules"])
+    assert again["tasks"] == train["tasks"]
 
 
 def test_the_folder_of_dags_holds_only_files_that_define_one() -> None:

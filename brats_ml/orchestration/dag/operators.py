@@ -7,7 +7,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 
 from brats_ml.orchestration.dag.links import recall, remember
 from brats_ml.orchestration.dag.run_operator import RunOperator
-from brats_ml.orchestration.runs import dvc_locks, outcomes
+from brats_ml.orchestration.runs import outcomes
 from brats_ml.orchestration.runs.outcomes import Outcome
 from brats_ml.orchestration.runs.records import lock_files
 from brats_ml.orchestration.runs.run import Pin, Run
@@ -87,6 +87,8 @@ class StageOperator(CommandOperator):
         pin: Pin | None = run.pinned()
         if pin is not None and self.address in pin.skipped:
             self.skip(f"{self.address} is not among the recipes of the form")
+        from brats_ml.orchestration.runs import dvc_locks  # imports DVC
+
         folder = run.open()
         for repair in dvc_locks.repair(folder):
             self.log.warning(repair)

@@ -13,8 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
-from dvc.config import Config
-
 from brats_ml import files, locks
 from brats_ml.config.edit import Change
 from brats_ml.errors import MissingInputError, StorageError
@@ -168,7 +166,7 @@ class Run:
 
     def remote(self) -> str | None:
         """Return the name of the remote that the workspace's DVC uses, None where it has none."""
-        name: str | None = Config(str(self.workspace / ".dvc"))["core"].get("remote")
+        name: str | None = clones.dvc_settings(self.workspace)["core"].get("remote")
         return name
 
     def close(self, *, promoted: bool = False) -> None:

@@ -37,11 +37,16 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         super().__init__(**options)
         self.checkout = checkout
         self.links: Mapping[str, str] = {}
+        self.outcome: Outcome | None = None
         self._child: Child | None = None
 
     def run_of(self, context: Context) -> Run:
         """Return the DAG run that the task belongs to."""
-        return Run(Locations.from_environment(Path(self.checkout)), self.dag_id, str(context["run_id"]))
+        return self.run_named(str(context["run_id"]))
+
+    def run_named(self, run_id: str) -> Run:
+        """Return the DAG run with an id."""
+        return Run(Locations.from_environment(Path(self.checkout)), self.dag_id, run_id)
 
     def execute(self, context: Context) -> Any:
         """Do the work. An error that a person must fix fails the task at once; others lead to another try.
@@ -103,6 +108,7 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         self._child = Child(command, folder=folder, variables=variables)
         lines = self._follow(self._child, mark, report)
         status, outcome = self._child.wait(), outcomes.read(report)
+        self.outcome = outcome
         if status:
             raise _failure(outcome if outcome and outcome.error else _without_report(command, status, lines))
         if outcome:

@@ -41,6 +41,12 @@ def cache_folder(locations: Locations) -> Path:
     return Path(dvc_settings(checkout)["cache"].get("dir") or checkout / ".dvc/cache")
 
 
+def origin(checkout: Path) -> str | None:
+    """Return the address of the remote `origin` of a checkout, None without one."""
+    found = call(["git", "config", "--default", "", "--get", "remote.origin.url"], folder=checkout).strip()
+    return found or None
+
+
 def tracked(folder: Path) -> list[str]:
     """Return the files that git tracks in a clone."""
     return _listed(folder, "ls-files", "-z")

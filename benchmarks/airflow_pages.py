@@ -12,7 +12,6 @@ server, in turns of the calls; each figure is the median of many.
 - `versions_200`: how many versions of the DAG Airflow keeps after 200 runs.
 """
 
-import json
 import os
 import signal
 import statistics
@@ -53,7 +52,8 @@ bundle, file = "dags-folder", root / "dags/brats_train.py"
 DagBundlesManager().sync_bundles_to_db()
 begun = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 for number in range(first, last):
-    override(root / "params.yaml", [f"recipes.baseline_mini.epochs={2 + number}", f"gate.alpha=0.0{1 + number % 5}"])
+    changed = [f"recipes.baseline_mini.epochs={2 + number}", f"gate.segmentation.level=0.00{1 + number % 5}"]
+    override(root / "params.yaml", changed)
     bag = BundleDagBag(dag_folder=str(file), safe_mode=False, bundle_path=root / "dags", bundle_name=bundle)
     assert not bag.import_errors, bag.import_errors
     sync_bag_to_db(bag, bundle, None)

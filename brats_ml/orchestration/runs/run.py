@@ -93,6 +93,11 @@ class Run:
         return runs
 
     @property
+    def key(self) -> str:
+        """The DAG and the run, as MLflow tags and logs name it."""
+        return f"{self.dag_id}/{self.run_id}"
+
+    @property
     def record(self) -> RunRecord:
         """Folder of run.json and, after the run is closed, of its dvc.lock, params.yaml and decisions."""
         return self.locations.state.record(self.dag_id, slug(self.run_id))

@@ -222,6 +222,7 @@ def answer(process: "subprocess.Popen[str]") -> tuple[list[str], bool]:
     return addresses, imported
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_get_the_graph_and_the_next_one_needs_no_dvc(root: Path) -> None:
     expected = list(read_graph(root))
 

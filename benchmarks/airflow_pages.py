@@ -1,8 +1,8 @@
 """Compare Airflow's list and grid pages of brats_train after 10 runs with changed parameters and after 200.
 
 A temporary clone of the last commit gets a metadata database and an API server, and no scheduler, so nothing runs. Each
-run has other values in its form, and params.yaml of the checkout changes before it, as a team that tries parameters
-leaves it. Runs and the states of their tasks go into the metadata database by Airflow's own models.
+run has other values in its form, and before each run params.yaml of the checkout changes to one of five contents, as a
+team that tries parameters leaves it. Runs and the states of their tasks go into the metadata database by Airflow's own models.
 
 The calls are those that the pages make in a browser; a page takes the sum of its calls. Both counts are measured in one
 server, in turns of the calls; each figure is the median of many.
@@ -52,7 +52,7 @@ bundle, file = "dags-folder", root / "dags/brats_train.py"
 DagBundlesManager().sync_bundles_to_db()
 begun = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 for number in range(first, last):
-    changed = [f"recipes.baseline_mini.epochs={2 + number}", f"gate.segmentation.level=0.00{1 + number % 5}"]
+    changed = [f"recipes.baseline_mini.epochs={2 + number % 5}", f"gate.segmentation.level=0.00{1 + number % 5}"]
     override(root / "params.yaml", changed)
     bag = BundleDagBag(dag_folder=str(file), safe_mode=False, bundle_path=root / "dags", bundle_name=bundle)
     assert not bag.import_errors, bag.import_errors
@@ -83,7 +83,7 @@ def main() -> None:
         root = Path(folder).resolve() / "clone"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(root)], check=True)
         chosen = settings.choose(root)
-        variables = {**os.environ, **chosen.environment()}
+        variables = {**os.environ, **chosen.environment(), "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600"}
         try:
             subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], cwd=root, env=variables, check=True)
             seed(root, variables, 0, FEW)

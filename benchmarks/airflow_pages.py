@@ -2,7 +2,8 @@
 
 A temporary clone of the last commit gets a metadata database and an API server, and no scheduler, so nothing runs. Each
 run has other values in its form, and before each run params.yaml of the checkout changes to one of five contents, as a
-team that tries parameters leaves it. Runs and the states of their tasks go into the metadata database by Airflow's own models.
+team that tries parameters leaves it. Runs and the states of their tasks go into the metadata database by Airflow's own
+models.
 
 The calls are those that the pages make in a browser; a page takes the sum of its calls. Both counts are measured in one
 server, in turns of the calls; each figure is the median of many.
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,7 @@ def main() -> None:
             start_marked(
                 chosen.commands()["api-server"], root=root, variables=chosen.environment(), log=chosen.state.log("api")
             )
-            with logged_in(chosen) as http:
+            with closing(logged_in(chosen)) as http:
                 few = measure(http)
                 versions = seed(root, variables, FEW, MANY)
                 many = measure(http)

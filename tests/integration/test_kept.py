@@ -124,6 +124,18 @@ def test_every_change_is_seen_at_once(root: Path, changed: dict[str, str | None]
     assert len(readings) == 2
 
 
+def test_settings_of_the_user_are_seen(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", str(root.parent / "user"))
+    read, readings = counting()
+    kept.kept_graph(root, read)
+    kept.kept_graph(repository(root.parent / "elsewhere/other"), read)
+    assert len(readings) == 1
+    put(root.parent / "user", "config", "[parsing]\n    bool = boolean_optional\n")
+
+    assert kept.kept_graph(root, read) == read_graph(root)
+    assert len(readings) == 2
+
+
 @pytest.mark.parametrize(
     "added",
     [

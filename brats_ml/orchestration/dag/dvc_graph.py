@@ -64,6 +64,8 @@ def read_graph(root: Path, *, params: str | None = None, reads: Reads | None = N
     reads = Reads() if reads is None else reads
     try:
         with Repo(str(root), fs=_Disk(reads, (root / PARAMS).resolve(), params)) as repo:
+            for level in ("system", "global"):
+                reads.machine(Path(repo.config.files[level]))
             graph = repo.index.graph
             # Edges go from a stage to the stages that it needs.
             ordered = nx.lexicographical_topological_sort(graph.reverse(copy=False), key=_address)

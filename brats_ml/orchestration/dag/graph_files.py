@@ -22,11 +22,13 @@ class Reads:
 
     Attributes:
         files: The SHA-256 of the bytes that DVC read, by path; None for a file that does not exist.
+        of_machine: Those of the files that belong to the user or the machine, and to no repository.
     """
 
     def __init__(self) -> None:
         """Begin without any file."""
         self.files: dict[Path, str | None] = {}
+        self.of_machine: set[Path] = set()
 
     def absent(self, path: str) -> None:
         """Note a file that does not exist."""
@@ -35,6 +37,14 @@ class Reads:
     def content(self, path: str, content: bytes) -> None:
         """Note a file and what was read of it."""
         self.files[Path(path).absolute()] = hashlib.sha256(content).hexdigest()
+
+    def machine(self, path: Path) -> None:
+        """Note a file of the user or of the machine, which DVC reads for every repository."""
+        self.of_machine.add(path.absolute())
+        if path.is_file():
+            self.content(str(path), path.read_bytes())
+        else:
+            self.absent(str(path))
 
     def split(self, root: Path) -> tuple[dict[str, str | None], dict[str, str | None]]:
         """Return the files that `find` finds and all others, by their path relative to the root of the repository.
@@ -46,7 +56,7 @@ class Reads:
         for path, digest in self.files.items():
             if not _is_found(path.name):
                 if path.name != DVC_LOCK:
-                    others[os.path.relpath(path, root)] = digest
+                    others[str(path) if path in self.of_machine else os.path.relpath(path, root)] = digest
             elif digest is not None:
                 found[os.path.relpath(path, root)] = digest
         return found, others

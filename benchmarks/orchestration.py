@@ -11,10 +11,14 @@ The figures:
 
 - `overhead_s_per_task`: median of task minus own over all stages.
 - `no_change_s_over_startup`: the whole second run, from its trigger to its end, without starting the servers.
-- `parse_s`: the time of a new process to execute the file of brats_train after the import of airflow.sdk, like
-  Airflow's parser; the median of five.
+- `worker_parse_s`: the time of a new process to parse the file of brats_train as a worker of Airflow does before each
+  task, after the import of Airflow itself, with the graph of DVC kept; the median of five. `worker_parse_unkept_s` is
+  the same where nothing is kept, so that the process reads DVC. `worker_whole_s` is the whole process.
+
+`python benchmarks/orchestration.py --parse` measures the last ones alone, in this checkout.
 """
 
+import argparse
 import json
 import os
 import signal
@@ -28,8 +32,9 @@ from pathlib import Path
 from typing import Any
 
 from _frame import ROOT, report, table
+from _worker_parse import worker_parse
 
-from brats_ml.orchestration.dag.graph import read_graph
+from brats_ml.orchestration.dag.dvc_graph import read_graph
 from brats_ml.orchestration.local import servers
 from brats_ml.orchestration.local.airflow_api import AirflowClient, TaskState
 from brats_ml.orchestration.local.settings import USER
@@ -43,16 +48,15 @@ with open(os.environ["BRATS_STATE"] + "/seconds.jsonl", "a") as file:
     file.write(json.dumps([sys.argv[1:], time.monotonic() - begun]) + "\\n")
 sys.exit(status)
 """
-PARSE = """
-import runpy, time
-import airflow.sdk
-begun = time.monotonic()
-runpy.run_path("dags/brats_train.py")
-print(time.monotonic() - begun)
-"""
 
 
 def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--parse", action="store_true", help="measure only how long a worker parses")
+    if options.parse_args().parse:
+        with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as folder:
+            report(**worker_parse(ROOT, Path(folder)))
+        return
     # A signal must also end the servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as folder:
@@ -68,13 +72,13 @@ def main() -> None:
         finally:
             servers.down(root)
         rows = measure(root, tasks)
-        parse_s = statistics.median(parse(root) for _ in range(5))
+        parse = worker_parse(root, root / ".brats/airflow")
     table(rows, title="Stages of the first run")
     skipped = sum(task.state == "skipped" for task in unchanged)
     report(
         overhead_s_per_task=round(statistics.median(row["overhead_s"] for row in rows), 2),
         no_change_s_over_startup=round(unchanged_s, 1),
-        parse_s=round(parse_s, 2),
+        **parse,
         own_s_total=round(sum(row["own_s"] for row in rows), 1),
         wall_s=round(wall_s, 1),
         skipped_of_tasks=f"{skipped}/{len(unchanged)}",
@@ -119,14 +123,6 @@ def measure(root: Path, tasks: list[TaskState]) -> list[dict[str, Any]]:
         own_part = own_s[address]
         rows.append({"stage": address, "own_s": own_part, "task_s": task_s, "overhead_s": task_s - own_part})
     return rows
-
-
-def parse(root: Path) -> float:
-    environment = {**os.environ, "AIRFLOW_HOME": str(root / ".brats/airflow")}
-    done = subprocess.run(
-        [sys.executable, "-c", PARSE], cwd=root, env=environment, check=True, stdout=subprocess.PIPE, text=True
-    )
-    return float(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,13 @@ class Recorded:
 
     Attributes:
         outs: Digest of each file or folder that the stage wrote, by its path as dvc.yaml has it.
+        deps: The same of each one that it read.
         digest: SHA-256 of the whole record: command, parameters, inputs and outputs.
     """
 
     outs: Mapping[str, str]
     digest: str
+    deps: Mapping[str, str] = field(default_factory=dict)
 
 
 def stages(folder: Path) -> Mapping[str, Recorded]:
@@ -62,13 +64,14 @@ class _Record:
     digest: str | None
 
 
-class _Out(BaseModel):
+class _File(BaseModel):
     path: str
     md5: str = ""
 
 
 class _Stage(BaseModel):
-    outs: list[_Out] = []
+    outs: list[_File] = []
+    deps: list[_File] = []
 
 
 class _Lock(BaseModel):
@@ -98,10 +101,14 @@ def _parsed(path: Path, _identity: str) -> _Record:
             path, "is damaged; restore it, or remove it and run `dvc repro`, which reuses what is in DVC's cache"
         ) from error
     recorded = {
-        name: Recorded({out.path: out.md5 for out in stage.outs}, _digest(document["stages"][name]))
+        name: Recorded(_digests(stage.outs), _digest(document["stages"][name]), _digests(stage.deps))
         for name, stage in lock.stages.items()
     }
     return _Record(recorded, _digest(document))
+
+
+def _digests(files: list[_File]) -> dict[str, str]:
+    return {file.path: file.md5 for file in files}
 
 
 def _digest(value: Any) -> str:

@@ -5,10 +5,10 @@ from pathlib import Path
 from airflow.sdk import DAG
 from airflow.timetables.trigger import CronTriggerTimetable
 
-from brats_ml.config import load
 from brats_ml.orchestration.dag.assets import AnnounceOperator
 from brats_ml.orchestration.dag.form_fields import revision_field, source_field
 from brats_ml.orchestration.dag.form_values import CohortForm
+from brats_ml.orchestration.dag.kept import kept_params
 from brats_ml.orchestration.dag.notifications import RunNotifier
 from brats_ml.orchestration.dag.rendering import RUN_TYPES, DvcPipeline
 
@@ -22,7 +22,7 @@ This DAG runs the stages of `dvc.yaml` up to `validate`. If the validated cohort
 """
 
 checkout = Path(__file__).resolve().parents[1]
-watch = load(checkout / "params.yaml").orchestration.watch
+watch = kept_params(checkout).orchestration.watch
 pipeline = DvcPipeline(checkout, stages=["validate"])
 
 with DAG(

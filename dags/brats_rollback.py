@@ -5,10 +5,10 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 
-from brats_ml.config import load
 from brats_ml.orchestration.dag.assets import CHAMPIONS
 from brats_ml.orchestration.dag.form_fields import field, revision_field
 from brats_ml.orchestration.dag.form_values import RollbackForm
+from brats_ml.orchestration.dag.kept import kept_params
 from brats_ml.orchestration.dag.notifications import RunNotifier
 from brats_ml.orchestration.dag.rendering import RETRY, RUN_TYPES, DvcPipeline
 from brats_ml.orchestration.dag.rollback import PROVE, RollbackApproval, RollbackOperator
@@ -24,7 +24,7 @@ DOC = """
 MODELS = ["brats-segmentation", "brats-survival"]
 
 checkout = Path(__file__).resolve().parents[1]
-params = load(checkout / "params.yaml")
+params = kept_params(checkout)
 pipeline = DvcPipeline(checkout)
 
 with DAG(

@@ -6,11 +6,11 @@ from airflow.sdk import DAG, TriggerRule
 from airflow.timetables.assets import AssetOrTimeSchedule
 from airflow.timetables.trigger import CronTriggerTimetable
 
-from brats_ml.config import load
 from brats_ml.config.segmentation import PRESETS
 from brats_ml.orchestration.dag.assets import CHAMPIONS, PREDICTIONS
 from brats_ml.orchestration.dag.form_fields import field, revision_field
 from brats_ml.orchestration.dag.form_values import ScoreForm
+from brats_ml.orchestration.dag.kept import kept_params
 from brats_ml.orchestration.dag.notifications import RunNotifier
 from brats_ml.orchestration.dag.rendering import ACTION_TIMEOUT, RETRY, RUN_TYPES, RUN_UNLESS_FAILED, DvcPipeline
 from brats_ml.orchestration.dag.scoring import (
@@ -38,7 +38,7 @@ SCORE_DOC = "Scores the cases of one shard. A refused or unreadable case does no
 FIELDS = {"cases": "{{ params.cases }}", "predictions": "{{ params.output }}", "preset": "{{ params.preset or '' }}"}
 
 checkout = Path(__file__).resolve().parents[1]
-cron = load(checkout / "params.yaml").orchestration.score
+cron = kept_params(checkout).orchestration.score
 pipeline = DvcPipeline(checkout)
 
 with DAG(

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 
-from brats_ml.config import load
 from brats_ml.orchestration.dag.approval import ApprovedOperator, GateApproval, PromotionOperator
 from brats_ml.orchestration.dag.assets import CHAMPIONS, COHORT
 from brats_ml.orchestration.dag.form import offered_graph
 from brats_ml.orchestration.dag.form_fields import field, revision_field, source_field
 from brats_ml.orchestration.dag.form_values import train_form
+from brats_ml.orchestration.dag.kept import kept_params
 from brats_ml.orchestration.dag.notifications import RunNotifier
 from brats_ml.orchestration.dag.operators import DVC
 from brats_ml.orchestration.dag.rendering import RETRY, RUN_TYPES, RUN_UNLESS_FAILED, DvcPipeline
@@ -43,7 +43,7 @@ PUSH_DOC = "Copies the data and models of this run to the DVC remote before a mo
 PROMOTE_DOC = "Moves the alias `champion` to the models that the gate accepted."
 
 checkout = Path(__file__).resolve().parents[1]
-params = load(checkout / "params.yaml")
+params = kept_params(checkout)
 recipes = list(params.recipes)
 pipeline = DvcPipeline(checkout, read=offered_graph)
 

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from rich.console import Console
 
+from brats_ml.case_lines import case_line
 from brats_ml.errors import BratsError, StorageError
 from brats_ml.orchestration.runs import outcomes
 from brats_ml.segmentation.training.out_of_memory import is_out_of_memory
@@ -45,7 +46,11 @@ class Attempts:
         """Note why a case must be tried again."""
         self.failed[case_id] = str(error)
         self._transient |= error.transient
-        self._console.print(f"{case_id}: {error}", highlight=False, markup=False, soft_wrap=True)
+        self.say(case_id, str(error))
+
+    def say(self, case_id: str, text: str) -> None:
+        """Print a line about a case."""
+        self._console.print(case_line(case_id, text), highlight=False, markup=False, soft_wrap=True)
 
     def raise_failed(self, total: int) -> None:
         """Raise what failed among `total` cases, if anything did.

@@ -57,6 +57,7 @@ class Batch:
             state = self.attempts.run(unseen.case.case_id, partial(self.predict, unseen))
             if state is not None:
                 counts[state] += 1
+                self.attempts.say(unseen.case.case_id, state)
         return counts
 
     def settle(self, unseen: Unseen) -> str | None:

@@ -65,7 +65,10 @@ def _publish(ws: Workspace, params: Params) -> Report:
     report = tracker.page(parent.run_id, artifact=ws.name(ws.reports.page))
     links = {"MLflow": page, "Report": report} if page and report else {}
     where = page or redacted(tracker.uri)
-    return Report("publish", f"{registered} registered, runs logged to {where}", links=links)
+    models = {kind: None if found is None else str(found) for kind, found in zip(chosen, made, strict=True)}
+    return Report(
+        "publish", f"{registered} registered, runs logged to {where}", links=links, details={"models": models}
+    )
 
 
 def model_key(ws: Workspace, kind: str, nominee: str) -> str:

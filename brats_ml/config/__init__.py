@@ -130,14 +130,23 @@ def load(path: Path) -> Params:
         MissingInputError: There is no such file.
         ConfigError: It is not YAML, or a key is wrong.
     """
+    return parse(read_document(path))
+
+
+def read_document(path: Path) -> Any:
+    """Return the sections and values of a params.yaml as they are written; their keys are not checked.
+
+    Raises:
+        MissingInputError: There is no such file.
+        ConfigError: It is not YAML.
+    """
     require_params(path)
     try:
-        document = YAML(typ="safe").load(path)
+        return YAML(typ="safe").load(path)
     except (YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {_yaml_problem(error)}", key=TOP) from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): grant read permission", key=TOP) from error
-    return parse(document)
 
 
 def _yaml_problem(error: YAMLError | UnicodeDecodeError) -> str:

@@ -72,12 +72,6 @@ def override(path: Path, assignments: list[str], *, check: Callable[[Params], No
     return changes
 
 
-def plain(path: Path) -> dict[str, Any]:
-    """Return the sections and values of a params.yaml as they are written, unchecked."""
-    document: dict[str, Any] = YAML(typ="safe").load(path)
-    return document
-
-
 def text(document: dict[str, Any]) -> str:
     """Return the sections and values of a params.yaml as YAML, without comments."""
     written = io.StringIO()

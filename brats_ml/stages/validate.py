@@ -1,5 +1,6 @@
 """Check every volume by the rules, and keep out the cases that break one."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from brats_ml import files
 from brats_ml.adapters import folder_walk
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tables.clinical import identities, read_tables
+from brats_ml.case_lines import case_line
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.clinical_report import report_clinical
 from brats_ml.cohort.patients import Identities
@@ -72,6 +74,8 @@ def run(ws: Workspace, params: Params) -> Report:
         write_page(
             folder, raw, cases, rows=rows, checks=checks, offences=offences, quarantine=quarantine, verdict=verdict
         )
+    for entry in _entries(quarantine):
+        print(case_line(entry["case_id"], f"quarantined: {entry['reason']}"), file=sys.stderr)
     return _report(ws, verdict, _entries(quarantine))
 
 

@@ -157,9 +157,14 @@ class State(Located):
         return GraphCache(self.path / "graphs")
 
     @property
+    def parsed(self) -> Cache:
+        """The cache of what DAG files read of their checkout: DVC's graph, and params.yaml as JSON."""
+        return Cache(self.path / "parsed")
+
+    @property
     def caches(self) -> tuple[Path, ...]:
         """Folders that are safe to delete; their files are rebuilt or downloaded again."""
-        return (self.downloads, self.examinations.path, self.array_files.path, self.graphs.path)
+        return (self.downloads, self.examinations.path, self.array_files.path, self.graphs.path, self.parsed.path)
 
     @property
     def mlflow(self) -> MlflowStore:

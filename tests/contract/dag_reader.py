@@ -44,6 +44,15 @@ print(json.dumps({
     } for task in dag.tasks},
 }))
 """
+SERIALIZED = """
+import runpy, sys
+from airflow.sdk import DAG
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.serialization.serialized_objects import DagSerialization
+import json
+dag = next(value for value in runpy.run_path(sys.argv[1]).values() if isinstance(value, DAG))
+print(json.dumps(SerializedDagModel.hash(DagSerialization.to_dict(dag))))
+"""
 INDEX = """
 import json, os, sys
 from dvc.repo import Repo
@@ -77,9 +86,14 @@ print(json.dumps([
 """
 
 
-def run(script: str, argument: Path, *, home: Path) -> Any:
+def run(script: str, argument: Path, *, home: Path, **variables: str) -> Any:
     """Run a script and return the JSON of its last line."""
-    environment = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "BRATS_STATE": str(home / "state"),
+        "PYTHONPATH": str(ROOT),
+    } | variables
     done = subprocess.run(
         [sys.executable, "-c", script, str(argument)], env=environment, check=True, stdout=subprocess.PIPE, text=True
     )

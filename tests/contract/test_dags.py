@@ -16,7 +16,7 @@ from tests.contract import dag_reader
 from tests.contract.dag_reader import ROOT
 from tests.contract.heavy_libraries import HEAVY
 
-# A DAG file needs Airflow and asks DVC for its graph.
+# A DAG file needs Airflow, and asks DVC for its graph where none is kept.
 UNWANTED = HEAVY - {"airflow", "dvc"} | {"nibabel", "numpy", "pandas"}
 AROUND_THE_STAGES = {"open", "publish", "gate", "approve", "push", "promote", "close"}
 DAGS = {
@@ -219,6 +219,36 @@ def test_no_dag_offers_a_backfill(dag: Any) -> None:
 
 def test_parsing_a_dag_file_imports_nothing_heavy(dag: Any) -> None:
     assert not UNWANTED & set(dag["modules"])
+
+
+def test_a_worker_that_starts_imports_no_dvc_where_the_graph_is_kept(home: Path, train: Any) -> None:
+    again = dag_reader.run(dag_reader.PARSE, ROOT / "dags" / DAGS["train"], home=home)
+
+    assert {"dvc", "networkx"} <= set(train["modules"])
+    assert not {"dvc", "networkx"} & set(again["modules"])
+    assert again["tasks"] == train["tasks"]
+
+
+@pytest.mark.slow
+def test_equal_content_gives_an_equal_dag_and_parameters_without_a_field_of_their_own_change_nothing(
+    home: Path, tmp_path: Path
+) -> None:
+    """Airflow keeps a version of the DAG for each change, and its pages read the version of each run."""
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "dags", tmp_path / "dags")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+
+    def serialized(seed: int) -> Any:
+        file = tmp_path / "dags" / DAGS["train"]
+        return dag_reader.run(dag_reader.SERIALIZED, file, home=home, PYTHONHASHSEED=str(seed))
+
+    first = serialized(1)
+    assert serialized(2) == first
+    override(tmp_path / "params.yaml", ["recipes.baseline_mini.epochs=7", "phantom.cases=9", "train.seed=3"])
+    assert serialized(3) == first
+    override(tmp_path / "params.yaml", ["train.recipes=[baseline_mini, regions2d]"])
+    assert serialized(4) != first
 
 
 def test_the_folder_of_dags_holds_only_files_that_define_one() -> None:

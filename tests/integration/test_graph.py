@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from brats_ml.errors import ConfigError
-from brats_ml.orchestration.dag.graph import Graph, Node, Policy, difference, read_graph, union, without
+from brats_ml.orchestration.dag.dvc_graph import read_graph
+from brats_ml.orchestration.dag.graph import Graph, Node, Policy, difference, union, without
 
 
 def repository(folder: Path, pipeline: str) -> Path:

@@ -15,7 +15,7 @@ import pytest
 from brats_ml.config.edit import Change
 from brats_ml.errors import ConfigError, MissingInputError, ServiceError, StorageError
 from brats_ml.orchestration.dag import form, links
-from brats_ml.orchestration.dag.graph import read_graph
+from brats_ml.orchestration.dag.dvc_graph import read_graph
 from brats_ml.orchestration.runs import retention
 from brats_ml.orchestration.runs.clones import uncommitted, untracked
 from brats_ml.orchestration.runs.locations import Locations

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from brats_ml.case_lines import case_line, read_case_line
+
 # Airflow writes a configuration file on import, so it gets a process and a home of its own.
 PROGRAM = """
 import json, logging, sys
@@ -38,13 +40,19 @@ def log_of(script):
         except AirflowException as error:
             for callback in (*operator.on_failure_callback, *operator.on_retry_callback):
                 callback(context | {"exception": error})
-    return [[line["log_level"], line["event"] % tuple(line.get("positional_args", ()))] for line in lines]
+    return [
+        [line["log_level"], line["event"] % tuple(line.get("positional_args", ())), *filter(None, [line.get("case")])]
+        for line in lines
+    ]
 
 print(json.dumps([log_of(script) for script in json.loads(sys.argv[2])]))
 """
 SUCCESS = """
+from brats_ml.case_lines import case_line
 from brats_ml.orchestration.runs.outcomes import Outcome, write
 print("epoch 1")
+print(case_line("BraTS20_001", "half of {it} is empty"))
+print('{"case": 1}')
 print("WARNING: a true one")
 write(Outcome("train: done", links={"MLflow": "http://localhost/run"}))
 print("train: done")
@@ -76,10 +84,17 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_links_and_then_the_sentence_end_the_log_of_a_success(logs: Any) -> None:
     assert logs[0] == [
         ["info", "epoch 1"],
+        ["info", "BraTS20_001: half of {it} is empty", "BraTS20_001"],
+        ["info", '{"case": 1}'],
         ["info", "WARNING: a true one"],
         ["info", "MLflow: http://localhost/run"],
         ["info", "train: done"],
     ]
+
+
+def test_a_line_about_a_case_is_plain_without_a_task() -> None:
+    assert case_line("BraTS20_001", "it is empty") == "BraTS20_001: it is empty"
+    assert read_case_line("BraTS20_001: it is empty") == ("BraTS20_001: it is empty", None)
 
 
 def test_the_sentence_of_a_failure_is_an_error_and_the_last_line(logs: Any) -> None:

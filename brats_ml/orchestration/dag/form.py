@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml.cohort.source_address import with_absolute_path
-from brats_ml.config import Params, load
+from brats_ml.config import Params, load, parse, read_document
 from brats_ml.config.differences import differences
-from brats_ml.config.edit import override, plain, text
+from brats_ml.config.edit import override, text
 from brats_ml.errors import ConfigError
-from brats_ml.orchestration.dag.graph import Graph, difference, read_graph, union, without
+from brats_ml.orchestration.dag.graph import Graph, difference, union, without
+from brats_ml.orchestration.dag.graph_files import Reads
+from brats_ml.orchestration.dag.kept import pipeline_graph
 from brats_ml.orchestration.runs.clones import uncommitted
 from brats_ml.orchestration.runs.run import Prepared
 from brats_ml.workspace.artefact import DVC_LOCK, PARAMS
@@ -47,20 +49,25 @@ def copy_uncommitted_params(checkout: Path, clone: Path) -> bool:
     return any(Path(name).name == PARAMS for name in changed)
 
 
-def offered_graph(root: Path) -> Graph:
+def offered_graph(root: Path, reads: Reads | None = None) -> Graph:
     """Return the stages of all recipes that a form may choose: every recipe that params.yaml declares.
 
     It is the union of the graphs of each recipe alone, so a stage that reads the recipe of `features.predicted_by`
     waits for whichever it may be.
 
+    Args:
+        root: The root of the repository.
+        reads: Gets the files that the graph depends on besides params.yaml.
+
     Raises:
         ConfigError: params.yaml or dvc.yaml is not valid.
     """
-    recipes = load(root / PARAMS).recipes
-    document, graphs = plain(root / PARAMS), []
-    for recipe in recipes:
+    from brats_ml.orchestration.dag.dvc_graph import read_graph  # imports DVC
+
+    document, graphs = read_document(root / PARAMS), []
+    for recipe in parse(document).recipes:
         document["train"]["recipes"], document["features"]["predicted_by"] = [recipe], recipe
-        graphs.append(read_graph(root, params=text(document)))
+        graphs.append(read_graph(root, params=text(document), reads=reads))
     return union(graphs)
 
 
@@ -104,21 +111,21 @@ def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn:
     """
     path = clone / PARAMS
     assignments = _assignments(form, load(path))
-    before = plain(path)
+    before = read_document(path)
     if checkout is not None and (checkout / PARAMS).is_file():
         # Another revision may have a weaker gate than the one that the checkout's owner set.
-        before["gate"] = plain(checkout / PARAMS)["gate"]
+        before["gate"] = read_document(checkout / PARAMS)["gate"]
     if assignments:
         override(path, assignments)
-    changes = tuple(differences(before, plain(path)))
+    changes = tuple(differences(before, read_document(path)))
     relative = _absolute(path, checkout) if checkout is not None else []
     if relative:
         override(path, relative)
     if "recipes" not in form:
-        check_graph(read_graph(clone), drawn)
+        check_graph(pipeline_graph(clone), drawn)
         return Prepared(changes=changes)
     check_graph(offered_graph(clone), drawn)
-    rest = read_graph(clone)
+    rest = pipeline_graph(clone)
     skipped = frozenset(drawn) - frozenset(rest)
     check_graph(rest, without(drawn, skipped))
     return Prepared(tuple(sorted(skipped)), changes)

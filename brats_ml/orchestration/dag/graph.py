@@ -1,22 +1,13 @@
-"""DVC's own graph of a repository: the stages, their order, and how Airflow runs them."""
+"""A graph of stages: their order, and how Airflow runs them. `dvc_graph` reads it from a repository."""
 
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from graphlib import TopologicalSorter
+from typing import Annotated, Literal
 
-import networkx as nx
-from dvc.dependency import ParamsDependency
-from dvc.exceptions import DvcException
-from dvc.fs import LocalFileSystem
-from dvc.repo import Repo
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from brats_ml.config.section import Section
-from brats_ml.config.sentences import explain
-from brats_ml.errors import ConfigError
-from brats_ml.workspace.artefact import DVC_YAML, PARAMS
 
 
 class Policy(Section):
@@ -65,43 +56,6 @@ class Node:
 Graph = Mapping[str, Node]
 
 
-class _OtherParams(LocalFileSystem):  # type: ignore[misc]  # mypy does not follow dvc
-    """The local disk, with another text in place of one params.yaml."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        """Keep the path and the text that is read there."""
-        super().__init__()
-        self._path, self._text = path.resolve(), text
-
-    def open(self, path: str, mode: str = "r", **options: Any) -> Any:
-        """Open a file."""
-        if Path(path).resolve() == self._path:
-            return io.StringIO(self._text)
-        return super().open(path, mode=mode, **options)
-
-
-def read_graph(root: Path, *, params: str | None = None) -> dict[str, Node]:
-    """Return the nodes of the repository in `root` by address, each after those that it waits for.
-
-    Args:
-        root: The root of the repository.
-        params: What DVC reads instead of the repository's params.yaml.
-
-    Raises:
-        ConfigError: DVC refuses the pipeline, or a `meta.airflow` is wrong.
-    """
-    disk = None if params is None else _OtherParams(root / PARAMS, params)
-    try:
-        with Repo(str(root), fs=disk) as repo:
-            graph = repo.index.graph
-            # Edges go from a stage to the stages that it needs.
-            ordered = nx.lexicographical_topological_sort(graph.reverse(copy=False), key=_address)
-            return {_address(stage): _node(stage, _needs(graph, stage)) for stage in ordered}
-    except DvcException as error:
-        causes = "; ".join(str(cause) for cause in (error, error.__cause__) if cause is not None and str(cause))
-        raise ConfigError(f"{DVC_YAML} of {root}: {causes}", key=DVC_YAML) from error
-
-
 def union(graphs: Iterable[Graph]) -> dict[str, Node]:
     """Return all nodes of several graphs, each after all that it waits for in any of them."""
     nodes: dict[str, Node] = {}
@@ -109,9 +63,8 @@ def union(graphs: Iterable[Graph]) -> dict[str, Node]:
         for address, node in graph.items():
             needs = {*node.needs, *(nodes[address].needs if address in nodes else ())}
             nodes[address] = replace(node, needs=tuple(sorted(needs)))
-    edges = nx.DiGraph([(need, address) for address, node in nodes.items() for need in node.needs])
-    edges.add_nodes_from(nodes)
-    return {address: nodes[address] for address in nx.lexicographical_topological_sort(edges)}
+    sorter = TopologicalSorter({address: nodes[address].needs for address in sorted(nodes)})
+    return {address: nodes[address] for address in sorter.static_order()}
 
 
 def difference(drawn: Graph, found: Graph) -> str | None:
@@ -137,48 +90,3 @@ def without(graph: Graph, addresses: frozenset[str]) -> dict[str, Node]:
         for address, node in graph.items()
         if address not in addresses
     }
-
-
-def _needs(graph: Any, stage: Any) -> list[Any]:
-    """Return the stages that one waits for, without those that others wait for already and only set its parameters.
-
-    Each stage reads a key of the file of code digests, so edges from that file to all stages would show nothing.
-    """
-    needed = list(graph.successors(stage))
-    parameters = {dep.fs_path for dep in stage.deps if isinstance(dep, ParamsDependency)}
-    implied = [
-        one
-        for one in needed
-        if {out.fs_path for out in one.outs} <= parameters
-        and any(other is not one and nx.has_path(graph, other, one) for other in needed)
-    ]
-    return [one for one in needed if one not in implied]
-
-
-def _node(stage: Any, needs: Any) -> Node:
-    address = _address(stage)
-    meta = getattr(stage, "meta", None)
-    declared = (meta.get("airflow") if isinstance(meta, dict) else None) or {}
-    try:
-        policy = Policy.model_validate(declared)
-    except ValidationError as error:
-        wrong, reason = explain(error, Policy, declared)
-        key = f"meta.airflow.{wrong}".rstrip(".")
-        raise ConfigError(f"dvc.yaml, stage {address}, {key}: {reason}", key=key) from error
-    command = "\n".join(stage.cmd) if isinstance(stage.cmd, list) else stage.cmd or ""
-    return Node(
-        address=address,
-        needs=tuple(sorted(map(_address, needs))),
-        policy=policy,
-        command=command,
-        description=stage.desc or "",
-        item=str(getattr(stage, "name", None) or "").partition("@")[2] or None,
-    )
-
-
-def _address(stage: Any) -> str:
-    # `addressing` of DVC is relative to the current folder, which a DAG file does not choose.
-    name = getattr(stage, "name", None)
-    if name is None:
-        return str(stage.path_in_repo)
-    return str(name) if stage.path_in_repo == DVC_YAML else f"{stage.path_in_repo}:{name}"

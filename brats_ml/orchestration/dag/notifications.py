@@ -7,7 +7,6 @@ from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 import httpx
-from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import BaseNotifier, Context
 from airflow.sdk.configuration import conf
 
@@ -73,6 +72,8 @@ def notice_of(event: Event, context: Mapping[str, Any]) -> Notice:
 
 
 def _mail(notice: Notice, to: str) -> None:
+    from airflow.providers.smtp.notifications.smtp import SmtpNotifier  # every parse of a DAG file does without it
+
     html = (
         f"<p>{escape(notice.text)}</p><p>{escape(notice.dag_id)}, {escape(notice.run_id)}</p>"
         f'<p><a href="{escape(notice.address)}">{escape(notice.address)}</a></p>'

@@ -9,7 +9,8 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from brats_ml.orchestration.dag import form
 from brats_ml.orchestration.dag.form_values import CohortForm, Form, check
-from brats_ml.orchestration.dag.graph import Graph, read_graph
+from brats_ml.orchestration.dag.graph import Graph
+from brats_ml.orchestration.dag.kept import pipeline_graph
 from brats_ml.orchestration.dag.operators import FORM
 from brats_ml.orchestration.dag.run_operator import RunOperator
 from brats_ml.orchestration.runs.clones import untracked
@@ -51,7 +52,7 @@ class OpenOperator(RunOperator):
                 if unknown:
                     self.log.warning("git does not track %s; the run does not see it", ", ".join(unknown[:10]))
             if not sets_params:
-                form.check_graph(read_graph(clone), self.drawn)
+                form.check_graph(pipeline_graph(clone), self.drawn)
                 return Prepared()
             return form.apply(values, clone=clone, checkout=checkout, drawn=self.drawn)
 

@@ -7,7 +7,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 
 from brats_ml.orchestration.dag.links import recall, remember
 from brats_ml.orchestration.dag.run_operator import RunOperator
-from brats_ml.orchestration.runs import dvc_locks, outcomes
+from brats_ml.orchestration.runs import outcomes
 from brats_ml.orchestration.runs.outcomes import Outcome
 from brats_ml.orchestration.runs.records import lock_files
 from brats_ml.orchestration.runs.run import Pin, Run
@@ -69,6 +69,12 @@ class CommandOperator(RunOperator):
             context, run, self.command, folder=folder, report=run.record.outcome(self.name_in(context))
         )
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return the models that the command used or made; the provider of OpenLineage asks, where it is on."""
+        from brats_ml.orchestration.dag import lineage  # imports the provider
+
+        return lineage.of_command(self.command, self.outcome)
+
 
 class StageOperator(CommandOperator):
     """Brings one stage of the pipeline up to date by DVC; an unchanged stage is skipped."""
@@ -77,6 +83,20 @@ class StageOperator(CommandOperator):
         """Keep the stage's `address`, its name in `dvc repro`."""
         super().__init__(command=[*DVC, "repro", "--single-item", address], **options)
         self.address = address
+        self.computed = False
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return the data that the stage read and wrote; the provider of OpenLineage asks, where it is on."""
+        from brats_ml.orchestration.dag import lineage  # imports the provider
+
+        state = lineage.COMPUTED if self.computed else lineage.UNCHANGED
+        return lineage.of_stage(self.run_named(task_instance.run_id), self.address, state)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """Return that the stage failed, so that nobody takes results of before for those of this try."""
+        from brats_ml.orchestration.dag import lineage  # imports the provider
+
+        return lineage.of_stage(self.run_named(task_instance.run_id), self.address, lineage.FAILED)
 
     def work(self, context: Context, run: Run) -> Any:
         """Bring the stage up to date.
@@ -87,6 +107,8 @@ class StageOperator(CommandOperator):
         pin: Pin | None = run.pinned()
         if pin is not None and self.address in pin.skipped:
             self.skip(f"{self.address} is not among the recipes of the form")
+        from brats_ml.orchestration.runs import dvc_locks  # imports DVC
+
         folder = run.open()
         for repair in dvc_locks.repair(folder):
             self.log.warning(repair)
@@ -94,7 +116,8 @@ class StageOperator(CommandOperator):
         pull = ["--pull"] if run.remote() else []
         self.command = [*DVC, "repro", "--single-item", *pull, self.address]
         outcome, lines = self.run_in_workspace(context, run)
-        if any(line.startswith(f"Running stage '{self.address}'") for line in lines):
+        self.computed = any(line.startswith(f"Running stage '{self.address}'") for line in lines)
+        if self.computed:
             if self.operator_extra_links:
                 remember(run, self.address, self.links)
             return dict(outcome.details) if outcome and outcome.details else None

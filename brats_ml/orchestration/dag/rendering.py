@@ -11,7 +11,9 @@ from typing import Any
 from airflow.sdk import TaskGroup, TriggerRule
 
 from brats_ml.orchestration.dag.form_values import Form
-from brats_ml.orchestration.dag.graph import Graph, Node, read_graph
+from brats_ml.orchestration.dag.graph import Graph, Node
+from brats_ml.orchestration.dag.graph_files import Reads
+from brats_ml.orchestration.dag.kept import kept_graph, pipeline_graph
 from brats_ml.orchestration.dag.open_operator import OpenOperator
 from brats_ml.orchestration.dag.operators import BRATS, CloseOperator, CommandOperator, StageOperator
 
@@ -45,14 +47,14 @@ class DvcPipeline:
         checkout: Path,
         *,
         stages: Collection[str] | None = None,
-        read: Callable[[Path], Graph] = read_graph,
+        read: Callable[[Path, Reads], Graph] = pipeline_graph,
     ) -> None:
         """Keep what to render.
 
         Args:
             checkout: The DVC repository that the DAG file belongs to.
             stages: Addresses of the stages to render, with all stages that they need; all by default.
-            read: Returns the graph of a checkout; by default DVC's own.
+            read: Returns the graph of a checkout and notes what DVC reads for it; by default DVC's own.
         """
         self.checkout = checkout
         self._chosen = stages
@@ -61,7 +63,7 @@ class DvcPipeline:
     @cached_property
     def full_graph(self) -> Graph:
         """The graph of the checkout."""
-        return self._read(self.checkout)
+        return kept_graph(self.checkout, self._read)
 
     @cached_property
     def graph(self) -> Graph:

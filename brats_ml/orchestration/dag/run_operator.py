@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from structlog.contextvars import bind_contextvars
 
 from brats_ml import environment, privacy
+from brats_ml.case_lines import CASE, read_case_line
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag.log_lines import is_dispensable
 from brats_ml.orchestration.runs import outcomes, watchdog
@@ -37,11 +39,16 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         super().__init__(**options)
         self.checkout = checkout
         self.links: Mapping[str, str] = {}
+        self.outcome: Outcome | None = None
         self._child: Child | None = None
 
     def run_of(self, context: Context) -> Run:
         """Return the DAG run that the task belongs to."""
-        return Run(Locations.from_environment(Path(self.checkout)), self.dag_id, str(context["run_id"]))
+        return self.run_named(str(context["run_id"]))
+
+    def run_named(self, run_id: str) -> Run:
+        """Return the DAG run with an id."""
+        return Run(Locations.from_environment(Path(self.checkout)), self.dag_id, run_id)
 
     def execute(self, context: Context) -> Any:
         """Do the work. An error that a person must fix fails the task at once; others lead to another try.
@@ -53,6 +60,8 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         try:
             privacy.apply_umask()
             run = self.run_of(context)
+            # A field of each line of the log, equal to the tag in MLflow.
+            bind_contextvars(run=run.key)
             privacy.restrict([run.locations.state.path])
             with run.locations.at_work():
                 return self.work(context, run)
@@ -92,7 +101,7 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         report.unlink(missing_ok=True)
         variables = {
             environment.TASK.name: mark,
-            environment.RUN.name: f"{run.dag_id}/{run.run_id}",
+            environment.RUN.name: run.key,
             environment.ROOT.name: str(folder),
             environment.STATE.name: str(run.locations.state),
             environment.OUTCOME.name: str(report),
@@ -103,6 +112,7 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         self._child = Child(command, folder=folder, variables=variables)
         lines = self._follow(self._child, mark, report)
         status, outcome = self._child.wait(), outcomes.read(report)
+        self.outcome = outcome
         if status:
             raise _failure(outcome if outcome and outcome.error else _without_report(command, status, lines))
         if outcome:
@@ -114,10 +124,10 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         """Log what a command prints, but for its sentence, until it ends; return all that it printed."""
         lines = []
         try:
-            for line in map(redacted, child.lines()):
+            for line, case_id in map(read_case_line, map(redacted, child.lines())):
                 lines.append(line)
                 if not is_dispensable(line) and line != _printed(outcomes.read(report)):
-                    self.log.info(line)
+                    self.log.info(line, **({CASE: case_id} if case_id else {}))
         except AirflowTaskTimeout as timeout:
             child.end(grace_s=TIMEOUT_GRACE_S)
             limit = self.execution_timeout

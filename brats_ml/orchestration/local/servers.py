@@ -9,7 +9,7 @@ from rich.console import Console
 
 from brats_ml import locks, privacy
 from brats_ml.errors import ServiceError
-from brats_ml.orchestration.dag.graph import read_graph
+from brats_ml.orchestration.dag.kept import kept_graph
 from brats_ml.orchestration.local.airflow_api import AirflowClient
 from brats_ml.orchestration.local.alive import alive, belongs_to
 from brats_ml.orchestration.local.mlflow_access import READER, WRITER, make_experiment, make_reader, training_runs
@@ -46,7 +46,7 @@ def up(root: Path) -> Settings:
         make_reader(settings.mlflow_url, settings.mlflow_passwords, kept_in=settings.state.mlflow.passwords)
         make_experiment(settings.mlflow_url, settings.mlflow_passwords)
         client = AirflowClient(settings.airflow_url, user=USER, password=settings.password)
-        named = {node.policy.pool for node in read_graph(root).values()} - {"default_pool"}
+        named = {node.policy.pool for node in kept_graph(root).values()} - {"default_pool"}
         for name in sorted(named | POOLS.keys()):
             client.set_pool(name, settings.slots(name), POOLS.get(name, "named in dvc.yaml"))
     print(f"Airflow  {settings.airflow_url}  log in as {USER} with {settings.password}")

@@ -6,8 +6,7 @@ import re
 import stat
 import subprocess
 from pathlib import Path
-
-from dvc.config import Config
+from typing import Any
 
 from brats_ml import environment
 from brats_ml.errors import ConfigError, MissingInputError, ServiceError, StorageError
@@ -27,12 +26,25 @@ def untracked(checkout: Path) -> list[str]:
     return _listed(checkout, "ls-files", "-z", "--others", "--exclude-standard", "--directory")
 
 
+def dvc_settings(folder: Path) -> Any:
+    """Return DVC's settings in a repository, which may be written too."""
+    from dvc.config import Config  # a worker that starts does without DVC
+
+    return Config(str(folder / ".dvc"))
+
+
 def cache_folder(locations: Locations) -> Path:
     """Return the DVC cache that all workspaces share: that of the repository's working tree, if it is here."""
     checkout = locations.checkout
     if checkout is None:
         return locations.state.dvc_cache
-    return Path(Config(str(checkout / ".dvc"))["cache"].get("dir") or checkout / ".dvc/cache")
+    return Path(dvc_settings(checkout)["cache"].get("dir") or checkout / ".dvc/cache")
+
+
+def origin(checkout: Path) -> str | None:
+    """Return the address of the remote `origin` of a checkout, None without one."""
+    found = call(["git", "config", "--default", "", "--get", "remote.origin.url"], folder=checkout).strip()
+    return found or None
 
 
 def tracked(folder: Path) -> list[str]:
@@ -114,11 +126,11 @@ def _configure(locations: Locations, folder: Path) -> None:
         raise ConfigError(
             f"{locations.repository} is not a DVC repository at this revision: run `dvc init`", key="revision"
         )
-    own = Config(str(checkout / ".dvc")) if checkout and (checkout / ".dvc").is_dir() else Config(str(folder / ".dvc"))
+    own = dvc_settings(checkout if checkout and (checkout / ".dvc").is_dir() else folder)
     cache = cache_folder(locations) if checkout else Path(own["cache"].get("dir") or locations.state.dvc_cache)
     # It has the credentials of remotes.
-    Path(Config(str(folder / ".dvc")).files["local"]).touch(mode=0o600)
-    with Config(str(folder / ".dvc")).edit("local") as local:
+    Path(dvc_settings(folder).files["local"]).touch(mode=0o600)
+    with dvc_settings(folder).edit("local") as local:
         local["cache"] |= {"dir": str(cache), "type": own["cache"].get("type") or LINKS}
         if own["core"].get("remote"):
             local["core"]["remote"] = own["core"]["remote"]

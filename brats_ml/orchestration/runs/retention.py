@@ -9,12 +9,10 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-from dvc.config import Config
-
 from brats_ml import dvc_lock, files
 from brats_ml.errors import ConfigError, ServiceError
 from brats_ml.near_names import question
-from brats_ml.orchestration.runs.clones import cache_folder
+from brats_ml.orchestration.runs.clones import cache_folder, dvc_settings
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.records import lock_files
 from brats_ml.orchestration.runs.run import Run
@@ -156,7 +154,7 @@ def _free(folders: Iterable[Path], keep_days: float, *, dry: bool) -> list[str]:
 
 
 def _collect(locations: Locations, checkout: Path, kept: list[Run], *, dry: bool) -> list[str]:
-    named = Config(str(checkout / ".dvc"))["cache"].get("dir")
+    named = dvc_settings(checkout)["cache"].get("dir")
     if named:
         return [
             f"cached data stay, since other projects may use {named} too; `dvc gc --projects` takes them into account"

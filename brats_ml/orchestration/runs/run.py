@@ -13,8 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
-from dvc.config import Config
-
 from brats_ml import files, locks
 from brats_ml.config.edit import Change
 from brats_ml.errors import MissingInputError, StorageError
@@ -95,6 +93,11 @@ class Run:
         return runs
 
     @property
+    def key(self) -> str:
+        """The DAG and the run, as MLflow tags and logs name it."""
+        return f"{self.dag_id}/{self.run_id}"
+
+    @property
     def record(self) -> RunRecord:
         """Folder of run.json and, after the run is closed, of its dvc.lock, params.yaml and decisions."""
         return self.locations.state.record(self.dag_id, slug(self.run_id))
@@ -168,7 +171,7 @@ class Run:
 
     def remote(self) -> str | None:
         """Return the name of the remote that the workspace's DVC uses, None where it has none."""
-        name: str | None = Config(str(self.workspace / ".dvc"))["core"].get("remote")
+        name: str | None = clones.dvc_settings(self.workspace)["core"].get("remote")
         return name
 
     def close(self, *, promoted: bool = False) -> None:

@@ -1,7 +1,8 @@
 """DVC's own graph of a repository: the stages, their order, and how Airflow runs them."""
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,7 +24,7 @@ class Policy(Section):
     """`meta.airflow` of a stage in dvc.yaml; the defaults suit a stage of unknown cost.
 
     `links` names the pages that the stage reports addresses of. If slots are few, a stage with higher `priority` starts
-    first.
+    first. If there are `shards`, so many tasks run the command with `--shard NUMBER/COUNT` before the stage.
     """
 
     model_config = ConfigDict(strict=False)
@@ -34,6 +35,8 @@ class Policy(Section):
     timeout_minutes: Annotated[float, Field(gt=0, le=525_600)] | None = None
     priority: Annotated[int, Field(ge=1)] = 1
     links: tuple[Literal["MLflow", "Report"], ...] = ()
+    # Airflow maps at most core.max_map_length tasks, which is 1024 by default.
+    shards: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
 @dataclass(frozen=True)
@@ -91,15 +94,42 @@ def read_graph(root: Path, *, params: str | None = None) -> dict[str, Node]:
         ConfigError: DVC refuses the pipeline, or a `meta.airflow` is wrong.
     """
     disk = None if params is None else _OtherParams(root / PARAMS, params)
+    with translate_errors(root), Repo(str(root), fs=disk) as repo:
+        graph = repo.index.graph
+        # Edges go from a stage to the stages that it needs.
+        ordered = nx.lexicographical_topological_sort(graph.reverse(copy=False), key=address_of)
+        return {address_of(stage): _node(stage, _needs(graph, stage)) for stage in ordered}
+
+
+@contextmanager
+def translate_errors(root: Path) -> Iterator[None]:
+    """Raise the errors of DVC about the repository in `root` as ours.
+
+    Raises:
+        ConfigError: DVC refuses the pipeline.
+    """
     try:
-        with Repo(str(root), fs=disk) as repo:
-            graph = repo.index.graph
-            # Edges go from a stage to the stages that it needs.
-            ordered = nx.lexicographical_topological_sort(graph.reverse(copy=False), key=_address)
-            return {_address(stage): _node(stage, _needs(graph, stage)) for stage in ordered}
+        yield
     except DvcException as error:
         causes = "; ".join(str(cause) for cause in (error, error.__cause__) if cause is not None and str(cause))
         raise ConfigError(f"{DVC_YAML} of {root}: {causes}", key=DVC_YAML) from error
+
+
+def shard_commands(node: Node) -> list[dict[str, Any]]:
+    """Return the command and the name of each shard of a stage.
+
+    Raises:
+        ConfigError: The stage has no command, or more than one.
+    """
+    count = node.policy.shards
+    if count and (not node.command or "\n" in node.command):
+        key = "meta.airflow.shards"
+        raise ConfigError(f"dvc.yaml, stage {node.address}, {key}: only a stage with one command has shards", key=key)
+    return [
+        # DVC runs the command in a shell too.
+        {"command": ["sh", "-c", f"exec {node.command} --shard {number}/{count}"], "shard": f"{number} of {count}"}
+        for number in range(1, count + 1)
+    ]
 
 
 def union(graphs: Iterable[Graph]) -> dict[str, Node]:
@@ -156,7 +186,7 @@ def _needs(graph: Any, stage: Any) -> list[Any]:
 
 
 def _node(stage: Any, needs: Any) -> Node:
-    address = _address(stage)
+    address = address_of(stage)
     meta = getattr(stage, "meta", None)
     declared = (meta.get("airflow") if isinstance(meta, dict) else None) or {}
     try:
@@ -168,7 +198,7 @@ def _node(stage: Any, needs: Any) -> Node:
     command = "\n".join(stage.cmd) if isinstance(stage.cmd, list) else stage.cmd or ""
     return Node(
         address=address,
-        needs=tuple(sorted(map(_address, needs))),
+        needs=tuple(sorted(map(address_of, needs))),
         policy=policy,
         command=command,
         description=stage.desc or "",
@@ -176,7 +206,8 @@ def _node(stage: Any, needs: Any) -> Node:
     )
 
 
-def _address(stage: Any) -> str:
+def address_of(stage: Any) -> str:
+    """Return the name of one of DVC's stages in `dvc repro`, when that runs in the root of the repository."""
     # `addressing` of DVC is relative to the current folder, which a DAG file does not choose.
     name = getattr(stage, "name", None)
     if name is None:

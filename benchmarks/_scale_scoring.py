@@ -16,6 +16,8 @@ from rich.progress import Progress
 
 from brats_ml import environment
 from brats_ml.actions import sample_inbox
+from brats_ml.actions.prediction_folders import SCORED
+from brats_ml.adapters.tables.frames import read_csv
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.config import load
 from brats_ml.config.edit import override
@@ -49,12 +51,16 @@ class Scoring:
 
     Attributes:
         cases: The number of cases.
+        scored: How many of them are scored in the table.
         wall_s: Seconds from the start of `pending` to the end of `table`.
+        shards_s: Seconds from the start of the first shard to the end of the last one.
         shards: The cost of each shard, in the order of their ends.
     """
 
     cases: int
+    scored: int = 0
     wall_s: float = 0.0
+    shards_s: float = 0.0
     shards: list[Cost] = field(default_factory=list)
 
     @property
@@ -71,6 +77,7 @@ class Scoring:
             "cases": self.cases,
             "shards": len(self.shards),
             "wall s": self.wall_s,
+            "of it shards": self.shards_s,
             "cases/min": 60 * self.cases / self.wall_s,
             "processor s a case": sum(cost.cpu_s for cost in self.shards) / self.cases,
             "peak MB": max(cost.peak_mb for cost in self.shards),
@@ -115,6 +122,13 @@ def few_of(ws: Workspace) -> Path:
     return ws.root / "few"
 
 
+def warm_up(ws: Workspace, *, core: int) -> None:
+    """Score one case, with which the network is translated and kept."""
+    case = min(path.name for path in few_of(ws).iterdir() if path.is_dir())
+    output = ws.root / "warm-up"
+    brats(ws.root, "score", f"--cases={few_of(ws)}", f"--output={output}", f"--case={case}", core=core)
+
+
 def score(ws: Workspace, cases: Path, output: str, *, cores: Sequence[int]) -> Scoring:
     """Score the cases of a folder in shards, with a worker on each core that takes the next shard that is left."""
     folders = [f"--cases={cases}", f"--output={ws.root / output}"]
@@ -122,6 +136,7 @@ def score(ws: Workspace, cases: Path, output: str, *, cores: Sequence[int]) -> S
     begun = time.monotonic()
     brats(ws.root, "pending", *folders, "--divide", core=cores[0])
     waiting = deque(range(len(list(ws.shards.iterdir()))))
+    divided = time.monotonic()
     with Progress() as progress, ThreadPoolExecutor(len(cores)) as workers:
         shown = progress.add_task(f"{output}: {run.cases} cases on {len(cores)} core(s)", total=len(waiting))
 
@@ -135,6 +150,8 @@ def score(ws: Workspace, cases: Path, output: str, *, cores: Sequence[int]) -> S
                 progress.advance(shown)
 
         list(workers.map(work, cores))
+    run.shards_s = time.monotonic() - divided
     brats(ws.root, "table", folders[1], core=cores[0])
     run.wall_s = time.monotonic() - begun
+    run.scored = int((read_csv(ws.predictions(ws.root / output).table)["status"] == SCORED).sum())
     return run

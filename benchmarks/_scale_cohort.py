@@ -1,4 +1,4 @@
-"""Time `validate` and `preprocess` of growing cohorts of full-size phantoms, with empty caches and with full ones."""
+"""The processor time of `validate` and `preprocess` for growing cohorts, with empty caches and with full ones."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from _frame import ROOT
-from _scale_scoring import brats
+from _scale_scoring import Cost, brats
 
 from brats_ml.config.edit import override
 from brats_ml.workspace import Workspace
@@ -19,7 +19,7 @@ STAGES = ("validate", "validate again", "preprocess", "preprocess again")
 
 @dataclass(frozen=True)
 class Fit:
-    """A straight line through the seconds of growing cohorts.
+    """A straight line through the seconds of processor time of growing cohorts.
 
     Attributes:
         stage: One of `STAGES`.
@@ -27,6 +27,7 @@ class Fit:
         fixed_s: Where the line begins.
         case_s: Seconds of a further case.
         residual: The largest distance from the line, as a share of the seconds.
+        wall_s: Seconds from start to end for the largest cohort.
         peak_mb: The largest memory of a process.
     """
 
@@ -35,6 +36,7 @@ class Fit:
     fixed_s: float
     case_s: float
     residual: float
+    wall_s: float
     peak_mb: float
 
     def at(self, cases: int) -> float:
@@ -44,18 +46,18 @@ class Fit:
 
 def measure(folder: Path, *, sizes: Sequence[int], shape: Sequence[int]) -> tuple[list[Fit], dict[str, float]]:
     """Return a fit of each stage, and the bytes of a case by what they are for."""
+    core = min(os.sched_getaffinity(0))
     whole = _checkout(folder / "whole", cases=max(sizes), shape=shape)
     for stage in ("source", "acquire"):
-        brats(whole.root, stage, core=0)
-    costs: dict[str, dict[int, tuple[float, float]]] = {stage: {} for stage in STAGES}
+        brats(whole.root, stage, core=core)
+    costs: dict[str, dict[int, Cost]] = {stage: {} for stage in STAGES}
     for size in sizes:
         ws = _checkout(folder / str(size), cases=size, shape=shape)
         shutil.copytree(whole.tables.path, ws.tables.path)
         for case in sorted(path for path in whole.raw.path.iterdir() if path.is_dir())[:size]:
             shutil.copytree(case, ws.raw.path / case.name, copy_function=os.link)
         for stage in STAGES:
-            cost = brats(ws.root, stage.partition(" ")[0], core=0)
-            costs[stage][size] = cost.wall_s, cost.peak_mb
+            costs[stage][size] = brats(ws.root, stage.partition(" ")[0], core=core)
     return [_fit(stage, found) for stage, found in costs.items()], _bytes(ws, max(sizes))
 
 
@@ -66,12 +68,12 @@ def _checkout(root: Path, *, cases: int, shape: Sequence[int]) -> Workspace:
     return Workspace(root)
 
 
-def _fit(stage: str, found: dict[int, tuple[float, float]]) -> Fit:
-    sizes, seconds = np.array(list(found)), np.array([wall for wall, _ in found.values()])
-    case_s, fixed_s = np.polyfit(sizes, seconds, 1)
-    away = np.abs(seconds - (fixed_s + case_s * sizes)) / seconds
-    peak = max(peak for _, peak in found.values())
-    return Fit(stage, dict(zip(found, seconds, strict=True)), fixed_s, case_s, float(away.max()), peak)
+def _fit(stage: str, found: dict[int, Cost]) -> Fit:
+    seconds = {size: cost.cpu_s for size, cost in found.items()}
+    case_s, fixed_s = np.polyfit(list(seconds), list(seconds.values()), 1)
+    residual = max(abs(spent - (fixed_s + case_s * size)) / spent for size, spent in seconds.items())
+    peak = max(cost.peak_mb for cost in found.values())
+    return Fit(stage, seconds, fixed_s, case_s, residual, found[max(found)].wall_s, peak)
 
 
 def _bytes(ws: Workspace, cases: int) -> dict[str, float]:

@@ -8,15 +8,16 @@ case is scored before, since the first one translates the network.
 - `scoring_cases_per_minute`: of the run over all cases by two workers, from the start of `pending` to the end of
   `table`.
 - `two_workers_over_one`: how much faster two workers score the shards of a tenth of the cases than one worker.
-- `seconds_a_case_1000_over_100`: seconds of a case in the shards of all cases over those of one in the shards of a tenth
-  of them, both by two workers.
+- `seconds_a_case_1000_over_100`: seconds of a case in the shards of all cases over those of a case in the shards of a
+  tenth of them, both by two workers.
 - `peak_memory_late_over_early`: the largest memory of a process in the last tenth of the shards over the first tenth.
 - `scored_share`: the share of all cases that the table has as scored.
 - `peak_memory_process_over_shard`: the largest memory of one process that scores a tenth of the cases over that of a
   shard, which has fewer.
 
 The stages `validate` and `preprocess` run on one core for 10, 20, 30 and 40 phantoms of true size, with empty caches
-and again with full ones, as after their shards. A straight line through the four times gives those of 369 cases:
+and again with full ones, as after their shards. A straight line through the four times gives those of 369 cases. The
+times are seconds of processor time, which other work on the machine hardly changes:
 
 - `validate_369_s`, `preprocess_369_s`: with empty caches.
 - `validate_again_369_s`, `preprocess_again_369_s`: with full ones: what shards leave to one machine.
@@ -91,6 +92,7 @@ def measure_cohort(folder: Path, *, quick: bool) -> dict[str, float]:
             {
                 "stage": fit.stage,
                 **{f"{size} cases, s": seconds for size, seconds in fit.seconds.items()},
+                "wall s": fit.wall_s,
                 "fixed s": fit.fixed_s,
                 "s a case": fit.case_s,
                 "residual": fit.residual,

@@ -32,7 +32,7 @@ class Shard:
         """
         found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            raise ConfigError(f"--shard is {text!r}: give a number and a count, such as 2/8", key="--shard")
+            raise ConfigError("must be the number of a shard and their count, such as 2/8", key="--shard")
         return cls(int(found[1]), int(found[2]))
 
     def of(self, items: Sequence[Item]) -> Sequence[Item]:

@@ -163,9 +163,9 @@ def _near(missing: Path) -> str:
         return ""  # its folder does not exist or cannot be read, so there is no name to propose
 
 
-def write_json(path: os.PathLike[str], value: Any, *, mode: int | None = None) -> None:
-    """Write JSON with sorted keys, so that equal values give equal bytes; `mode` is that of `replacing`."""
-    with replacing(path, mode=mode) as temporary:
+def write_json(path: os.PathLike[str], value: Any, *, mode: int | None = None, scratch: Path | None = None) -> None:
+    """Write JSON with sorted keys, so that equal values give equal bytes; `mode` and `scratch` are of `replacing`."""
+    with replacing(path, mode=mode, scratch=scratch) as temporary:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -186,10 +186,10 @@ def read_json(artefact: Artefact) -> Any:
 SEAL = "sha256"
 
 
-def write_sealed(path: os.PathLike[str], value: Mapping[str, Any]) -> None:
+def write_sealed(path: os.PathLike[str], value: Mapping[str, Any], *, scratch: Path | None = None) -> None:
     """Write a JSON object with a digest of its content, so that `unsealed` notices a change by others."""
     stored = json.loads(json.dumps(value))  # keys are strings from here on, as they are when the file is read
-    write_json(path, {**stored, SEAL: digest_value(stored)})
+    write_json(path, {**stored, SEAL: digest_value(stored)}, scratch=scratch)
 
 
 def unsealed(stored: Any) -> dict[str, Any] | None:

@@ -12,12 +12,12 @@ from brats_ml.orchestration.dag.form_fields import field, revision_field
 from brats_ml.orchestration.dag.form_values import ScoreForm
 from brats_ml.orchestration.dag.kept import kept_params
 from brats_ml.orchestration.dag.notifications import RunNotifier
+from brats_ml.orchestration.dag.operators import ShardOperator
 from brats_ml.orchestration.dag.rendering import ACTION_TIMEOUT, RETRY, RUN_TYPES, RUN_UNLESS_FAILED, DvcPipeline
 from brats_ml.orchestration.dag.scoring import (
     INBOX,
     OpenForCasesOperator,
     PendingOperator,
-    ScoreOperator,
     TableOperator,
 )
 
@@ -87,7 +87,7 @@ with DAG(
         **FIELDS,
         doc_md="Finds the cases without a prediction by the current champions.",
     )
-    score = ScoreOperator.partial(
+    score = ShardOperator.partial(
         task_id="score",
         doc_md=SCORE_DOC,
         checkout=str(checkout),

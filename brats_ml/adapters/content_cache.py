@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml.files import digest_file, replacing, unsealed, write_json, write_sealed
+from brats_ml.workspace.state import Cache
 
 LOG = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def cached_json(path: Path, make: Callable[[], Any]) -> Any:
         return kept["value"]
     _say_if_changed(path)
     value = make()
-    write_sealed(path, {"value": value})
+    write_sealed(path, {"value": value}, scratch=_scratch(path))
     return value
 
 
@@ -47,12 +48,17 @@ def cached_file(path: Path, write: Callable[[Path], None], *, note: Path) -> str
     if isinstance(kept, dict) and path.is_file() and kept.get("digest") == digest_file(path):
         return str(kept["digest"])
     _say_if_changed(path)
-    with replacing(path) as temporary:
+    with replacing(path, scratch=_scratch(path)) as temporary:
         write(temporary)
         temporary.chmod(READ_ONLY)
         digest = digest_file(temporary)
-    write_json(note, {"digest": digest})
+    write_json(note, {"digest": digest}, scratch=_scratch(note))
     return digest
+
+
+def _scratch(path: Path) -> Path:
+    """Return where a file of a cache is written: each write lists that folder, and a cache has a file for each case."""
+    return Cache(path.parent).unfinished
 
 
 def _kept_json(path: Path) -> Any:

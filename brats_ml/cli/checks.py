@@ -16,6 +16,7 @@ from brats_ml.cohort.source_address import PHANTOM, LocalAddress, parse_address
 from brats_ml.config import Params
 from brats_ml.config.segmentation import check_preset
 from brats_ml.config.survival import check_masks
+from brats_ml.dataset.shard import Shard
 from brats_ml.errors import ConfigError, EmptyCohortError, ModelError, SourceError
 from brats_ml.near_names import did_you_mean
 from brats_ml.workspace import Artefact, Workspace
@@ -40,12 +41,12 @@ def acquire(ws: Workspace, params: Params) -> Inputs:
     return (ws.listing,)
 
 
-def validate(ws: Workspace, params: Params) -> Inputs:
+def validate(ws: Workspace, params: Params, *, shard: Shard | None = None) -> Inputs:
     """Return the acquired cohort."""
     return ws.raw, ws.tables
 
 
-def preprocess(ws: Workspace, params: Params) -> Inputs:
+def preprocess(ws: Workspace, params: Params, *, shard: Shard | None = None) -> Inputs:
     """Return the acquired volumes and the list of valid cases."""
     return ws.raw, ws.validation.manifest
 

@@ -6,9 +6,20 @@ import typer
 
 from brats_ml.cli import checks
 from brats_ml.cli.running import HERE, Recipe, Root, run
+from brats_ml.dataset.shard import Shard
 
 app = typer.Typer()
 PANEL = "Stages of dvc.yaml"
+
+Part = Annotated[
+    Shard | None,
+    typer.Option(
+        parser=Shard.parse,
+        metavar="NUMBER/COUNT",
+        help="Only fill the cache with the cases of one of COUNT shards; the stage then finds them there.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -30,15 +41,15 @@ def acquire(root: Root = HERE) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
-def validate(root: Root = HERE) -> None:
+def validate(root: Root = HERE, shard: Part = None) -> None:
     """Check every volume and quarantine invalid cases."""
-    run("stages.validate", root, checks.validate)
+    run("stages.validate", root, checks.validate, shard=shard)
 
 
 @app.command(rich_help_panel=PANEL)
-def preprocess(root: Root = HERE) -> None:
+def preprocess(root: Root = HERE, shard: Part = None) -> None:
     """Crop each valid case to its brain, in canonical orientation."""
-    run("stages.preprocess", root, checks.preprocess)
+    run("stages.preprocess", root, checks.preprocess, shard=shard)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -66,6 +66,7 @@ class Orchestration(Section):
     score: Annotated[str, Field(min_length=1)] | None
     shard_cases: Count
     most_shards: Count = 1000
+    preparation_shards: Annotated[int, Field(ge=0, le=1000)] = 0
     approval_hours: Annotated[float, Field(gt=0)]
     keep_days: Annotated[float, Field(ge=0)]
 

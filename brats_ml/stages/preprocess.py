@@ -1,6 +1,6 @@
 """Write one canonical, cropped array file a case, so that no later stage opens compressed volumes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,32 @@ from brats_ml.adapters.source_code import code_digest
 from brats_ml.config import Params
 from brats_ml.dataset import preprocessing
 from brats_ml.dataset.preprocessing import case_of, preprocess_case
+from brats_ml.dataset.shard import Shard
+from brats_ml.errors import BratsError
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PreprocessedFolder
 from brats_ml.workspace.state import Cache
 
 
-def run(ws: Workspace, params: Params) -> Report:
+def run(ws: Workspace, params: Params, *, shard: Shard | None = None) -> Report:
     """Write an array file for every case of the manifest, and an index of them.
 
     The index maps a case id to its `patient`, whether it is `labelled`, and the `digest` of its file. A cache keeps the
     files by what they are made from, and the folder links to them, so that one more case costs one case.
+
+    Args:
+        ws: The checkout.
+        params: Its parameters.
+        shard: Only make the array files of this shard, in the cache. After all shards the stage finds every file there.
+
+    Raises:
+        CaseError: A case cannot be read or cropped.
     """
     records = files.read_json(ws.validation.manifest)["cases"]
     cache, code = ws.state.array_files, code_digest(preprocessing.__name__)
+    if shard is not None:
+        return _fill(ws.raw.path, shard.of(records), cache, code, shard)
     with files.replacing(ws.preprocessed) as unfinished, ThreadPoolExecutor(CASES_AT_ONCE) as pool:
         unfinished.mkdir()
         folder = PreprocessedFolder(unfinished)
@@ -41,10 +53,35 @@ def run(ws: Workspace, params: Params) -> Report:
     return Report("preprocess", f"{len(records)} case(s) cropped to the brain, {labelled} of them with a label map")
 
 
+def _fill(source: Path, records: Sequence[Mapping[str, Any]], cache: Cache, code: str, shard: Shard) -> Report:
+    """Make the array files that the cache lacks. A case that fails is left to the stage, which reports it."""
+    console = Console(stderr=True)
+
+    def made(record: Mapping[str, Any]) -> bool:
+        try:
+            _array_file(source, record, cache, code)
+        except BratsError as error:
+            console.print(f"left to the stage: {error}", highlight=False, markup=False, soft_wrap=True)
+            return False
+        return True
+
+    with ThreadPoolExecutor(CASES_AT_ONCE) as pool:
+        done = sum(track(pool.map(made, records), "preprocessing", total=len(records), console=console))
+    return shard.report("preprocess", cases=len(records), done=done)
+
+
 def _provide(
     source: Path, record: Mapping[str, Any], cache: Cache, code: str, folder: PreprocessedFolder
 ) -> dict[str, Any]:
     """Link the array file of a case into the folder, made now or before, and return its entry of the index."""
+    case = case_of(record)
+    made, digest = _array_file(source, record, cache, code)
+    link(made, folder.case(case.case_id).path)
+    return {"patient": case.patient, "labelled": case.label is not None, "digest": digest}
+
+
+def _array_file(source: Path, record: Mapping[str, Any], cache: Cache, code: str) -> tuple[Path, str]:
+    """Return the array file of a case in the cache, made now or before, and its digest."""
     case = case_of(record)
     made_from = {"files": record["digest"], "scheme": case.scheme, "channels": case.channels, "code": code}
     key = files.digest_value(made_from)
@@ -54,6 +91,4 @@ def _provide(
         with room_for(source, case):
             write_case(path, preprocess_case(source, case)[0])
 
-    digest = cached_file(made, write, note=cache.value(key))
-    link(made, folder.case(case.case_id).path)
-    return {"patient": case.patient, "labelled": case.label is not None, "digest": digest}
+    return made, cached_file(made, write, note=cache.value(key))

@@ -19,6 +19,7 @@ from brats_ml.cohort.clinical_report import report_clinical
 from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
 from brats_ml.dataset.examination import Examination, examine_all, rules_of
+from brats_ml.dataset.shard import Shard
 from brats_ml.errors import CohortError, EmptyCohortError
 from brats_ml.imaging.quality.duplicates import mark_among, mark_within
 from brats_ml.imaging.quality.profile import COLUMNS, Row
@@ -26,14 +27,21 @@ from brats_ml.imaging.quality.rules import Rule, findings
 from brats_ml.imaging.quality.unchecked import unchecked_rules
 from brats_ml.report import Report
 from brats_ml.stages.validate_page import Broken, write_page
+from brats_ml.stages.validate_shard import examine_shard
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ValidationFolder
 
 Examined = list[tuple[Case, Examination]]
 
 
-def run(ws: Workspace, params: Params) -> Report:
+def run(ws: Workspace, params: Params, *, shard: Shard | None = None) -> Report:
     """Write the manifest of valid cases, headers, Data Docs, verdict, quarantine, and a page that shows them.
+
+    Args:
+        ws: The checkout.
+        params: Its parameters.
+        shard: Only examine the cases of this shard, and write nothing but the cache of examinations. After all shards
+            the stage finds every case there.
 
     Raises:
         EmptyCohortError: There are cases, and all of them are quarantined; the files are written first.
@@ -46,6 +54,8 @@ def run(ws: Workspace, params: Params) -> Report:
 
     raw, tables = files.require(ws.raw), ws.tables.path
     cases = find_cases(folder_walk.walk(raw), params.acquire.naming.rules)
+    if shard is not None:
+        return examine_shard(ws, params, shard, cases)
     needed = params.needed_modalities
     found = examine_all(raw, cases, params.validate_, cache=ws.state.examinations, needed=needed)
     steps = track(found, "checking", total=len(cases), console=Console(stderr=True))

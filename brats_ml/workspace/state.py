@@ -42,6 +42,8 @@ class ArrayFolder(Located):
 class Cache(Located):
     """Results, each named by a digest of all its inputs."""
 
+    unfinished = At(".unfinished")
+
     def value(self, key: str) -> Path:
         """Return the JSON file of a key."""
         return self.path / f"{key}.json"

@@ -56,9 +56,15 @@ def by_dvc(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def by_airflow(make_checkout: Callable[..., Checkout]) -> dict[str, str]:
-    """Run brats_cohort twice with the source in its form: the first run starts brats_train, the second does not."""
+    """Run brats_cohort twice with the source in its form: the first run starts brats_train, the second does not.
+
+    The cases are examined and cropped in shards.
+    """
     checkout = make_checkout(
-        "recipes.baseline_mini.epochs=2", "orchestration.score=null", "acquire.source=s3://nowhere/cohort"
+        "recipes.baseline_mini.epochs=2",
+        "orchestration.score=null",
+        "orchestration.preparation_shards=2",
+        "acquire.source=s3://nowhere/cohort",
     )
     cohort = {"source": "phantom"}
     with servers(checkout) as airflow:

@@ -5,6 +5,7 @@ import pytest
 
 from brats_ml.adapters.content_cache import cached_file, cached_json, link
 from brats_ml.files import digest_file
+from brats_ml.workspace.state import Cache
 
 
 @pytest.mark.parametrize("damage", [None, "", '{"a":', "\x00\x00"])
@@ -43,6 +44,21 @@ def test_a_file_with_one_changed_byte_is_made_again_with_a_line_in_the_log(
     assert cached_file(path, lambda temporary: void(temporary.write_bytes(b"array")), note=note) == digest
     assert path.read_bytes() == b"array"
     assert "is damaged or was changed: it is made again" in caplog.text
+
+
+def test_a_write_lists_another_folder_than_the_one_with_a_file_for_each_case(tmp_path: Path) -> None:
+    cache, folders = Cache(tmp_path), []
+
+    def write(temporary: Path) -> None:
+        folders.append(temporary.parent)
+        temporary.write_bytes(b"array")
+
+    cached_file(cache.array_file("a"), write, note=cache.value("a"))
+    cached_json(cache.value("b"), lambda: 1)
+
+    assert folders == [cache.unfinished]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".unfinished", "a.json", "a.npz", "b.json"]
+    assert list(cache.unfinished.iterdir()) == []
 
 
 @pytest.mark.parametrize("damaged", ["a.npz", "a.json"])

@@ -1,6 +1,8 @@
 """Reads the graph of a repository by DVC itself, and notes the files that it depends on."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +64,24 @@ def read_graph(root: Path, *, params: str | None = None, reads: Reads | None = N
         ConfigError: DVC refuses the pipeline, or a `meta.airflow` is wrong.
     """
     reads = Reads() if reads is None else reads
+    with translate_errors(root), Repo(str(root), fs=_Disk(reads, (root / PARAMS).resolve(), params)) as repo:
+        for level in ("system", "global"):
+            reads.machine(Path(repo.config.files[level]))
+        graph = repo.index.graph
+        # Edges go from a stage to the stages that it needs.
+        ordered = nx.lexicographical_topological_sort(graph.reverse(copy=False), key=address_of)
+        return {address_of(stage): _node(stage, _needs(graph, stage)) for stage in ordered}
+
+
+@contextmanager
+def translate_errors(root: Path) -> Iterator[None]:
+    """Raise the errors of DVC about the repository in `root` as ours.
+
+    Raises:
+        ConfigError: DVC refuses the pipeline.
+    """
     try:
-        with Repo(str(root), fs=_Disk(reads, (root / PARAMS).resolve(), params)) as repo:
-            for level in ("system", "global"):
-                reads.machine(Path(repo.config.files[level]))
-            graph = repo.index.graph
-            # Edges go from a stage to the stages that it needs.
-            ordered = nx.lexicographical_topological_sort(graph.reverse(copy=False), key=_address)
-            return {_address(stage): _node(stage, _needs(graph, stage)) for stage in ordered}
+        yield
     except DvcException as error:
         causes = "; ".join(str(cause) for cause in (error, error.__cause__) if cause is not None and str(cause))
         raise ConfigError(f"{DVC_YAML} of {root}: {causes}", key=DVC_YAML) from error
@@ -92,7 +104,7 @@ def _needs(graph: Any, stage: Any) -> list[Any]:
 
 
 def _node(stage: Any, needs: Any) -> Node:
-    address = _address(stage)
+    address = address_of(stage)
     meta = getattr(stage, "meta", None)
     declared = (meta.get("airflow") if isinstance(meta, dict) else None) or {}
     try:
@@ -104,7 +116,7 @@ def _node(stage: Any, needs: Any) -> Node:
     command = "\n".join(stage.cmd) if isinstance(stage.cmd, list) else stage.cmd or ""
     return Node(
         address=address,
-        needs=tuple(sorted(map(_address, needs))),
+        needs=tuple(sorted(map(address_of, needs))),
         policy=policy,
         command=command,
         description=stage.desc or "",
@@ -112,7 +124,8 @@ def _node(stage: Any, needs: Any) -> Node:
     )
 
 
-def _address(stage: Any) -> str:
+def address_of(stage: Any) -> str:
+    """Return the name of one of DVC's stages in `dvc repro`, when that runs in the root of the repository."""
     # `addressing` of DVC is relative to the current folder, which a DAG file does not choose.
     name = getattr(stage, "name", None)
     if name is None:

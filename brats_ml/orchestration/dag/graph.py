@@ -3,18 +3,19 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from brats_ml.config.section import Section
+from brats_ml.errors import ConfigError
 
 
 class Policy(Section):
     """`meta.airflow` of a stage in dvc.yaml; the defaults suit a stage of unknown cost.
 
     `links` names the pages that the stage reports addresses of. If slots are few, a stage with higher `priority` starts
-    first.
+    first. If there are `shards`, so many tasks run the command with `--shard NUMBER/COUNT` before the stage.
     """
 
     model_config = ConfigDict(strict=False)
@@ -25,6 +26,8 @@ class Policy(Section):
     timeout_minutes: Annotated[float, Field(gt=0, le=525_600)] | None = None
     priority: Annotated[int, Field(ge=1)] = 1
     links: tuple[Literal["MLflow", "Report"], ...] = ()
+    # Airflow maps at most core.max_map_length tasks, which is 1024 by default.
+    shards: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,23 @@ class Node:
 
 
 Graph = Mapping[str, Node]
+
+
+def shard_commands(node: Node) -> list[dict[str, Any]]:
+    """Return the command and the name of each shard of a stage.
+
+    Raises:
+        ConfigError: The stage has no command, or more than one.
+    """
+    count = node.policy.shards
+    if count and (not node.command or "\n" in node.command):
+        key = "meta.airflow.shards"
+        raise ConfigError(f"dvc.yaml, stage {node.address}, {key}: only a stage with one command has shards", key=key)
+    return [
+        # DVC runs the command in a shell too.
+        {"command": ["sh", "-c", f"exec {node.command} --shard {number}/{count}"], "shard": f"{number} of {count}"}
+        for number in range(1, count + 1)
+    ]
 
 
 def union(graphs: Iterable[Graph]) -> dict[str, Node]:

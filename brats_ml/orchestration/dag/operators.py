@@ -126,6 +126,15 @@ class StageOperator(CommandOperator):
         return self.skip(f"{self.address} is unchanged: DVC found its results, so there was nothing to compute")
 
 
+class ShardOperator(CommandOperator):
+    """Runs the command of one of many shards; Airflow names the task by its `shard`."""
+
+    def __init__(self, *, shard: str, **options: Any) -> None:
+        """Keep the name of the shard."""
+        super().__init__(**options)
+        self.shard = shard
+
+
 class CloseOperator(RunOperator):
     """Removes the workspace of a successful run; its results stay in DVC's cache, and its record stays too."""
 

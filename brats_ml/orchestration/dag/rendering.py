@@ -8,14 +8,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import TaskGroup, TriggerRule
+from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
 
 from brats_ml.orchestration.dag.form_values import Form
-from brats_ml.orchestration.dag.graph import Graph, Node
+from brats_ml.orchestration.dag.graph import Graph, Node, Policy
 from brats_ml.orchestration.dag.graph_files import Reads
 from brats_ml.orchestration.dag.kept import kept_graph, pipeline_graph
 from brats_ml.orchestration.dag.open_operator import OpenOperator
 from brats_ml.orchestration.dag.operators import BRATS, CloseOperator, CommandOperator, StageOperator
+from brats_ml.orchestration.dag.stage_shards import draw_shards
 
 # Ids of the tasks around the stages; a stage with one of these names gets another id.
 ACTIONS = frozenset(
@@ -107,18 +108,20 @@ class DvcPipeline:
     def stages(self, *, after: OpenOperator) -> dict[str, StageOperator]:
         """Return the task of every stage by its address, with the edges of DVC's graph; the first follow `after`."""
         tasks: dict[str, StageOperator] = {}
-        groups: dict[str, TaskGroup] = {}
+        groups: dict[str | None, TaskGroup | None] = {None: None}
         ids = task_ids(self.graph)
         for address, node in self.graph.items():
             group, name = ids[address]
-            if group is None:
-                tasks[address] = self._stage(node, name)
-            else:
-                if group not in groups:
-                    groups[group] = TaskGroup(group)
-                tasks[address] = self._stage(node, name, task_group=groups[group])
-            for upstream in [tasks[need] for need in node.needs] or [after]:
-                upstream >> tasks[address]
+            if group not in groups:
+                groups[group] = TaskGroup(group)
+            tasks[address] = self._stage(node, name, task_group=groups[group])
+            upstream: list[BaseOperator] = [tasks[need] for need in node.needs] or [after]
+            upstream >> tasks[address]
+            if node.policy.shards:
+                around = TaskGroup(_free_name(f"{name}_shards", ids), parent_group=groups[group])
+                divide, shards = draw_shards(node, around, checkout=self.checkout, **_settings(node.policy))
+                upstream >> divide
+                shards >> tasks[address]
         return tasks
 
     def last(self, stages: Mapping[str, StageOperator]) -> list[StageOperator]:
@@ -159,23 +162,35 @@ class DvcPipeline:
         )
 
     def _stage(self, node: Node, name: str, **options: Any) -> StageOperator:
-        policy = node.policy
-        if policy.queue is not None:
-            options["queue"] = policy.queue
-        if policy.timeout_minutes is not None:
-            options["execution_timeout"] = timedelta(minutes=policy.timeout_minutes)
         return StageOperator(
             task_id=name,
             address=node.address,
             doc_md=_documentation(node),
             checkout=str(self.checkout),
-            pool=policy.pool,
-            priority_weight=policy.priority,
-            links=policy.links,
-            **(RETRY | {"retries": policy.retries}),
-            **RUN_UNLESS_FAILED,
+            links=node.policy.links,
+            **_settings(node.policy),
             **options,
         )
+
+
+def _settings(policy: Policy) -> dict[str, Any]:
+    """Return the options of Airflow that a policy sets, for every task of its stage."""
+    settings: dict[str, Any] = {"pool": policy.pool, "priority_weight": policy.priority, **RETRY, **RUN_UNLESS_FAILED}
+    settings["retries"] = policy.retries
+    if policy.queue is not None:
+        settings["queue"] = policy.queue
+    if policy.timeout_minutes is not None:
+        settings["execution_timeout"] = timedelta(minutes=policy.timeout_minutes)
+    return settings
+
+
+def _free_name(wanted: str, ids: Mapping[str, tuple[str | None, str]]) -> str:
+    """Return a name for a group that no stage and no group has."""
+    name = re.sub(r"[^\w-]", "_", wanted)
+    taken = {part for pair in ids.values() for part in pair}
+    while name in taken:
+        name += "_"
+    return name
 
 
 def task_ids(graph: Graph) -> dict[str, tuple[str | None, str]]:

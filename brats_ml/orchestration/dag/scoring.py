@@ -82,7 +82,7 @@ class PendingOperator(CommandOperator):
         self.preset = preset
 
     def work(self, context: Context, run: Run) -> list[dict[str, Any]]:
-        """Return the arguments of `ScoreOperator` for each shard of the waiting cases."""
+        """Return the arguments of `ShardOperator` for each shard of the waiting cases."""
         options = options_of(run, self.cases, self.predictions, self.preset)
         if options is None:
             self.log.info(no_inbox(run))
@@ -95,15 +95,6 @@ class PendingOperator(CommandOperator):
             {"command": [*BRATS, "score", *options, f"--shard={number}"], "shard": label_of(cases)}
             for number, cases in enumerate(shards)
         ]
-
-
-class ScoreOperator(CommandOperator):
-    """Scores the cases of one shard; Airflow names the task by its `shard`."""
-
-    def __init__(self, *, shard: str, **options: Any) -> None:
-        """Keep the name of the shard."""
-        super().__init__(**options)
-        self.shard = shard
 
 
 class TableOperator(CommandOperator):

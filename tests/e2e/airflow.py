@@ -8,8 +8,9 @@ from typing import Any
 import psutil
 
 from brats_ml.environment import HOLDER, TASK
+from brats_ml.orchestration.local.airflow_access import ADMIN
 from brats_ml.orchestration.local.airflow_api import AirflowClient, TaskState
-from brats_ml.orchestration.local.settings import USER, recall
+from brats_ml.orchestration.local.settings import recall
 from tests.e2e.checkout import Checkout
 
 ANSWER_DELAY_S = 5.0
@@ -22,7 +23,7 @@ class Airflow(AirflowClient):
         found = recall(checkout.root)
         assert found is not None, "no servers were started"
         self.checkout = checkout
-        super().__init__(found[0].airflow_url, user=USER, password=found[0].password)
+        super().__init__(found[0].airflow_url, user=ADMIN, password=found[0].password)
 
     def states(self, dag_id: str, run_id: str) -> dict[str, str]:
         return {task.task_id: task.state for task in self.tasks(dag_id, run_id)}

@@ -69,11 +69,28 @@ print(json.dumps({
 """
 ASKED = """
 import itertools, json
-from brats_ml.orchestration.dag.approval import why_unasked
-print(json.dumps([
+from brats_ml.errors import ModelError
+from brats_ml.orchestration.dag.approval import answer_to, require_approval, why_unasked
+
+def passes(answer):
+    try:
+        require_approval(answer, {"models": ["new"]})
+    except ModelError as error:
+        return str(error)
+    return "passes"
+
+def answer(option, person, models=("new",)):
+    event = {"chosen_options": [option], "responded_by_user": person and {"id": "1", "name": person}}
+    return passes(answer_to({"models": list(models)}, event))
+
+asked = [
     [*given, why_unasked({"promote": given[0], "approval": given[1]}, form_asks=given[2], weaker=given[3]) is None]
     for given in itertools.product((False, True), repeat=4)
-]))
+]
+print(json.dumps({"asked": asked, "answers": {
+    "yes": answer("Approve", "anna"), "no": answer("Reject", "anna"), "in time": answer("Reject", None),
+    "nobody": answer("Approve", None), "other": answer("Approve", "anna", ["old"]), "none": passes(None),
+}}))
 """
 
 

@@ -42,7 +42,7 @@ def prepare(kept_in: Path, *, migrate: bool = False, reset: str | None = None) -
 
     Args:
         kept_in: The file of the passwords; it gets one for each account that it lacks.
-        migrate: Create or upgrade the tables first, as `airflow db migrate` does.
+        migrate: First create or upgrade the tables, as `airflow db migrate` does, and write a missing airflow.cfg.
         reset: An account that gets a new password.
 
     Returns:
@@ -81,7 +81,10 @@ def prepare(kept_in: Path, *, migrate: bool = False, reset: str | None = None) -
 
 def _migrate() -> None:
     from airflow.cli.cli_parser import get_parser
+    from airflow.configuration import write_default_airflow_configuration_if_needed
 
+    # Servers that start at the same moment would each make a file with secrets of their own.
+    write_default_airflow_configuration_if_needed()
     arguments = get_parser().parse_args(["db", "migrate"])
     arguments.func(arguments)
 

@@ -68,6 +68,7 @@ class Orchestration(Section):
     most_shards: Count = 1000
     approval_hours: Annotated[float, Field(gt=0)]
     keep_days: Annotated[float, Field(ge=0)]
+    janitor: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _keep_what_waits(self) -> Self:

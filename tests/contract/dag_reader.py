@@ -68,13 +68,22 @@ print(json.dumps({
 }))
 """
 ASKED = """
-import itertools, json
+import itertools, json, os, pathlib
+from dataclasses import asdict
+from brats_ml import files
 from brats_ml.errors import ModelError
-from brats_ml.orchestration.dag.approval import answer_to, require_approval, why_unasked
+from brats_ml.orchestration.dag.approval import APPROVE, answer_to, require_approval, why_unasked
+from brats_ml.orchestration.runs.locations import Locations
+from brats_ml.orchestration.runs.run import Run
+from brats_ml.workspace.state import State
+
+run = Run(Locations("", State(pathlib.Path(os.environ["AIRFLOW_HOME"]) / "answers")), "dag", "run")
 
 def passes(answer):
+    if answer:
+        files.write_json(run.record.outcome(APPROVE), asdict(answer))
     try:
-        require_approval(answer, {"models": ["new"]})
+        require_approval(run, {"models": ["new"]})
     except ModelError as error:
         return str(error)
     return "passes"
@@ -88,8 +97,8 @@ asked = [
     for given in itertools.product((False, True), repeat=4)
 ]
 print(json.dumps({"asked": asked, "answers": {
-    "yes": answer("Approve", "anna"), "no": answer("Reject", "anna"), "in time": answer("Reject", None),
-    "nobody": answer("Approve", None), "other": answer("Approve", "anna", ["old"]), "none": passes(None),
+    "none": passes(None), "yes": answer("Approve", "anna"), "no": answer("Reject", "anna"),
+    "in time": answer("Reject", None), "nobody": answer("Approve", None), "other": answer("Approve", "anna", ["old"]),
 }}))
 """
 

@@ -155,6 +155,7 @@ def test_an_approver_s_answer_promotes(observed: Observed) -> None:
 def test_a_password_that_a_person_changed_stays(observed: Observed) -> None:
     assert observed.seen["changed"] == {"own password": 200}
     assert observed.seen["accounts"].startswith("the passwords are in ")
+    assert observed.seen["accounts"].count("\n") == 1
     assert observed.seen["file after up"]
     assert observed.seen["mode"] == 0o600
     assert observed.seen["own password"]

@@ -5,6 +5,7 @@ same ones. No role below `Admin` reads connections and variables, or writes what
 """
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,13 +92,14 @@ def _migrate() -> None:
 
 @contextmanager
 def _security_manager() -> Iterator[Any]:
-    """Yield FAB's own functions on roles and accounts, without its hundreds of lines on each permission."""
-    from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
-
+    """Yield FAB's own functions on roles and accounts, without its lines on each permission and on web servers."""
     logging.disable(logging.WARNING)
     try:
-        with get_application_builder() as builder:
-            yield builder.sm
+        with warnings.catch_warnings(action="ignore"):
+            from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+
+            with get_application_builder() as builder:
+                yield builder.sm
     finally:
         logging.disable(logging.NOTSET)
 

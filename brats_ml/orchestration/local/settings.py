@@ -90,6 +90,7 @@ class Settings:
             environment.MLFLOW_TRACKING_URI.name: self.mlflow_url,
             environment.MLFLOW_TRACKING_USERNAME.name: WRITER,
             environment.MLFLOW_TRACKING_PASSWORD.name: writer,
+            environment.MLFLOW_BACKEND_STORE_URI.name: f"sqlite:///{self.state.mlflow.database}",
             "MLFLOW_AUTH_CONFIG_PATH": str(self.root / "mlflow/auth.ini"),
             "MLFLOW_AUTH_ADMIN_USERNAME": WRITER,
             "MLFLOW_AUTH_ADMIN_PASSWORD": writer,

@@ -1,0 +1,126 @@
+"""The janitor: trainings without a process, and what was deleted in MLflow."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brats_ml import locks
+from brats_ml.actions import janitor
+from brats_ml.adapters.tracking.cleaning import SILENCE_S
+from brats_ml.adapters.tracking.reigns import MODELS
+from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
+from brats_ml.config import Params
+from brats_ml.report import Report
+from brats_ml.workspace import Workspace
+from tests.actions.registered_models import TRAINED, make_champion, own_store, register
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Workspace]:
+    with own_store():
+        yield Workspace(tmp_path / "checkout")
+
+
+@pytest.fixture
+def tracker(empty: Workspace) -> MlflowTracker:
+    return MlflowTracker(embedded_store(empty.state))
+
+
+def begin(tracker: MlflowTracker, ws: Workspace, key: str, *, hours_ago: float = 9, training: bool = True) -> str:
+    """Create a run that shows as running, as a killed process leaves it."""
+    began = int(time.time() * 1000 - hours_ago * HOUR_MS)
+    made = tracker.client.create_run(tracker.experiment_id, start_time=began, run_name=key, tags={KEY: key})
+    if training:
+        lock = ws.state.checkpoints(key).lock
+        lock.parent.mkdir(parents=True)
+        lock.touch()
+    return str(made.info.run_id)
+
+
+def status(tracker: MlflowTracker, run_id: str) -> str:
+    return str(tracker.client.get_run(run_id).info.status)
+
+
+def clean(ws: Workspace, params: Params, **options: Any) -> Report:
+    return janitor.run(ws, params, **options)
+
+
+def test_a_training_without_a_process_is_killed_and_its_next_try_continues_it(
+    empty: Workspace, tracker: MlflowTracker, quick_params: Params
+) -> None:
+    run_id = begin(tracker, empty, "gone")
+
+    assert "has no process" in clean(empty, quick_params, dry=True).details["ended"][0]
+    assert status(tracker, run_id) == "RUNNING"
+    clean(empty, quick_params)
+    assert status(tracker, run_id) == "KILLED"
+    assert clean(empty, quick_params).details["ended"] == []
+    with tracker.run("gone", name="gone", tags={}) as again:
+        assert again.run_id == run_id
+    assert status(tracker, run_id) == "FINISHED"
+
+
+def test_a_training_with_a_process_goes_on(empty: Workspace, tracker: MlflowTracker, quick_params: Params) -> None:
+    run_id = begin(tracker, empty, "alive")
+
+    with locks.exclusive(empty.state.checkpoints("alive").lock, holder="the test"):
+        assert clean(empty, quick_params).details["ended"] == []
+
+    assert status(tracker, run_id) == "RUNNING"
+
+
+def test_what_may_have_a_process_elsewhere_goes_on(
+    empty: Workspace, tracker: MlflowTracker, quick_params: Params
+) -> None:
+    elsewhere = begin(tracker, empty, "elsewhere", training=False)
+    young = begin(tracker, empty, "young", hours_ago=0)
+    busy = begin(tracker, empty, "busy")
+    silent = begin(tracker, empty, "silent")
+    now = int(time.time() * 1000)
+    tracker.client.log_metric(busy, "system/cpu_utilization_percentage", 90.0, now - 600_000)
+    tracker.client.log_metric(silent, "system/cpu_utilization_percentage", 90.0, now - int(SILENCE_S * 1000) - 60_000)
+
+    clean(empty, quick_params)
+
+    assert {status(tracker, run_id) for run_id in (elsewhere, young, busy)} == {"RUNNING"}
+    assert status(tracker, silent) == "KILLED"
+
+
+def test_deleted_runs_are_removed_after_some_days_and_no_others(
+    empty: Workspace, tracker: MlflowTracker, make_params: Any
+) -> None:
+    kept = begin(tracker, empty, "kept", training=False)
+    deleted = begin(tracker, empty, "deleted", training=False)
+    tracker.client.log_dict(deleted, {}, "a.json")
+    tracker.client.delete_run(deleted)
+    now, later = make_params({"orchestration.keep_days": 1e-5, "orchestration.approval_hours": 0.0001}), make_params({})
+    artifact = empty.state.mlflow.artifacts / deleted / "artifacts/a.json"
+
+    assert clean(empty, later).details["removed"] == []
+    assert clean(empty, now, dry=True).details["removed"] != []
+    assert artifact.is_file()
+    assert clean(empty, now).details["removed"] == ["deleted runs that are gone for good: 1"]
+    assert not artifact.exists()
+    assert status(tracker, kept) == "RUNNING"
+
+
+def test_nothing_is_removed_while_the_run_of_a_version_is_deleted(
+    empty: Workspace, tracker: MlflowTracker, make_params: Any
+) -> None:
+    register(tracker.uri, "segmentation", 1, TRAINED / "registered/segmentation")
+    make_champion(empty, "segmentation", 1)
+    run_id = tracker.client.get_model_version(MODELS["segmentation"], "1").run_id
+    tracker.client.delete_run(run_id)
+    now = make_params({"orchestration.keep_days": 1e-5, "orchestration.approval_hours": 0.0001})
+
+    (sentence,) = clean(empty, now).details["removed"]
+
+    assert f"run {run_id} is deleted and still named by a version or the ledger" in sentence
+    assert tracker.client.get_run(run_id).info.lifecycle_stage == "deleted"
+    tracker.client.delete_registered_model(MODELS["segmentation"])
+    assert "still named" in clean(empty, now).details["removed"][0]  # by the ledger

@@ -9,6 +9,7 @@ import typer
 from brats_ml import environment, files
 from brats_ml.cli.running import HERE, Root, workspace
 from brats_ml.config import require_params
+from brats_ml.errors import ConfigError
 
 app = typer.Typer()
 PANEL = "Servers"
@@ -73,9 +74,12 @@ def accounts(
     file of the passwords gets one for each account that it lacks. An existing account keeps its password.
     """
     ws = workspace(root)
+    if server is Server.MLFLOW and (reset or migrate):
+        raise ConfigError("--reset and --migrate are for Airflow: leave them out", key="--reset")
     from brats_ml.orchestration.local import airflow_access, mlflow_access, servers
+    from brats_ml.orchestration.local.settings import local_state
 
-    if ws.state.airflow.database.is_file() and not environment.SERVERS.read():
+    if local_state(ws.root).airflow.database.is_file() and not environment.SERVERS.read():
         chosen = {"--passwords": passwords and str(passwords.absolute()), "--reset": reset}
         options = [part for name, value in chosen.items() if value for part in (name, value)]
         servers.accounts(ws.root, server.value, *options, *(["--migrate"] if migrate else []))

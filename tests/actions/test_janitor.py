@@ -1,7 +1,6 @@
 """The janitor: trainings without a process, and what was deleted in MLflow."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,13 @@ from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
 from brats_ml.config import Params
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
-from tests.actions.registered_models import TRAINED, make_champion, own_store, register
 
 HOUR_MS = 3_600_000
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Workspace]:
-    with own_store():
-        yield Workspace(tmp_path / "checkout")
-
-
-@pytest.fixture
-def tracker(empty: Workspace) -> MlflowTracker:
-    return MlflowTracker(embedded_store(empty.state))
+def tracker(ws: Workspace) -> MlflowTracker:
+    return MlflowTracker(embedded_store(ws.state))
 
 
 def begin(tracker: MlflowTracker, ws: Workspace, key: str, *, hours_ago: float = 9, training: bool = True) -> str:
@@ -51,76 +43,74 @@ def clean(ws: Workspace, params: Params, **options: Any) -> Report:
 
 
 def test_a_training_without_a_process_is_killed_and_its_next_try_continues_it(
-    empty: Workspace, tracker: MlflowTracker, quick_params: Params
+    ws: Workspace, tracker: MlflowTracker, quick_params: Params
 ) -> None:
-    run_id = begin(tracker, empty, "gone")
+    run_id = begin(tracker, ws, "gone")
 
-    assert "has no process" in clean(empty, quick_params, dry=True).details["ended"][0]
+    assert "has no process" in clean(ws, quick_params, dry=True).details["ended"][0]
     assert status(tracker, run_id) == "RUNNING"
-    clean(empty, quick_params)
+    clean(ws, quick_params)
     assert status(tracker, run_id) == "KILLED"
-    assert clean(empty, quick_params).details["ended"] == []
+    assert clean(ws, quick_params).details["ended"] == []
     with tracker.run("gone", name="gone", tags={}) as again:
         assert again.run_id == run_id
     assert status(tracker, run_id) == "FINISHED"
 
 
-def test_a_training_with_a_process_goes_on(empty: Workspace, tracker: MlflowTracker, quick_params: Params) -> None:
-    run_id = begin(tracker, empty, "alive")
+def test_a_training_with_a_process_goes_on(ws: Workspace, tracker: MlflowTracker, quick_params: Params) -> None:
+    run_id = begin(tracker, ws, "alive")
 
-    with locks.exclusive(empty.state.checkpoints("alive").lock, holder="the test"):
-        assert clean(empty, quick_params).details["ended"] == []
+    with locks.exclusive(ws.state.checkpoints("alive").lock, holder="the test"):
+        assert clean(ws, quick_params).details["ended"] == []
 
     assert status(tracker, run_id) == "RUNNING"
 
 
-def test_what_may_have_a_process_elsewhere_goes_on(
-    empty: Workspace, tracker: MlflowTracker, quick_params: Params
-) -> None:
-    elsewhere = begin(tracker, empty, "elsewhere", training=False)
-    young = begin(tracker, empty, "young", hours_ago=0)
-    busy = begin(tracker, empty, "busy")
-    silent = begin(tracker, empty, "silent")
+def test_what_may_have_a_process_elsewhere_goes_on(ws: Workspace, tracker: MlflowTracker, quick_params: Params) -> None:
+    elsewhere = begin(tracker, ws, "elsewhere", training=False)
+    young = begin(tracker, ws, "young", hours_ago=0)
+    busy = begin(tracker, ws, "busy")
+    silent = begin(tracker, ws, "silent")
     now = int(time.time() * 1000)
     tracker.client.log_metric(busy, "system/cpu_utilization_percentage", 90.0, now - 600_000)
     tracker.client.log_metric(silent, "system/cpu_utilization_percentage", 90.0, now - int(SILENCE_S * 1000) - 60_000)
 
-    clean(empty, quick_params)
+    clean(ws, quick_params)
 
     assert {status(tracker, run_id) for run_id in (elsewhere, young, busy)} == {"RUNNING"}
     assert status(tracker, silent) == "KILLED"
 
 
+@pytest.mark.slow
 def test_deleted_runs_are_removed_after_some_days_and_no_others(
-    empty: Workspace, tracker: MlflowTracker, make_params: Any
+    ws: Workspace, tracker: MlflowTracker, make_params: Any
 ) -> None:
-    kept = begin(tracker, empty, "kept", training=False)
-    deleted = begin(tracker, empty, "deleted", training=False)
+    kept = begin(tracker, ws, "kept", training=False)
+    deleted = begin(tracker, ws, "deleted", training=False)
     tracker.client.log_dict(deleted, {}, "a.json")
     tracker.client.delete_run(deleted)
     now, later = make_params({"orchestration.keep_days": 1e-5, "orchestration.approval_hours": 0.0001}), make_params({})
-    artifact = empty.state.mlflow.artifacts / deleted / "artifacts/a.json"
+    artifact = Path(tracker.client.get_run(deleted).info.artifact_uri.removeprefix("file://")) / "a.json"
 
-    assert clean(empty, later).details["removed"] == []
-    assert clean(empty, now, dry=True).details["removed"] != []
+    assert clean(ws, later).details["removed"] == []
+    assert clean(ws, now, dry=True).details["removed"] != []
     assert artifact.is_file()
-    assert clean(empty, now).details["removed"] == ["deleted runs that are gone for good: 1"]
+    assert clean(ws, now).details["removed"] == ["deleted runs that are gone for good: 1"]
     assert not artifact.exists()
     assert status(tracker, kept) == "RUNNING"
 
 
 def test_nothing_is_removed_while_the_run_of_a_version_is_deleted(
-    empty: Workspace, tracker: MlflowTracker, make_params: Any
+    ws: Workspace, tracker: MlflowTracker, make_params: Any, crown: Any
 ) -> None:
-    register(tracker.uri, "segmentation", 1, TRAINED / "registered/segmentation")
-    make_champion(empty, "segmentation", 1)
+    crown("segmentation", 1)
     run_id = tracker.client.get_model_version(MODELS["segmentation"], "1").run_id
     tracker.client.delete_run(run_id)
     now = make_params({"orchestration.keep_days": 1e-5, "orchestration.approval_hours": 0.0001})
 
-    (sentence,) = clean(empty, now).details["removed"]
+    (sentence,) = clean(ws, now).details["removed"]
 
     assert f"run {run_id} is deleted and still named by a version or the ledger" in sentence
     assert tracker.client.get_run(run_id).info.lifecycle_stage == "deleted"
     tracker.client.delete_registered_model(MODELS["segmentation"])
-    assert "still named" in clean(empty, now).details["removed"][0]  # by the ledger
+    assert "still named" in clean(ws, now).details["removed"][0]  # by the ledger

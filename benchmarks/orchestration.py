@@ -36,8 +36,8 @@ from _worker_parse import worker_parse
 
 from brats_ml.orchestration.dag.dvc_graph import read_graph
 from brats_ml.orchestration.local import servers
+from brats_ml.orchestration.local.airflow_access import ADMIN
 from brats_ml.orchestration.local.airflow_api import AirflowClient, TaskState
-from brats_ml.orchestration.local.settings import USER
 
 DAG = "brats_train"
 CLOCK = """
@@ -66,7 +66,7 @@ def main() -> None:
         os.environ["PYTHONPATH"] = str(root)
         try:
             settings = servers.up(root)
-            with AirflowClient(settings.airflow_url, user=USER, password=settings.password) as client:
+            with AirflowClient(settings.airflow_url, user=ADMIN, password=settings.password) as client:
                 tasks, wall_s = run_dag(client)
                 unchanged, unchanged_s = run_dag(client)
         finally:

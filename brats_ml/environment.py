@@ -84,6 +84,11 @@ MLFLOW_TRACKING_USERNAME = Variable("MLFLOW_TRACKING_USERNAME", "Account on the 
 MLFLOW_TRACKING_PASSWORD = Variable(
     "MLFLOW_TRACKING_PASSWORD", "Password of the account on the MLflow server.", "no login"
 )
+MLFLOW_BACKEND_STORE_URI = Variable(
+    "MLFLOW_BACKEND_STORE_URI",
+    "Database of the MLflow server, for `brats janitor`, which removes deleted runs from it.",
+    "the store of `MLFLOW_TRACKING_URI` if that is no server",
+)
 AWS_ENDPOINT_URL_S3 = Variable("AWS_ENDPOINT_URL_S3", "Address of the S3 server.", "`AWS_ENDPOINT_URL`")
 AWS_ENDPOINT_URL = Variable("AWS_ENDPOINT_URL", "Address of the server of all AWS services.", "Amazon's own")
 CUDA_VISIBLE_DEVICES = Variable(
@@ -93,6 +98,7 @@ OF_OTHER_PROGRAMS = (
     MLFLOW_TRACKING_URI,
     MLFLOW_TRACKING_USERNAME,
     MLFLOW_TRACKING_PASSWORD,
+    MLFLOW_BACKEND_STORE_URI,
     AWS_ENDPOINT_URL_S3,
     AWS_ENDPOINT_URL,
     CUDA_VISIBLE_DEVICES,

@@ -64,6 +64,7 @@ with DAG(
     approve = RollbackApproval(
         task_id="approve",
         doc_md="Asks a person. Without an answer in time, nothing changes.",
+        checkout=str(checkout),
         response_timeout=timedelta(hours=params.orchestration.approval_hours),
         **RETRY,
     )

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from brats_ml.cli.running import HERE, Root, workspace
+from brats_ml.cli import checks
+from brats_ml.cli.running import HERE, Root, run, workspace
 
 app = typer.Typer()
 PANEL = "Runs of Airflow"
@@ -44,3 +45,12 @@ def prune(
     keep_days = load(ws.params).orchestration.keep_days
     lines = retention.prune(ws.root, keep_days=keep_days, dry=dry)
     print(*(lines or ["nothing to remove"]), sep="\n")
+
+
+@app.command(rich_help_panel=PANEL)
+def janitor(
+    root: Root = HERE,
+    dry: Annotated[bool, typer.Option("--dry", help="Only print what would be done.")] = False,
+) -> None:
+    """End MLflow runs without a process, do what `prune` does, and remove for good what was deleted in MLflow."""
+    run("actions.janitor", root, checks.nothing, dry=dry)

@@ -1,15 +1,25 @@
 """The commands on the local servers."""
 
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from brats_ml import files
+from brats_ml import environment, files
 from brats_ml.cli.running import HERE, Root, workspace
 from brats_ml.config import require_params
+from brats_ml.errors import ConfigError
 
 app = typer.Typer()
-PANEL = "Local servers"
+PANEL = "Servers"
+
+
+class Server(StrEnum):
+    """A server that has accounts."""
+
+    AIRFLOW = "airflow"
+    MLFLOW = "mlflow"
 
 
 @app.command(rich_help_panel=PANEL)
@@ -41,6 +51,45 @@ def demo(root: Root = HERE) -> None:
 
     _create_store(folder)
     demo.run(folder)
+
+
+@app.command(rich_help_panel=PANEL)
+def accounts(
+    server: Annotated[Server, typer.Argument(help="The server that gets its accounts.")],
+    root: Root = HERE,
+    *,
+    passwords: Annotated[
+        Path | None, typer.Option(help="File of the passwords.", show_default="passwords.json of the server's state")
+    ] = None,
+    reset: Annotated[
+        str | None, typer.Option(help="An account of Airflow that gets a new password.", show_default=False)
+    ] = None,
+    migrate: Annotated[
+        bool, typer.Option("--migrate", help="First create or upgrade Airflow's tables, as `airflow db migrate` does.")
+    ] = False,
+) -> None:
+    """Create the roles and accounts of Airflow or MLflow that are missing; `up` does so on this machine.
+
+    Elsewhere the configuration of Airflow, or `MLFLOW_TRACKING_URI` with a login as `writer`, names the server. The
+    file of the passwords gets one for each account that it lacks. An existing account keeps its password.
+    """
+    ws = workspace(root)
+    if server is Server.MLFLOW and (reset or migrate):
+        raise ConfigError("--reset and --migrate are for Airflow: leave them out", key="--reset")
+    from brats_ml.orchestration.local import airflow_access, mlflow_access, servers
+    from brats_ml.orchestration.local.settings import local_state
+
+    if local_state(ws.root).airflow.database.is_file() and not environment.SERVERS.read():
+        chosen = {"--passwords": passwords and str(passwords.absolute()), "--reset": reset}
+        options = [part for name, value in chosen.items() if value for part in (name, value)]
+        servers.accounts(ws.root, server.value, *options, *(["--migrate"] if migrate else []))
+        return
+    kept_in = passwords or getattr(ws.state, server.value).passwords
+    if server is Server.AIRFLOW:
+        lines = airflow_access.prepare(kept_in, migrate=migrate, reset=reset)
+    else:
+        lines = mlflow_access.prepare(kept_in)
+    print(*lines, f"the passwords are in {kept_in}", sep="\n")
 
 
 def _whole_checkout(root: Path) -> Path:

@@ -77,12 +77,38 @@ print(json.dumps({
 }))
 """
 ASKED = """
-import itertools, json
-from brats_ml.orchestration.dag.approval import why_unasked
-print(json.dumps([
+import itertools, json, os, pathlib
+from dataclasses import asdict
+from brats_ml import files
+from brats_ml.errors import ModelError
+from brats_ml.orchestration.dag.approval import APPROVE, answer_to, require_approval, why_unasked
+from brats_ml.orchestration.runs.locations import Locations
+from brats_ml.orchestration.runs.run import Run
+from brats_ml.workspace.state import State
+
+run = Run(Locations("", State(pathlib.Path(os.environ["AIRFLOW_HOME"]) / "answers")), "dag", "run")
+
+def passes(answer):
+    if answer:
+        files.write_json(run.record.outcome(APPROVE), asdict(answer))
+    try:
+        require_approval(run, {"models": ["new"]})
+    except ModelError as error:
+        return str(error)
+    return "passes"
+
+def answer(option, person, models=("new",)):
+    event = {"chosen_options": [option], "responded_by_user": person and {"id": "1", "name": person}}
+    return passes(answer_to({"models": list(models)}, event))
+
+asked = [
     [*given, why_unasked({"promote": given[0], "approval": given[1]}, form_asks=given[2], weaker=given[3]) is None]
     for given in itertools.product((False, True), repeat=4)
-]))
+]
+print(json.dumps({"asked": asked, "answers": {
+    "none": passes(None), "yes": answer("Approve", "anna"), "no": answer("Reject", "anna"),
+    "in time": answer("Reject", None), "nobody": answer("Approve", None), "other": answer("Approve", "anna", ["old"]),
+}}))
 """
 
 

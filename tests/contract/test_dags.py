@@ -24,6 +24,7 @@ DAGS = {
     "cohort": "brats_cohort.py",
     "score": "brats_score.py",
     "rollback": "brats_rollback.py",
+    "janitor": "brats_janitor.py",
 }
 
 
@@ -155,10 +156,24 @@ def test_the_last_task_of_a_training_links_to_mlflow_and_to_the_report(train: An
     assert train["tasks"]["close"]["links"] == ["MLflow", "Report"]
 
 
-def test_a_person_is_asked_if_a_model_passed_and_the_form_or_the_gate_asks_or_the_gate_was_weakened(home: Path) -> None:
-    asked = dag_reader.run(dag_reader.ASKED, ROOT, home=home)
+@pytest.fixture(scope="module")
+def approvals(home: Path) -> Any:
+    return dag_reader.run(dag_reader.ASKED, ROOT, home=home)
 
-    assert asked == [
+
+def test_only_a_person_s_yes_to_the_same_verdict_approves(approvals: Any) -> None:
+    answers = approvals["answers"]
+
+    assert [name for name, result in answers.items() if result == "passes"] == ["yes"]
+    assert {result for result in answers.values() if result != "passes"} == {
+        "nobody has approved these models: clear the task approve, and let an approver answer its question"
+    }
+
+
+def test_a_person_is_asked_if_a_model_passed_and_the_form_or_the_gate_asks_or_the_gate_was_weakened(
+    approvals: Any,
+) -> None:
+    assert approvals["asked"] == [
         [promote, approval, form, weaker, promote and (approval or form or weaker)]
         for promote, approval, form, weaker in itertools.product((False, True), repeat=4)
     ]

@@ -15,9 +15,11 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.orchestration.local.airflow_access import APPROVER
 from brats_ml.orchestration.runs.processes import marked
 from brats_ml.orchestration.runs.run import slug
 from brats_ml.workspace.state import State
+from tests.e2e import roles
 from tests.e2e.airflow import Airflow, kill, processes_of
 from tests.e2e.checkout import Checkout
 
@@ -124,9 +126,12 @@ def killed_run(checkout: Checkout, airflow: Airflow, seen: dict[str, Any]) -> st
     airflow.wait(TRAIN, run_id, until=lambda states: states.get("approve") == "awaiting_input")
     seen["status"] = json.loads(checkout.brats("status", "--json"))
     seen["question"] = airflow.question(TRAIN, run_id, "approve")
+    seen["roles"] = roles.statuses(checkout, TRAIN, run_id)
+    seen["runs after the requests"] = airflow.runs(TRAIN)
     ledger = (checkout.root / ".brats/ledger.jsonl").read_text()  # the gate has looked already
     seen["promoted before approval"] = '"promotion"' in ledger
-    airflow.answer(TRAIN, run_id, "approve", "Approve")
+    with Airflow(checkout, account=APPROVER) as approver:
+        approver.answer(TRAIN, run_id, "approve", "Approve")
     airflow.finish(TRAIN, run_id)
     seen["tries"] = {task.task_id: task.tries for task in airflow.tasks(TRAIN, run_id)}
     seen["remaining processes"] = [
@@ -270,6 +275,16 @@ def test_the_verdict_is_shown_before_a_model_is_promoted(observed: Observed) -> 
     assert "### Conditions of the gate" in question["body"]
     assert "| WT |" in question["body"]
     assert not observed.seen["promoted before approval"]
+
+
+def test_each_role_may_do_what_it_should_and_nobody_else_anything(observed: Observed) -> None:
+    found = observed.seen["roles"]
+
+    for account, may in roles.MAY.items():
+        assert roles.allowed(found[account]) == may, account
+        assert {status for name, status in found[account].items() if name not in may} <= {403}, account
+    assert set(found[None].values()) == {401}
+    assert observed.seen["runs after the requests"] == [observed.first]
 
 
 def test_the_status_says_that_a_run_waits_for_a_person(observed: Observed) -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Context
 
-from brats_ml.orchestration.dag.notifications import RunNotifier
+from brats_ml.orchestration.dag.approval import RecordedApproval, require_approval
 from brats_ml.orchestration.dag.operators import BRATS, CommandOperator
 from brats_ml.orchestration.runs.run import Run
 
@@ -22,23 +21,28 @@ class RollbackOperator(CommandOperator):
         self.check = check
 
     def work(self, context: Context, run: Run) -> Any:
-        """Run the command."""
+        """Run the command.
+
+        Raises:
+            ModelError: Nobody has approved the rollback.
+        """
         proven = context["ti"].xcom_pull(task_ids=PROVE) if not self.check else None
+        if not self.check:
+            require_approval(run, proven or {})
         self.command = command(context["params"], proven)
         return super().work(context, run)
 
 
-class RollbackApproval(ApprovalOperator):  # type: ignore[misc]  # mypy does not follow airflow.sdk
+class RollbackApproval(RecordedApproval):
     """Asks a person whether the proven version may become champion again; rejects without an answer."""
 
     def __init__(self, **options: Any) -> None:
-        """Take the options of every Airflow task, and `response_timeout`."""
+        """Take the DAGs' own `checkout`, the options of every Airflow task, and `response_timeout`."""
         proven = f"ti.xcom_pull(task_ids='{PROVE}')"
         super().__init__(
             subject=f"May {{{{ {proven}['name'] }}}} become champion again?",
             body=f"{{{{ {proven}['markdown'] }}}}",
-            defaults=self.REJECT,
-            notifiers=[RunNotifier("approval")],
+            about=PROVE,
             **options,
         )
 

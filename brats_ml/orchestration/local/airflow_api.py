@@ -132,8 +132,7 @@ class AirflowClient:
     def _call(self, method: str, path: str, *, accept: tuple[int, ...] = (), **content: Any) -> Any:
         try:
             if "Authorization" not in self._http.headers:
-                token = self._http.post("/auth/token", json=self._login).raise_for_status().json()["access_token"]
-                self._http.headers["Authorization"] = f"Bearer {token}"
+                self._log_in()
             answer = self._http.request(method, f"/api/v2{path}", headers={"Accept": "application/json"}, **content)
             if answer.status_code not in accept:
                 answer.raise_for_status()
@@ -145,6 +144,15 @@ class AirflowClient:
         except httpx.HTTPError as error:
             raise ServiceError(f"Airflow at {self._http.base_url} does not answer: {error}") from error
         return answer.json()
+
+    def _log_in(self) -> None:
+        answer = self._http.post("/auth/token", json=self._login)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            user = self._login["username"]
+            raise ServiceError(
+                f"Airflow does not take the password of {user}: `brats accounts airflow --reset {user}` makes a new one"
+            )
+        self._http.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
 
 
 def _time(text: str | None) -> datetime | None:

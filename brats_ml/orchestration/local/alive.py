@@ -7,9 +7,10 @@ import psutil
 
 from brats_ml import environment
 from brats_ml.errors import ServiceError
+from brats_ml.orchestration.local.airflow_access import ADMIN
 from brats_ml.orchestration.local.airflow_api import AirflowClient
 from brats_ml.orchestration.local.mlflow_access import training_runs
-from brats_ml.orchestration.local.settings import USER, Settings, recall
+from brats_ml.orchestration.local.settings import Settings, recall
 
 # A page of status waits no longer than this for a server.
 ANSWER_S = 3.0
@@ -46,7 +47,7 @@ def run_states(settings: Settings) -> dict[tuple[str, str], str]:
 
     A run that waits for a person is `awaiting approval`.
     """
-    client = AirflowClient(settings.airflow_url, user=USER, password=settings.password, timeout_s=ANSWER_S)
+    client = AirflowClient(settings.airflow_url, user=ADMIN, password=settings.password, timeout_s=ANSWER_S)
     with client:
         try:
             states = client.recent_runs()

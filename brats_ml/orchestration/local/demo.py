@@ -20,9 +20,10 @@ from rich.text import Text
 
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.local import servers
+from brats_ml.orchestration.local.airflow_access import ADMIN
 from brats_ml.orchestration.local.airflow_api import FINISHED, AirflowClient, TaskState
 from brats_ml.orchestration.local.mlflow_access import READER, training_runs
-from brats_ml.orchestration.local.settings import USER, Settings, local_state
+from brats_ml.orchestration.local.settings import Settings, local_state
 from brats_ml.orchestration.runs import retention
 from brats_ml.workspace import Workspace
 
@@ -49,7 +50,7 @@ def run(root: Path) -> None:
     try:
         settings = servers.up(root)
         subprocess.run([sys.executable, "-m", "brats_ml", "inbox", "--root", str(root)], check=True)
-        client = AirflowClient(settings.airflow_url, user=USER, password=settings.password)
+        client = AirflowClient(settings.airflow_url, user=ADMIN, password=settings.password)
         finished = {}
         for dag_id in DAGS:
             _await_parsed(client, root, dag_id)
@@ -140,7 +141,7 @@ def _outcome(root: Path, settings: Settings, finished: dict[str, list[TaskState]
         "report": ws.name(ws.reports.page),
         "data quality": ws.name(ws.validation.page),
         "predictions": f"{ws.name(ws.predictions())}/",
-        "Airflow": f"{settings.airflow_url}  as {USER} with {settings.password}",
+        "Airflow": f"{settings.airflow_url}  as {ADMIN} with {settings.password}",
         "MLflow": f"{runs}  as {READER} with {settings.mlflow_passwords[READER]}",
         "next": f"{start}`make down` ends both servers",
     }

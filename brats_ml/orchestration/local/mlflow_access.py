@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 
-from brats_ml import mlflow_pages
-from brats_ml.errors import ServiceError
+from brats_ml import environment, mlflow_pages
+from brats_ml.errors import ConfigError, ServiceError
+from brats_ml.orchestration.local.passwords import ensure_passwords
 
 WRITER, READER = "writer", "reader"
 TIMEOUT_S = 30.0
@@ -45,13 +46,51 @@ def authorize() -> Any:
     return make_response(f"The account {login.username} may only read: log in as {WRITER} to change something.", 403)
 
 
-def make_reader(url: str, passwords: Mapping[str, str], *, kept_in: Path) -> None:
+def prepare(kept_in: Path) -> list[str]:
+    """Create the account `reader` on the server that the environment names, which logs in as `writer`.
+
+    Args:
+        kept_in: The file of the passwords; it gets that of `reader` if it lacks it.
+
+    Returns:
+        One sentence for each change.
+
+    Raises:
+        ConfigError: The environment names no server, or another login.
+        ServiceError: The server does not answer, or refuses.
+    """
+    url, login = environment.MLFLOW_TRACKING_URI.read() or "", environment.MLFLOW_TRACKING_PASSWORD.read()
+    if not mlflow_pages.has_pages(url):
+        raise ConfigError(
+            f"no MLflow server is named: set {environment.MLFLOW_TRACKING_URI.name} to its address",
+            key=environment.MLFLOW_TRACKING_URI.name,
+        )
+    if environment.MLFLOW_TRACKING_USERNAME.read() != WRITER or not login:
+        raise ConfigError(
+            f"only {WRITER} creates accounts in MLflow: set {environment.MLFLOW_TRACKING_USERNAME.name}={WRITER} and "
+            f"{environment.MLFLOW_TRACKING_PASSWORD.name}",
+            key=environment.MLFLOW_TRACKING_USERNAME.name,
+        )
+    known = {WRITER: login, **ensure_passwords(kept_in, READER)}
+    try:
+        found = make_reader(url, known, kept_in=kept_in)
+    except httpx.TransportError as error:
+        raise ServiceError(f"MLflow at {url} does not answer: {error}") from error
+    return [f"the account {READER} may read"] if found else []
+
+
+def make_reader(url: str, passwords: Mapping[str, str], *, kept_in: Path) -> bool:
     """Check that the server demands a login, and create the account `reader` if it is missing.
+
+    If `reader` exists with another password, it gets that of the file.
 
     Args:
         url: Address of the server.
         passwords: The password of each account.
         kept_in: The file of the passwords.
+
+    Returns:
+        Whether anything was changed.
 
     Raises:
         ServiceError: The server demands no login, does not take that of `writer`, or refuses.
@@ -61,7 +100,7 @@ def make_reader(url: str, passwords: Mapping[str, str], *, kept_in: Path) -> Non
         if http.get("/version").is_success:
             raise ServiceError(f"MLflow at {url} demands no login: run `brats down`, then `brats up` again")
         if http.get("/version", auth=(READER, passwords[READER])).is_success:
-            return
+            return False
         writer = (WRITER, passwords[WRITER])
         if http.get("/version", auth=writer).status_code == httpx.codes.UNAUTHORIZED:
             raise ServiceError(
@@ -74,6 +113,7 @@ def make_reader(url: str, passwords: Mapping[str, str], *, kept_in: Path) -> Non
                 raise ServiceError(
                     f"MLflow refused the account {READER} with {answer.status_code}: {answer.text[:300]}"
                 )
+    return True
 
 
 def make_experiment(url: str, passwords: Mapping[str, str]) -> None:

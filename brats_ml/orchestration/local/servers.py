@@ -1,5 +1,6 @@
 """Starts, checks and ends the local servers of a checkout: MLflow and the four parts of Airflow."""
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -7,13 +8,14 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from brats_ml import locks, privacy
+from brats_ml import environment, locks, privacy
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag.kept import kept_graph
+from brats_ml.orchestration.local.airflow_access import ADMIN, APPROVER, OPERATOR, VIEWER
 from brats_ml.orchestration.local.airflow_api import AirflowClient
 from brats_ml.orchestration.local.alive import alive, belongs_to
 from brats_ml.orchestration.local.mlflow_access import READER, WRITER, make_experiment, make_reader, training_runs
-from brats_ml.orchestration.local.settings import USER, Settings, choose, local_state, save
+from brats_ml.orchestration.local.settings import Settings, choose, local_state, save
 from brats_ml.orchestration.runs.processes import end_marked, start_marked
 from brats_ml.workspace import Workspace
 
@@ -45,11 +47,12 @@ def up(root: Path) -> Settings:
             raise
         make_reader(settings.mlflow_url, settings.mlflow_passwords, kept_in=settings.state.mlflow.passwords)
         make_experiment(settings.mlflow_url, settings.mlflow_passwords)
-        client = AirflowClient(settings.airflow_url, user=USER, password=settings.password)
+        client = AirflowClient(settings.airflow_url, user=ADMIN, password=settings.password)
         named = {node.policy.pool for node in kept_graph(root).values()} - {"default_pool"}
         for name in sorted(named | POOLS.keys()):
             client.set_pool(name, settings.slots(name), POOLS.get(name, "named in dvc.yaml"))
-    print(f"Airflow  {settings.airflow_url}  log in as {USER} with {settings.password}")
+    print(f"Airflow  {settings.airflow_url}  log in as {ADMIN} with {settings.password}")
+    print(f"         the passwords of {VIEWER}, {OPERATOR} and {APPROVER} are in {settings.state.airflow.passwords}")
     runs = training_runs(settings.mlflow_url, settings.mlflow_passwords)
     print(f"MLflow   {runs}  log in as {READER} with {settings.mlflow_passwords[READER]}")
     print(f"         the password of {WRITER}, who may change models, is in {settings.state.mlflow.passwords}")
@@ -62,6 +65,23 @@ def down(root: Path) -> None:
         ended = end_marked(root)
         local_state(root).servers.unlink(missing_ok=True)
     print(f"{ended} process(es) ended" if ended else "no server was running")
+
+
+def accounts(root: Path, *options: str) -> None:
+    """Run `brats accounts` with the settings of the local servers.
+
+    Args:
+        root: The checkout.
+        options: The arguments of the command.
+
+    Raises:
+        ServiceError: It failed; it has printed why.
+    """
+    settings, _ = _alive(root)
+    command = [sys.executable, "-m", "brats_ml", "accounts", *options]
+    variables = {**settings.environment(), environment.SERVERS.name: str(root)}
+    if subprocess.run(command, cwd=root, env=environment.for_child(variables), check=False).returncode:
+        raise ServiceError("the accounts are not complete: see the line above")
 
 
 def running(root: Path) -> bool:
@@ -79,9 +99,9 @@ def _start(settings: Settings, missing: list[str], processes: dict[str, int], co
     if not processes:
         with console.status("Airflow prepares its database"):
             # It upgrades the database to the installed version; the first time it also writes airflow.cfg with secrets.
-            migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+            prepare = [sys.executable, "-m", "brats_ml", "accounts", "airflow", "--migrate"]
             log = settings.state.log("migrate")
-            if start_marked(migrate, root=settings.root, variables=variables, log=log).wait():
+            if start_marked(prepare, root=settings.root, variables=variables, log=log).wait():
                 raise ServiceError(f"Airflow's database could not be prepared: {_tail(log)} (see {log})")
     for name in missing:
         command = settings.commands()[name]
@@ -110,7 +130,7 @@ def _wait(settings: Settings, processes: dict[str, int], started: set[str], cons
 
 
 def _healthy(settings: Settings) -> set[str]:
-    parts = AirflowClient(settings.airflow_url, user=USER, password=settings.password).health()
+    parts = AirflowClient(settings.airflow_url, user=ADMIN, password=settings.password).health()
     healthy = {name for name in ("scheduler", "triggerer", "dag-processor") if parts.get(name.replace("-", "_"))}
     if parts:
         healthy.add("api-server")

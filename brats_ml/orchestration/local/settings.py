@@ -7,15 +7,15 @@ import socket
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from brats_ml import environment, files, privacy
 from brats_ml.errors import ConfigError, StorageError
+from brats_ml.orchestration.local.airflow_access import ACCOUNTS, ADMIN, AUTH_MANAGER
 from brats_ml.orchestration.local.mlflow_access import READER, WRITER
+from brats_ml.orchestration.local.passwords import ensure_passwords
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.state import State
 
-USER = "admin"
 DEFAULT_PORTS = {"airflow": 8080, "mlflow": 5000}
 PORT_VARIABLES = {"airflow": environment.AIRFLOW_PORT, "mlflow": environment.MLFLOW_PORT}
 PARALLEL_TASKS = 3
@@ -47,12 +47,12 @@ class Settings:
     @property
     def password(self) -> str:
         """The password of `admin` in Airflow, created at first use."""
-        return _passwords(self.state.airflow.passwords, USER)[USER]
+        return ensure_passwords(self.state.airflow.passwords, *ACCOUNTS)[ADMIN]
 
     @property
     def mlflow_passwords(self) -> dict[str, str]:
         """The password of each account of MLflow, created at first use."""
-        return _passwords(self.state.mlflow.passwords, WRITER, READER)
+        return ensure_passwords(self.state.mlflow.passwords, WRITER, READER)
 
     def slots(self, pool: str) -> int:
         """Return how many tasks of a pool run at once; `meta.airflow` in dvc.yaml names the pools.
@@ -90,6 +90,7 @@ class Settings:
             environment.MLFLOW_TRACKING_URI.name: self.mlflow_url,
             environment.MLFLOW_TRACKING_USERNAME.name: WRITER,
             environment.MLFLOW_TRACKING_PASSWORD.name: writer,
+            environment.MLFLOW_BACKEND_STORE_URI.name: f"sqlite:///{self.state.mlflow.database}",
             "MLFLOW_AUTH_CONFIG_PATH": str(self.root / "mlflow/auth.ini"),
             "MLFLOW_AUTH_ADMIN_USERNAME": WRITER,
             "MLFLOW_AUTH_ADMIN_PASSWORD": writer,
@@ -106,8 +107,7 @@ class Settings:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.passwords),
+            "AIRFLOW__CORE__AUTH_MANAGER": AUTH_MANAGER,
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.airflow_port),
             "AIRFLOW__API__BASE_URL": self.airflow_url,
@@ -150,23 +150,13 @@ def recall(root: Path) -> tuple[Settings, dict[str, int]] | None:
     path = local_state(root).servers
     if not path.is_file():
         return None
-    document = _read(path, remedy="run `brats down`, which ends all servers and removes the file")
-    return Settings(root, document["airflow_port"], document["mlflow_port"]), document["processes"]
-
-
-def _passwords(path: Path, *users: str) -> dict[str, str]:
-    """Return the passwords in a file that only its owner can read; the first call creates it."""
-    if not path.is_file():
-        files.write_json(path, {user: secrets.token_urlsafe(12) for user in users}, mode=0o600)
-    return _read(path, remedy="run `brats down`, restore the file or remove it with the accounts next to it")
-
-
-def _read(path: Path, *, remedy: str) -> dict[str, Any]:
     try:
-        document: dict[str, Any] = json.loads(path.read_text())
+        document = json.loads(path.read_text())
     except ValueError as error:
-        raise StorageError(f"{path} is damaged: {remedy}") from error
-    return document
+        raise StorageError(
+            f"{path} is damaged: run `brats down`, which ends all servers and removes the file"
+        ) from error
+    return Settings(root, document["airflow_port"], document["mlflow_port"]), document["processes"]
 
 
 def chosen_port(variable: environment.Variable) -> int | None:

@@ -69,13 +69,18 @@ HOLDER = Variable(
     "Process id and start time of a task and of its supervisor. A stage ends itself once one of them is gone.",
     "the stage runs to its end",
 )
+WORK_LOCK = Variable(
+    "BRATS_WORK_LOCK",
+    "Lock file that a command holds while it works for a task. A retry on another host waits until it is free.",
+    "no lock is held",
+)
 OUTCOME = Variable("BRATS_OUTCOME", "File in which a command writes its outcome for its task.", "no file is written")
 SERVERS = Variable(
     "BRATS_SERVERS",
     "Checkout that a server belongs to. `brats down` ends every process with this mark.",
     "the process is not a server of a checkout",
 )
-SET_BY_TASKS_AND_SERVERS = (RUN, TASK, HOLDER, OUTCOME, SERVERS)
+SET_BY_TASKS_AND_SERVERS = (RUN, TASK, HOLDER, WORK_LOCK, OUTCOME, SERVERS)
 
 MLFLOW_TRACKING_URI = Variable(
     "MLFLOW_TRACKING_URI", "Address of the MLflow server.", "a store in the folder of `BRATS_STATE`"

@@ -94,6 +94,9 @@ AWS_ENDPOINT_URL = Variable("AWS_ENDPOINT_URL", "Address of the server of all AW
 CUDA_VISIBLE_DEVICES = Variable(
     "CUDA_VISIBLE_DEVICES", "GPUs that a process may use; empty or `-1` for none.", "all GPUs"
 )
+DVC_SITE_CACHE_DIR = Variable(
+    "DVC_SITE_CACHE_DIR", "Folder of DVC's indexes. What another repository says of it never counts.", "DVC's own default"
+)
 OF_OTHER_PROGRAMS = (
     MLFLOW_TRACKING_URI,
     MLFLOW_TRACKING_USERNAME,
@@ -101,6 +104,7 @@ OF_OTHER_PROGRAMS = (
     AWS_ENDPOINT_URL_S3,
     AWS_ENDPOINT_URL,
     CUDA_VISIBLE_DEVICES,
+    DVC_SITE_CACHE_DIR,
 )
 
 # Libraries read these when they are imported, so a process sets them before it imports anything else.
@@ -125,6 +129,11 @@ def set_defaults() -> None:
     """Set each variable of `DEFAULTS` that the user has not set."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def set_default(variable: Variable, value: str) -> None:
+    """Set a variable that the user has not set, for a library that reads it later."""
+    os.environ.setdefault(variable.name, value)
 
 
 def separate_credentials() -> None:

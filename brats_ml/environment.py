@@ -95,7 +95,9 @@ CUDA_VISIBLE_DEVICES = Variable(
     "CUDA_VISIBLE_DEVICES", "GPUs that a process may use; empty or `-1` for none.", "all GPUs"
 )
 DVC_SITE_CACHE_DIR = Variable(
-    "DVC_SITE_CACHE_DIR", "Folder of DVC's indexes. What another repository says of it never counts.", "DVC's own default"
+    "DVC_SITE_CACHE_DIR",
+    "Folder of DVC's indexes. What another repository says of it never counts.",
+    "DVC's own default",
 )
 OF_OTHER_PROGRAMS = (
     MLFLOW_TRACKING_URI,

@@ -1,8 +1,8 @@
 """Locks that processes wait for: whoever waits says what for, and a folder that allows no lock ends in a sentence.
 
 The system frees each lock when its last process ends, however that happens and on whatever host: no lock depends on a
-process id, a host name or a clock. DVC's own locks are in `orchestration/runs/dvc_locks.py`, since only DVC's tasks meet
-them.
+process id, a host name or a clock. DVC's own locks are in `orchestration/runs/dvc_locks.py`, since only DVC's tasks
+meet them.
 """
 
 import errno
@@ -104,7 +104,8 @@ def check(folder: Path) -> None:
     local = _mount_options(folder) & LOCAL_LOCKS
     if local:
         raise StorageError(
-            f"{folder} is mounted with {', '.join(sorted(local))}, so other hosts do not see its locks: mount it without"
+            f"{folder} is mounted with {', '.join(sorted(local))}, so other hosts do not see its locks: mount it "
+            "without"
         )
 
 

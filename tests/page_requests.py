@@ -61,7 +61,7 @@ def _counting_proxy() -> Iterator[tuple[int, list[str]]]:
 
         do_GET = do_POST = do_HEAD = do_CONNECT = _note  # noqa: N815 - names of http.server
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in http.server
+        def log_message(self, format: str, *args: object) -> None:
             """Print nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -81,8 +81,19 @@ def requests_of(page: Path, scratch: Path) -> list[str]:
     with _counting_proxy() as (port, asked):
         command = [
             *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-domain-reliability", "--no-pings", "--disable-extensions", "--disable-client-side-phishing-detection"),
-            *("--disable-default-apps", "--disable-features=OptimizationHints,MediaRouter,NetworkTimeServiceQuerying,DialMediaRouteProvider"),
+            *(
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-domain-reliability",
+                "--no-pings",
+                "--disable-extensions",
+                "--disable-client-side-phishing-detection",
+            ),
+            *(
+                "--disable-default-apps",
+                "--disable-features=OptimizationHints,MediaRouter,NetworkTimeServiceQuerying,DialMediaRouteProvider",
+            ),
             *(f"--user-data-dir={scratch}", f"--proxy-server=http://127.0.0.1:{port}"),
             *("--proxy-bypass-list=<-loopback>", "--virtual-time-budget=4000", page.resolve().as_uri()),
         ]

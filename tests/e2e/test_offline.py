@@ -26,7 +26,7 @@ def wheelhouse() -> Path:
 
 @pytest.fixture(scope="module")
 def isolated(make_checkout: Callable[..., Checkout], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A copy of the repository, and an environment without caches, addresses of registries and the Python of the tests."""
+    """A copy of the repository, and an environment without caches, registries and the Python of the tests."""
     try:
         subprocess.run([*ISOLATED, "true"], check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:

@@ -181,13 +181,18 @@ def test_a_second_score_keeps_predictions_and_retries_refused_cases(output: dict
 
 
 def pages(checkout: Checkout) -> list[Path]:
-    return [page for part in ("data", "reports", "evaluation", "decisions", "predictions") for page in
-            sorted((checkout.root / part).rglob("*.html"))]
+    return [
+        page
+        for part in ("data", "reports", "evaluation", "decisions", "predictions")
+        for page in sorted((checkout.root / part).rglob("*.html"))
+    ]
 
 
 @pytest.mark.usefixtures("output")
 def test_no_page_has_an_address_of_another_machine(checkout: Checkout) -> None:
-    found = {page.relative_to(checkout.root).as_posix(): outside_addresses(page.read_text()) for page in pages(checkout)}
+    found = {
+        page.relative_to(checkout.root).as_posix(): outside_addresses(page.read_text()) for page in pages(checkout)
+    }
     assert {"data/validation/index.html", "data/validation/docs/index.html"} < found.keys()
     assert not any(found.values()), found
 

@@ -50,7 +50,13 @@ def last_layer(members: Members, module: str, name: str, config: dict[str, Any],
     """Replace the last layer in the configuration."""
     document = json.loads(members["config.json"])
     layer = document["config"]["layers"][-1]
-    layer |= {"module": module, "class_name": name, "registered_name": None, "config": {"name": "last", **config}, **more}
+    layer |= {
+        "module": module,
+        "class_name": name,
+        "registered_name": None,
+        "config": {"name": "last", **config},
+        **more,
+    }
     return members | {"config.json": json.dumps(document).encode()}
 
 
@@ -64,7 +70,10 @@ def function(module: str, name: str, config: Any = None) -> dict[str, Any]:
 
 
 def lambda_layer(members: Members, canary: Path, secret: Path) -> Members:
-    written = {"class_name": "__lambda__", "config": dict(zip(("code", "defaults", "closure"), code(canary), strict=True))}
+    written = {
+        "class_name": "__lambda__",
+        "config": dict(zip(("code", "defaults", "closure"), code(canary), strict=True)),
+    }
     return last_layer(members, "keras.layers", "Lambda", {"function": written, "arguments": {}})
 
 
@@ -182,14 +191,32 @@ def schema_of(estimator: Any) -> tuple[dict[str, Any], Members]:
 
 def called(module: str, name: str, argument: str) -> dict[str, Any]:
     """Return what skops would call to build an object."""
-    text = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "__id__": 9, "content": f'"{argument}"'}
-    arguments = {"__class__": "tuple", "__module__": "builtins", "__loader__": "TupleNode", "__id__": 8, "content": [text]}
+    text = {
+        "__class__": "str",
+        "__module__": "builtins",
+        "__loader__": "JsonNode",
+        "__id__": 9,
+        "content": f'"{argument}"',
+    }
+    arguments = {
+        "__class__": "tuple",
+        "__module__": "builtins",
+        "__loader__": "TupleNode",
+        "__id__": 8,
+        "content": [text],
+    }
     return {"__class__": name, "__module__": module, "__loader__": "OperatorFuncNode", "__id__": 7, "attrs": arguments}
 
 
 SKOPS = {
     "call": called("os", "system", "touch {}"),
-    "function": {"__class__": "system", "__module__": "os", "__loader__": "FunctionNode", "__id__": 7, "content": "system"},
+    "function": {
+        "__class__": "system",
+        "__module__": "os",
+        "__loader__": "FunctionNode",
+        "__id__": 7,
+        "content": "system",
+    },
     "method": {
         "__class__": "touch",
         "__module__": "pathlib",

@@ -25,7 +25,13 @@ LAYERS = {
     *("Conv2D", "Conv3D", "Conv2DTranspose", "Conv3DTranspose"),
 }
 # Modules of Keras without an object that reads, writes or calls anything.
-PLAIN_MODULES = {"keras.initializers", "keras.optimizers", "keras.losses", "keras.metrics", "keras.optimizers.schedules"}
+PLAIN_MODULES = {
+    "keras.initializers",
+    "keras.optimizers",
+    "keras.losses",
+    "keras.metrics",
+    "keras.optimizers.schedules",
+}
 OTHERS = {
     (None, "__keras_tensor__"),
     ("keras", "DTypePolicy"),

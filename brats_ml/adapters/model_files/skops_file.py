@@ -67,7 +67,16 @@ def load_estimator(file: Artefact) -> Any:
         if untrusted:
             raise ModelError(f"{path} holds types that are not trusted: {', '.join(sorted(untrusted))}")
         estimator = skops.io.load(path, trusted=list(TRUSTED))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RecursionError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        ImportError,
+        RecursionError,
+        zipfile.BadZipFile,
+    ) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"{path} cannot be loaded as a skops estimator: {str(error).splitlines()[0]}") from error

@@ -19,13 +19,21 @@ from brats_ml.cohort.source_address import DvcAddress
 from brats_ml.errors import SourceError
 
 WORKERS = 4
-# Options of a remote that say where data are and how to reach them. Others name files and commands of this machine, such
-# as `credentialpath` and `bearer_token_command`, which would run what a stranger wrote.
+# Options of a remote that say where data are and how to reach them. Others name files and commands of this machine,
+# such as `credentialpath` and `bearer_token_command`, which would run what a stranger wrote.
 HARMLESS = {
     *("url", "jobs", "checksum_jobs", "worktree", "no_traverse", "version_aware", "verify", "region", "endpointurl"),
     *("listobjects", "use_ssl", "allow_anonymous_login", "cache_regions", "read_timeout", "connect_timeout", "timeout"),
     *("acl", "sse", "sse_kms_key_id", "sse_customer_algorithm", "user", "port", "type", "shared", "slow_link_warning"),
-    *("grant_read", "grant_read_acp", "grant_write_acp", "grant_full_control", "projectname", "account_name", "oss_endpoint"),
+    *(
+        "grant_read",
+        "grant_read_acp",
+        "grant_write_acp",
+        "grant_full_control",
+        "projectname",
+        "account_name",
+        "oss_endpoint",
+    ),
 }
 
 
@@ -123,8 +131,8 @@ class DvcSource:
             if foreign:
                 raise SourceError(
                     self._name,
-                    f"has a remote {name} in .dvc/config with {', '.join(foreign)}, which names files or commands of this "
-                    "machine, or a secret; set it with `dvc remote modify --global` instead",
+                    f"has a remote {name} in .dvc/config with {', '.join(foreign)}, which names files or commands of "
+                    "this machine, or a secret; set it with `dvc remote modify --global` instead",
                 )
 
     def _translated(self, path: str = "") -> AbstractContextManager[None]:

@@ -24,9 +24,9 @@ STAGE = re.compile(r" repro --single-item (?:.* )?(\S+)$")
 def repair(folder: Path, *, is_alive: Callable[[str], bool]) -> list[str]:
     """Remove a record that a kill has cut off, and the entries of stages that no process works on any more.
 
-    DVC rewrites the record in place, so a kill or a full disk can cut it off. An entry has a process id and no host, and
-    DVC takes any process here with that id for the holder. The entry also names its stage, and each task holds a lock
-    while DVC works for it, which the system frees on whatever host. An entry that no task wrote stays.
+    DVC rewrites the record in place, so a kill or a full disk can cut it off. An entry has a process id and no host,
+    and DVC takes any process here with that id for the holder. The entry also names its stage, and each task holds a
+    lock while DVC works for it, which the system frees on whatever host. An entry that no task wrote stays.
 
     Args:
         folder: Root of a DVC repository; the caller is about to run DVC in it.

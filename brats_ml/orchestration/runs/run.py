@@ -211,7 +211,7 @@ class Run:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _locked(self) -> AbstractContextManager[None]:
+    def _locked(self) -> AbstractContextManager[object]:
         return locks.exclusive(self.record.lock, holder="another task, which opens or closes this run")
 
     @contextmanager

@@ -1,7 +1,7 @@
 """The locks of a task that runs a command: whoever holds one is alive, on whatever host.
 
-The task holds the first one, and so does the command, which inherits it. DVC hands down no open files, so the stage that
-it starts holds a second one (`watchdog.watch`).
+The task holds the first one, and so does the command, which inherits it. DVC hands down no open files, so the stage
+that it starts holds a second one (`watchdog.watch`).
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,8 @@
 """A machine without internet installs from a wheelhouse and runs the demo, in a network namespace without a route."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -48,10 +50,30 @@ def test_a_folder_that_is_incomplete_is_refused_in_one_sentence(isolated: Checko
     assert f"{tmp_path} lacks packages of cpu-python3" in said
 
 
-def test_install_and_demo_work_without_a_route(isolated: Checkout, wheelhouse: Path) -> None:
+@pytest.fixture(scope="module")
+def demo(isolated: Checkout, wheelhouse: Path) -> str:
+    """Install, run the demo, and return what it printed."""
     isolated.run(*ISOLATED, "make", "install", f"WHEELHOUSE={wheelhouse}")
-    said = isolated.run(*ISOLATED, "make", "demo")
-    assert "brats_score: close success" in said
+    return isolated.run(*ISOLATED, "make", "demo")
+
+
+def test_install_and_demo_work_without_a_route(demo: str) -> None:
+    assert "brats_score: close success" in demo
+
+
+@pytest.mark.usefixtures("demo")
+def test_no_password_or_key_of_the_servers_is_in_a_file_of_the_run(isolated: Checkout) -> None:
+    """Logs, MLflow's store, records, DVC's files, Airflow's database and predictions: none has a secret."""
+    airflow, mlflow = (isolated.root / ".brats" / name for name in ("airflow", "mlflow"))
+    keepers = [airflow / "passwords.json", mlflow / "passwords.json", airflow / "airflow.cfg"]
+    secrets = [*json.loads(keepers[0].read_text()).values(), *json.loads(keepers[1].read_text()).values()]
+    secrets += re.findall(r"^(?:jwt_secret|fernet_key|secret_key) = (\S+)$", keepers[2].read_text(), re.MULTILINE)
+    assert len(secrets) >= 6
+
+    pattern = re.compile(b"|".join(re.escape(secret.encode()) for secret in secrets))
+    written = [path for path in isolated.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    own = [path for path in written if path.relative_to(isolated.root).parts[0] not in (".venv", ".uv")]
+    assert [path for path in own if pattern.search(path.read_bytes())] == sorted(set(own) & set(keepers), key=own.index)
 
 
 def test_a_second_call_replaces_what_was_cut_off(wheelhouse: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 # The commands for newcomers, developers and CI. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-unit test-all cluster-test lint docs bench lock clean
+.PHONY: help install wheelhouse demo up down test test-unit test-all cluster-test offline-test lint docs bench lock clean
 
 VENV := .venv
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -12,6 +12,24 @@ ACCELERATOR := $(or $(patsubst $(VENV)/.installed-%,%,$(wildcard $(VENV)/.instal
 STAMP := $(VENV)/.installed-$(ACCELERATOR)
 # Build backends are pinned and hashed like the rest.
 BUILD := --build-constraints requirements/build.txt
+# `make wheelhouse` fills a folder, by default wheelhouse/; `make install WHEELHOUSE=folder` installs from it alone.
+WHEELHOUSE :=
+HOUSE := $(or $(WHEELHOUSE),wheelhouse)
+# It has a note for each lock that it serves. Wheels fit one version of Python and one kind of processor.
+SERVES = $(ACCELERATOR)-$(shell $(PYTHON) -c 'import sys, platform; print("python%d.%d" % sys.version_info[:2], platform.machine(), sep="-")')
+LOCKS = cat requirements/build.txt requirements/$(ACCELERATOR).txt | sha256sum
+ifneq ($(WHEELHOUSE),)
+ifeq ($(filter wheelhouse,$(MAKECMDGOALS)),)
+export PIP_NO_INDEX := 1
+export PIP_FIND_LINKS := $(WHEELHOUSE)
+export UV_FIND_LINKS := $(WHEELHOUSE)
+export UV_OFFLINE := 1
+NO_INDEX := --no-index
+endif
+endif
+NEEDS_PYTHON = test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
+NEEDS_WHEELS = test -z "$(NO_INDEX)" || test "$$($(LOCKS))" = "$$(cat $(HOUSE)/.$(SERVES) 2>/dev/null)" || { echo "$(HOUSE) lacks packages of $(SERVES): on a machine with internet and the same version of Python, check out this revision and run 'make wheelhouse ACCELERATOR=$(ACCELERATOR)'."; exit 1; }
+FETCH = PYTHONPATH=.uv $$(test -x .uv/bin/pip && echo .uv/bin/pip || echo $(PYTHON) -m pip) download -q --require-hashes --no-deps -d $(HOUSE)
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 PYTEST := pytest -n 2 --dist=loadfile --no-loadscope-reorder -m "not slow"
 EXTRAS := train infer survival validate reports track version s3 orchestrate cluster
@@ -28,18 +46,29 @@ help: ## list the targets
 install: $(STAMP) ## create .venv from the hashed lock
 
 $(STAMP): requirements/$(ACCELERATOR).txt pyproject.toml | $(UV)
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
+	@$(NEEDS_PYTHON)
+	@$(NEEDS_WHEELS)
 	test -x $(VENV)/bin/python || $(UV) venv -q --python $(PYTHON) $(VENV)
-	VIRTUAL_ENV=$(VENV) $(UV) pip sync -q --compile-bytecode --require-hashes $(BUILD) requirements/$(ACCELERATOR).txt
-	VIRTUAL_ENV=$(VENV) $(UV) pip install -q --no-deps $(BUILD) --editable .
+	VIRTUAL_ENV=$(VENV) $(UV) pip sync -q $(NO_INDEX) --compile-bytecode --require-hashes $(BUILD) requirements/$(ACCELERATOR).txt
+	VIRTUAL_ENV=$(VENV) $(UV) pip install -q $(NO_INDEX) --no-deps $(BUILD) --editable .
 	rm -f $(VENV)/.installed-*
 	touch $@
 
 .uv/bin/uv: requirements/build.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
+	@$(NEEDS_PYTHON)
+	@$(NEEDS_WHEELS)
 	rm -rf .uv
 	$(PYTHON) -m venv .uv && .uv/bin/pip install -q --require-hashes -r $< || { rm -rf .uv; $(PYTHON) -m pip install -q --require-hashes --target .uv -r $<; }
 	touch $@
+
+# pip keeps a file that is there and whole by its hash in the lock, and downloads any other. The note comes last, so
+# nothing installs from a folder that a kill left incomplete. pip reads the names of the one package without a wheel by
+# the setuptools of requirements/build.txt.
+wheelhouse: .uv/bin/uv ## download all that `make install` needs into wheelhouse/, for a machine without internet
+	rm -f $(HOUSE)/.$(SERVES)
+	$(FETCH) -r requirements/build.txt
+	$(FETCH) --no-build-isolation -r requirements/$(ACCELERATOR).txt
+	$(LOCKS) > $(HOUSE)/.$(SERVES)
 
 demo: install ## run the whole pipeline on synthetic patients under a real Airflow scheduler
 	brats demo
@@ -64,6 +93,9 @@ test-all: install ## run all tests, including the slow ones
 cluster-test: install ## run the DAGs on a cluster of real servers and kill them; it needs packages of Debian
 	python -m tests.cluster check
 	pytest tests/cluster
+
+offline-test: install ## install from wheelhouse/ and run the demo where no network is
+	pytest -m "" tests/e2e/test_offline.py
 
 lint: install ## style, spelling, types and architecture: every hook of .pre-commit-config.yaml
 	pre-commit run --all-files

@@ -69,13 +69,18 @@ HOLDER = Variable(
     "Process id and start time of a task and of its supervisor. A stage ends itself once one of them is gone.",
     "the stage runs to its end",
 )
+WORK_LOCK = Variable(
+    "BRATS_WORK_LOCK",
+    "Lock file that a command holds while it works for a task. A retry on another host waits until it is free.",
+    "no lock is held",
+)
 OUTCOME = Variable("BRATS_OUTCOME", "File in which a command writes its outcome for its task.", "no file is written")
 SERVERS = Variable(
     "BRATS_SERVERS",
     "Checkout that a server belongs to. `brats down` ends every process with this mark.",
     "the process is not a server of a checkout",
 )
-SET_BY_TASKS_AND_SERVERS = (RUN, TASK, HOLDER, OUTCOME, SERVERS)
+SET_BY_TASKS_AND_SERVERS = (RUN, TASK, HOLDER, WORK_LOCK, OUTCOME, SERVERS)
 
 MLFLOW_TRACKING_URI = Variable(
     "MLFLOW_TRACKING_URI", "Address of the MLflow server.", "a store in the folder of `BRATS_STATE`"
@@ -94,6 +99,11 @@ AWS_ENDPOINT_URL = Variable("AWS_ENDPOINT_URL", "Address of the server of all AW
 CUDA_VISIBLE_DEVICES = Variable(
     "CUDA_VISIBLE_DEVICES", "GPUs that a process may use; empty or `-1` for none.", "all GPUs"
 )
+DVC_SITE_CACHE_DIR = Variable(
+    "DVC_SITE_CACHE_DIR",
+    "Folder of DVC's indexes. What another repository says of it never counts.",
+    "DVC's own default",
+)
 OF_OTHER_PROGRAMS = (
     MLFLOW_TRACKING_URI,
     MLFLOW_TRACKING_USERNAME,
@@ -102,6 +112,7 @@ OF_OTHER_PROGRAMS = (
     AWS_ENDPOINT_URL_S3,
     AWS_ENDPOINT_URL,
     CUDA_VISIBLE_DEVICES,
+    DVC_SITE_CACHE_DIR,
 )
 
 # Libraries read these when they are imported, so a process sets them before it imports anything else.
@@ -126,6 +137,11 @@ def set_defaults() -> None:
     """Set each variable of `DEFAULTS` that the user has not set."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def set_default(variable: Variable, value: str) -> None:
+    """Set a variable that the user has not set, for a library that reads it later."""
+    os.environ.setdefault(variable.name, value)
 
 
 def separate_credentials() -> None:

@@ -20,10 +20,15 @@ from brats_ml.workspace.artefact import Artefact, Named
 
 # Ends of the hidden name of a folder that has left its place.
 REPLACED, REMOVED = "r", "d"
+# PROC_PID_INIT_INO of Linux, include/linux/proc_ns.h: the PID namespace of a kernel's start.
+FIRST_PID_NAMESPACE = 0xEFFFFFFC
+KERNEL_START = Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextmanager
-def replacing(target: os.PathLike[str], *, mode: int | None = None, scratch: Path | None = None) -> Iterator[Path]:
+def replacing(
+    target: os.PathLike[str], *, mode: int | None = None, scratch: Path | None = None, sole: bool = False
+) -> Iterator[Path]:
     """Yield a temporary path; it replaces `target` on success and is removed on failure.
 
     The temporary name keeps the suffixes, since writers choose a format by them. A file is on the disk before it is
@@ -37,12 +42,14 @@ def replacing(target: os.PathLike[str], *, mode: int | None = None, scratch: Pat
         mode: Permissions of a file from its first byte on, for secrets; by default those that the umask allows.
         scratch: Folder of the temporary path, on the same disk; by default the folder of `target`. Each call lists it,
             so a folder of many thousand targets needs another one for each target.
+        sole: Whether the caller holds a lock, so that nobody else writes `target`. Then also what a killed process of
+            another host left behind is removed or put back.
     """
     path = Path(target)
     place = (scratch or path.parent) / path.name
     for folder in (path.parent, place.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path, place)
+    _remove_leftovers(path, place, sole=sole)
     temporary, replaced = _hidden(place), _hidden(place, REPLACED)
     try:
         if mode is not None:
@@ -66,15 +73,16 @@ def _hidden(place: Path, state: str = "") -> Path:
     return place.with_name(f".{process_space()}-{os.getpid()}-{threading.get_ident()}{state}.{place.name}")
 
 
-def _remove_leftovers(path: Path, place: Path) -> None:
+def _remove_leftovers(path: Path, place: Path, *, sole: bool) -> None:
     """Remove versions of `path` next to `place`, and put back the last whole one.
 
-    They are left by processes of this process space that were killed, or by a try of this thread that failed.
+    They are left by processes of this process space that were killed, or by a try of this thread that failed. Nobody
+    knows here whether a process of another space lives, so its versions stay unless this process is the `sole` writer.
     """
     for left in place.parent.glob(f".*-*-*.{glob.escape(place.name)}"):
         space, pid, thread = left.name.removesuffix(f".{place.name}").removeprefix(".").split("-", 2)
         own = f"{pid}-{thread.rstrip(REPLACED + REMOVED)}" == f"{os.getpid()}-{threading.get_ident()}"
-        if space == process_space() and (own or (pid.isdecimal() and not _alive(int(pid)))):
+        if sole or (space == process_space() and (own or (pid.isdecimal() and not _alive(int(pid))))):
             if thread.endswith(REPLACED) and not os.path.lexists(path):
                 left.rename(path)
             else:
@@ -98,10 +106,19 @@ def _flush_to_disk(path: Path) -> None:
 
 @cache
 def process_space() -> str:
-    """Return a name for the host and container in which process ids are unique."""
-    space = Path("/proc/self/ns/pid")
-    own = space.stat().st_ino if space.exists() else 0
-    return hashlib.sha256(f"{socket.gethostname()} {own}".encode()).hexdigest()[:8]
+    """Return a name for the host and container in which process ids are unique.
+
+    Two hosts may have the same name, and the first PID namespace of each kernel has the same number. So the name has
+    the machine's id (machine-id(5)), which outlives a restart. A container may share that id with others, or have none:
+    its name has the id of the kernel's start instead, so what it leaves is never taken for that of another container.
+    """
+    own, machine = Path("/proc/self/ns/pid"), Path("/etc/machine-id")
+    number = own.stat().st_ino if own.exists() else 0
+    kernel = machine if number == FIRST_PID_NAMESPACE and machine.is_file() else KERNEL_START
+    identity = kernel.read_text().strip() if kernel.is_file() else ""
+    if not identity and KERNEL_START.is_file():
+        identity = KERNEL_START.read_text().strip()
+    return hashlib.sha256(f"{socket.gethostname()} {identity} {number}".encode()).hexdigest()[:8]
 
 
 def _alive(pid: int) -> bool:

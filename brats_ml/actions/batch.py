@@ -98,7 +98,7 @@ class Batch:
         bookkeeping, folder = self.target.bookkeeping(case.case_id), self.target.case(case.case_id)
         fingerprint = origin.fingerprint(unseen)
         record: dict[str, Any] = {"case_id": case.case_id, "patient": case.patient, "provenance": origin.of(unseen)}
-        with _attempt(bookkeeping.attempt), files.replacing(folder, scratch=bookkeeping.path) as unfinished:
+        with _attempt(bookkeeping.attempt), files.replacing(folder, scratch=bookkeeping.path, sole=True) as unfinished:
             written = PredictionFolder(unfinished)
             try:
                 record |= {"status": folders.SCORED, **self.predictor.predict(unseen, written)}

@@ -23,6 +23,7 @@ from brats_ml.near_names import did_you_mean
 from brats_ml.redaction import redacted
 
 # The key of a mistake that concerns the whole of params.yaml.
+MOST_VALUES = 100_000
 TOP = "(top)"
 
 
@@ -138,15 +139,32 @@ def read_document(path: Path) -> Any:
 
     Raises:
         MissingInputError: There is no such file.
-        ConfigError: It is not YAML.
+        ConfigError: It is not YAML, or too deep or too large.
     """
     require_params(path)
     try:
-        return YAML(typ="safe").load(path)
+        document = YAML(typ="safe").load(path)
     except (YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {_yaml_problem(error)}", key=TOP) from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is not valid: it is nested too deeply", key=TOP) from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): grant read permission", key=TOP) from error
+    if _values(document, {}) > MOST_VALUES:
+        raise ConfigError(f"{path} has aliases that repeat more than {MOST_VALUES:,} values: write them out", key=TOP)
+    return document
+
+
+def _values(part: Any, known: dict[int, int]) -> int:
+    """Return how many values a document has with all aliases written out; `known` has the parts counted before."""
+    if not isinstance(part, dict | list):
+        return 1
+    if id(part) not in known:
+        known[id(part)] = MOST_VALUES + 1  # of a part that has itself as a part
+        known[id(part)] = (
+            sum(_values(inner, known) for inner in (part.values() if isinstance(part, dict) else part)) + 1
+        )
+    return known[id(part)]
 
 
 def _yaml_problem(error: YAMLError | UnicodeDecodeError) -> str:

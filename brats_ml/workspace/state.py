@@ -95,6 +95,14 @@ class RunRecord(Located):
     decisions = At(DECISIONS)
     params = At(PARAMS)
 
+    def task_lock(self, work: str) -> Path:
+        """Return the lock file of a task that runs a command, and of DVC if that is the command."""
+        return self.path / "locks" / f"{work}.task"
+
+    def work_lock(self, work: str) -> Path:
+        """Return the lock file of the command itself, which may outlive its task for some seconds."""
+        return self.path / "locks" / f"{work}.work"
+
     def outcome(self, task: str) -> Path:
         """Return the file of the outcome of a task's command."""
         return self.path / f"{task}{OUTCOME}"

@@ -19,7 +19,7 @@ OF_NAMES = {"endswith", "removesuffix"}
 # Names that others gave, by module: what is called so is found or written where they expect it.
 NAMED_BY_OTHERS = {
     "adapters/case_files/array_file.py": {"image.npy"},  # NumPy's name of an array in its archive
-    "adapters/model_files/keras_file.py": {"metadata.json"},  # Keras' name of a part of its archive
+    "adapters/model_files/keras_file.py": {"config.json", "metadata.json"},  # Keras' names of parts of its archive
     "adapters/model_files/skops_file.py": {"schema.json"},  # skops' name of a part of its archive
     "cohort/release_files.py": {"*.nii", "*.nii.gz", "*mapping*.csv", "*survival*.csv", "name_mapping.csv",
                                 "survival_info.csv", "survival_features.csv"},  # as releases call their files

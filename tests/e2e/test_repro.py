@@ -19,6 +19,7 @@ from brats_ml.files import digest_tree
 from brats_ml.survival.features import FEATURES
 from brats_ml.workspace.state import State
 from tests.e2e.checkout import Checkout
+from tests.page_requests import outside_addresses, requests_of
 
 EPOCHS = 8
 MODEL = "models/segmentation/baseline_mini"
@@ -177,6 +178,30 @@ def test_a_patient_without_age_gets_a_label_map_and_no_group(output: dict[str, s
 def test_a_second_score_keeps_predictions_and_retries_refused_cases(output: dict[str, str]) -> None:
     assert "3 scored, 0 kept, 1 refused" in output["first score"]
     assert "0 scored, 3 kept, 1 refused" in output["second score"]
+
+
+def pages(checkout: Checkout) -> list[Path]:
+    return [
+        page
+        for part in ("data", "reports", "evaluation", "decisions", "predictions")
+        for page in sorted((checkout.root / part).rglob("*.html"))
+    ]
+
+
+@pytest.mark.usefixtures("output")
+def test_no_page_has_an_address_of_another_machine(checkout: Checkout) -> None:
+    found = {
+        page.relative_to(checkout.root).as_posix(): outside_addresses(page.read_text()) for page in pages(checkout)
+    }
+    assert {"data/validation/index.html", "data/validation/docs/index.html"} < found.keys()
+    assert not any(found.values()), found
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("output")
+def test_a_browser_that_shows_the_pages_asks_for_nothing_outside(checkout: Checkout, tmp_path: Path) -> None:
+    asked = {page: requests_of(page, tmp_path) for page in pages(checkout)}
+    assert not any(asked.values()), asked
 
 
 def test_mlflow_loads_both_champions(output: dict[str, str], store: str, monkeypatch: pytest.MonkeyPatch) -> None:

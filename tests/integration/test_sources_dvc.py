@@ -184,3 +184,37 @@ def test_a_link_in_git_is_refused_by_name(repository: Path, downloads: Downloads
 
     with pytest.raises(SourceError, match=r"holds /data/other_survival\.csv, a link in git"):
         DvcSource(DvcAddress(str(repository), "data", "main"), downloads).contents()
+
+
+STORE = "['remote \"store\"']\n    url = "
+HOSTILE = {
+    "command": STORE + "webdav://localhost/x\n    bearer_token_command = touch {canary}\n",
+    "credentials": STORE + "s3://x/y\n    credentialpath = {folder}/credentials\n",
+    "folders": "[core]\n remote = store\n site_cache_dir = {canary}\n[cache]\n dir = {canary}\n" + STORE + "{store}\n",
+}
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("scheme", ["", pytest.param("file://", marks=SLOW)])
+@pytest.mark.parametrize("kind", ["command", "folders", pytest.param("credentials", marks=SLOW)])
+def test_a_repository_of_a_stranger_runs_nothing_and_writes_nothing_outside(
+    kind: str, scheme: str, repository: Path, downloads: Downloads, tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary"
+    settings = HOSTILE[kind].format(canary=canary, folder=tmp_path, store=tmp_path / "store")
+    (repository / ".dvc/config").write_text(settings)
+    (repository / "dvc.yaml").write_text(
+        f"stages:\n  one: {{cmd: touch {canary}, deps: [data/volumes], outs: [one]}}\n"
+    )
+    (tmp_path / "credentials").write_text(f"[default]\ncredential_process = touch {canary}\n")
+    commit(repository)
+
+    source = DvcSource(DvcAddress(f"{scheme}{repository}", revision="main", folder="data"), downloads)
+    if kind != "folders":
+        with pytest.raises(SourceError, match=r"has a remote store in \.dvc/config with (bearer|credential)"):
+            source.contents()
+    else:
+        assert len(fetched(source, tmp_path / "target")) == len(FILES) + 1
+
+    made = {path.name for path in tmp_path.iterdir()} - {"repository", "store", "credentials"}
+    assert made <= {"downloads", "downloads.sha256", "target"}

@@ -184,6 +184,27 @@ def test_a_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
         load(path)
 
 
+@pytest.mark.parametrize(
+    ("added", "sentence"),
+    [
+        ("x: !!python/object/apply:pathlib.Path.touch ['canary']", "could not determine a constructor for the tag"),
+        ("a0: &a0 [x, x]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)), "has aliases"),
+        ("a: &a [*a]", "has aliases|undefined alias"),
+        ("a: " + "[" * 3000, "nested too deeply"),
+    ],
+    ids=["tag", "bomb", "loop", "depth"],
+)
+def test_a_hostile_file_is_refused_in_a_sentence(
+    added: str, sentence: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path.write_text(f"{path.read_text()}\n{added}\n")
+
+    with pytest.raises(ConfigError, match=sentence):
+        load(path)
+    assert not (tmp_path / "canary").exists()
+
+
 def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(b"acquire: \xff\x80")

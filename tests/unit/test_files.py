@@ -66,6 +66,18 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     assert elsewhere.exists()
 
 
+def test_the_holder_of_a_lock_puts_back_what_a_killed_process_of_another_host_left(tmp_path: Path) -> None:
+    moved, torn = tmp_path / ".0000-1-1r.data", tmp_path / ".0000-1-1.data"
+    moved.mkdir()
+    (moved / "a").touch()
+    torn.mkdir()
+
+    with pytest.raises(ValueError, match="no room"), replacing(tmp_path / "data", sole=True):
+        raise ValueError("no room")
+
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["data", "data/a"]
+
+
 def test_a_secret_can_be_read_by_its_owner_alone_from_the_first_byte_on(tmp_path: Path) -> None:
     path = tmp_path / "passwords.json"
 

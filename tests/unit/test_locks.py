@@ -1,5 +1,7 @@
 """A lock that is held is waited for with a sentence, and one that cannot be taken is refused with one."""
 
+import errno
+import fcntl
 import logging
 import subprocess
 import sys
@@ -73,6 +75,43 @@ def test_an_open_file_stays_locked_until_it_is_closed(tmp_path: Path) -> None:
             pass
     with locks.alone(path, refusal="is written"):
         pass
+
+
+def test_a_lock_is_held_by_the_child_that_inherits_it_after_its_parent_has_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "work.task"
+    assert not locks.is_held(path)
+    with locks.exclusive(path, holder="nobody") as file:
+        child = subprocess.Popen(["sleep", "60"], pass_fds=[file.fileno()])
+    assert locks.is_held(path)
+    child.kill()
+    child.wait()
+    assert not locks.is_held(path)
+
+
+def test_locks_of_a_common_disk_work(tmp_path: Path) -> None:
+    locks.check(tmp_path / "state")
+
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_a_file_system_without_locks_is_refused_by_name(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "No locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    with pytest.raises(StorageError, match=r"offers no locks \(No locks\): keep the folder of BRATS_STATE"):
+        locks.check(tmp_path)
+
+
+def test_locks_that_keep_nobody_out_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+
+    with pytest.raises(StorageError, match="two processes can hold the same lock in"):
+        locks.check(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["exclusive", "shared"])

@@ -10,6 +10,7 @@ import skops.io
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.pipeline import Pipeline
 
+from brats_ml.adapters.model_files.zip_members import refused
 from brats_ml.errors import ModelError
 from brats_ml.files import replacing, require
 from brats_ml.workspace import Artefact
@@ -59,11 +60,23 @@ def load_estimator(file: Artefact) -> Any:
     """
     path = require(file)
     try:
+        reason = refused(path)
+        if reason:
+            raise ModelError(f"{path} cannot be loaded as a skops estimator: {reason}")
         untrusted = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED)
         if untrusted:
             raise ModelError(f"{path} holds types that are not trusted: {', '.join(sorted(untrusted))}")
         estimator = skops.io.load(path, trusted=list(TRUSTED))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        ImportError,
+        RecursionError,
+        zipfile.BadZipFile,
+    ) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"{path} cannot be loaded as a skops estimator: {str(error).splitlines()[0]}") from error

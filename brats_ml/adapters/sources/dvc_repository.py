@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brats_ml import environment
 from brats_ml.adapters.dicom_files import one_of_each_folder
 from brats_ml.adapters.sources.base import Contents, Entry, changed, checked, file_digest
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
@@ -18,6 +19,22 @@ from brats_ml.cohort.source_address import DvcAddress
 from brats_ml.errors import SourceError
 
 WORKERS = 4
+# Options of a remote that say where data are and how to reach them. Others name files and commands of this machine,
+# such as `credentialpath` and `bearer_token_command`, which would run what a stranger wrote.
+HARMLESS = {
+    *("url", "jobs", "checksum_jobs", "worktree", "no_traverse", "version_aware", "verify", "region", "endpointurl"),
+    *("listobjects", "use_ssl", "allow_anonymous_login", "cache_regions", "read_timeout", "connect_timeout", "timeout"),
+    *("acl", "sse", "sse_kms_key_id", "sse_customer_algorithm", "user", "port", "type", "shared", "slow_link_warning"),
+    *(
+        "grant_read",
+        "grant_read_acp",
+        "grant_write_acp",
+        "grant_full_control",
+        "projectname",
+        "account_name",
+        "oss_endpoint",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -92,6 +109,7 @@ class DvcSource:
     def _opened(self, revision: str) -> Iterator[Any]:
         try:
             from dvc.api import DVCFileSystem  # an extra
+            from dvc.dirs import site_cache_dir
             from dvc.repo.open_repo import clean_repos
         except ImportError as error:
             raise SourceError(self._name, "needs DVC: install brats-ml[version]") from error
@@ -99,10 +117,23 @@ class DvcSource:
             raise SourceError(self._name, "is not a folder with a DVC repository; correct acquire.source")
         try:
             with self._translated():
+                # Otherwise DVC creates the folder that the repository names, anywhere on this machine.
+                environment.set_default(environment.DVC_SITE_CACHE_DIR, site_cache_dir())
                 system = DVCFileSystem(self.address.repository, rev=revision)
+                self._refuse_options(system.repo.config.load_one("repo")["remote"])
             yield system
         finally:
             clean_repos()  # removes clones from the folder for temporary files, as DVC's own commands do
+
+    def _refuse_options(self, remotes: Mapping[str, Mapping[str, Any]]) -> None:
+        for name, options in remotes.items():
+            foreign = sorted(options.keys() - HARMLESS)
+            if foreign:
+                raise SourceError(
+                    self._name,
+                    f"has a remote {name} in .dvc/config with {', '.join(foreign)}, which names files or commands of "
+                    "this machine, or a secret; set it with `dvc remote modify --global` instead",
+                )
 
     def _translated(self, path: str = "") -> AbstractContextManager[None]:
         what = path or self.address.folder or "what it names"

@@ -1,21 +1,38 @@
 """Airflow operators: they run commands in the workspace of a run, and close the run."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 
 from brats_ml.orchestration.dag.links import recall, remember
 from brats_ml.orchestration.dag.run_operator import RunOperator
-from brats_ml.orchestration.runs import outcomes
+from brats_ml.orchestration.runs import outcomes, task_locks
 from brats_ml.orchestration.runs.outcomes import Outcome
 from brats_ml.orchestration.runs.records import lock_files
-from brats_ml.orchestration.runs.run import Pin, Run
+from brats_ml.orchestration.runs.run import Pin, Run, slug
 
 # Key of an asset event: values for the form of the run that the event starts.
 FORM = "form"
 BRATS = (sys.executable, "-m", "brats_ml")
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
+
+
+def repair_dvc_locks(run: Run, folder: Path, *, own: str | None = None) -> list[str]:
+    """Remove what killed commands left in DVC's own record of locks, and return a sentence for each repair.
+
+    Args:
+        run: The run of the task.
+        folder: Its workspace.
+        own: The stage that the caller itself holds the lock of.
+    """
+    from brats_ml.orchestration.runs import dvc_locks  # imports DVC
+
+    def is_alive(stage: str) -> bool:
+        return stage != own and task_locks.is_alive(run.record, slug(stage))
+
+    return dvc_locks.repair(folder, is_alive=is_alive)
 
 
 class CommandLink(BaseOperatorLink):  # type: ignore[misc]  # mypy does not follow airflow.sdk
@@ -107,11 +124,6 @@ class StageOperator(CommandOperator):
         pin: Pin | None = run.pinned()
         if pin is not None and self.address in pin.skipped:
             self.skip(f"{self.address} is not among the recipes of the form")
-        from brats_ml.orchestration.runs import dvc_locks  # imports DVC
-
-        folder = run.open()
-        for repair in dvc_locks.repair(folder):
-            self.log.warning(repair)
         # DVC refuses the option if there is no remote.
         pull = ["--pull"] if run.remote() else []
         self.command = [*DVC, "repro", "--single-item", *pull, self.address]
@@ -124,6 +136,15 @@ class StageOperator(CommandOperator):
         if self.operator_extra_links:
             self.log_links(recall(run, self.address))
         return self.skip(f"{self.address} is unchanged: DVC found its results, so there was nothing to compute")
+
+    def lock_name(self, context: Context) -> str:
+        """Return the name of the stage's locks, which an entry in DVC's own record of locks leads to."""
+        return slug(self.address)
+
+    def before_command(self, run: Run, folder: Path) -> None:
+        """Remove what killed commands left in DVC's own record of locks."""
+        for repair in repair_dvc_locks(run, folder, own=self.address):
+            self.log.warning(repair)
 
 
 class ShardOperator(CommandOperator):

@@ -16,7 +16,7 @@ from brats_ml import environment, privacy
 from brats_ml.case_lines import CASE, read_case_line
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.dag.log_lines import is_dispensable
-from brats_ml.orchestration.runs import outcomes, watchdog
+from brats_ml.orchestration.runs import outcomes, task_locks, watchdog
 from brats_ml.orchestration.runs.locations import Locations
 from brats_ml.orchestration.runs.outcomes import Outcome
 from brats_ml.orchestration.runs.processes import Child, end_marked
@@ -81,7 +81,8 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         """Run a command to its end and return its outcome and the lines that it printed.
 
         The links and the sentence of the outcome are the last lines of the log. A killed task leaves its command
-        running, and two commands would write the same files. So the processes of an earlier try are ended first.
+        running, and two commands would write the same files. So the processes of an earlier try on this host are ended
+        first; one on another host ends by itself once its task is gone, and is waited for.
 
         Args:
             context: The context of the task.
@@ -98,20 +99,14 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         ended = end_marked(mark, mark=environment.TASK)
         if ended:
             self.log.warning("ended %d process(es) of an earlier try, which were still running", ended)
-        report.unlink(missing_ok=True)
-        variables = {
-            environment.TASK.name: mark,
-            environment.RUN.name: run.key,
-            environment.ROOT.name: str(folder),
-            environment.STATE.name: str(run.locations.state),
-            environment.OUTCOME.name: str(report),
-            environment.HOLDER.name: watchdog.holder(),
-            # Only the folder's own code runs, in either of the usual layouts.
-            "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'src'}",
-        }
-        self._child = Child(command, folder=folder, variables=variables)
-        lines = self._follow(self._child, mark, report)
-        status, outcome = self._child.wait(), outcomes.read(report)
+        name = self.lock_name(context)
+        with task_locks.held(run.record, name) as lock:
+            self.before_command(run, folder)
+            report.unlink(missing_ok=True)
+            variables = self._variables(run, name, mark=mark, folder=folder, report=report)
+            self._child = Child(command, folder=folder, variables=variables, inherited=[lock])
+            lines = self._follow(self._child, mark, report)
+            status, outcome = self._child.wait(), outcomes.read(report)
         self.outcome = outcome
         if status:
             raise _failure(outcome if outcome and outcome.error else _without_report(command, status, lines))
@@ -119,6 +114,21 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
             self.log_links(outcome.links)
             self.log.info(_printed(outcome))
         return outcome, lines
+
+    @staticmethod
+    def _variables(run: Run, name: str, *, mark: str, folder: Path, report: Path) -> dict[str, str]:
+        """Return what a command gets to know of its task by its environment."""
+        return {
+            environment.TASK.name: mark,
+            environment.RUN.name: run.key,
+            environment.ROOT.name: str(folder),
+            environment.STATE.name: str(run.locations.state),
+            environment.OUTCOME.name: str(report),
+            environment.HOLDER.name: watchdog.holder(),
+            environment.WORK_LOCK.name: str(run.record.work_lock(name)),
+            # Only the folder's own code runs, in either of the usual layouts.
+            "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'src'}",
+        }
 
     def _follow(self, child: Child, mark: str, report: Path) -> list[str]:
         """Log what a command prints, but for its sentence, until it ends; return all that it printed."""
@@ -143,6 +153,13 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         self.links = links
         for title, address in links.items():
             self.log.info("%s: %s", title, address)
+
+    def lock_name(self, context: Context) -> str:
+        """Return the name of the locks that a retry of the task waits for."""
+        return self.name_in(context)
+
+    def before_command(self, run: Run, folder: Path) -> None:
+        """Prepare `folder` for the command; no other try of the task works meanwhile."""
 
     def name_in(self, context: Context) -> str:
         """Return the name of the task among those of its run."""

@@ -6,8 +6,7 @@ from typing import Any
 from airflow.sdk import Context, TaskGroup
 
 from brats_ml.orchestration.dag.graph import Node, shard_commands
-from brats_ml.orchestration.dag.operators import DVC, CommandOperator, ShardOperator
-from brats_ml.orchestration.runs import dvc_locks
+from brats_ml.orchestration.dag.operators import DVC, CommandOperator, ShardOperator, repair_dvc_locks
 from brats_ml.orchestration.runs.run import Run
 
 
@@ -29,7 +28,7 @@ class DivideOperator(CommandOperator):
             self.log.info("%s is not among the recipes of the form", self.divides)
             return []
         folder = run.open()
-        for repair in dvc_locks.repair(folder):
+        for repair in repair_dvc_locks(run, folder):
             self.log.warning(repair)
         missing = missing_inputs(folder, self.divides)
         if missing and run.remote():

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import IO, Any
 
 import psutil
 
@@ -24,8 +25,15 @@ ORPHANS_GRACE_S = 10.0
 class Child:
     """A command in its own process group; `lines` reads its output line by line."""
 
-    def __init__(self, command: Sequence[str], *, folder: Path, variables: Mapping[str, str] | None = None) -> None:
-        """Start `command` in `folder`, with `variables` added to this process's own."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        variables: Mapping[str, str] | None = None,
+        inherited: Sequence[IO[Any]] = (),
+    ) -> None:
+        """Start `command` in `folder`, with `variables` added to this process's own and the open files `inherited`."""
         self.command = list(command)
         self._process = subprocess.Popen(
             self.command,
@@ -37,6 +45,7 @@ class Child:
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=[file.fileno() for file in inherited],
         )
         self._reader: Thread | None = None
 

@@ -125,7 +125,9 @@ class Run:
         Raises:
             ConfigError: There is no such revision, or `prepare` raises it.
             ServiceError: The repository cannot be reached.
+            StorageError: The file system of the state keeps no locks, or keeps them from other hosts.
         """
+        locks.check(self.locations.state.path)
         with self._locked():
             known = self.pinned()
             if known is None:
@@ -212,13 +214,13 @@ class Run:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _locked(self) -> AbstractContextManager[None]:
+    def _locked(self) -> AbstractContextManager[object]:
         return locks.exclusive(self.record.lock, holder="another task, which opens or closes this run")
 
     @contextmanager
     def _cloned(self, asked: str) -> Iterator[tuple[Path, str]]:
         """Yield a new clone and its commit; the clone becomes the workspace on success and is removed otherwise."""
-        with files.replacing(self.workspace) as clone:
+        with files.replacing(self.workspace, sole=True) as clone:
             yield clone, clones.clone(self.locations, asked, clone)
             (clone / WHOLE).touch()
 

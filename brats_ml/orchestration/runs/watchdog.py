@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from threading import Thread
 
-from brats_ml import environment
+from brats_ml import environment, locks
 
 POLL_S = 1.0
 GRACE_S = 30.0
@@ -23,10 +23,12 @@ def holder() -> str:
 def watch() -> None:
     """Ask this process to end once a holder is gone, and kill it after a grace time; do nothing without a holder.
 
-    Airflow starts the task again, on this host or another, only after one of the two is dead. A stage therefore writes
-    at the same time as its retry for at most the grace time.
+    Airflow starts the task again, on this host or another, only after one of the two is dead. The retry waits for the
+    work lock, which this process holds to its end.
     """
-    value = environment.HOLDER.read()
+    lock, value = environment.WORK_LOCK.read(), environment.HOLDER.read()
+    if lock:
+        locks.share_until_end(Path(lock))
     if value:
         Thread(target=_watch, args=(value,), daemon=True).start()
 

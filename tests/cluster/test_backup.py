@@ -21,14 +21,13 @@ from brats_ml.orchestration.local.airflow_access import AUTH_MANAGER
 from brats_ml.workspace.state import State
 from tests import documented
 from tests.actions.registered_models import TRAINED, own_store, register
+from tests.cluster.database import AS_USER, BIN, OWNED
+from tests.cluster.settings import BUCKETS
 from tests.s3_server import free_port, moto_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-BIN = Path("/usr/lib/postgresql/15/bin")
-# PostgreSQL refuses root. In a namespace of its own it runs as another user, with root's rights to its folder alone.
-AS_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--") if os.geteuid() == 0 else ()
-DATABASES, BUCKETS = ("mlflow", "mlflow_accounts", "airflow"), ("mlflow", "dvc")
+DATABASES = [name for owned in OWNED.values() for name in owned]
 PAGE, WHERE = "how-to/back-up.md", "/mnt/backup/brats"
 
 

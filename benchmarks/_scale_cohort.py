@@ -83,7 +83,6 @@ def _bytes(ws: Workspace, cases: int) -> dict[str, float]:
         "preprocessed": ws.preprocessed.path,
         "manifest": ws.validation.manifest.path,
         "headers": ws.validation.headers.path,
-        "page": ws.validation.page.path,
         "examinations": ws.state.examinations.path,
     }
     return {name: _size(path) / cases for name, path in grown.items()}

@@ -26,7 +26,7 @@ TYPED = [
     ("checkout", "inbox --cases many", 2, "`brats inbox` cannot use --cases: it must be a whole number, found 'many'"),
     ("checkout", "inbox --cases 0", 2, "`brats inbox` cannot use --cases: it must be at least 1, found "),
     ("checkout", "validate --shard 5/2", 2, "`brats validate` cannot use --shard: it must be the number of a shard"),
-    ("checkout", "preprocess --shard x", 2, "`brats preprocess` cannot use --shard: it must be the number of a shard"),
+    ("checkout", "preprocess --shard x", 2, "`brats preprocess` cannot use --shard: it must be the number of a sha"),
     ("checkout", "set", 2, "`brats set` needs KEY=VALUE: one or more: a dotted key of params.yaml, a YAML value"),
     ("checkout", "plan --recipe nope", 1, f"recipe nope is not declared in params.yaml; {RECIPES}"),
     ("checkout", "train --recipe nope", 1, f"recipe nope is not declared in params.yaml; {RECIPES}"),

@@ -106,6 +106,8 @@ DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # MLflow prints addresses that open an empty page of language models; `mlflow_pages` makes the right ones.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # A task's log would get a line for each file that a server sends.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # A command gives up after a minute or two, not after half an hour, where the MLflow server is down or hangs.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",

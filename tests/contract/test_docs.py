@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from textwrap import dedent
@@ -154,7 +155,9 @@ def test_every_command_that_a_page_shows_exists(page: Path) -> None:
         if words[0] == "brats" and words[1] != "--help":
             known = {option for parameter in COMMANDS[words[1]].params for option in parameter.opts}
             assert {word for word in words[2:] if word.startswith("--")} <= known, words
-        if words[0] == "python":
+        if words[:2] == ["python", "-m"]:
+            assert find_spec(words[2]) is not None, words
+        elif words[0] == "python":
             assert (ROOT / words[1]).is_file(), words
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
 
+from brats_ml import environment
 from brats_ml.errors import ServiceError, StorageError
 
 LOG = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ SILENT_S = 1.0
 POLL_S = 0.05
 NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
 UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
-REMEDY = "keep the folder of BRATS_STATE where all hosts see each other's locks, such as NFS version 4 or CephFS"
+REMEDY = f"keep the folder of {environment.STATE.name} where all hosts see each other's locks, such as NFS 4 or CephFS"
 # Mount options by which a network file system keeps the locks of one host from the others: nfs(5), mount.cifs(8).
 LOCAL_LOCKS = {"nolock", "local_lock=all", "local_lock=flock", "nobrl"}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.checkout import Checkout
+from tests.page_requests import outside_addresses, requests_of
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -59,6 +60,15 @@ def demo(isolated: Checkout, wheelhouse: Path) -> str:
 
 def test_install_and_demo_work_without_a_route(demo: str) -> None:
     assert "brats_score: close success" in demo
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_pages_of_the_run_ask_for_nothing_outside(isolated: Checkout, tmp_path: Path) -> None:
+    pages = [page for part in ("data", "reports") for page in (isolated.root / part).rglob("*.html")]
+    assert len(pages) >= 3
+    assert {page: (outside_addresses(page.read_text()), requests_of(page, tmp_path)) for page in pages} == {
+        page: ([], []) for page in pages
+    }
 
 
 @pytest.mark.usefixtures("demo")

@@ -45,12 +45,12 @@ def containers(cluster: Cluster) -> dict[str, Container]:
         "triggerer": Container("orchestrator", ("airflow", "triggerer", "--skip-serve-logs"), cluster.airflow),
         "worker-cpu": Container(
             "worker-cpu",
-            (*worker, "--queues", "default", "--concurrency", "2", "--celery-hostname", "cpu@%h"),
+            (*worker, "--queues", "default", "--concurrency", "2"),
             cluster.worker,
         ),
         "worker-gpu": Container(
             "worker-cpu",
-            (*worker, "--queues", "gpu", "--concurrency", "1", "--celery-hostname", "gpu@%h"),
+            (*worker, "--queues", "gpu", "--concurrency", "1"),
             cluster.worker,
         ),
     }
@@ -62,7 +62,8 @@ def start(cluster: Cluster, name: str) -> None:
     variables = {key: value for key, value in container.variables.items() if key not in OF_THE_HOST}
     variables |= {environment.STATE.name: "/state", environment.REPOSITORY.name: "/repository"}
     command = [
-        ENGINE, "run", "--detach", "--name", label(cluster, name), "--network", "host", "--log-driver", "k8s-file",
+        ENGINE, "run", "--detach", "--name", label(cluster, name), "--hostname", name,
+        "--network", "host", "--log-driver", "k8s-file",
         "--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges",
         "--tmpfs", "/tmp", "--tmpfs", "/opt/brats/.dvc/tmp",  # noqa: S108 - in the container
         "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=8192:8192",

@@ -1,7 +1,7 @@
 """Compares the locks with the published vulnerabilities of their packages, by pip-audit: `make audit`.
 
-Ends with 0 if nothing is known that requirements/vulnerabilities.accepted does not accept, with 1 if something is, and with
-3 if the audit could not be done.
+Ends with 0 if nothing is known but what requirements/vulnerabilities.accepted lists, with 1 if more is known, and
+with 3 if the audit could not be done.
 """
 
 import json
@@ -47,7 +47,7 @@ def main() -> int:
     """Audit every lock, and return the exit status."""
     reasons, statuses = accepted(ACCEPTED.read_text()), set()
     for lock in LOCKS:
-        command = ["pip-audit", "--disable-pip", "--progress-spinner=off", "--format=json"]
+        command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--progress-spinner=off", "--format=json"]
         done = subprocess.run(
             [*command, "--requirement", str(ROOT / f"requirements/{lock}.txt")],
             capture_output=True, text=True, check=False,

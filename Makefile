@@ -1,7 +1,8 @@
 # The commands for newcomers, developers and CI. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install wheelhouse demo up down test test-unit test-all cluster-test offline-test lint docs bench lock clean
+.PHONY: help install wheelhouse demo up down test test-unit test-all cluster-test offline-test lint docs bench lock clean \
+  images secrets sbom audit images-lint images-test
 
 VENV := .venv
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -33,6 +34,15 @@ FETCH = PYTHONPATH=.uv $$(test -x .uv/bin/pip && echo .uv/bin/pip || echo $(PYTH
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 PYTEST := pytest -n 2 --dist=loadfile --no-loadscope-reorder -m "not slow"
 EXTRAS := train infer survival validate reports track version s3 orchestrate cluster
+
+# Its tools look at the project from outside, so they have an environment of their own.
+AUDIT := .audit
+IMAGES := orchestrator mlflow worker-cpu worker-gpu
+TAG := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# `make images BASE=image` builds on another base, `WHEELHOUSE=folder` without the internet.
+ENGINE := $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
+# The names of the packages of an image: what some extras need, as a lock has resolved it.
+LIST = lock=$$(mktemp) && cp requirements/$(2).txt $$lock && $(COMPILE) pyproject.toml $(3) -o $$lock && sed -nE 's/^([a-z0-9][a-z0-9._-]*)==.*/\1/p' $$lock | uniq > requirements/images/$(1).names && rm $$lock
 
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -87,8 +97,9 @@ test: install ## run the tests that CI runs, then print branch coverage: the ten
 test-unit: install ## run the tests of single functions and classes, in about two minutes
 	$(PYTEST) tests/unit
 
-test-all: install ## run all tests, including the slow ones
+test-all: install $(AUDIT)/.installed ## run all tests, including the slow ones, and audit the dependencies
 	pytest
+	@$(AUDIT)/bin/python tests/audit.py || { status=$$?; test $$status = 3 && echo "The tests passed; the dependencies are NOT AUDITED."; test $$status = 3; }
 
 cluster-test: install ## run the DAGs on a cluster of real servers and kill them; it needs packages of Debian
 	python -m tests.cluster check
@@ -96,6 +107,34 @@ cluster-test: install ## run the DAGs on a cluster of real servers and kill them
 
 offline-test: install ## install from wheelhouse/ and run the demo where no network is
 	pytest -m "" tests/e2e/test_offline.py
+
+images: ## build the images of a cluster, and list what they consist of in sbom/
+	for image in $(IMAGES); do BUILDAH_FORMAT=docker $(ENGINE) build --file docker/Dockerfile --target $$image --tag localhost/brats-$$image:$(TAG) $(BASE:%=--build-arg BASE=%) $(WHEELHOUSE:%=--build-arg WHEELHOUSE=%) $(BUILD_OPTIONS) . || exit 1; done
+	$(MAKE) sbom
+
+secrets: ## make the missing passwords and keys of docker/compose.yaml
+	sh docker/secrets.sh
+
+sbom: $(AUDIT)/.installed ## write a CycloneDX list of the packages of each image to sbom/
+	mkdir -p sbom
+	set -o pipefail; for image in $(IMAGES); do sh docker/subset.sh $$image $$(case $$image in *-gpu) echo gpu;; *) echo cpu;; esac) requirements | PYTHONWARNINGS=ignore $(AUDIT)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file sbom/$$image.cdx.json - || exit 1; done
+
+audit: $(AUDIT)/.installed ## compare the locks with the published vulnerabilities of their packages
+	$(AUDIT)/bin/python tests/audit.py
+
+images-lint: $(AUDIT)/.installed ## check docker/ by hadolint and by the schemas of compose files and pods
+	$(AUDIT)/bin/hadolint docker/Dockerfile
+	$(AUDIT)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(AUDIT)/bin/kubernetes-validate --strict docker/pods/*.yaml
+
+images-test: install ## run the DAGs in containers of the images, next to real stores; it needs podman and packages of Debian
+	python -m tests.cluster check
+	pytest tests/images
+
+$(AUDIT)/.installed: requirements/audit.txt | $(UV)
+	$(UV) venv -q --clear --python $(PYTHON) $(AUDIT)
+	VIRTUAL_ENV=$(AUDIT) $(UV) pip sync -q --require-hashes $(BUILD) requirements/audit.txt
+	touch $@
 
 lint: install ## style, spelling, types and architecture: every hook of .pre-commit-config.yaml
 	pre-commit run --all-files
@@ -110,7 +149,12 @@ bench: install ## run the benchmarks and compare with other packages
 lock: | $(UV) ## compile all locks afresh from pyproject.toml
 	rm -f requirements/*.txt
 	for kind in cpu gpu; do $(COMPILE) pyproject.toml $(EXTRAS:%=--extra %) --extra $$kind --group test --group lint --group docs -o requirements/$$kind.txt || exit 1; done
-	$(COMPILE) --group build -o requirements/build.txt
+	for group in audit build; do $(COMPILE) --group $$group -o requirements/$$group.txt || exit 1; done
+	# The images have packages of these locks alone, so their lists name no versions.
+	$(call LIST,orchestrator,cpu,--extra orchestrate --extra cluster --extra version)
+	$(call LIST,mlflow,cpu,--extra track --extra s3 <(printf 'httpx\npsycopg2-binary\n'))
+	$(call LIST,worker-cpu,cpu,$(EXTRAS:%=--extra %) --extra cpu)
+	$(call LIST,worker-gpu,gpu,$(EXTRAS:%=--extra %) --extra gpu)
 
 clean: ## remove the environment; keep data and runs
-	rm -rf $(VENV) .uv
+	rm -rf $(VENV) $(AUDIT) .uv

@@ -18,6 +18,7 @@ from brats_ml.adapters.case_files.array_file import read_case
 from brats_ml.adapters.content_cache import link
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.registry import Registry
+from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.version import Version
 from brats_ml.cohort.labels import REGIONS, LabelMap
 from brats_ml.config import Params
@@ -48,7 +49,7 @@ def keep(ws: Workspace, params: Params, registry: Registry, champion: Version) -
         ModelError: The version cannot be loaded, or cannot predict.
     """
     made, folder = registry.fetch(champion), golden_folder(ws, champion)
-    case, rows = (_locked_case(ws), None) if _segments(made) else (None, _rows(ws, made))
+    case, rows = (_locked_case(ws), None) if _segments(champion) else (None, _rows(ws, made))
     if case is None and rows is None:
         return None
     with files.replacing(folder) as unfinished:
@@ -87,7 +88,7 @@ def prove(ws: Workspace, params: Params, registry: Registry, earlier: Version, d
         raise ModelError(f"the golden case {folder} of {earlier} {state}: restore it from a backup, or {without}")
     made, record = registry.fetch(earlier), files.read_sealed(folder.record)
     changed = _differences(record, params)
-    if _segments(made):
+    if _segments(earlier):
         equal, difference = _compare_case(ws, params, made, folder)
     else:
         equal, difference = _compare_features(made, folder, record, params)
@@ -141,8 +142,8 @@ def golden_digest(folder: GoldenCase) -> str:
     return files.digest_value(files.file_digests(folder.path))
 
 
-def _segments(made: Path) -> bool:
-    return ModelFolder(made).recipe.path.exists()
+def _segments(model: Version) -> bool:
+    return model.name == MODELS["segmentation"]
 
 
 def _locked_case(ws: Workspace) -> Artefact | None:

@@ -1,6 +1,7 @@
 """What servers offer without a login: the sockets on which their processes listen, and the routes that answer."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import httpx
 import psutil
@@ -11,14 +12,20 @@ LOOPBACK = ("127.", "::1")
 
 def listening(roots: Iterable[psutil.Process]) -> set[tuple[str, int]]:
     """Return address and port of each TCP socket on which the processes or their children listen."""
-    tree = {process for root in roots for process in (root, *root.children(recursive=True))}
-    return {
-        (connection.laddr.ip, connection.laddr.port)
-        for process in tree
-        if process.is_running()
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    found = set()
+    for root in roots:
+        with suppress(psutil.NoSuchProcess):
+            for process in (root, *root.children(recursive=True)):
+                found |= _sockets(process)
+    return found
+
+
+def _sockets(process: psutil.Process) -> set[tuple[str, int]]:
+    try:
+        connections = process.net_connections("inet")
+    except psutil.NoSuchProcess:
+        return set()  # a child that has just ended
+    return {(one.laddr.ip, one.laddr.port) for one in connections if one.status == psutil.CONN_LISTEN}
 
 
 def check_ports(roots: Iterable[psutil.Process], allowed: Iterable[int]) -> None:

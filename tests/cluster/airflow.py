@@ -7,6 +7,7 @@ import psutil
 
 from brats_ml.environment import TASK
 from brats_ml.errors import ServiceError
+from brats_ml.orchestration.local.airflow_access import ADMIN
 from brats_ml.orchestration.local.airflow_api import AirflowClient
 from tests.cluster.settings import Cluster
 
@@ -18,9 +19,8 @@ ENDED = ("success", "failed")
 class Airflow(AirflowClient):
     """The API of a cluster."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
-        super().__init__(cluster.url("airflow"), user="admin", password=cluster.secrets["admin"])
+    def __init__(self, cluster: Cluster, *, account: str = ADMIN) -> None:
+        super().__init__(cluster.url("airflow"), user=account, password=cluster.password("airflow", account))
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
         deadline = time.monotonic() + ANSWER_S

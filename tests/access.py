@@ -1,11 +1,29 @@
 """What servers offer without a login: the sockets on which their processes listen, and the routes that answer."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import psutil
 
+# Whether Airflow lives, its version, and the login itself.
+PUBLIC_IN_AIRFLOW = {
+    ("get", "/api/v2/monitor/health"),
+    ("get", "/api/v2/version"),
+    ("get", "/api/v2/auth/login"),
+    ("get", "/api/v2/auth/logout"),
+    ("get", "/auth/logout"),
+    ("post", "/auth/token"),
+    ("post", "/auth/token/cli"),
+    ("get", "/execution/health"),
+    ("get", "/execution/health/ping"),
+}
+# The API of tasks has a document for each version.
+TASKS_API = "from airflow.api_fastapi.execution_api.versions import bundle; print(bundle.versions[0].value)"
 METHODS = ("get", "post", "put", "patch", "delete")
 LOOPBACK = ("127.", "::1")
 
@@ -34,6 +52,20 @@ def check_ports(roots: Iterable[psutil.Process], allowed: Iterable[int]) -> None
     outside = {(address, port) for address, port in found if not address.startswith(LOOPBACK)}
     assert not outside, f"sockets that other machines reach: {sorted(outside)}"
     assert {port for _, port in found} == set(allowed), f"sockets: {sorted(found)}"
+
+
+def answered_by_airflow(url: str, scratch: Path) -> set[tuple[str, str]]:
+    """Return method and path of each request that Airflow answers without a login, though it should not.
+
+    Args:
+        url: Address of the API server.
+        scratch: A folder for the configuration that Airflow writes on import.
+    """
+    home = {**os.environ, "AIRFLOW_HOME": str(scratch)}
+    named = subprocess.run([sys.executable, "-c", TASKS_API], env=home, capture_output=True, text=True, check=True)
+    version = named.stdout.split()[-1]
+    documents = ("/openapi.json", "/auth/openapi.json", f"/execution/openapi.json?version={version}")
+    return answered(url, documents) - PUBLIC_IN_AIRFLOW
 
 
 def answered(url: str, documents: Iterable[str]) -> set[tuple[str, str]]:

@@ -16,8 +16,8 @@ FOLDER = ROOT / ".brats/cluster"
 
 @app.command()
 def check() -> None:
-    """Check that the programs of Debian are installed."""
-    control.require_programs()
+    """Check that the programs of Debian that the tests need are installed."""
+    control.require_programs(control.PROGRAMS | control.PROGRAMS_OF_TESTS)
 
 
 @app.command()

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +34,8 @@ PROGRAMS = {
     "ceph-osd": "ceph-osd",
     "ceph": "ceph-common",
 }
+# docs/how-to/back-up.md copies buckets with it.
+PROGRAMS_OF_TESTS = {"aws": "awscli"}
 
 
 def up(folder: Path, *, checkout: Path | None = None) -> Cluster:
@@ -43,7 +45,7 @@ def up(folder: Path, *, checkout: Path | None = None) -> Cluster:
         folder: The folder of the cluster; a cluster that was ended goes on with what it kept.
         checkout: The repository of the DAGs; by default a clone of this one in the folder.
     """
-    require_programs()
+    require_programs(PROGRAMS)
     folder = folder.resolve()
     cluster = Cluster.of(folder, (checkout or folder / "checkout").resolve())
     if not cluster.checkout.exists():
@@ -139,9 +141,9 @@ def wait(cluster: Cluster, names: Collection[str], *, limit_s: float = START_S) 
         time.sleep(POLL_S if waiting else 0)
 
 
-def require_programs() -> None:
-    """Check that the programs of Debian are installed, and name the packages that are missing."""
-    missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
+def require_programs(packages: Mapping[str, str]) -> None:
+    """Check that programs are installed, each with the package of Debian that has it, and name what is missing."""
+    missing = sorted({package for program, package in packages.items() if shutil.which(program) is None})
     if missing:
         raise SystemExit(f"the cluster needs programs that are missing: apt-get install {' '.join(missing)}")
 

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
+
+from brats_ml.orchestration.local.airflow_api import AirflowClient
 
 # Whether Airflow lives, its version, and the login itself.
 PUBLIC_IN_AIRFLOW = {
@@ -26,6 +29,21 @@ PUBLIC_IN_AIRFLOW = {
 TASKS_API = "from airflow.api_fastapi.execution_api.versions import bundle; print(bundle.versions[0].value)"
 METHODS = ("get", "post", "put", "patch", "delete")
 LOOPBACK = ("127.", "::1")
+# Method, path and body.
+Request = tuple[str, str, Any]
+
+
+class AccountClient(AirflowClient):
+    """An account of Airflow, which may send what it has no right to."""
+
+    def statuses(self, requests: Mapping[str, Request], *, log_in: bool = True) -> dict[str, int]:
+        """Return the status of the answer to each request, with or without a login."""
+        if log_in and "Authorization" not in self._http.headers:
+            self._log_in()
+        return {
+            name: self._http.request(method, path, json=body).status_code
+            for name, (method, path, body) in requests.items()
+        }
 
 
 def listening(roots: Iterable[psutil.Process]) -> set[tuple[str, int]]:

@@ -8,7 +8,7 @@ import psutil
 from brats_ml.environment import TASK
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.local.airflow_access import ADMIN
-from brats_ml.orchestration.local.airflow_api import AirflowClient
+from tests.access import AccountClient
 from tests.cluster.settings import Cluster
 
 TRAIN, SCORE = "brats_train", "brats_score"
@@ -16,7 +16,7 @@ ANSWER_S = 240.0
 ENDED = ("success", "failed")
 
 
-class Airflow(AirflowClient):
+class Airflow(AccountClient):
     """The API of a cluster."""
 
     def __init__(self, cluster: Cluster, *, account: str = ADMIN) -> None:

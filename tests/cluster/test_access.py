@@ -2,6 +2,7 @@
 
 import json
 import socket
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,7 +14,9 @@ import pytest
 from brats_ml.orchestration.runs.processes import marked
 from tests.access import answered_by_airflow, check_ports, listening
 from tests.cluster import control
+from tests.cluster.airflow import TRAIN, Airflow
 from tests.cluster.settings import HOST, Cluster
+from tests.e2e import roles
 
 pytestmark = pytest.mark.timeout(1200)
 # For clients, for other stores, and two for heartbeats.
@@ -31,6 +34,13 @@ def test_the_servers_listen_on_their_ports_of_loopback_alone(cluster: Cluster) -
 
 def test_airflow_answers_nobody_without_a_login(cluster: Cluster, tmp_path: Path) -> None:
     assert answered_by_airflow(cluster.url("airflow"), tmp_path) == set()
+
+
+def test_each_account_of_airflow_may_do_what_its_role_says(cluster: Cluster) -> None:
+    found = roles.statuses(partial(Airflow, cluster), TRAIN, "no-such-run")
+
+    assert roles.allowed(found.pop(None)) == set()
+    assert {account: roles.allowed(statuses) for account, statuses in found.items()} == roles.MAY
 
 
 @pytest.mark.parametrize(

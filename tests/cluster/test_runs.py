@@ -231,7 +231,7 @@ def test_each_store_and_server_may_be_away_for_a_while(
             pass
         with down(cluster, "postgres"):
             pass
-        airflow.wait_running(run_id, "evaluate.baseline_mini")
+        airflow.wait_begun(run_id, "evaluate.baseline_mini")
         with down(cluster, "redis"):
             pass
         airflow.wait_running(run_id, "publish")
@@ -242,10 +242,14 @@ def test_each_store_and_server_may_be_away_for_a_while(
     check(run)
 
 
-def test_the_servers_of_the_last_actions_may_be_away(
+def test_a_training_outlives_its_worker_and_the_servers_of_the_last_actions_may_be_away(
     cluster: Cluster, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with observing(cluster, airflow, monkeypatch, seed=5) as (run_id, observed):
+        begun = time.time()
+        wait_for_epoch(cluster, 1, after=begun)
+        # The process of the worker alone: a task that it has started does not need it.
+        control.kill(cluster, "worker-gpu", whole=False)
         airflow.wait_running(run_id, "publish")
         with down(cluster, "mlflow"):
             pass
@@ -258,3 +262,4 @@ def test_the_servers_of_the_last_actions_may_be_away(
     (run,) = observed
 
     check(run)
+    assert run.tries[TRAINING] == 1

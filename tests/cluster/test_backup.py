@@ -25,7 +25,7 @@ from tests.cluster.database import AS_USER, BIN, OWNED
 from tests.cluster.settings import BUCKETS
 from tests.s3_server import free_port, moto_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 DATABASES = [name for owned in OWNED.values() for name in owned]
 PAGE, WHERE = "how-to/back-up.md", "/mnt/backup/brats"

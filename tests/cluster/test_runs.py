@@ -242,13 +242,13 @@ def test_each_store_and_server_may_be_away_for_a_while(
     check(run)
 
 
-def test_a_training_outlives_its_worker_and_the_servers_of_the_last_actions_may_be_away(
+def test_the_main_process_of_a_worker_and_the_servers_of_the_last_actions_may_be_away(
     cluster: Cluster, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with observing(cluster, airflow, monkeypatch, seed=5) as (run_id, observed):
         begun = time.time()
         wait_for_epoch(cluster, 1, after=begun)
-        # The process of the worker alone: a task that it has started does not need it.
+        # The main process of the worker alone: what it has started must end, too, before the next try begins.
         control.kill(cluster, "worker-gpu", whole=False)
         airflow.wait_running(run_id, "publish")
         with down(cluster, "mlflow"):
@@ -262,4 +262,4 @@ def test_a_training_outlives_its_worker_and_the_servers_of_the_last_actions_may_
     (run,) = observed
 
     check(run)
-    assert run.tries[TRAINING] == 1
+    assert run.tries[TRAINING] == 2

@@ -116,7 +116,7 @@ def accounts(variables: Mapping[str, str]) -> str:
 
 def rows(variables: Mapping[str, str], database: str) -> list[str]:
     """Return all rows of a database as statements, sorted."""
-    dump = [BIN / "pg_dump", "--data-only", "--inserts", database]
+    dump = [str(BIN / "pg_dump"), "--data-only", "--inserts", database]
     done = subprocess.run(dump, env={**os.environ, **variables}, check=True, stdout=subprocess.PIPE, text=True)
     return sorted(line for line in done.stdout.splitlines() if line.startswith("INSERT"))
 

@@ -18,6 +18,7 @@ from brats_ml.environment import for_child
 from tests.cluster import control, s3
 from tests.cluster.airflow import SCORE, TRAIN, Airflow, task_processes
 from tests.cluster.conftest import EPOCHS
+from tests.cluster.services import members, services
 from tests.cluster.settings import Cluster
 
 pytestmark = pytest.mark.timeout(3600)
@@ -163,7 +164,7 @@ def down(cluster: Cluster, name: str) -> Iterator[None]:
         time.sleep(DOWN_S)
     finally:
         control.start(cluster, name)
-    control.wait(cluster, control.members(name, control.services(cluster)))
+    control.wait(cluster, members(name, services(cluster)))
 
 
 def test_undisturbed(cluster: Cluster, airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:

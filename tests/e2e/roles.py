@@ -53,7 +53,8 @@ def statuses(client: Callable[..., AccountClient], dag_id: str, run_id: str) -> 
         dag_id: The DAG.
         run_id: A run of it.
     """
-    wanted, found = requests(dag_id, run_id), {}
+    wanted = requests(dag_id, run_id)
+    found: dict[str | None, dict[str, int]] = {}
     for account in MAY:
         with client(account=account) as airflow:
             found[account] = airflow.statuses(wanted)

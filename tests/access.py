@@ -1,24 +1,67 @@
 """What servers offer without a login: the sockets on which their processes listen, and the routes that answer."""
 
-from collections.abc import Iterable
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 
+from brats_ml.orchestration.local.airflow_api import AirflowClient
+
+# Whether Airflow lives, its version, and the login itself.
+PUBLIC_IN_AIRFLOW = {
+    ("get", "/api/v2/monitor/health"),
+    ("get", "/api/v2/version"),
+    ("get", "/api/v2/auth/login"),
+    ("get", "/api/v2/auth/logout"),
+    ("get", "/auth/logout"),
+    ("post", "/auth/token"),
+    ("post", "/auth/token/cli"),
+    ("get", "/execution/health"),
+    ("get", "/execution/health/ping"),
+}
+# The API of tasks has a document for each version.
+TASKS_API = "from airflow.api_fastapi.execution_api.versions import bundle; print(bundle.versions[0].value)"
 METHODS = ("get", "post", "put", "patch", "delete")
 LOOPBACK = ("127.", "::1")
+# Method, path and body.
+Request = tuple[str, str, Any]
+
+
+class AccountClient(AirflowClient):
+    """An account of Airflow, which may send what it has no right to."""
+
+    def statuses(self, requests: Mapping[str, Request], *, log_in: bool = True) -> dict[str, int]:
+        """Return the status of the answer to each request, with or without a login."""
+        if log_in and "Authorization" not in self._http.headers:
+            self._log_in()
+        return {
+            name: self._http.request(method, path, json=body).status_code
+            for name, (method, path, body) in requests.items()
+        }
 
 
 def listening(roots: Iterable[psutil.Process]) -> set[tuple[str, int]]:
     """Return address and port of each TCP socket on which the processes or their children listen."""
-    tree = {process for root in roots for process in (root, *root.children(recursive=True))}
-    return {
-        (connection.laddr.ip, connection.laddr.port)
-        for process in tree
-        if process.is_running()
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    found = set()
+    for root in roots:
+        with suppress(psutil.NoSuchProcess):
+            for process in (root, *root.children(recursive=True)):
+                found |= _sockets(process)
+    return found
+
+
+def _sockets(process: psutil.Process) -> set[tuple[str, int]]:
+    try:
+        connections = process.net_connections("inet")
+    except psutil.NoSuchProcess:
+        return set()  # a child that has just ended
+    return {(one.laddr.ip, one.laddr.port) for one in connections if one.status == psutil.CONN_LISTEN}
 
 
 def check_ports(roots: Iterable[psutil.Process], allowed: Iterable[int]) -> None:
@@ -27,6 +70,20 @@ def check_ports(roots: Iterable[psutil.Process], allowed: Iterable[int]) -> None
     outside = {(address, port) for address, port in found if not address.startswith(LOOPBACK)}
     assert not outside, f"sockets that other machines reach: {sorted(outside)}"
     assert {port for _, port in found} == set(allowed), f"sockets: {sorted(found)}"
+
+
+def answered_by_airflow(url: str, scratch: Path) -> set[tuple[str, str]]:
+    """Return method and path of each request that Airflow answers without a login, though it should not.
+
+    Args:
+        url: Address of the API server.
+        scratch: A folder for the configuration that Airflow writes on import.
+    """
+    home = {**os.environ, "AIRFLOW_HOME": str(scratch)}
+    named = subprocess.run([sys.executable, "-c", TASKS_API], env=home, capture_output=True, text=True, check=True)
+    version = named.stdout.split()[-1]
+    documents = ("/openapi.json", "/auth/openapi.json", f"/execution/openapi.json?version={version}")
+    return answered(url, documents) - PUBLIC_IN_AIRFLOW
 
 
 def answered(url: str, documents: Iterable[str]) -> set[tuple[str, str]]:

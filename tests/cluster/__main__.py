@@ -16,17 +16,17 @@ FOLDER = ROOT / ".brats/cluster"
 
 @app.command()
 def check() -> None:
-    """Check that the programs of Debian are installed."""
-    control.require_programs()
+    """Check that the programs of Debian that the tests need are installed."""
+    control.require_programs(control.PROGRAMS | control.PROGRAMS_OF_TESTS)
 
 
 @app.command()
 def up(folder: Folder = FOLDER) -> None:
-    """Start every server that does not run, and print addresses and logins."""
+    """Start every server that does not run, and print addresses and where the passwords are."""
     cluster = control.up(folder)
-    print(f"Airflow  {cluster.url('airflow')}  log in as admin with {cluster.secrets['admin']}")
-    print(f"MLflow   {cluster.url('mlflow')}  log in as reader with {cluster.secrets['reader']}")
-    print(f"S3       {cluster.url('radosgw')}  keys and all other passwords are in {cluster.folder / 'cluster.json'}")
+    print(f"Airflow  {cluster.url('airflow')}  passwords of its accounts: {cluster.passwords('airflow')}")
+    print(f"MLflow   {cluster.url('mlflow')}  password of the account reader: {cluster.passwords('mlflow')}")
+    print(f"S3       {cluster.url('radosgw')}  keys and all other passwords: {cluster.folder / 'cluster.json'}")
     print(f"runs clone {cluster.checkout}; inbox and predictions are there too")
 
 

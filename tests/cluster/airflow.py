@@ -7,7 +7,9 @@ import psutil
 
 from brats_ml.environment import TASK
 from brats_ml.errors import ServiceError
-from brats_ml.orchestration.local.airflow_api import AirflowClient
+from brats_ml.orchestration.local.airflow_access import ADMIN
+from brats_ml.orchestration.local.airflow_api import FINISHED
+from tests.access import AccountClient
 from tests.cluster.settings import Cluster
 
 TRAIN, SCORE = "brats_train", "brats_score"
@@ -15,12 +17,11 @@ ANSWER_S = 240.0
 ENDED = ("success", "failed")
 
 
-class Airflow(AirflowClient):
+class Airflow(AccountClient):
     """The API of a cluster."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
-        super().__init__(cluster.url("airflow"), user="admin", password=cluster.secrets["admin"])
+    def __init__(self, cluster: Cluster, *, account: str = ADMIN) -> None:
+        super().__init__(cluster.url("airflow"), user=account, password=cluster.password("airflow", account))
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
         deadline = time.monotonic() + ANSWER_S
@@ -39,13 +40,18 @@ class Airflow(AirflowClient):
     def tries(self, dag_id: str, run_id: str) -> dict[str, int]:
         return {task.task_id: task.tries for task in self.tasks(dag_id, run_id)}
 
-    def wait_running(self, run_id: str, task_id: str, *, limit_s: float = 900) -> None:
+    def wait_running(self, run_id: str, task_id: str) -> None:
         """Wait until a task of brats_train runs."""
+        state = self.wait_begun(run_id, task_id)
+        assert state == "running", f"{task_id} ended before it was seen: {state}"
+
+    def wait_begun(self, run_id: str, task_id: str, *, limit_s: float = 900) -> str:
+        """Wait until a task of brats_train runs or has ended, and return its state."""
         deadline = time.monotonic() + limit_s
-        while (states := self.states(TRAIN, run_id)).get(task_id) != "running":
-            assert states.get(task_id) not in ENDED, f"{task_id} ended before it was seen: {states}"
+        while (state := (states := self.states(TRAIN, run_id)).get(task_id)) not in ("running", *FINISHED):
             assert time.monotonic() < deadline, f"{task_id} does not run: {states}"
             time.sleep(0.3)
+        return str(state)
 
     def finish(self, dag_id: str, run_id: str, *, limit_s: float = 1800) -> str:
         """Wait for the end of a run and return its state."""

@@ -5,15 +5,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from brats_ml.environment import for_child
+from brats_ml.orchestration.local.airflow_access import ADMIN
 from brats_ml.orchestration.local.airflow_api import AirflowClient
-from brats_ml.orchestration.local.mlflow_access import make_experiment, make_reader
+from brats_ml.orchestration.local.mlflow_access import make_experiment
 from brats_ml.orchestration.runs.processes import end_marked, marked, start_marked
 from tests.cluster import broker, database, s3
 from tests.cluster.services import STORES, members, services
@@ -33,6 +34,8 @@ PROGRAMS = {
     "ceph-osd": "ceph-osd",
     "ceph": "ceph-common",
 }
+# docs/how-to/back-up.md copies buckets with it.
+PROGRAMS_OF_TESTS = {"aws": "awscli"}
 
 
 def up(folder: Path, *, checkout: Path | None = None) -> Cluster:
@@ -42,7 +45,7 @@ def up(folder: Path, *, checkout: Path | None = None) -> Cluster:
         folder: The folder of the cluster; a cluster that was ended goes on with what it kept.
         checkout: The repository of the DAGs; by default a clone of this one in the folder.
     """
-    require_programs()
+    require_programs(PROGRAMS)
     folder = folder.resolve()
     cluster = Cluster.of(folder, (checkout or folder / "checkout").resolve())
     if not cluster.checkout.exists():
@@ -57,7 +60,7 @@ def up(folder: Path, *, checkout: Path | None = None) -> Cluster:
         log = folder / "logs/supervisor.log"
         start_marked(command, root=folder, variables={"PYTHONPATH": str(ROOT)}, log=log)
         cluster = _start_stores(cluster)
-        _prepare_airflow(cluster)
+        _create_accounts(cluster, "airflow", "--migrate")
     _release(folder, services(cluster))
     wait(cluster, services(cluster))
     _prepare(cluster)
@@ -138,9 +141,9 @@ def wait(cluster: Cluster, names: Collection[str], *, limit_s: float = START_S) 
         time.sleep(POLL_S if waiting else 0)
 
 
-def require_programs() -> None:
-    """Check that the programs of Debian are installed, and name the packages that are missing."""
-    missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
+def require_programs(packages: Mapping[str, str]) -> None:
+    """Check that programs are installed, each with the package of Debian that has it, and name what is missing."""
+    missing = sorted({package for program, package in packages.items() if shutil.which(program) is None})
     if missing:
         raise SystemExit(f"the cluster needs programs that are missing: apt-get install {' '.join(missing)}")
 
@@ -155,31 +158,27 @@ def _start_stores(cluster: Cluster) -> Cluster:
     return s3.create_buckets(cluster)
 
 
-def _prepare_airflow(cluster: Cluster) -> None:
-    log = cluster.folder / "logs/migrate.log"
-    variables = {**cluster.airflow, "PYTHONPATH": str(ROOT), "ADMIN_PASSWORD": cluster.secrets["admin"]}
-    for command in (("airflow", "db", "migrate"), ("tests.cluster.accounts",)):
-        process = start_marked((sys.executable, "-m", *command), root=cluster.folder, variables=variables, log=log)
-        if process.wait():
-            raise SystemExit(f"Airflow's database could not be prepared: see {log}")
+def _create_accounts(cluster: Cluster, server: str, *options: str) -> None:
+    """Create the accounts of Airflow, and its tables with `--migrate`, or those of MLflow."""
+    log = cluster.folder / f"logs/accounts-{server}.log"
+    command = [sys.executable, "-m", "brats_ml", "accounts", server, "--root", str(cluster.checkout)]
+    command += ["--passwords", str(cluster.passwords(server)), *options]
+    if start_marked(command, root=cluster.folder, variables=cluster.airflow, log=log).wait():
+        raise SystemExit(f"the accounts of {server} could not be created: see {log}")
 
 
 def _prepare(cluster: Cluster) -> None:
     """Create what the servers themselves keep: MLflow's reader and experiment, pools, and the remote of DVC."""
-    make_reader(cluster.url("mlflow"), cluster.secrets, kept_in=cluster.folder / "cluster.json")
+    _create_accounts(cluster, "mlflow")
     make_experiment(cluster.url("mlflow"), cluster.secrets)
-    with airflow_client(cluster) as client:
+    password = cluster.password("airflow", ADMIN)
+    with AirflowClient(cluster.url("airflow"), user=ADMIN, password=password) as client:
         for pool, slots in POOLS.items():
             client.set_pool(pool, slots, "as many as its workers have")
     remote = [sys.executable, "-m", "dvc", "remote"]
     address = ["modify", "--local", "s3", "endpointurl", cluster.url("radosgw")]
     for arguments in (["add", "--local", "--default", "--force", "s3", "s3://dvc/cache"], address):
         subprocess.run([*remote, *arguments], cwd=cluster.checkout, env=for_child(cluster.base), check=True)
-
-
-def airflow_client(cluster: Cluster) -> AirflowClient:
-    """Return a client of Airflow's API that logs in as `admin`."""
-    return AirflowClient(cluster.url("airflow"), user="admin", password=cluster.secrets["admin"])
 
 
 def _supervisor(folder: Path) -> psutil.Process | None:

@@ -130,6 +130,7 @@ auth client required = cephx
 public addr = {HOST}
 cluster addr = {HOST}
 ms bind ipv6 = false
+ms bind msgr1 = false
 osd pool default size = 1
 osd pool default min size = 1
 osd pool default pg num = 4

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from brats_ml import environment, files
+from brats_ml.orchestration.local.passwords import ensure_passwords
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -20,9 +21,7 @@ SECRETS = (
     "airflow-database",
     "mlflow-database",
     "redis",
-    "admin",
     "writer",
-    "reader",
     "flask",
     "api",
     "jwt",
@@ -39,7 +38,7 @@ class Cluster:
         folder: It has all that the servers keep, and outlives them.
         checkout: The repository that runs clone, with the DAGs.
         ports: The port of each server.
-        secrets: Passwords and keys, made at the first start.
+        secrets: Passwords of servers, and keys, made at the first start; those of people are in files of their own.
         keys: Access key and secret key of the owner of each bucket, made at the first start of the S3 server.
     """
 
@@ -68,6 +67,14 @@ class Cluster:
         document |= {"folder": str(self.folder), "checkout": str(self.checkout)}
         files.write_json(self.folder / "cluster.json", document, mode=0o600)
         return self
+
+    def passwords(self, server: str) -> Path:
+        """Return the file of the passwords of people in Airflow or MLflow, which `brats accounts` writes."""
+        return self.folder / f"accounts/{server}.json"
+
+    def password(self, server: str, account: str) -> str:
+        """Return the password of a person's account."""
+        return ensure_passwords(self.passwords(server), account)[account]
 
     def url(self, server: str) -> str:
         """Return the address of an HTTP server."""

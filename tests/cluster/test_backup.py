@@ -25,7 +25,7 @@ from tests.cluster.database import AS_USER, BIN, OWNED
 from tests.cluster.settings import BUCKETS
 from tests.s3_server import free_port, moto_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 DATABASES = [name for owned in OWNED.values() for name in owned]
 PAGE, WHERE = "how-to/back-up.md", "/mnt/backup/brats"
@@ -116,7 +116,7 @@ def accounts(variables: Mapping[str, str]) -> str:
 
 def rows(variables: Mapping[str, str], database: str) -> list[str]:
     """Return all rows of a database as statements, sorted."""
-    dump = [BIN / "pg_dump", "--data-only", "--inserts", database]
+    dump = [str(BIN / "pg_dump"), "--data-only", "--inserts", database]
     done = subprocess.run(dump, env={**os.environ, **variables}, check=True, stdout=subprocess.PIPE, text=True)
     return sorted(line for line in done.stdout.splitlines() if line.startswith("INSERT"))
 

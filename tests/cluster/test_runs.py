@@ -18,6 +18,7 @@ from brats_ml.environment import for_child
 from tests.cluster import control, s3
 from tests.cluster.airflow import SCORE, TRAIN, Airflow, task_processes
 from tests.cluster.conftest import EPOCHS
+from tests.cluster.services import members, services
 from tests.cluster.settings import Cluster
 
 pytestmark = pytest.mark.timeout(3600)
@@ -163,7 +164,7 @@ def down(cluster: Cluster, name: str) -> Iterator[None]:
         time.sleep(DOWN_S)
     finally:
         control.start(cluster, name)
-    control.wait(cluster, control.members(name, control.services(cluster)))
+    control.wait(cluster, members(name, services(cluster)))
 
 
 def test_undisturbed(cluster: Cluster, airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +232,7 @@ def test_each_store_and_server_may_be_away_for_a_while(
             pass
         with down(cluster, "postgres"):
             pass
-        airflow.wait_running(run_id, "evaluate.baseline_mini")
+        airflow.wait_begun(run_id, "evaluate.baseline_mini")
         with down(cluster, "redis"):
             pass
         airflow.wait_running(run_id, "publish")
@@ -242,10 +243,14 @@ def test_each_store_and_server_may_be_away_for_a_while(
     check(run)
 
 
-def test_the_servers_of_the_last_actions_may_be_away(
+def test_the_main_process_of_a_worker_and_the_servers_of_the_last_actions_may_be_away(
     cluster: Cluster, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with observing(cluster, airflow, monkeypatch, seed=5) as (run_id, observed):
+        begun = time.time()
+        wait_for_epoch(cluster, 1, after=begun)
+        # The main process of the worker alone: what it has started must end, too, before the next try begins.
+        control.kill(cluster, "worker-gpu", whole=False)
         airflow.wait_running(run_id, "publish")
         with down(cluster, "mlflow"):
             pass
@@ -258,3 +263,4 @@ def test_the_servers_of_the_last_actions_may_be_away(
     (run,) = observed
 
     check(run)
+    assert run.tries[TRAINING] == 2

@@ -2,24 +2,23 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import psutil
 
 from brats_ml.environment import HOLDER, TASK
 from brats_ml.orchestration.local.airflow_access import ACCOUNTS, ADMIN
-from brats_ml.orchestration.local.airflow_api import AirflowClient, TaskState
+from brats_ml.orchestration.local.airflow_api import TaskState
 from brats_ml.orchestration.local.passwords import ensure_passwords
 from brats_ml.orchestration.local.settings import recall
+from tests.access import AccountClient
 from tests.e2e.checkout import Checkout
 
 ANSWER_DELAY_S = 5.0
-# Method, path and body.
-Request = tuple[str, str, Any]
 
 
-class Airflow(AirflowClient):
+class Airflow(AccountClient):
     """The API of the servers that run for a checkout."""
 
     def __init__(self, checkout: Checkout, *, account: str = ADMIN, password: str | None = None) -> None:
@@ -28,15 +27,6 @@ class Airflow(AirflowClient):
         self.checkout = checkout
         kept = ensure_passwords(found[0].state.airflow.passwords, *ACCOUNTS)
         super().__init__(found[0].airflow_url, user=account, password=password or kept[account])
-
-    def statuses(self, requests: Mapping[str, Request], *, log_in: bool = True) -> dict[str, int]:
-        """Return the status of the answer to each request, with or without a login."""
-        if log_in and "Authorization" not in self._http.headers:
-            self._log_in()
-        return {
-            name: self._http.request(method, path, json=body).status_code
-            for name, (method, path, body) in requests.items()
-        }
 
     def states(self, dag_id: str, run_id: str) -> dict[str, str]:
         return {task.task_id: task.state for task in self.tasks(dag_id, run_id)}

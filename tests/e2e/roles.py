@@ -1,8 +1,9 @@
 """A real request of each kind to a run that waits for approval, and who may send it."""
 
+from collections.abc import Callable
+
 from brats_ml.orchestration.local.airflow_access import ADMIN, APPROVER, OPERATOR, VIEWER
-from tests.e2e.airflow import Airflow, Request
-from tests.e2e.checkout import Checkout
+from tests.access import AccountClient, Request
 
 READS = ("list runs", "read the question", "open the tab Results", "read a log")
 MAY = {
@@ -44,11 +45,18 @@ def allowed(found: dict[str, int]) -> set[str]:
     return {name for name, status in found.items() if status in (200, 201, 400, 404, 422)}
 
 
-def statuses(checkout: Checkout, dag_id: str, run_id: str) -> dict[str | None, dict[str, int]]:
-    """Return the status of each request by account; `None` has no login."""
-    wanted, found = requests(dag_id, run_id), {}
+def statuses(client: Callable[..., AccountClient], dag_id: str, run_id: str) -> dict[str | None, dict[str, int]]:
+    """Return the status of each request by account; `None` has no login.
+
+    Args:
+        client: Returns the client of an account, which it takes as `account`.
+        dag_id: The DAG.
+        run_id: A run of it.
+    """
+    wanted = requests(dag_id, run_id)
+    found: dict[str | None, dict[str, int]] = {}
     for account in MAY:
-        with Airflow(checkout, account=account) as airflow:
+        with client(account=account) as airflow:
             found[account] = airflow.statuses(wanted)
-    with Airflow(checkout) as nobody:
+    with client() as nobody:
         return {**found, None: nobody.statuses(wanted, log_in=False)}

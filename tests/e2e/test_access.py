@@ -1,8 +1,5 @@
 """The servers of `brats up` listen where the documentation says, and answer nobody without a login."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,24 +8,10 @@ import pytest
 
 from brats_ml.orchestration.local.settings import Settings, recall
 from brats_ml.orchestration.runs.processes import marked
-from tests.access import answered, check_ports
+from tests.access import answered_by_airflow, check_ports
 from tests.e2e.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-DOCUMENTS = ("/openapi.json", "/auth/openapi.json")
-# The API of tasks has a document for each version.
-TASKS_API = "from airflow.api_fastapi.execution_api.versions import bundle; print(bundle.versions[0].value)"
-# Whether Airflow lives, its version, and the login itself.
-PUBLIC = {
-    ("get", "/api/v2/monitor/health"),
-    ("get", "/api/v2/version"),
-    ("get", "/api/v2/auth/login"),
-    ("get", "/api/v2/auth/logout"),
-    ("post", "/auth/token"),
-    ("post", "/auth/token/cli"),
-    ("get", "/execution/health"),
-    ("get", "/execution/health/ping"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +35,7 @@ def test_the_servers_listen_on_the_documented_ports_of_loopback_alone(settings: 
 
 
 def test_airflow_answers_nobody_without_a_login(settings: Settings, tmp_path: Path) -> None:
-    # Airflow writes a configuration file on import.
-    home = {**os.environ, "AIRFLOW_HOME": str(tmp_path)}
-    named = subprocess.run([sys.executable, "-c", TASKS_API], env=home, capture_output=True, text=True, check=True)
-    version = named.stdout.split()[-1]
-
-    documents = [*DOCUMENTS, f"/execution/openapi.json?version={version}"]
-    assert answered(settings.airflow_url, documents) - PUBLIC == set()
+    assert answered_by_airflow(settings.airflow_url, tmp_path) == set()
 
 
 def test_the_check_notices_a_server_that_other_machines_reach(settings: Settings) -> None:

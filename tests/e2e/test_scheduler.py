@@ -6,6 +6,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def killed_run(checkout: Checkout, airflow: Airflow, seen: dict[str, Any]) -> st
     airflow.wait(TRAIN, run_id, until=lambda states: states.get("approve") == "awaiting_input")
     seen["status"] = json.loads(checkout.brats("status", "--json"))
     seen["question"] = airflow.question(TRAIN, run_id, "approve")
-    seen["roles"] = roles.statuses(checkout, TRAIN, run_id)
+    seen["roles"] = roles.statuses(partial(Airflow, checkout), TRAIN, run_id)
     seen["runs after the requests"] = airflow.runs(TRAIN)
     ledger = (checkout.root / ".brats/ledger.jsonl").read_text()  # the gate has looked already
     seen["promoted before approval"] = '"promotion"' in ledger

@@ -31,6 +31,9 @@ endif
 NEEDS_PYTHON = test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
 NEEDS_WHEELS = test -z "$(NO_INDEX)" || test "$$($(LOCKS))" = "$$(cat $(HOUSE)/.$(SERVES) 2>/dev/null)" || { echo "$(HOUSE) lacks packages of $(SERVES): on a machine with internet and the same version of Python, check out this revision and run 'make wheelhouse ACCELERATOR=$(ACCELERATOR)'."; exit 1; }
 FETCH = PYTHONPATH=.uv $$(test -x .uv/bin/pip && echo .uv/bin/pip || echo $(PYTHON) -m pip) download -q --require-hashes --no-deps -d $(HOUSE)
+# What only some patches of this Python need, such as those before 3.11.3.
+MINOR = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+OF_PATCHES = sed -nE "/^[a-z0-9].* $(1) '$(MINOR)\.[0-9]+'/,/[^\\]$$/{s/ ;.*/ \\\\/;p}" requirements/$(ACCELERATOR).txt
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 PYTEST := pytest -n 2 --dist=loadfile --no-loadscope-reorder -m "not slow"
 EXTRAS := train infer survival validate reports track version s3 orchestrate cluster
@@ -78,6 +81,8 @@ wheelhouse: .uv/bin/uv ## download all that `make install` needs into wheelhouse
 	rm -f $(HOUSE)/.$(SERVES)
 	$(FETCH) -r requirements/build.txt
 	$(FETCH) --no-build-isolation -r requirements/$(ACCELERATOR).txt
+	$(FETCH) -r <($(call OF_PATCHES,<))
+	$(FETCH) -r <($(call OF_PATCHES,>=))
 	$(LOCKS) > $(HOUSE)/.$(SERVES)
 
 demo: install ## run the whole pipeline on synthetic patients under a real Airflow scheduler

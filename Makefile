@@ -18,7 +18,7 @@ WHEELHOUSE :=
 HOUSE := $(or $(WHEELHOUSE),wheelhouse)
 # It has a note for each lock that it serves. Wheels fit one version of Python and one kind of processor.
 SERVES = $(ACCELERATOR)-$(shell $(PYTHON) -c 'import sys, platform; print("python%d.%d" % sys.version_info[:2], platform.machine(), sep="-")')
-LOCKS = cat requirements/build.txt requirements/$(ACCELERATOR).txt | sha256sum
+LOCKS = cat requirements/build.txt requirements/audit.txt requirements/$(ACCELERATOR).txt | sha256sum
 ifneq ($(WHEELHOUSE),)
 ifeq ($(filter wheelhouse,$(MAKECMDGOALS)),)
 export PIP_NO_INDEX := 1
@@ -77,12 +77,13 @@ $(STAMP): requirements/$(ACCELERATOR).txt pyproject.toml | $(UV)
 # pip keeps a file that is there and whole by its hash in the lock, and downloads any other. The note comes last, so
 # nothing installs from a folder that a kill left incomplete. pip reads the names of the one package without a wheel by
 # the setuptools of requirements/build.txt.
-wheelhouse: .uv/bin/uv ## download all that `make install` needs into wheelhouse/, for a machine without internet
+wheelhouse: .uv/bin/uv ## download all that `make install` and `make images` need into wheelhouse/, for a machine without internet
 	rm -f $(HOUSE)/.$(SERVES)
 	$(FETCH) -r requirements/build.txt
 	$(FETCH) --no-build-isolation -r requirements/$(ACCELERATOR).txt
 	$(FETCH) -r <($(call OF_PATCHES,<))
 	$(FETCH) -r <($(call OF_PATCHES,>=))
+	$(FETCH) -r requirements/audit.txt
 	$(LOCKS) > $(HOUSE)/.$(SERVES)
 
 demo: install ## run the whole pipeline on synthetic patients under a real Airflow scheduler
@@ -138,7 +139,7 @@ images-test: install ## run the DAGs in containers of the images, next to real s
 
 $(AUDIT)/.installed: requirements/audit.txt | $(UV)
 	$(UV) venv -q --clear --python $(PYTHON) $(AUDIT)
-	VIRTUAL_ENV=$(AUDIT) $(UV) pip sync -q --require-hashes $(BUILD) requirements/audit.txt
+	VIRTUAL_ENV=$(AUDIT) $(UV) pip sync -q $(NO_INDEX) --require-hashes $(BUILD) requirements/audit.txt
 	touch $@
 
 lint: install ## style, spelling, types and architecture: every hook of .pre-commit-config.yaml

@@ -55,7 +55,8 @@ def test_a_folder_that_is_incomplete_is_refused_in_one_sentence(isolated: Checko
 
 
 def test_the_folder_serves_every_patch_of_the_version_of_python(wheelhouse: Path) -> None:
-    lines = re.findall(r"^([a-z0-9._-]+)==(\S+) ; (.*) \\$", (ROOT / "requirements/cpu.txt").read_text(), re.MULTILINE)
+    locks = "".join((ROOT / f"requirements/{name}.txt").read_text() for name in ("build", "cpu", "audit"))
+    lines = re.findall(r"^([a-z0-9._-]+)==(\S+) ; (.*) \\$", locks, re.MULTILINE)
     minor = platform.python_version().rsplit(".", maxsplit=1)[0]
     patches = [{"python_full_version": f"{minor}.{patch}"} for patch in range(20)]
     needed = {(name, version) for name, version, when in lines if any(map(Marker(when).evaluate, patches))}

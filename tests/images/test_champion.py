@@ -1,16 +1,22 @@
 """A champion from containers: Airflow, MLflow and the workers run in our images, as `make images` built them."""
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 from mlflow.tracking import MlflowClient
+from ruamel.yaml import YAML
 
 from brats_ml.environment import for_child
+from brats_ml.orchestration.local.airflow_api import AirflowClient
 from tests.cluster import control
 from tests.cluster.airflow import SCORE, TRAIN, Airflow
-from tests.cluster.settings import Cluster
+from tests.cluster.settings import ROOT, Cluster
 from tests.e2e.conftest import TINY
 from tests.images import containers
 
@@ -64,6 +70,25 @@ def test_brats_train_goes_from_source_to_champion(cluster: Cluster, monkeypatch:
     assert (state, scored) == ("success", "success"), states
     assert states["promote"] == "success"
     assert client.get_model_version_by_alias("brats-segmentation", "champion").version == "1"
+
+
+def test_init_of_compose_makes_accounts_and_pools_and_changes_nothing_twice(cluster: Cluster, tmp_path: Path) -> None:
+    os.chown(tmp_path, containers.UID, 0)
+    init = YAML(typ="safe").load(ROOT / "docker/compose.yaml")["services"]["init"]
+    script = (*init["entrypoint"][1:], *(part.replace("$$", "$") for part in init["command"]))
+    slots = {"GPU_SLOTS": "1", "CPU_SLOTS": "3"}
+    container = containers.Container("orchestrator", script, {**cluster.airflow, **slots})
+    printed = [containers.run(cluster, container, "--volume", f"{tmp_path}:/accounts") for _ in range(2)]
+    passwords = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("airflow", "mlflow")}
+
+    assert ["the account viewer has the role Viewer" in text for text in printed] == [True, False]
+    assert ["the account reader may read" in text for text in printed] == [True, False]
+    with AirflowClient(cluster.url("airflow"), user="viewer", password=passwords["airflow"]["viewer"]) as viewer:
+        assert viewer.runs(TRAIN) is not None
+    pools = containers.run_in(cluster, "api-server", "airflow", "pools", "list", "--output", "json")
+    assert {"gpu": "1", "cpu": "3"}.items() <= {pool["pool"]: pool["slots"] for pool in json.loads(pools)}.items()
+    reader = ("reader", passwords["mlflow"]["reader"])
+    assert httpx.get(f"{cluster.url('mlflow')}/version", auth=reader, trust_env=False).is_success
 
 
 @pytest.mark.parametrize("name", ["mlflow", "api-server", "worker-cpu"])

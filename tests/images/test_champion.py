@@ -27,8 +27,10 @@ pytestmark = pytest.mark.timeout(3600)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster with programs in containers, and stores that the test cluster runs."""
     folder = tmp_path_factory.mktemp("images").resolve()
-    cluster = control.up(folder)
+    by_hand = [sys.executable, "-m", "tests.cluster"]
     try:
+        subprocess.run([*by_hand, "up", "--folder", str(folder)], cwd=ROOT, check=True)
+        cluster = Cluster.of(folder, folder / "checkout")
         for name in containers.containers(cluster):
             control.stop(cluster, name)
         commit(cluster)
@@ -41,8 +43,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             containers.wait_for_worker(cluster, name)
         yield cluster
     finally:
-        containers.remove(cluster)
-        control.down(folder)
+        containers.remove(Cluster.of(folder, folder / "checkout"))
+        subprocess.run([*by_hand, "down", "--folder", str(folder)], cwd=ROOT, check=True)
 
 
 def commit(cluster: Cluster) -> None:

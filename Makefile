@@ -18,7 +18,7 @@ WHEELHOUSE :=
 HOUSE := $(or $(WHEELHOUSE),wheelhouse)
 # It has a note for each lock that it serves. Wheels fit one version of Python and one kind of processor.
 SERVES = $(ACCELERATOR)-$(shell $(PYTHON) -c 'import sys, platform; print("python%d.%d" % sys.version_info[:2], platform.machine(), sep="-")')
-LOCKS = cat requirements/build.txt requirements/$(ACCELERATOR).txt | sha256sum
+LOCKS = cat requirements/build.txt requirements/audit.txt requirements/$(ACCELERATOR).txt | sha256sum
 ifneq ($(WHEELHOUSE),)
 ifeq ($(filter wheelhouse,$(MAKECMDGOALS)),)
 export PIP_NO_INDEX := 1
@@ -31,6 +31,9 @@ endif
 NEEDS_PYTHON = test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one and run make again."; exit 1; }
 NEEDS_WHEELS = test -z "$(NO_INDEX)" || test "$$($(LOCKS))" = "$$(cat $(HOUSE)/.$(SERVES) 2>/dev/null)" || { echo "$(HOUSE) lacks packages of $(SERVES): on a machine with internet and the same version of Python, check out this revision and run 'make wheelhouse ACCELERATOR=$(ACCELERATOR)'."; exit 1; }
 FETCH = PYTHONPATH=.uv $$(test -x .uv/bin/pip && echo .uv/bin/pip || echo $(PYTHON) -m pip) download -q --require-hashes --no-deps -d $(HOUSE)
+# What only some patches of this Python need, such as those before 3.11.3.
+MINOR = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+OF_PATCHES = sed -nE "/^[a-z0-9].* $(1) '$(MINOR)\.[0-9]+'/,/[^\\]$$/{s/ ;.*/ \\\\/;p}" requirements/$(ACCELERATOR).txt
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 PYTEST := pytest -n 2 --dist=loadfile --no-loadscope-reorder -m "not slow"
 EXTRAS := train infer survival validate reports track version s3 orchestrate cluster
@@ -74,10 +77,13 @@ $(STAMP): requirements/$(ACCELERATOR).txt pyproject.toml | $(UV)
 # pip keeps a file that is there and whole by its hash in the lock, and downloads any other. The note comes last, so
 # nothing installs from a folder that a kill left incomplete. pip reads the names of the one package without a wheel by
 # the setuptools of requirements/build.txt.
-wheelhouse: .uv/bin/uv ## download all that `make install` needs into wheelhouse/, for a machine without internet
+wheelhouse: .uv/bin/uv ## download all that `make install` and `make images` need into wheelhouse/, for a machine without internet
 	rm -f $(HOUSE)/.$(SERVES)
 	$(FETCH) -r requirements/build.txt
 	$(FETCH) --no-build-isolation -r requirements/$(ACCELERATOR).txt
+	$(FETCH) -r <($(call OF_PATCHES,<))
+	$(FETCH) -r <($(call OF_PATCHES,>=))
+	$(FETCH) -r requirements/audit.txt
 	$(LOCKS) > $(HOUSE)/.$(SERVES)
 
 demo: install ## run the whole pipeline on synthetic patients under a real Airflow scheduler
@@ -133,7 +139,7 @@ images-test: install ## run the DAGs in containers of the images, next to real s
 
 $(AUDIT)/.installed: requirements/audit.txt | $(UV)
 	$(UV) venv -q --clear --python $(PYTHON) $(AUDIT)
-	VIRTUAL_ENV=$(AUDIT) $(UV) pip sync -q --require-hashes $(BUILD) requirements/audit.txt
+	VIRTUAL_ENV=$(AUDIT) $(UV) pip sync -q $(NO_INDEX) --require-hashes $(BUILD) requirements/audit.txt
 	touch $@
 
 lint: install ## style, spelling, types and architecture: every hook of .pre-commit-config.yaml

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
 from tests.e2e.checkout import Checkout
 from tests.page_requests import outside_addresses, requests_of
@@ -49,6 +52,19 @@ def test_a_namespace_has_no_way_out(isolated: Checkout) -> None:
 def test_a_folder_that_is_incomplete_is_refused_in_one_sentence(isolated: Checkout, tmp_path: Path) -> None:
     said = isolated.run(*ISOLATED, "make", "-s", "install", f"WHEELHOUSE={tmp_path}", status=2)
     assert f"{tmp_path} lacks packages of cpu-python3" in said
+
+
+def test_the_folder_serves_every_patch_of_the_version_of_python(wheelhouse: Path) -> None:
+    locks = "".join((ROOT / f"requirements/{name}.txt").read_text() for name in ("build", "cpu", "audit"))
+    lines = re.findall(r"^([a-z0-9._-]+)==(\S+) ; (.*) \\$", locks, re.MULTILINE)
+    minor = platform.python_version().rsplit(".", maxsplit=1)[0]
+    patches = [{"python_full_version": f"{minor}.{patch}"} for patch in range(20)]
+    needed = {(name, version) for name, version, when in lines if any(map(Marker(when).evaluate, patches))}
+    wheels = [parse_wheel_filename(path.name)[:2] for path in wheelhouse.glob("*.whl")]
+    sources = [parse_sdist_filename(path.name) for path in wheelhouse.glob("*.tar.gz")]
+
+    assert len(needed) > 300
+    assert needed - {(name, str(version)) for name, version in [*wheels, *sources]} == set()
 
 
 @pytest.fixture(scope="module")

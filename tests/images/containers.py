@@ -57,13 +57,21 @@ def containers(cluster: Cluster) -> dict[str, Container]:
 
 
 def start(cluster: Cluster, name: str) -> None:
-    """Start a container as compose.yaml does: read-only, without rights, as a user that is not root."""
-    container = containers(cluster)[name]
+    """Start a container that goes on in the background."""
+    _run(cluster, containers(cluster)[name], "--detach", "--name", label(cluster, name), "--hostname", name)
+
+
+def run(cluster: Cluster, container: Container, *options: str) -> str:
+    """Run a container to its end and return its output."""
+    return _run(cluster, container, "--rm", *options)
+
+
+def _run(cluster: Cluster, container: Container, *options: str) -> str:
+    """Run a container as compose.yaml does: read-only, without rights, as a user that is not root."""
     variables = {key: value for key, value in container.variables.items() if key not in OF_THE_HOST}
     variables |= {environment.STATE.name: "/state", environment.REPOSITORY.name: "/repository"}
     command = [
-        ENGINE, "run", "--detach", "--name", label(cluster, name), "--hostname", name,
-        "--network", "host", "--log-driver", "k8s-file",
+        ENGINE, "run", *options, "--network", "host", "--log-driver", "k8s-file",
         "--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges",
         "--tmpfs", "/tmp", "--tmpfs", "/opt/brats/.dvc/tmp",  # noqa: S108 - in the container
         "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=8192:8192",
@@ -74,7 +82,8 @@ def start(cluster: Cluster, name: str) -> None:
         *(part for key in variables for part in ("--env", key)),
         f"localhost/brats-{container.image}:{TAG}", *container.command,
     ]  # fmt: skip
-    subprocess.run(command, env=environment.for_child(variables), check=True, stdout=subprocess.DEVNULL)
+    child = environment.for_child(variables)
+    return subprocess.run(command, env=child, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def logs(cluster: Cluster, name: str) -> str:

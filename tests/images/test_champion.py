@@ -1,16 +1,22 @@
 """A champion from containers: Airflow, MLflow and the workers run in our images, as `make images` built them."""
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 from mlflow.tracking import MlflowClient
+from ruamel.yaml import YAML
 
 from brats_ml.environment import for_child
+from brats_ml.orchestration.local.airflow_api import AirflowClient
 from tests.cluster import control
 from tests.cluster.airflow import SCORE, TRAIN, Airflow
-from tests.cluster.settings import Cluster
+from tests.cluster.settings import ROOT, Cluster
 from tests.e2e.conftest import TINY
 from tests.images import containers
 
@@ -21,8 +27,10 @@ pytestmark = pytest.mark.timeout(3600)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster with programs in containers, and stores that the test cluster runs."""
     folder = tmp_path_factory.mktemp("images").resolve()
-    cluster = control.up(folder)
+    by_hand = [sys.executable, "-m", "tests.cluster"]
     try:
+        subprocess.run([*by_hand, "up", "--folder", str(folder)], cwd=ROOT, check=True)
+        cluster = Cluster.of(folder, folder / "checkout")
         for name in containers.containers(cluster):
             control.stop(cluster, name)
         commit(cluster)
@@ -35,8 +43,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             containers.wait_for_worker(cluster, name)
         yield cluster
     finally:
-        containers.remove(cluster)
-        control.down(folder)
+        containers.remove(Cluster.of(folder, folder / "checkout"))
+        subprocess.run([*by_hand, "down", "--folder", str(folder)], cwd=ROOT, check=True)
 
 
 def commit(cluster: Cluster) -> None:
@@ -64,6 +72,25 @@ def test_brats_train_goes_from_source_to_champion(cluster: Cluster, monkeypatch:
     assert (state, scored) == ("success", "success"), states
     assert states["promote"] == "success"
     assert client.get_model_version_by_alias("brats-segmentation", "champion").version == "1"
+
+
+def test_init_of_compose_makes_accounts_and_pools_and_changes_nothing_twice(cluster: Cluster, tmp_path: Path) -> None:
+    os.chown(tmp_path, containers.UID, 0)
+    init = YAML(typ="safe").load(ROOT / "docker/compose.yaml")["services"]["init"]
+    script = (*init["entrypoint"][1:], *(part.replace("$$", "$") for part in init["command"]))
+    slots = {"GPU_SLOTS": "1", "CPU_SLOTS": "3"}
+    container = containers.Container("orchestrator", script, {**cluster.airflow, **slots})
+    printed = [containers.run(cluster, container, "--volume", f"{tmp_path}:/accounts") for _ in range(2)]
+    passwords = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("airflow", "mlflow")}
+
+    assert ["the account viewer has the role Viewer" in text for text in printed] == [True, False]
+    assert ["the account reader may read" in text for text in printed] == [True, False]
+    with AirflowClient(cluster.url("airflow"), user="viewer", password=passwords["airflow"]["viewer"]) as viewer:
+        assert viewer.runs(TRAIN) is not None
+    pools = containers.run_in(cluster, "api-server", "airflow", "pools", "list", "--output", "json")
+    assert {"gpu": "1", "cpu": "3"}.items() <= {pool["pool"]: pool["slots"] for pool in json.loads(pools)}.items()
+    reader = ("reader", passwords["mlflow"]["reader"])
+    assert httpx.get(f"{cluster.url('mlflow')}/version", auth=reader, trust_env=False).is_success
 
 
 @pytest.mark.parametrize("name", ["mlflow", "api-server", "worker-cpu"])
@@ -110,4 +137,4 @@ def test_the_image_of_a_container_says_that_it_is_healthy(cluster: Cluster, name
     command = [containers.ENGINE, "healthcheck", "run", containers.label(cluster, name)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert done.stdout.strip() in ("", "healthy"), done.stdout
+    assert (done.returncode, done.stdout.strip()) in ((0, ""), (0, "healthy")), done.stderr

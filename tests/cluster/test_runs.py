@@ -218,7 +218,8 @@ def test_a_killed_scheduler_and_a_killed_worker_cost_no_work(
     check(run, epochs=LONG)
     assert run.tries[TRAINING] == 2
     first, second = map(logged_epochs, run.logs)
-    assert set(first) | set(second) == set(range(1, LONG + 1))
+    # The worker may die between the checkpoint of an epoch and its line in the log.
+    assert {*first, second[0] - 1, *second} == set(range(1, LONG + 1))
     assert second[0] > 1
 
 

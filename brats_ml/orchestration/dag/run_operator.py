@@ -22,6 +22,7 @@ from brats_ml.orchestration.runs.outcomes import Outcome
 from brats_ml.orchestration.runs.processes import Child, end_marked
 from brats_ml.orchestration.runs.run import Run, slug
 from brats_ml.redaction import redacted
+from brats_ml.workspace.state import RunRecord
 
 LOG = logging.getLogger("airflow.task")
 # Airflow's supervisor kills a task 5 s after it asks the task to end; after a timeout there is more time.
@@ -100,10 +101,12 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         if ended:
             self.log.warning("ended %d process(es) of an earlier try, which were still running", ended)
         name = self.lock_name(context)
-        with task_locks.held(run.record, name) as lock:
+        # A run that finds nothing to do leaves no record, so its command reports elsewhere and has its locks there.
+        record = RunRecord(report.parent)
+        with task_locks.held(record, name) as lock:
             self.before_command(run, folder)
             report.unlink(missing_ok=True)
-            variables = self._variables(run, name, mark=mark, folder=folder, report=report)
+            variables = self._variables(run, record.work_lock(name), mark=mark, folder=folder, report=report)
             self._child = Child(command, folder=folder, variables=variables, inherited=[lock])
             lines = self._follow(self._child, mark, report)
             status, outcome = self._child.wait(), outcomes.read(report)
@@ -116,7 +119,7 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         return outcome, lines
 
     @staticmethod
-    def _variables(run: Run, name: str, *, mark: str, folder: Path, report: Path) -> dict[str, str]:
+    def _variables(run: Run, lock: Path, *, mark: str, folder: Path, report: Path) -> dict[str, str]:
         """Return what a command gets to know of its task by its environment."""
         return {
             environment.TASK.name: mark,
@@ -125,7 +128,7 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
             environment.STATE.name: str(run.locations.state),
             environment.OUTCOME.name: str(report),
             environment.HOLDER.name: watchdog.holder(),
-            environment.WORK_LOCK.name: str(run.record.work_lock(name)),
+            environment.WORK_LOCK.name: str(lock),
             # Only the folder's own code runs, in either of the usual layouts.
             "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'src'}",
         }

@@ -5,9 +5,9 @@ from pathlib import Path
 from airflow.sdk import DAG
 from airflow.timetables.trigger import CronTriggerTimetable
 
-from brats_ml.config import load
 from brats_ml.orchestration.dag.form_fields import field
 from brats_ml.orchestration.dag.janitor import JanitorOperator
+from brats_ml.orchestration.dag.kept import kept_params
 from brats_ml.orchestration.dag.notifications import RunNotifier
 from brats_ml.orchestration.dag.rendering import RETRY, RUN_TYPES
 
@@ -21,7 +21,7 @@ kept run needs are removed, and so is what people deleted in MLflow. The log say
 """
 
 checkout = Path(__file__).resolve().parents[1]
-schedule = load(checkout / "params.yaml").orchestration.janitor
+schedule = kept_params(checkout).orchestration.janitor
 
 with DAG(
     dag_id="brats_janitor",

@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 from airflow.sdk import DAG
 
 from brats_ml.orchestration.dag.assets import CHAMPIONS
 from brats_ml.orchestration.dag.form_fields import field, revision_field
-from brats_ml.orchestration.dag.form_values import RollbackForm
+from brats_ml.orchestration.dag.form_values import ModelName, RollbackForm
 from brats_ml.orchestration.dag.kept import kept_params
 from brats_ml.orchestration.dag.notifications import RunNotifier
 from brats_ml.orchestration.dag.rendering import RETRY, RUN_TYPES, DvcPipeline
@@ -21,7 +22,7 @@ DOC = """
 2. `approve` shows the proof and asks a person. Without an answer in time, nothing changes.
 3. `rollback` proves it again, writes a line in the ledger and sets the aliases. A run of `brats_score` follows.
 """
-MODELS = ["brats-segmentation", "brats-survival"]
+MODELS = list(get_args(ModelName))
 
 checkout = Path(__file__).resolve().parents[1]
 params = kept_params(checkout)

@@ -11,7 +11,7 @@ from brats_ml import environment, files
 from brats_ml.actions.prediction_folders import refuse_overlap
 from brats_ml.adapters.case_folder import cases_in
 from brats_ml.adapters.sources.archive import check_archive_name
-from brats_ml.adapters.tracking.reigns import MODELS, check_adoption, check_rollback, earlier_champion, require_champion
+from brats_ml.adapters.tracking.reigns import MODELS, check_adoption, check_model, earlier_champion, require_champion
 from brats_ml.cohort.source_address import PHANTOM, LocalAddress, parse_address
 from brats_ml.config import Params
 from brats_ml.config.segmentation import check_preset
@@ -124,7 +124,7 @@ def adopt(ws: Workspace, params: Params, *, model: str, version: str) -> Inputs:
 
 def rollback(ws: Workspace, params: Params, *, model: str, to: int | None, **options: Any) -> Inputs:
     """Return nothing: the ledger has an earlier champion, and a registry must exist."""
-    check_rollback(model)
+    check_model(model)
     earlier_champion(ws.state.ledger.path, model, to)
     _require_registry(ws)
     return ()

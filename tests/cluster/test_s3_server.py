@@ -1,6 +1,7 @@
 """The S3 server loses and tears nothing that it has confirmed, and its conditional puts have one winner."""
 
 import hashlib
+import io
 import os
 import random
 import threading
@@ -39,15 +40,13 @@ def confirmed(cluster: Cluster) -> Iterator[set[str]]:
     over = threading.Event()
 
     def write(number: int) -> None:
-        import io
-
         generator, bucket = random.Random(number), client(cluster)  # noqa: S311 - not for a secret
         while not over.is_set():
             content = os.urandom(generator.choice(SIZES))
             name = f"killed/{hashlib.sha256(content).hexdigest()}"
             try:
                 bucket.upload_fileobj(io.BytesIO(content), BUCKET, name, Config=PARTS)  # type: ignore[attr-defined]
-            except Exception:
+            except Exception:  # whatever an upload fails with while the server is down, the object is not confirmed
                 time.sleep(0.1)
             else:
                 confirmed.add(name)

@@ -82,7 +82,7 @@ def no_champion(model: str, ledger: Path) -> ModelError:
     )
 
 
-def check_rollback(model: str) -> None:
+def check_model(model: str) -> None:
     """Refuse a name that is no registered model.
 
     Raises:
@@ -120,7 +120,7 @@ def check_adoption(model: str, version: str) -> None:
     Raises:
         ConfigError: One of them is wrong.
     """
-    check_known(model, list(MODELS.values()), what="model", key="MODEL")
+    check_model(model)
     if version != NO_VERSION and not version.isdecimal():
         raise ConfigError(f"{version} is not the number of a version, and not `{NO_VERSION}`", key="VERSION")
 

@@ -11,6 +11,7 @@ from brats_ml.config.sentences import explain
 from brats_ml.errors import ConfigError
 
 Text = Annotated[str, Field(min_length=1)]
+ModelName = Literal["brats-segmentation", "brats-survival"]
 
 
 class Form(Section):
@@ -61,7 +62,7 @@ class ScoreForm(Form):
 class RollbackForm(Form):
     """Values of the form of brats_rollback."""
 
-    model: Literal["brats-segmentation", "brats-survival"]
+    model: ModelName
     version: Count | None
     reason: Text | None
 

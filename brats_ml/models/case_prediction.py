@@ -1,0 +1,129 @@
+"""The prediction of one case by loaded models: its label map in its own grid, volumes, and survival group.
+
+Nothing here needs MLflow or a checkout, so scoring and a served model share it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import write_volume
+from brats_ml.cohort.cases import Case
+from brats_ml.cohort.labels import LABELS, REGIONS, SCHEMES, LabelMap, region_mask
+from brats_ml.cohort.modalities import MODALITIES, available
+from brats_ml.config.data import Validate
+from brats_ml.dataset.examination import case_problems, unchecked
+from brats_ml.dataset.preprocessing import preprocess_case
+from brats_ml.errors import CaseError, ModelError
+from brats_ml.imaging.geometry import uncrop
+from brats_ml.models.prediction_figures import FEATURE_DECIMALS, VOLUMES, in_ml, rounded
+from brats_ml.models.removal import removal_flags, removal_record
+from brats_ml.models.segmentation_method import SegmentationModel
+from brats_ml.models.survival import SurvivalModel
+from brats_ml.survival.caveat import interval_days
+from brats_ml.survival.features import BRAIN, MORE, case_features
+from brats_ml.workspace.outputs import PredictionFolder
+
+SYNTHETIC = "by a model of synthetic patients"
+NO_SURVIVAL = "there is no survival model"
+
+
+@dataclass(frozen=True)
+class CaseModels:
+    """The models and rules that predict a case.
+
+    Attributes:
+        segment: The segmentation model.
+        classify: The survival model, if there is one.
+        rules: The rules that a case must pass.
+        synthetic: Whether synthetic patients trained the segmentation model.
+        no_survival: Why there is no survival model.
+    """
+
+    segment: SegmentationModel
+    classify: SurvivalModel | None
+    rules: Validate
+    synthetic: bool
+    no_survival: str = NO_SURVIVAL
+
+    def predict(
+        self,
+        source: Path,
+        case: Case,
+        folder: PredictionFolder,
+        *,
+        age_years: float | None,
+        age_faults: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Write the label map of a case and return the rest of its prediction.
+
+        Args:
+            source: The files of the case are relative to it.
+            case: The case.
+            folder: The folder of its prediction.
+            age_years: The age of the patient, None if it is unknown.
+            age_faults: Why the age may be unknown.
+
+        Raises:
+            CaseError: The case cannot be used.
+            StorageError: The operating system cannot read a file of the case.
+        """
+        problems = case_problems(source, case, self.rules, needed=self.segment.modalities)
+        if problems:
+            raise CaseError(case.case_id, "; ".join(problems))
+        prepared, grid = preprocess_case(source, case)
+        image = uncrop(prepared.image, prepared.start, prepared.full_shape)
+        try:
+            labels, _ = self.segment(image, spacing_mm=grid.spacing_mm)
+        except ModelError as error:
+            raise CaseError(case.case_id, str(error)) from error
+        stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
+        write_volume(folder.labels(case.case_id), stored, grid)
+        volumes = _volumes_mm3(labels, grid)
+        return {
+            "volume_mm3": volumes,
+            "volume_ml": {name: in_ml(volume) for name, volume in volumes.items()},
+            "flags": [SYNTHETIC] * self.synthetic
+            + unchecked(case)
+            + [f"not read: {', '.join(case.unread)}"] * bool(case.unread)
+            + [f"no {region} found" for region in REGIONS if not volumes[region]]
+            + removal_flags(self.segment.removed),
+            "removed": removal_record(self.segment.removed),
+            "survival": self._survival(case, labels, image, age_years, age_faults),
+        }
+
+    def _survival(
+        self, case: Case, labels: LabelMap, image: Any, age_years: float | None, age_faults: Sequence[str]
+    ) -> dict[str, Any]:
+        if self.classify is None:
+            return {"group": None, "reason": self.no_survival}
+        wanted = self.classify.features
+        more = [group for group, names in MORE.items() if set(names) & set(wanted)]
+        shown = image[MODALITIES.index(available(BRAIN, case.images))]
+        features = case_features(labels, shown, more=more) | {"age_years": age_years}
+        predicted: dict[str, Any] = dict(self.classify(pd.DataFrame([features])).iloc[0])
+        if predicted["reason"] is not None:
+            return {"group": None, "reason": "; ".join([predicted["reason"], *age_faults])}
+        if self.classify.timed:
+            predicted["interval_days"] = interval_days(predicted["curve_days"], predicted["curve_alive"])
+        return rounded(predicted) | {
+            "model_accuracy": self.classify.quality,
+            "caveat": self.classify.caveat,
+            "masks": self.classify.masks,
+            # No feature is missing where there is a group.
+            "features": {
+                name: round(value, FEATURE_DECIMALS) for name in wanted if (value := features[name]) is not None
+            },
+        }
+
+
+def _volumes_mm3(labels: LabelMap, grid: VoxelGrid) -> dict[str, float]:
+    """Return the volume of each region, and of the labels that are no region."""
+    voxel = math.prod(grid.spacing_mm)
+    masks = {name: region_mask(labels, name) if name in REGIONS else labels == LABELS[name] for name in VOLUMES}
+    return {name: round(float(mask.sum()) * voxel, 3) for name, mask in masks.items()}

@@ -30,11 +30,15 @@ class Recorded:
         outs: Digest of each file or folder that the stage wrote, by its path as dvc.yaml has it.
         deps: The same of each one that it read.
         digest: SHA-256 of the whole record: command, parameters, inputs and outputs.
+        command: The command.
+        params: The value of each parameter by its dotted key, by the file that has it.
     """
 
     outs: Mapping[str, str]
     digest: str
     deps: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def stages(folder: Path) -> Mapping[str, Recorded]:
@@ -70,8 +74,14 @@ class _File(BaseModel):
 
 
 class _Stage(BaseModel):
+    cmd: str | list[str] = ""
+    params: dict[str, dict[str, Any]] = {}
     outs: list[_File] = []
     deps: list[_File] = []
+
+    @property
+    def command(self) -> str:
+        return self.cmd if isinstance(self.cmd, str) else "\n".join(self.cmd)
 
 
 class _Lock(BaseModel):
@@ -101,7 +111,9 @@ def _parsed(path: Path, _identity: str) -> _Record:
             path, "is damaged; restore it, or remove it and run `dvc repro`, which reuses what is in DVC's cache"
         ) from error
     recorded = {
-        name: Recorded(_digests(stage.outs), _digest(document["stages"][name]), _digests(stage.deps))
+        name: Recorded(
+            _digests(stage.outs), _digest(document["stages"][name]), _digests(stage.deps), stage.command, stage.params
+        )
         for name, stage in lock.stages.items()
     }
     return _Record(recorded, _digest(document))

@@ -4,9 +4,6 @@ A rollback compares them with what the same version predicts today.
 """
 
 import json
-import platform
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import pandas as pd
 
 from brats_ml import files
 from brats_ml.adapters.case_files.array_file import read_case
+from brats_ml.adapters.computer import computer, computer_differences
 from brats_ml.adapters.content_cache import link
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.registry import Registry
@@ -25,7 +23,7 @@ from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics.case import case_dice
-from brats_ml.models.runtime import GPU_DRIVER, chosen_runtime
+from brats_ml.models.runtime import chosen_runtime
 from brats_ml.models.survival import SurvivalModel
 from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Artefact, Workspace
@@ -34,9 +32,6 @@ from brats_ml.workspace.state import GoldenCase
 
 # Rows of the table of features that are kept for a survival model.
 ROWS = 20
-# Their versions may change the last bits of a prediction.
-LIBRARIES = ("keras", "numpy", "openvino", "scikit-learn", "scipy", "tensorflow-cpu", "tensorflow")
-CPUINFO = Path("/proc/cpuinfo")
 
 
 def keep(ws: Workspace, params: Params, registry: Registry, champion: Version) -> str | None:
@@ -100,35 +95,14 @@ def prove(ws: Workspace, params: Params, registry: Registry, earlier: Version, d
     raise ModelError(f"{earlier} does not predict its golden case {folder} as before ({reason}): nothing was changed")
 
 
-def computer() -> dict[str, Any]:
-    """Return what may change the last bits of a prediction: processor, GPU and libraries."""
-    lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": names[0] if names else platform.machine(),
-        "gpu": GPU_DRIVER.exists(),
-        "libraries": dict(_versions()),
-    }
-
-
 def inference(params: Params) -> dict[str, str]:
     """Return the parameters that may change the last bits of a prediction."""
     return {"runtime": chosen_runtime(params.evaluate.runtime), "precision": params.evaluate.precision}
 
 
-def _versions() -> Iterator[tuple[str, str]]:
-    for name in LIBRARIES:
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:
-            continue
-
-
 def _differences(record: dict[str, Any], params: Params) -> list[str]:
-    """Return what is not as it was when the golden case was kept; a GPU may change bits of its own accord."""
-    before, now = record["computer"], computer()
-    changed = [name for name in ("processor", "libraries") if before[name] != now[name]]
-    changed += ["the GPU"] * (before["gpu"] or now["gpu"])
+    """Return what is not as it was when the golden case was kept."""
+    changed = computer_differences(record["computer"], computer())
     return changed + ["the parameters of inference"] * (record["inference"] != inference(params))
 
 

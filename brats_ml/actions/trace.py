@@ -7,34 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import files
+from brats_ml.actions.parts import CHANGED, GONE, UNCHANGED, UNKNOWN, Part, code_part
 from brats_ml.actions.prediction_folders import has_its_labels, stated_record
-from brats_ml.adapters import provenance
 from brats_ml.adapters.case_folder import cases_in
+from brats_ml.adapters.dvc_cache import DvcCache
 from brats_ml.adapters.tracking.ledger import promotions
 from brats_ml.config import Params
 from brats_ml.errors import BratsError, MissingInputError, ModelError, ServiceError, SourceError
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
 
-UNCHANGED, CHANGED, GONE, UNKNOWN = "unchanged", "changed", "gone", "unknown"
 DIGEST = re.compile("[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Part:
-    """Something that a prediction was made from.
-
-    Attributes:
-        what: What it is.
-        name: Its name, number, address or digest.
-        state: `unchanged`, `changed`, `gone` or `unknown`.
-        note: More about the state; may be empty.
-    """
-
-    what: str
-    name: str
-    state: str
-    note: str = ""
 
 
 @dataclass
@@ -54,7 +37,7 @@ class Trace:
     @property
     def lost(self) -> list[Part]:
         """The parts that are changed or gone."""
-        return [part for part in self.parts if part.state in (CHANGED, GONE)]
+        return [part for part in self.parts if part.is_lost]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready record."""
@@ -91,7 +74,7 @@ def trace(ws: Workspace, params: Params, prediction: str, *, cases: Path | None,
     for kind in ("segmentation", "survival"):
         if made_from.get(kind):
             found.parts += _model(ws, kind, made_from[kind])
-    found.parts.append(_code(ws, "code of the prediction", made_from.get("code", {})))
+    found.parts.append(code_part(ws.root, "code of the prediction", made_from.get("code", {})))
     found.parts += _inputs(ws, params, case_id, made_from.get("data", {}), cases)
     return found
 
@@ -139,7 +122,7 @@ def _model(ws: Workspace, kind: str, stated: dict[str, Any]) -> Iterator[Part]:
     yield _asked(f"{kind} model", name, lambda: _version(ws, kind, stated))
     yield _asked(f"run of the {kind} model", str(stated["run_id"]), lambda: _run(ws, kind, stated))
     tags = own[-1].get("tags", {}) if own else {}
-    yield _code(ws, f"code of the {kind} model", tags)
+    yield code_part(ws.root, f"code of the {kind} model", tags)
     yield _data(ws, f"training data of the {kind} model", tags.get("data"))
 
 
@@ -187,25 +170,14 @@ def _run(ws: Workspace, kind: str, stated: dict[str, Any]) -> Part:
     return Part(what, name, state, "" if state == UNCHANGED else "it was deleted in MLflow")
 
 
-def _code(ws: Workspace, what: str, stated: dict[str, Any]) -> Part:
-    """Return whether the commit is in the repository; a checkout with uncommitted changes cannot be had again."""
-    commit = stated.get("commit")
-    if commit is None:
-        return Part(what, "no commit", UNKNOWN, "nobody recorded it")
-    if not provenance.has_commit(ws.root, commit):
-        return Part(what, commit, GONE, f"{ws.root} has no such commit; fetch it")
-    if stated.get("dirty") == "true":
-        return Part(what, commit, UNKNOWN, "the checkout had changes that were not committed")
-    return Part(what, commit, UNCHANGED)
-
-
 def _data(ws: Workspace, what: str, digest: str | None) -> Part:
     if digest is None:
         return Part(what, "no digest", UNKNOWN, "nobody recorded it")
     try:
-        count, gone, changed = provenance.cached_files(ws.root, digest)
+        found = DvcCache(ws.root).check(digest)
     except BratsError as error:
         return Part(what, digest, UNKNOWN, str(error))
+    count, gone, changed = found.count, found.gone, found.changed
     if not count:
         return Part(what, digest, GONE, "DVC's cache has no such folder; `dvc pull` or `brats fetch` may get it")
     if changed:

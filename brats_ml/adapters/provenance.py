@@ -1,7 +1,5 @@
 """What a result was made from: the key of the work, the digest of the data, the revision of the code."""
 
-import hashlib
-import json
 import subprocess
 from pathlib import Path
 
@@ -58,49 +56,19 @@ def revision(root: Path) -> dict[str, str]:
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return {}
+    return {"commit": commit, "dirty": "true" if changed_files(root) else "false"}
+
+
+def changed_files(root: Path, commit: str = "HEAD") -> list[str]:
+    """Return the tracked files of a checkout that differ from a commit, without params.yaml and dvc.lock."""
     own = [f":!*{name}" for name in (PARAMS, DVC_LOCK)]
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *own)
-    return {"commit": commit, "dirty": "true" if changed else "false"}
+    listed = _git(root, "diff", "--name-only", "-z", commit, "--", ".", *own)
+    return [name for name in (listed or "").split("\0") if name]
 
 
 def has_commit(root: Path, commit: str) -> bool:
     """Return whether the repository of a checkout has a commit."""
     return _git(root, "cat-file", "-e", f"{commit}^{{commit}}") is not None
-
-
-def cached_files(root: Path, digest: str) -> tuple[int, list[str], list[str]]:
-    """Return how many files a folder of DVC's has, and the names of those that its cache lacks, or has otherwise.
-
-    Each file is read, since DVC itself trusts a file of its cache that nobody may write.
-
-    Args:
-        root: The DVC repository.
-        digest: DVC's digest of the folder, as in dvc.lock.
-
-    Raises:
-        MissingInputError: `root` is not a DVC repository.
-    """
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.repo import Repo
-
-    try:
-        with Repo(root) as repo:
-            path_of = repo.cache.local.oid_to_path
-    except NotDvcRepoError as error:
-        raise MissingInputError(root / ".dvc", remedy="run brats in a checkout that DVC manages") from error
-    listing = Path(path_of(digest))
-    if not listing.is_file():
-        return 0, [], []
-    entries = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text())}
-    paths = {name: Path(path_of(md5)) for name, md5 in entries.items()}
-    gone = [name for name, path in paths.items() if not path.is_file()]
-    changed = [name for name, path in paths.items() if name not in gone and _md5(path) != entries[name]]
-    return len(entries), gone, changed
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def commit_date(root: Path) -> str | None:

@@ -17,6 +17,7 @@ from brats_ml.errors import CodeError
 PACKAGE = Path(brats_ml.__file__).parent
 # Modules that carry results, and compute none: a change in them changes no weight and no figure.
 CARRIERS = (
+    "brats_ml.adapters.computer",
     "brats_ml.adapters.content_cache",
     "brats_ml.adapters.model_files.checkpoints",
     "brats_ml.adapters.model_files.keras_file",
@@ -56,6 +57,12 @@ def code_digest(*roots: str, carriers: Collection[str] = CARRIERS, left_out: tup
     found = imported_modules(*roots, carriers=carriers, left_out=left_out)
     lines = [f"{name} {_file_digest(_file(name))}" for name in sorted(found)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def file_digests(*roots: str) -> dict[str, str]:
+    """Return the digest of each file that `code_digest` reads, by its path in the repository."""
+    found = map(_file, sorted(imported_modules(*roots)))
+    return {path.relative_to(PACKAGE.parent).as_posix(): _file_digest(path) for path in found}
 
 
 def imported_modules(*roots: str, carriers: Collection[str] = CARRIERS, left_out: tuple[str, ...] = ()) -> set[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brats_ml import environment, files
+from brats_ml.adapters.computer import GPU_DRIVER
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.errors import ConfigError, TableError
 from brats_ml.segmentation.inference.baseline import Network
@@ -16,7 +17,6 @@ from brats_ml.workspace import Artefact
 from brats_ml.workspace.state import GraphCache
 
 LOG = logging.getLogger(__name__)
-GPU_DRIVER = Path("/dev/nvidiactl")
 
 
 class LoadedNetwork(Network, Protocol):

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from ruamel.yaml import YAML
 
 from brats_ml import files
-from brats_ml.adapters.source_code import CARRIERS, PACKAGE, code_digest
+from brats_ml.adapters.source_code import CARRIERS, PACKAGE, code_digest, file_digests
 from brats_ml.config import Params
 from brats_ml.config.recipes import Method
 from brats_ml.report import Report
@@ -20,10 +20,12 @@ TEMPLATES = PACKAGE / "reports/templates"
 # The modalities that the chosen recipes read. The stage `validate` reruns if they change, and not with each other value
 # of a recipe.
 NEEDED = "needed_modalities"
+# The digest of each file that stages import. No stage reads it: `brats reproduce` names the file that differs by it.
+FILES = "files"
 
 
 def run(ws: Workspace, params: Params) -> Report:
-    """Write one digest a stage and, for a stage with a matrix of recipes, one a recipe; and the needed modalities.
+    """Write one digest a stage, or one a recipe where it has a matrix of them; needed modalities; one digest a file.
 
     Raises:
         CodeError: A module is not valid Python.
@@ -31,7 +33,9 @@ def run(ws: Workspace, params: Params) -> Report:
     methods = {name: recipe.method for name, recipe in params.recipes.items()}
     stages = YAML(typ="safe").load(ws.dvc_yaml)["stages"]
     found = {name: stage_digests(name, stage, methods) for name, stage in stages.items() if name not in WITHOUT_DIGEST}
-    files.write_json(ws.code, found | {NEEDED: params.needed_modalities})
+    sources = file_digests(*(f"brats_ml.stages.{name}" for name in found))
+    pages = {f"brats_ml/reports/templates/{name}": digest for name, digest in files.file_digests(TEMPLATES).items()}
+    files.write_json(ws.code, found | {NEEDED: params.needed_modalities, FILES: sources | pages})
     return Report("code", f"{len(found)} stages digested")
 
 

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.actions import score
 from brats_ml.actions.trace import Trace, trace
-from brats_ml.adapters import provenance
+from brats_ml.adapters.dvc_cache import Cached, DvcCache
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.config import Params
@@ -163,14 +163,31 @@ def test_each_file_of_the_training_data_is_read_in_the_cache(tmp_path: Path) -> 
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
     cache = tmp_path / ".dvc/cache/files/md5"
     contents = {"a": b"first", "b": b"second", "c": b"third"}
-    digests = {name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in contents.items()}
+    digests = {name: md5_of(content) for name, content in contents.items()}
     listing = "[" + ", ".join(f'{{"md5": "{md5}", "relpath": "{name}"}}' for name, md5 in digests.items()) + "]"
-    for digest, content in [*((digests[name], contents[name]) for name in "ab"), ("0" * 32 + ".dir", listing.encode())]:
+    folder = f"{md5_of(listing.encode())}.dir"
+    for digest, content in [*((digests[name], contents[name]) for name in "ab"), (folder, listing.encode())]:
         (cache / digest[:2]).mkdir(parents=True, exist_ok=True)
         (cache / digest[:2] / digest[2:]).write_bytes(content)
     changed = cache / digests["b"][:2] / digests["b"][2:]
     changed.write_bytes(b"Second")
     changed.chmod(0o444)
 
-    assert provenance.cached_files(tmp_path, "0" * 32 + ".dir") == (3, ["c"], ["b"])
-    assert provenance.cached_files(tmp_path, "1" * 32 + ".dir") == (0, [], [])
+    assert DvcCache(tmp_path).check(folder) == Cached(3, ["c"], ["b"])
+    assert DvcCache(tmp_path).check("1" * 32 + ".dir") == Cached(0, [], [])
+    assert DvcCache(tmp_path).check(digests["a"]).whole
+    assert DvcCache(tmp_path).check(digests["b"]) == Cached(1, [], [""])
+
+
+def test_a_changed_listing_of_a_folder_in_the_cache_is_named(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    folder = f"{md5_of(b'[]')}.dir"
+    path = tmp_path / ".dvc/cache/files/md5" / folder[:2] / folder[2:]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"[ ]")
+
+    assert DvcCache(tmp_path).check(folder) == Cached(1, [], [f"the listing {path}"])
+
+
+def md5_of(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -21,6 +21,7 @@ def digests(checkout: Path) -> Digests:
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     subprocess.run([sys.executable, "-m", "brats_ml", "code"], cwd=checkout, env=environment, check=True)
     found = json.loads((checkout / "data/code.json").read_text())
+    assert set(found.pop("files")) >= {"brats_ml/stages/train.py", "brats_ml/reports/templates/cases.html"}
     flat = {name: value for name, value in found.items() if isinstance(value, str)}
     return flat | {
         f"{name}.{key}": digest

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brats_ml.adapters import provenance
+from brats_ml.adapters.tracking.version import UNCOMMITTED
 
 UNCHANGED, CHANGED, GONE, UNKNOWN = "unchanged", "changed", "gone", "unknown"
 # What is not as it was, and is no loss: another version of a library, or a file that nothing was made from.
@@ -46,6 +47,6 @@ def code_part(root: Path, what: str, stated: Mapping[str, str]) -> Part:
     if not provenance.has_commit(root, commit):
         return Part(what, commit, GONE, f"{root} has no such commit; fetch it")
     if stated.get("dirty") == "true":
-        changed = f": {stated['changed']}" if stated.get("changed") else ""
-        return Part(what, commit, UNKNOWN, f"the checkout had changes that were not committed{changed}")
+        names = f": {stated[UNCOMMITTED]}" if stated.get(UNCOMMITTED) else ""
+        return Part(what, commit, UNKNOWN, f"the checkout had changes that were not committed{names}")
     return Part(what, commit, UNCHANGED)

@@ -9,14 +9,14 @@ from typing import Any
 
 from brats_ml import files, locks
 from brats_ml.actions import publish_survival
-from brats_ml.actions.publish_pipeline import EVALUATION, FIGURES, NOTE, description, headline, pipeline_key
+from brats_ml.actions.publish_pipeline import EVALUATION, FIGURES, NOTE, description, headline, log_inputs, pipeline_key
 from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.run_facts import cohort_name, cohort_profile, log_cohort, origin_tags, run_name
 from brats_ml.adapters.tracking.runs import MlflowTracker, tracking_uri
-from brats_ml.adapters.tracking.version import COHORT, Version
+from brats_ml.adapters.tracking.version import COHORT, COMPUTER, UNCOMMITTED, Version
 from brats_ml.config import Params
 from brats_ml.config.differences import leaves
 from brats_ml.models import pyfunc
@@ -25,6 +25,9 @@ from brats_ml.report import Report
 from brats_ml.segmentation.inference.presets import format_window
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder
+
+# Of the uncommitted files that a version names.
+MOST_NAMES = 20
 
 
 def run(ws: Workspace, params: Params) -> Report:
@@ -41,9 +44,9 @@ def _publish(ws: Workspace, params: Params) -> Report:
     key, profile = pipeline_key(ws), cohort_profile(ws)
     name = run_name("pipeline", *chosen.values(), cohort_name(profile), key=key)
     with tracker.run(key, name=name, tags=origin_tags(ws, "pipeline", made_by="brats publish")) as parent:
-        for path in (ws.params, ws.dvc_lock, ws.validation.quarantine.path):
-            if path.exists():
-                parent.log_file(path)
+        inputs = log_inputs(ws, parent)
+        if ws.validation.quarantine.path.exists():
+            parent.log_file(ws.validation.quarantine.path)
         parent.log_file(ws.reports.path, ws.name(ws.reports))
         log_cohort(ws, profile, parent)
         recipes = {recipe: _segmentation_run(ws, tracker, recipe, parent.run_id) for recipe in params.train.recipes}
@@ -57,8 +60,8 @@ def _publish(ws: Workspace, params: Params) -> Report:
         parent.tag({NOTE: description(tracker.experiment_id, chosen, runs)})
     registry = Registry(tracker.uri)
     made = [
-        _register(ws, params, registry, "segmentation", nominee=nominees["segmentation"]["recipe"], runs=recipes),
-        _register(ws, params, registry, "survival", nominee=nominees["survival"]["estimator"], runs=estimators),
+        _register(ws, params, registry, "segmentation", nominee=chosen["segmentation"], runs=recipes, inputs=inputs),
+        _register(ws, params, registry, "survival", nominee=chosen["survival"], runs=estimators, inputs=inputs),
     ]
     registered = ", ".join(str(found) for found in made if found is not None) or "no model"
     page = tracker.page(parent.run_id)
@@ -150,6 +153,7 @@ def _register(
     *,
     nominee: str | None,
     runs: dict[str, str | None],
+    inputs: dict[str, str],
 ) -> Version | None:
     if nominee is None:
         return None
@@ -171,6 +175,9 @@ def _register(
     served["tags"] |= {"brats.stage": kind, **provenance.origin(ws.root)} | {
         "data": provenance.data_digest(ws.root) or "",
         COHORT: _cohort(ws, kind),
+        UNCOMMITTED: ", ".join(provenance.changed_files(ws.root)[:MOST_NAMES]),
+        COMPUTER: registry.client.get_run(run_id).data.tags.get(COMPUTER, ""),
+        **inputs,
     }
     with inference_path(ws, kind, nominee) as folder:
         return registry.register(

@@ -8,7 +8,7 @@ from typing import Any
 from brats_ml import dvc_lock, files, mlflow_pages
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker
-from brats_ml.adapters.tracking.version import Version
+from brats_ml.adapters.tracking.version import LOCK_DIGEST, PARAMS_DIGEST, PIPELINE, Version
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.workspace import Workspace
 
@@ -25,6 +25,22 @@ FIGURES = f"{EVALUATION}/figures"
 def pipeline_key(ws: Workspace) -> str:
     """Return the key of the run that represents a checkout: a digest of all results."""
     return PREFIX + (dvc_lock.digest(ws.root) or files.digest_tree(ws.reports.path))[:16]
+
+
+def log_inputs(ws: Workspace, run: MlflowRun) -> dict[str, str]:
+    """Add params.yaml and dvc.lock to the run of a checkout, and return the tags of the versions that come from it.
+
+    A later publish of the same results keeps the files of the first one, since the versions have their digests.
+    """
+    inputs = {PARAMS_DIGEST: ws.params, LOCK_DIGEST: ws.dvc_lock}
+    present = {tag: path for tag, path in inputs.items() if path.exists()}
+    tags = run.tags()
+    if not present.keys() <= tags.keys():
+        for path in present.values():
+            run.log_file(path)
+        tags = {tag: files.digest_file(path) for tag, path in present.items()}
+        run.tag(tags)
+    return {PIPELINE: run.run_id, **{tag: tags[tag] for tag in present}}
 
 
 def headline(ws: Workspace, nominees: Mapping[str, Mapping[str, str | None]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a computation ran on: processor, GPU, Python and libraries, each of which may change the last bits of a result."""
+"""What a computation ran on: each of its parts may change the last bits of a result."""
 
 import platform
 from collections.abc import Iterator, Mapping

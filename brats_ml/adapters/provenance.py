@@ -42,6 +42,25 @@ def work_key(root: Path, stage: str) -> str:
         raise ConfigError(f"DVC refuses stage {stage} of {root}: {error}", key=stage) from error
 
 
+def path_digest(root: Path, path: str) -> str | None:
+    """Return the digest by which DVC would record an out of the repository in `root`, None where there is no such path.
+
+    Raises:
+        ConfigError: No stage makes such an out.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    if not (root / path).exists():
+        return None
+    try:
+        with Repo(root) as repo:
+            (out,) = repo.find_outs_by_path(str(root / path))
+            return str(out.get_hash().value)
+    except DvcException as error:
+        raise ConfigError(f"DVC refuses {path} of {root}: {error}", key=path) from error
+
+
 def data_digest(root: Path) -> str | None:
     """Return DVC's digest of the acquired volumes, or None where DVC has not recorded them."""
     acquired = dvc_lock.stages(root).get("acquire")

@@ -15,6 +15,8 @@ import brats_ml
 from brats_ml.errors import CodeError
 
 PACKAGE = Path(brats_ml.__file__).parent
+# The key of data/code.json with a digest of each file. No stage reads it: `brats reproduce` names a file by it.
+FILES = "files"
 # Modules that carry results, and compute none: a change in them changes no weight and no figure.
 CARRIERS = (
     "brats_ml.adapters.computer",

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.cli import checks
 from brats_ml.cli.running import HERE, Recipe, Root, run, workspace
 
@@ -62,6 +63,19 @@ def rollback(
 ) -> None:
     """Return to an earlier champion, after a proof that it predicts its golden case as before."""
     run("actions.rollback", root, checks.rollback, model=model, to=to, reason=reason, prove_only=check)
+
+
+@app.command(rich_help_panel=PANEL)
+def reproduce(
+    version: Annotated[str, typer.Argument(help="Number of a version, or `champion`.")],
+    root: Root = HERE,
+    *,
+    model: Annotated[str, typer.Option(help="`brats-segmentation` or `brats-survival`.")] = MODELS["segmentation"],
+    train: Annotated[bool, typer.Option("--train", help="Train again too.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the folder of the reproduction.")] = False,
+) -> None:
+    """Evaluate a version again from its own code, data and parameters; status 1 if it does not come out the same."""
+    run("actions.reproduce", root, checks.reproduce, version=version, model=model, train=train, keep=keep)
 
 
 @app.command(rich_help_panel=PANEL)

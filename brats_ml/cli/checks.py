@@ -11,7 +11,14 @@ from brats_ml import environment, files
 from brats_ml.actions.prediction_folders import refuse_overlap
 from brats_ml.adapters.case_folder import cases_in
 from brats_ml.adapters.sources.archive import check_archive_name
-from brats_ml.adapters.tracking.reigns import MODELS, check_adoption, check_model, earlier_champion, require_champion
+from brats_ml.adapters.tracking.reigns import (
+    MODELS,
+    check_adoption,
+    check_model,
+    check_reproduction,
+    earlier_champion,
+    require_champion,
+)
 from brats_ml.cohort.source_address import PHANTOM, LocalAddress, parse_address
 from brats_ml.config import Params
 from brats_ml.config.segmentation import check_preset
@@ -126,6 +133,13 @@ def rollback(ws: Workspace, params: Params, *, model: str, to: int | None, **opt
     """Return nothing: the ledger has an earlier champion, and a registry must exist."""
     check_model(model)
     earlier_champion(ws.state.ledger.path, model, to)
+    _require_registry(ws)
+    return ()
+
+
+def reproduce(ws: Workspace, params: Params, *, version: str, model: str, **options: Any) -> Inputs:
+    """Return nothing: the names are checked, and a registry must exist."""
+    check_reproduction(model, version)
     _require_registry(ws)
     return ()
 

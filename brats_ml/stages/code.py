@@ -6,7 +6,7 @@ from typing import Any, get_args
 from ruamel.yaml import YAML
 
 from brats_ml import files
-from brats_ml.adapters.source_code import CARRIERS, PACKAGE, code_digest, file_digests
+from brats_ml.adapters.source_code import CARRIERS, FILES, PACKAGE, code_digest, file_digests
 from brats_ml.config import Params
 from brats_ml.config.recipes import Method
 from brats_ml.report import Report
@@ -20,8 +20,6 @@ TEMPLATES = PACKAGE / "reports/templates"
 # The modalities that the chosen recipes read. The stage `validate` reruns if they change, and not with each other value
 # of a recipe.
 NEEDED = "needed_modalities"
-# The digest of each file that stages import. No stage reads it: `brats reproduce` names the file that differs by it.
-FILES = "files"
 
 
 def run(ws: Workspace, params: Params) -> Report:

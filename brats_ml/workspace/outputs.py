@@ -60,6 +60,11 @@ class ModelFolder(Artefact):
     postprocessing = Made("postprocessing.json", by="brats publish")  # how probabilities become labels
     inference = Made("inference.json", by="brats publish")  # preset and windows of the evaluation
 
+    @property
+    def published(self) -> tuple[Artefact, ...]:
+        """The files that publishing adds to those of the training."""
+        return self.postprocessing, self.inference
+
     def networks(self, count: int) -> list[Artefact]:
         """Return the network files: one, or one per fold."""
         names = ["model.keras"] if count == 1 else [f"fold-{fold}.keras" for fold in range(count)]

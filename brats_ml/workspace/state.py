@@ -65,6 +65,10 @@ class GraphCache(Located):
         """Return the verdict on bfloat16 for a network, by the digest of the network file."""
         return Artefact(self.path / f"{digest[:32]}.precision.json", "brats precision")
 
+    def verdicts(self) -> list[Path]:
+        """Return the verdicts on bfloat16 of all networks."""
+        return sorted(self.path.glob("*.precision.json"))
+
 
 @dataclass(frozen=True)
 class Graph(Located):
@@ -206,6 +210,14 @@ class State(Located):
     def workspace(self, dag_id: str, run: str) -> Path:
         """Return the clone that a DAG run works in."""
         return self.path / "workspaces" / dag_id / run
+
+    def reproduction(self, name: str, number: int) -> Path:
+        """Return the clone in which a version of a model is reproduced."""
+        return self.workspace("reproduce", f"{name}-v{number}")
+
+    def reproduction_lock(self, name: str, number: int) -> Path:
+        """Return the lock of the process that reproduces a version."""
+        return self.path / f"reproduce-{name}-v{number}.lock"
 
     def unfinished_workspaces(self) -> list[Path]:
         """Return the clones that tasks are making or have left unfinished."""

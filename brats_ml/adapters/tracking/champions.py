@@ -87,6 +87,24 @@ class Champions:
         kept = [entry["golden"] for entry in same if entry.get("golden")]
         return self._named_by(same[-1]), kept[-1] if kept else None
 
+    def version(self, name: str, number: int) -> Version:
+        """Return a version, with the tags and digests of the ledger if it was ever champion.
+
+        Raises:
+            ModelError: The registry does not have it.
+        """
+        lines = [entry for entry in promotions(self.state.ledger.path) if entry["model"] == name]
+        own = [entry for entry in lines if entry["version"] == number]
+        if own:
+            return self._named_by(own[-1])
+        version = self.registry.get(name, number)
+        if version is None:
+            known = ", ".join(f"v{one}" for one in self.registry.numbers(name)) or "none"
+            raise ModelError(
+                f"{name} v{number} is not in MLflow at {redacted(self.registry.uri)}: its versions are {known}"
+            )
+        return version
+
     def _named_by(self, entry: Mapping[str, Any]) -> Version:
         """Return the version that a line of the ledger names, with the tags and digests of that line."""
         name = entry["model"]

@@ -23,6 +23,8 @@ from brats_ml.untrusted_text import printable
 
 # The beginning of the line in a version's description that follows the ledger.
 OURS = "**Ledger:**"
+# Of the versions that a message names.
+MOST_NUMBERS = 20
 
 
 class Registry:
@@ -125,6 +127,11 @@ class Registry:
         """Return one version by its number, or None."""
         found = self.client.search_model_versions(_numbered(name, number))
         return _version(found[0]) if found else None
+
+    def numbers(self, name: str) -> list[int]:
+        """Return the numbers of the last versions of a model, in order."""
+        found = self.client.search_model_versions(f"name = '{name}'", max_results=MOST_NUMBERS)
+        return sorted(int(version.version) for version in found)
 
     def fetch(self, version: Version) -> Path:
         """Return a local folder of the registered model, downloaded if the store is remote, after verifying each file.

@@ -12,6 +12,8 @@ from brats_ml.near_names import check_known
 MODELS = {"segmentation": "brats-segmentation", "survival": "brats-survival"}
 # What a person writes instead of a version, to let a model have no champion.
 NO_VERSION = "none"
+# What a person writes instead of the number of the champion.
+THE_CHAMPION = "champion"
 # The decision of a champion that a person named, and of an earlier champion that a person returned to.
 ADOPTED, ROLLED_BACK = "adopted", "rolled back"
 BY_HAND = "a person named it with `brats adopt`"
@@ -123,6 +125,17 @@ def check_adoption(model: str, version: str) -> None:
     check_model(model)
     if version != NO_VERSION and not version.isdecimal():
         raise ConfigError(f"{version} is not the number of a version, and not `{NO_VERSION}`", key="VERSION")
+
+
+def check_reproduction(model: str, version: str) -> None:
+    """Refuse a name that is no registered model, or a version that is neither a number nor `champion`.
+
+    Raises:
+        ConfigError: One of them is wrong.
+    """
+    check_model(model)
+    if version != THE_CHAMPION and not (version.isdecimal() and version.isascii()):
+        raise ConfigError(f"{version} is not the number of a version, and not `{THE_CHAMPION}`", key="VERSION")
 
 
 def _time(entry: Mapping[str, Any]) -> str:

@@ -1,13 +1,16 @@
 """What every run in MLflow says of itself: name, author, source, and the cohort as a dataset with its profile."""
 
 import getpass
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from brats_ml import environment, files
 from brats_ml.adapters import provenance
+from brats_ml.adapters.computer import computer
 from brats_ml.adapters.tracking.runs import MlflowRun
+from brats_ml.adapters.tracking.version import COMPUTER
 from brats_ml.workspace import Workspace
 
 # MLflow takes no digest of more than 36 characters, and shows it with the name.
@@ -25,7 +28,7 @@ def run_name(work: str, *parts: str | None, key: str) -> str:
 
 
 def origin_tags(ws: Workspace, stage: str, *, made_by: str) -> dict[str, str]:
-    """Return the tags of a new run: its stage, the revision, and author and source as MLflow shows them.
+    """Return the tags of a new run: its stage, revision and computer, and author and source as MLflow shows them.
 
     Args:
         ws: The checkout.
@@ -35,6 +38,7 @@ def origin_tags(ws: Workspace, stage: str, *, made_by: str) -> dict[str, str]:
     origin = provenance.origin(ws.root)
     tags = {"brats.stage": stage, **origin, "mlflow.user": _author()}
     tags |= {"mlflow.source.name": made_by, "mlflow.source.type": "LOCAL"}
+    tags[COMPUTER] = json.dumps(computer(), sort_keys=True)
     return tags | ({"mlflow.source.git.commit": origin["commit"]} if "commit" in origin else {})
 
 

@@ -253,6 +253,10 @@ class MlflowRun:
         used = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
         self._client.log_inputs(self.run_id, [used])
 
+    def tags(self) -> dict[str, str]:
+        """Return the tags."""
+        return dict(self._client.get_run(self.run_id).data.tags)
+
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags."""
         from mlflow.entities import RunTag

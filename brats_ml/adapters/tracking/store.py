@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from brats_ml import environment
-from brats_ml.errors import ServiceError
+from brats_ml.errors import ModelError, ServiceError
 from brats_ml.redaction import redacted
 
 # What callers of the store handle themselves.
@@ -29,6 +30,24 @@ class Client:
         with reaching(uri):
             self._client = MlflowClient(uri, uri)
         self._uri = uri
+
+    def download(self, run_id: str, name: str, folder: Path) -> Path:
+        """Download a file of a run into a folder and return its path.
+
+        Raises:
+            ModelError: MLflow has no such run, or has lost the file.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with reaching(self._uri):
+                return Path(self._client.download_artifacts(run_id, name, str(folder)))
+        except (MlflowException, FileNotFoundError) as error:
+            reason = redacted((str(error).splitlines() or [type(error).__name__])[0])
+            raise ModelError(
+                f"{name} of run {run_id} is gone from MLflow at {redacted(self._uri)} ({reason}): restore the store "
+                "from a backup"
+            ) from error
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Return a method of `MlflowClient`."""

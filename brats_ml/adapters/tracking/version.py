@@ -11,6 +11,10 @@ from brats_ml.adapters.tracking.runs import KEY
 COHORT = "cohort"
 # This tag of a version, and this key of MLmodel's metadata, hold the SHA-256 of each file of the model's folder.
 DIGESTS = "brats.files"
+# These tags say what a version was made from: the run of its checkout, the SHA-256 of that run's params.yaml and
+# dvc.lock, the computer that trained it, and the files that its commit has otherwise. The ledger keeps them.
+UNCOMMITTED = "uncommitted"
+PIPELINE, PARAMS_DIGEST, LOCK_DIGEST, COMPUTER = "brats.pipeline", "brats.params", "brats.dvc_lock", "brats.computer"
 
 
 @dataclass(frozen=True)

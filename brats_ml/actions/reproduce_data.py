@@ -1,0 +1,130 @@
+"""The data that stages read again: from DVC's cache, else from its remote or the registry, else made again."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from brats_ml.actions.parts import CHANGED, DIFFERENT, UNCHANGED, Part
+from brats_ml.actions.reproduce_inputs import Inputs
+from brats_ml.actions.reproduce_room import Room
+from brats_ml.adapters.dvc_cache import DvcCache, md5
+from brats_ml.errors import BratsError, ModelError, ServiceError
+from brats_ml.workspace.outputs import ModelFolder
+
+
+class Supply:
+    """Brings what stages read into a room, and compares each byte with the digests of dvc.lock."""
+
+    def __init__(self, room: Room, inputs: Inputs) -> None:
+        """Keep the room, what the version was made from, and DVC's cache."""
+        self.room, self.inputs = room, inputs
+        self.cache = DvcCache(room.ws.root)
+
+    def needed(self, again: list[str]) -> list[tuple[str, str]]:
+        """Return the stage and the out of each input of the stages that run again, in the order of the pipeline."""
+        paths = {path for stage in again for path in self.inputs.recorded[stage].deps}
+        made = {maker for path in paths if (maker := self.inputs.maker(path)) is not None}
+        order = {stage: index for index, stage in enumerate(self.inputs.stages)}
+        return sorted((maker for maker in made if maker[0] not in again), key=lambda maker: (order[maker[0]], maker[1]))
+
+    def model(self) -> Iterator[Part]:
+        """Yield whether the registered files are those that training made, as far as DVC's cache knows them."""
+        stage, out = self._trained()
+        known = self.cache.files(self.inputs.recorded[stage].outs[out])
+        registered = self.inputs.origin.model
+        for name, digest in (known or {}).items():
+            path = registered / name
+            if not path.is_file() or md5(path) != digest:
+                yield Part("registered model", str(path), CHANGED, f"{stage} made another {out}/{name}")
+                return
+        yield Part("registered model", f"{len(list(registered.rglob('*')))} files", UNCHANGED)
+
+    def bring(self, stage: str, out: str) -> Part:
+        """Put an out of a stage into the room, and return whether it is what dvc.lock records.
+
+        Raises:
+            ModelError: It is gone everywhere, and cannot be made again.
+        """
+        digest = self.inputs.recorded[stage].outs[out]
+        found = self.cache.check(digest)
+        if not found.whole and not found.changed and self.room.has_remote():
+            self._fetch(out)
+            found = self.cache.check(digest)
+        if found.changed:
+            return self._changed(out, digest, found.changed)
+        if found.whole:
+            self.room.dvc("checkout", "-q", out)
+            return Part("data", out, UNCHANGED, f"{found.count} files in DVC's cache")
+        if (stage, out) == self._trained():
+            return self._from_registry(stage, out)
+        return self._make(stage, out)
+
+    def in_checkout(self, checkout: Path, out: str, digest: str) -> Part | None:
+        """Return the first file of a checkout's own copy of an out that is not what the version was made from.
+
+        A file that is a link into the cache was read there already.
+        """
+        for name, expected in (self.cache.files(digest) or {}).items():
+            own, kept = checkout / out / name, self.cache.path(expected)
+            if own.is_file() and not (kept.is_file() and own.samefile(kept)) and md5(own) != expected:
+                return Part("data in this checkout", str(own.relative_to(checkout)), DIFFERENT, "it was not used")
+        return None
+
+    def _trained(self) -> tuple[str, str]:
+        """Return the stage that trained the model and its folder."""
+        name = self.inputs.origin.stage.partition("@")[2]
+        made = [self.inputs.maker(f"models/{kind}/{name}") for kind in ("segmentation", "survival")]
+        return next(maker for maker in made if maker is not None)
+
+    def _fetch(self, out: str) -> None:
+        try:
+            self.room.dvc("fetch", "-q", out)
+        except ServiceError as error:  # of a remote that lacks some files, too
+            print(f"DVC's remote does not have all of {out}: {error}", flush=True)
+
+    def _changed(self, out: str, digest: str, names: list[str]) -> Part:
+        known, name = self.cache.files(digest), names[0]
+        where = f"{out}/{name}".rstrip("/") if known else f"{out}, {name}"
+        path = f"{self.cache.path(known[name])} of DVC's cache" if known else "of DVC's cache"
+        more = f", and {len(names) - 1} more" if len(names) > 1 else ""
+        return Part("data", where, CHANGED, f"{path}{more}: remove it and run `dvc pull {out}`, or restore a backup")
+
+    def _from_registry(self, stage: str, out: str) -> Part:
+        """Copy the registered files of a model, without those that publishing adds."""
+        target = self.room.ws.root / out
+        shutil.copytree(self.inputs.origin.model, target)
+        for artefact in ModelFolder(target).published:
+            artefact.path.unlink(missing_ok=True)
+        return self._compared(stage, out, "from the registry")
+
+    def _make(self, stage: str, out: str) -> Part:
+        """Run a stage, since nobody has its results any more."""
+        recorded = self.inputs.recorded[stage]
+        for needed in self.needed([stage]):
+            part = self.bring(*needed)
+            if part.is_lost:
+                return part
+        try:
+            self.room.run(stage, self.inputs.graph[stage].command)
+        except BratsError as error:
+            raise ModelError(
+                f"{out} is neither in DVC's cache nor in a remote, and cannot be made again: {error}"
+            ) from error
+        parts = [self._compared(stage, one, f"made again by {stage}") for one in recorded.outs]
+        return next((part for part in parts if part.is_lost), parts[0])
+
+    def _compared(self, stage: str, out: str, how: str) -> Part:
+        expected, found = self.inputs.recorded[stage].outs[out], self.room.digest(out)
+        if found == expected:
+            return Part("data", out, UNCHANGED, f"not in DVC's cache; {how}")
+        names = differing_files(self.cache, expected, self.room.ws.root / out)
+        return Part("data", f"{out}/{names[0]}" if names else out, CHANGED, f"not in DVC's cache; {how}, it differs")
+
+
+def differing_files(cache: DvcCache, digest: str, folder: Path) -> list[str]:
+    """Return the names of files of a folder that are not those of a digest; none where the cache has no listing."""
+    known = cache.files(digest)
+    if known is None or not folder.is_dir():
+        return []
+    now = {path.relative_to(folder).as_posix(): md5(path) for path in folder.rglob("*") if path.is_file()}
+    return sorted(name for name in known.keys() | now.keys() if known.get(name) != now.get(name))

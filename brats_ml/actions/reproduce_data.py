@@ -72,8 +72,8 @@ class Supply:
 
     def _trained(self) -> tuple[str, str]:
         """Return the stage that trained the model and its folder."""
-        name = self.inputs.origin.stage.partition("@")[2]
-        made = [self.inputs.maker(f"models/{kind}/{name}") for kind in ("segmentation", "survival")]
+        ws, name = self.room.ws, self.inputs.origin.stage.partition("@")[2]
+        made = (self.inputs.maker(ws.name(folder)) for folder in (ws.model(name), ws.survival(name)))
         return next(maker for maker in made if maker is not None)
 
     def _fetch(self, out: str) -> None:

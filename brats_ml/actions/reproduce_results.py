@@ -57,15 +57,12 @@ def metrics(room: Room, inputs: Inputs, stage: str) -> list[Metric] | None:
 
     They are of validation cases or of cross-validation: only the gate reports results of locked patients.
     """
-    cache, kind = DvcCache(room.ws.root), stage.partition("@")[2]
-    for out, digest in inputs.recorded[stage].outs.items():
-        path = room.ws.root / out
-        if out not in (f"metrics/segmentation/{kind}.json", f"metrics/survival/{kind}.json"):
-            continue
-        if not cache.check(digest).whole or not path.is_file():
-            return None
-        before, now = _figures(cache.path(digest)), _figures(path)
-        return [Metric(name, before.get(name), now.get(name)) for name in sorted(before.keys() | now.keys())]
+    cache, name = DvcCache(room.ws.root), stage.partition("@")[2]
+    for artefact in (room.ws.segmentation_metrics(name), room.ws.survival_metrics(name)):
+        digest = inputs.recorded[stage].outs.get(room.ws.name(artefact))
+        if digest is not None and cache.check(digest).whole and artefact.path.is_file():
+            before, now = _figures(cache.path(digest)), _figures(artefact.path)
+            return [Metric(name, before.get(name), now.get(name)) for name in sorted(before.keys() | now.keys())]
     return None
 
 

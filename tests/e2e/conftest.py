@@ -16,6 +16,7 @@ from tests.s3_server import free_port
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
     "orchestration.janitor=null",
+    "orchestration.reproduce=null",
     "phantom.cases=24",
     "phantom.shape=[32, 32, 32]",
     "recipes.baseline_mini.size=16",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, create_model, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, create_model, field_validator
 
 from brats_ml.config.section import Count, Section
 from brats_ml.config.segmentation import PresetName
@@ -67,6 +67,21 @@ class RollbackForm(Form):
     reason: Text | None
 
 
+class ReproduceForm(Section):
+    """Values of the form of brats_reproduce, which has no revision: each version has its own."""
+
+    model: ModelName | None
+    version: Count | None
+    train: bool
+
+    @field_validator("version")
+    @classmethod
+    def _is_of_a_model(cls, version: int | None, found: ValidationInfo) -> int | None:
+        if version is not None and found.data.get("model") is None:
+            raise ValueError("needs the name of its model")
+        return version
+
+
 def train_form(recipes: Iterable[str]) -> type[TrainForm]:
     """Return the form of brats_train where a user may choose from these recipes."""
     choice: Any = Literal[tuple(recipes)]
@@ -74,7 +89,7 @@ def train_form(recipes: Iterable[str]) -> type[TrainForm]:
     return create_model("TrainForm", __base__=TrainForm, recipes=(chosen, ...))
 
 
-def check(values: Mapping[str, Any], form: type[Form], *, name: str) -> None:
+def check(values: Mapping[str, Any], form: type[Section], *, name: str) -> None:
     """Check the values of a form.
 
     Args:

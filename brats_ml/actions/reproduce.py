@@ -75,8 +75,9 @@ def _reproduce(ws: Workspace, params: Params, made: Room, origin: Origin, *, tra
             print(part, flush=True)
             found.append(part)
     said = _verdict(params, made, inputs, again, found=found, looked_at=parts)
-    others = [f"{part.name} of this checkout differs from it and was not used" for part in unused]
-    return "; ".join([said, *others]), parts + unused + found
+    others = ", ".join(part.name for part in unused)
+    note = f"; this checkout differs from it, which was not used: {others}" if unused else ""
+    return said + note, parts + unused + found
 
 
 def _name(stage: str) -> str:
@@ -96,7 +97,7 @@ def _require(parts: Iterable[Part], *, version: str) -> list[Part]:
         if part.is_lost:
             note = f": {part.note}" if part.note else ""
             raise ModelError(
-                f"{version} cannot be reproduced: the first input that is {part.state} is {part.what} {part.name}{note}"
+                f"{version} cannot be reproduced: the first input that is {part.state} is {part.name} ({part.what}){note}"
             )
     return seen
 

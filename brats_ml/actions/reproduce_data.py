@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from brats_ml.actions.parts import CHANGED, DIFFERENT, UNCHANGED, Part
-from brats_ml.actions.reproduce_inputs import Inputs
+from brats_ml.actions.parts import CHANGED, UNCHANGED, Part
+from brats_ml.actions.reproduce_inputs import Inputs, unused
 from brats_ml.actions.reproduce_room import Room
 from brats_ml.adapters.dvc_cache import DvcCache, md5
 from brats_ml.errors import BratsError, ModelError, ServiceError
@@ -67,7 +67,7 @@ class Supply:
         for name, expected in (self.cache.files(digest) or {}).items():
             own, kept = checkout / out / name, self.cache.path(expected)
             if own.is_file() and not (kept.is_file() and own.samefile(kept)) and md5(own) != expected:
-                return Part("data in this checkout", str(own.relative_to(checkout)), DIFFERENT, "it was not used")
+                return unused("data", [own.relative_to(checkout).as_posix()])
         return None
 
     def _trained(self) -> tuple[str, str]:

@@ -19,7 +19,8 @@ from brats_ml.orchestration.dag.graph import Graph
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.artefact import PARAMS
 
-MOST_NAMES = 3
+# Of what a line names.
+MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -137,16 +138,14 @@ class Inputs:
 
 def in_checkout(ws: Workspace, inputs: Inputs) -> list[Part]:
     """Return what the checkout has otherwise than the version; none of it is used to reproduce the version."""
-    parts = []
-    changed = provenance.changed_files(ws.root, inputs.origin.commit)
-    if changed:
-        more = f" and {len(changed) - MOST_NAMES} more" if len(changed) > MOST_NAMES else ""
-        parts.append(_unused("code", ", ".join(changed[:MOST_NAMES]) + more))
+    uncommitted = provenance.changed_files(ws.root)
+    since = [name for name in provenance.changed_files(ws.root, inputs.origin.commit) if name not in uncommitted]
     changes = differences(read_document(inputs.project.params), read_document(ws.params))
-    if changes:
-        parts.append(_unused("parameter", "; ".join(map(str, changes[:MOST_NAMES]))))
-    return parts
+    found = {"uncommitted code": uncommitted, "code of later commits": since, "parameter": list(map(str, changes))}
+    return [unused(what, names) for what, names in found.items() if names]
 
 
-def _unused(what: str, name: str) -> Part:
-    return Part(f"{what} in this checkout", name, DIFFERENT, "it was not used")
+def unused(what: str, names: list[str]) -> Part:
+    """Return the part for what a checkout has otherwise."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return Part(f"{what} in this checkout", ", ".join(names[:MOST_NAMES]) + more, DIFFERENT, "it was not used")

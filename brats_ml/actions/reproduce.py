@@ -95,10 +95,8 @@ def _require(parts: Iterable[Part], *, version: str) -> list[Part]:
         print(part, flush=True)
         seen.append(part)
         if part.is_lost:
-            note = f": {part.note}" if part.note else ""
-            raise ModelError(
-                f"{version} cannot be reproduced: the first input that is {part.state} is {part.name} ({part.what}){note}"
-            )
+            first = f"the first input that is {part.state} is {part.name} ({part.what})"
+            raise ModelError(f"{version} cannot be reproduced: {first}" + (f": {part.note}" if part.note else ""))
     return seen
 
 

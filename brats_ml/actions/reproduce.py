@@ -12,6 +12,7 @@ from brats_ml.actions.reproduce_origin import Origin, chosen_version, read_origi
 from brats_ml.actions.reproduce_results import metrics, results
 from brats_ml.actions.reproduce_room import Room, furnish, room
 from brats_ml.adapters.tracking.champions import open_champions
+from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.orchestration.dag.dvc_graph import read_graph
@@ -45,25 +46,27 @@ def run(ws: Workspace, params: Params, *, version: str, model: str, train: bool 
         origin = read_origin(champions, chosen, Path(folder))
         with room(ws, chosen, origin.commit, keep=keep) as made:
             furnish(made, origin, ws)
-            said, parts = _reproduce(ws, params, made, origin, train=train)
+            said, parts = _reproduce(ws, params, made, origin, champions.registry, train=train)
     where = f"; it is in {made.ws.root}" if made.keep else ""
     links = champions.registry.pages([chosen])
     return Report("reproduce", said + where, links=links, details={"parts": [str(part) for part in parts]})
 
 
-def _reproduce(ws: Workspace, params: Params, made: Room, origin: Origin, *, train: bool) -> tuple[str, list[Part]]:
+def _reproduce(
+    ws: Workspace, params: Params, made: Room, origin: Origin, registry: Registry, *, train: bool
+) -> tuple[str, list[Part]]:
     """Return the sentence on a version that came out the same, and all that was looked at."""
     graph = read_graph(made.ws.root)
     if origin.stage not in graph:
         raise ModelError(f"{origin.version} comes from {origin.stage}, which the dvc.yaml of {origin.commit} lacks")
     made.run("code", graph["code"].command)
     inputs = Inputs(made.ws, origin, graph, dvc_lock.stages(made.ws.root))
-    supply, version = Supply(made, inputs), origin.version
+    supply, version = Supply(made, inputs, registry), origin.version
     parts = _require(inputs.parts(), version=str(version))
-    parts += _require(supply.model(), version=str(version))
     again = [stage for stage in inputs.stages if stage == origin.stage or (train and _name(stage) in TRAINING)]
     needed = supply.needed(again)
     parts += _require((supply.bring(*one) for one in needed), version=str(version))
+    parts += _require(supply.model(), version=str(version))
     unused = in_checkout(ws, inputs)
     own = (supply.in_checkout(ws.root, out, inputs.recorded[stage].outs[out]) for stage, out in needed)
     unused += [part for part in own if part is not None]

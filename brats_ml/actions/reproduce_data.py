@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from brats_ml.actions.parts import CHANGED, UNCHANGED, Part
 from brats_ml.actions.reproduce_inputs import Inputs, unused
 from brats_ml.actions.reproduce_room import Room
 from brats_ml.adapters.dvc_cache import DvcCache, md5
+from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.errors import BratsError, ModelError, ServiceError
 from brats_ml.workspace.outputs import ModelFolder
 
@@ -15,10 +17,15 @@ from brats_ml.workspace.outputs import ModelFolder
 class Supply:
     """Brings what stages read into a room, and compares each byte with the digests of dvc.lock."""
 
-    def __init__(self, room: Room, inputs: Inputs) -> None:
-        """Keep the room, what the version was made from, and DVC's cache."""
-        self.room, self.inputs = room, inputs
+    def __init__(self, room: Room, inputs: Inputs, registry: Registry) -> None:
+        """Keep the room, what the version was made from, and the registry of the version."""
+        self.room, self.inputs, self._registry = room, inputs, registry
         self.cache = DvcCache(room.ws.root)
+
+    @cached_property
+    def registered(self) -> Path:
+        """The registered files of the version, each of which is what was registered."""
+        return self._registry.fetch(self.inputs.origin.version)
 
     def needed(self, again: list[str]) -> list[tuple[str, str]]:
         """Return the stage and the out of each input of the stages that run again, in the order of the pipeline."""
@@ -31,13 +38,12 @@ class Supply:
         """Yield whether the registered files are those that training made, as far as DVC's cache knows them."""
         stage, out = self._trained()
         known = self.cache.files(self.inputs.recorded[stage].outs[out])
-        registered = self.inputs.origin.model
         for name, digest in (known or {}).items():
-            path = registered / name
+            path = self.registered / name
             if not path.is_file() or md5(path) != digest:
                 yield Part("registered model", str(path), CHANGED, f"{stage} made another {out}/{name}")
                 return
-        yield Part("registered model", f"{len(list(registered.rglob('*')))} files", UNCHANGED)
+        yield Part("registered model", f"{len(list(self.registered.rglob('*')))} files", UNCHANGED)
 
     def bring(self, stage: str, out: str) -> Part:
         """Put an out of a stage into the room, and return whether it is what dvc.lock records.
@@ -92,7 +98,7 @@ class Supply:
     def _from_registry(self, stage: str, out: str) -> Part:
         """Copy the registered files of a model, without those that publishing adds."""
         target = self.room.ws.root / out
-        shutil.copytree(self.inputs.origin.model, target)
+        shutil.copytree(self.registered, target)
         for artefact in ModelFolder(target).published:
             artefact.path.unlink(missing_ok=True)
         return self._compared(stage, out, "from the registry")

@@ -1,4 +1,4 @@
-"""What is on record of a registered version: its commit, its stage, its params.yaml and dvc.lock, and its files."""
+"""What is on record of a registered version: its commit, its stage, its params.yaml and dvc.lock."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,6 @@ class Origin:
         commit: The commit of its code.
         stage: The last stage that made it, such as `evaluate@baseline`.
         folder: A folder with the params.yaml and the dvc.lock of its run.
-        model: The registered folder of the model.
         computer: The computer that trained it; None in versions of before it was noted.
     """
 
@@ -35,7 +34,6 @@ class Origin:
     commit: str
     stage: str
     folder: Path
-    model: Path
     computer: Mapping[str, Any] | None
 
 
@@ -71,14 +69,13 @@ def read_origin(champions: Champions, version: Version, folder: Path) -> Origin:
             f"nobody recorded the commit of {version}: only a model that was published from a git repository can be "
             "reproduced"
         )
-    model = champions.registry.fetch(version)
     tracker = MlflowTracker(champions.registry.uri)
     run_id = tags.get(PIPELINE) or _parent(tracker, version)
     for name in (PARAMS, DVC_LOCK):
         tracker.client.download(run_id, name, folder)
     _check(folder, run_id, tags if PIPELINE in tags else tracker.client.get_run(run_id).data.tags)
     computer = json.loads(tags[COMPUTER]) if tags.get(COMPUTER) else None
-    return Origin(version, tags["commit"], _stage(version), folder, model, computer)
+    return Origin(version, tags["commit"], _stage(version), folder, computer)
 
 
 def _parent(tracker: MlflowTracker, version: Version) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from brats_ml import dvc_lock
 from brats_ml.actions.parts import DIFFERENT, UNKNOWN, Part
 from brats_ml.actions.reproduce_data import Supply
-from brats_ml.actions.reproduce_inputs import Inputs, in_checkout
+from brats_ml.actions.reproduce_inputs import LATER, Inputs, in_checkout
 from brats_ml.actions.reproduce_origin import Origin, chosen_version, read_origin
 from brats_ml.actions.reproduce_results import metrics, results
 from brats_ml.actions.reproduce_room import Room, furnish, room
@@ -78,8 +78,8 @@ def _reproduce(
             print(part, flush=True)
             found.append(part)
     said = _verdict(params, made, inputs, again, found=found, looked_at=parts)
-    others = ", ".join(part.name for part in unused)
-    note = f"; this checkout differs from it, which was not used: {others}" if unused else ""
+    others = ", ".join(part.name for part in unused if not part.what.startswith(LATER))
+    note = f"; this checkout differs from it, which was not used: {others}" if others else ""
     return said + note, parts + unused + found
 
 

@@ -10,7 +10,7 @@ from brats_ml.actions.reproduce_inputs import Inputs, unused
 from brats_ml.actions.reproduce_room import Room
 from brats_ml.adapters.dvc_cache import DvcCache, md5
 from brats_ml.adapters.tracking.registry import Registry
-from brats_ml.errors import BratsError, ModelError, ServiceError
+from brats_ml.errors import ModelError, ServiceError
 from brats_ml.workspace.outputs import ModelFolder
 
 
@@ -60,7 +60,7 @@ class Supply:
             return self._changed(out, digest, found.changed)
         if found.whole:
             self.room.dvc("checkout", "-q", out)
-            return Part("data", out, UNCHANGED, f"{found.count} files in DVC's cache")
+            return Part("data", out, UNCHANGED, f"{found.count} file(s) in DVC's cache")
         if (stage, out) == self._trained():
             return self._from_registry(stage, out)
         return self._make(stage, out)
@@ -112,7 +112,7 @@ class Supply:
                 return part
         try:
             self.room.run(stage, self.inputs.graph[stage].command)
-        except BratsError as error:
+        except ModelError as error:
             raise ModelError(
                 f"{out} is neither in DVC's cache nor in a remote, and cannot be made again: {error}"
             ) from error

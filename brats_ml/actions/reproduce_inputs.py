@@ -21,6 +21,8 @@ from brats_ml.workspace.artefact import PARAMS
 
 # Of what a line names.
 MOST_NAMES = 10
+# What a checkout has otherwise as a matter of course.
+LATER = "code of later commits"
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def in_checkout(ws: Workspace, inputs: Inputs) -> list[Part]:
     uncommitted = provenance.changed_files(ws.root)
     since = [name for name in provenance.changed_files(ws.root, inputs.origin.commit) if name not in uncommitted]
     changes = differences(read_document(inputs.project.params), read_document(ws.params))
-    found = {"uncommitted code": uncommitted, "code of later commits": since, "parameter": list(map(str, changes))}
+    found = {LATER: since, "uncommitted code": uncommitted, "parameter": list(map(str, changes))}
     return [unused(what, names) for what, names in found.items() if names]
 
 

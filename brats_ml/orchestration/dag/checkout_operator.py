@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from brats_ml import environment
 from brats_ml.orchestration.dag.operators import BRATS
-from brats_ml.orchestration.dag.run_operator import log_failure
+from brats_ml.orchestration.dag.run_operator import log_failure, printed
 from brats_ml.orchestration.runs import outcomes, watchdog
 from brats_ml.orchestration.runs.processes import Child
 from brats_ml.redaction import redacted
@@ -55,13 +55,21 @@ class CheckoutOperator(BaseOperator):  # type: ignore[misc]  # mypy does not fol
             last = "it printed no message"
             try:
                 for last in map(redacted, self._child.lines()):
-                    self.log.info(last)
+                    if last != printed(outcomes.read(report)):
+                        self.log.info(last)
             finally:
                 self._child.end(grace_s=GRACE_S)
-            if self._child.wait():
-                outcome = outcomes.read(report)
-                kind = AirflowException if outcome is None or outcome.transient else AirflowFailException
-                raise kind(last if outcome is None else outcome.sentence)
+            self._finish(self._child.wait(), outcomes.read(report), last)
+
+    def _finish(self, status: int, outcome: outcomes.Outcome | None, last: str) -> None:
+        """Log the links and the sentence of a command that succeeded; fail with the sentence of one that did not."""
+        if status:
+            kind = AirflowException if outcome is None or outcome.transient else AirflowFailException
+            raise kind(last if outcome is None else outcome.sentence)
+        if outcome is not None:
+            for title, address in outcome.links.items():
+                self.log.info("%s: %s", title, address)
+            self.log.info(printed(outcome))
 
     def on_kill(self) -> None:
         """End the command."""

@@ -115,7 +115,7 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
             raise _failure(outcome if outcome and outcome.error else _without_report(command, status, lines))
         if outcome:
             self.log_links(outcome.links)
-            self.log.info(_printed(outcome))
+            self.log.info(printed(outcome))
         return outcome, lines
 
     @staticmethod
@@ -139,7 +139,7 @@ class RunOperator(BaseOperator):  # type: ignore[misc]  # mypy does not follow a
         try:
             for line, case_id in map(read_case_line, map(redacted, child.lines())):
                 lines.append(line)
-                if not is_dispensable(line) and line != _printed(outcomes.read(report)):
+                if not is_dispensable(line) and line != printed(outcomes.read(report)):
                     self.log.info(line, **({CASE: case_id} if case_id else {}))
         except AirflowTaskTimeout as timeout:
             child.end(grace_s=TIMEOUT_GRACE_S)
@@ -197,7 +197,7 @@ def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value] if value is not None else []
 
 
-def _printed(outcome: Outcome | None) -> str | None:
+def printed(outcome: Outcome | None) -> str | None:
     """Return the line that a command prints at its end."""
     if outcome is None:
         return None

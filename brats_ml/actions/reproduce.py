@@ -13,6 +13,7 @@ from brats_ml.actions.reproduce_results import metrics, results
 from brats_ml.actions.reproduce_room import Room, furnish, room
 from brats_ml.adapters.tracking.champions import open_champions
 from brats_ml.adapters.tracking.registry import Registry
+from brats_ml.adapters.tracking.reigns import THE_CHAMPION, champion
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.orchestration.dag.dvc_graph import read_graph
@@ -24,7 +25,16 @@ from brats_ml.workspace import Workspace
 TRAINING = frozenset({"train", "evaluate", "features", "survival"})
 
 
-def run(ws: Workspace, params: Params, *, version: str, model: str, train: bool = False, keep: bool = False) -> Report:
+def run(
+    ws: Workspace,
+    params: Params,
+    *,
+    version: str,
+    model: str,
+    train: bool = False,
+    keep: bool = False,
+    if_any: bool = False,
+) -> Report:
     """Check out code and data of a version in a room of its own, run its last stages again, and compare.
 
     Nothing of the checkout, the registry and the ledger changes. DVC may fetch data into its cache.
@@ -36,10 +46,13 @@ def run(ws: Workspace, params: Params, *, version: str, model: str, train: bool 
         model: One of the registered models.
         train: Whether to train again too.
         keep: Whether the room stays; it always stays where results differ.
+        if_any: Whether a model without a champion is no mistake.
 
     Raises:
         ModelError: It does not come out the same, or an input is changed or gone; the sentence names the first one.
     """
+    if if_any and version == THE_CHAMPION and champion(ws.state.ledger.path, model) is None:
+        return Report("reproduce", f"{model} has no champion yet", details={"skipped": True})
     champions = open_champions(ws.state)
     chosen = chosen_version(champions, model, version)
     with tempfile.TemporaryDirectory() as folder:

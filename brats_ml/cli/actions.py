@@ -73,9 +73,11 @@ def reproduce(
     model: Annotated[str, typer.Option(help="`brats-segmentation` or `brats-survival`.")] = MODELS["segmentation"],
     train: Annotated[bool, typer.Option("--train", help="Train again too.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folder of the reproduction.")] = False,
+    if_any: Annotated[bool, typer.Option("--if-any", help="Succeed where there is no champion yet.")] = False,
 ) -> None:
     """Evaluate a version again from its own code, data and parameters; status 1 if it does not come out the same."""
-    run("actions.reproduce", root, checks.reproduce, version=version, model=model, train=train, keep=keep)
+    options = {"version": version, "model": model, "train": train, "keep": keep, "if_any": if_any}
+    run("actions.reproduce", root, checks.reproduce, **options)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -137,10 +137,13 @@ def rollback(ws: Workspace, params: Params, *, model: str, to: int | None, **opt
     return ()
 
 
-def reproduce(ws: Workspace, params: Params, *, version: str, model: str, **options: Any) -> Inputs:
-    """Return nothing: the names are checked, and a registry must exist."""
+def reproduce(
+    ws: Workspace, params: Params, *, version: str, model: str, if_any: bool = False, **options: Any
+) -> Inputs:
+    """Return nothing: the names are checked, and a registry must exist unless there may be no champion yet."""
     check_reproduction(model, version)
-    _require_registry(ws)
+    if not if_any:
+        _require_registry(ws)
     return ()
 
 

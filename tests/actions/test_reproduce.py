@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from brats_ml.actions import reproduce
 from brats_ml.actions.parts import CHANGED, DIFFERENT, UNCHANGED, UNKNOWN, Part
 from brats_ml.actions.reproduce import _verdict
 from brats_ml.actions.reproduce_data import differing_files
@@ -234,6 +235,17 @@ def test_a_version_or_champion_that_does_not_exist_ends_in_a_sentence(
     champions.registry.client.delete_model_version(name, "2")
     with pytest.raises(ModelError, match=r"names brats-segmentation v2 .* champion, but in MLflow"):
         chosen_version(champions, name, "champion")
+
+
+def test_no_champion_is_no_mistake_where_there_may_be_none(ws: Workspace, params: Params) -> None:
+    name = MODELS["segmentation"]
+
+    report = reproduce.run(ws, params, version="champion", model=name, if_any=True)
+
+    assert str(report) == f"reproduce: {name} has no champion yet"
+    assert report.details["skipped"]
+    with pytest.raises(ModelError, match="has no champion in the ledger"):
+        reproduce.run(ws, params, version="champion", model=name)
 
 
 def test_a_version_without_a_run_of_its_checkout_says_so(

@@ -3,10 +3,10 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from brats_ml import environment
 from brats_ml.orchestration.dag.operators import BRATS
@@ -69,7 +69,18 @@ class CheckoutOperator(BaseOperator):  # type: ignore[misc]  # mypy does not fol
         if outcome is not None:
             for title, address in outcome.links.items():
                 self.log.info("%s: %s", title, address)
+            if outcome.details.get("skipped"):
+                self.skip(outcome.sentence)
             self.log.info(printed(outcome))
+
+    def skip(self, reason: str) -> NoReturn:
+        """End the task as skipped, with the reason in its log; Airflow itself does not log it.
+
+        Raises:
+            AirflowSkipException: Always.
+        """
+        self.log.info(reason)
+        raise AirflowSkipException(reason)
 
     def on_kill(self) -> None:
         """End the command."""

@@ -1,16 +1,13 @@
 """The tasks of brats_reproduce. They belong to no run, since each version is reproduced at the commit that made it."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
-from brats_ml.adapters.tracking.reigns import THE_CHAMPION, champion
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.dag.checkout_operator import CheckoutOperator
 from brats_ml.orchestration.dag.form_values import ReproduceForm, check
-from brats_ml.orchestration.runs.locations import Locations
 
 
 class ReproduceOperator(CheckoutOperator):
@@ -26,20 +23,13 @@ class ReproduceOperator(CheckoutOperator):
 
         Raises:
             AirflowFailException: A value is wrong.
-            AirflowSkipException: The form names the other model, or the model has no champion.
+            AirflowSkipException: The form names the other model.
         """
         try:
             check(values, ReproduceForm, name=self.dag_id)
         except ConfigError as error:
             raise AirflowFailException(str(error)) from None
         if values["model"] not in (None, self.model):
-            self._skip(f"the form names {values['model']}, and not {self.model}")
-        ledger = Locations.from_environment(Path(self.checkout)).state.ledger.path
-        if values["version"] is None and champion(ledger, self.model) is None:
-            self._skip(f"{self.model} has no champion yet, so there is nothing to reproduce")
-        version = THE_CHAMPION if values["version"] is None else str(values["version"])
-        return ["reproduce", version, "--model", self.model, *(["--train"] if values["train"] else [])]
-
-    def _skip(self, reason: str) -> None:
-        self.log.info(reason)  # Airflow itself does not log it
-        raise AirflowSkipException(reason)
+            self.skip(f"the form names {values['model']}, and not {self.model}")
+        version = ["champion", "--if-any"] if values["version"] is None else [str(values["version"])]
+        return ["reproduce", *version, "--model", self.model, *(["--train"] if values["train"] else [])]

@@ -7,7 +7,7 @@ from pathlib import Path
 from brats_ml import dvc_lock
 from brats_ml.actions.parts import DIFFERENT, UNKNOWN, Part
 from brats_ml.actions.reproduce_data import Supply
-from brats_ml.actions.reproduce_inputs import LATER, Inputs, in_checkout
+from brats_ml.actions.reproduce_inputs import COMPUTER, LATER, Inputs, in_checkout
 from brats_ml.actions.reproduce_origin import Origin, chosen_version, read_origin
 from brats_ml.actions.reproduce_results import metrics, results
 from brats_ml.actions.reproduce_room import Room, furnish, room
@@ -78,11 +78,11 @@ def _reproduce(
     parts = _require(inputs.parts(), version=str(version))
     again = [stage for stage in inputs.stages if stage == origin.stage or (train and _name(stage) in TRAINING)]
     needed = supply.needed(again)
-    parts += _require((supply.bring(*one) for one in needed), version=str(version))
+    parts += _require(supply.supplied(again), version=str(version))
     parts += _require(supply.model(), version=str(version))
     unused = in_checkout(ws, inputs)
     own = (supply.in_checkout(ws.root, out, inputs.recorded[stage].outs[out]) for stage, out in needed)
-    unused += [part for part in own if part is not None]
+    unused += [part for part in own if part is not None] + list(supply.results_before(again))
     print(*unused, sep="\n", end="\n" if unused else "", flush=True)
     found: list[Part] = []
     for stage in again:
@@ -92,7 +92,7 @@ def _reproduce(
             found.append(part)
     said = _verdict(params, made, inputs, again, found=found, looked_at=parts)
     others = ", ".join(part.name for part in unused if not part.what.startswith(LATER))
-    note = f"; this checkout differs from it, which was not used: {others}" if others else ""
+    note = f"; what differs here and was not used: {others}" if others else ""
     return said + note, parts + unused + found
 
 
@@ -130,7 +130,7 @@ def _verdict(
         return f"{version} is reproduced: {len(found)} results of {stages} are equal to the bit"
     compared = metrics(made, inputs, inputs.origin.stage)
     apart = [one for one in compared or () if not one.agrees(params.rollback.largest_difference)]
-    causes = [part.note for part in looked_at if part.state in (DIFFERENT, UNKNOWN) and part.note]
+    causes = [part.note for part in looked_at if part.what == COMPUTER and part.state in (DIFFERENT, UNKNOWN)]
     first = f"{differ[0].name} of {len(differ)} of {len(found)} results differs first"
     if compared and not apart and causes:
         return f"{version} is reproduced by its metrics: {len(compared)} agree; {first}, since {'; '.join(causes)}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from brats_ml.actions.parts import CHANGED, UNCHANGED, Part
+from brats_ml.actions.parts import CHANGED, DIFFERENT, UNCHANGED, UNKNOWN, Part
 from brats_ml.actions.reproduce_inputs import Inputs, unused
 from brats_ml.actions.reproduce_room import Room
 from brats_ml.adapters.dvc_cache import DvcCache, md5
@@ -26,6 +26,24 @@ class Supply:
     def registered(self) -> Path:
         """The registered files of the version, each of which is what was registered."""
         return self._registry.fetch(self.inputs.origin.version)
+
+    def supplied(self, again: list[str]) -> Iterator[Part]:
+        """Yield each out of the stages that do not run again: those that the others read are put into the room."""
+        needed = self.needed(again)
+        for stage in ("code", *self.inputs.stages):
+            if stage in again or stage not in self.inputs.recorded:
+                continue
+            for out in self.inputs.recorded[stage].outs:
+                yield self.bring(stage, out) if (stage, out) in needed else self._check(stage, out)
+
+    def results_before(self, again: list[str]) -> Iterator[Part]:
+        """Yield each result of before that DVC's cache has with other bytes; only its digest counts."""
+        for stage in again:
+            for out, digest in self.inputs.recorded[stage].outs.items():
+                changed = self.cache.check(digest).changed
+                if changed:
+                    name = f"{out}/{changed[0]}".rstrip("/")
+                    yield Part("result of before in DVC's cache", name, DIFFERENT, "it was not used")
 
     def needed(self, again: list[str]) -> list[tuple[str, str]]:
         """Return the stage and the out of each input of the stages that run again, in the order of the pipeline."""
@@ -64,6 +82,16 @@ class Supply:
         if (stage, out) == self._trained():
             return self._from_registry(stage, out)
         return self._make(stage, out)
+
+    def _check(self, stage: str, out: str) -> Part:
+        """Return whether DVC's cache has an out that nothing reads again as it was."""
+        digest = self.inputs.recorded[stage].outs[out]
+        found = self.cache.check(digest)
+        if found.changed:
+            return self._changed(out, digest, found.changed)
+        if found.whole:
+            return Part("data", out, UNCHANGED, f"{found.count} file(s) in DVC's cache")
+        return Part("data", out, UNKNOWN, "DVC's cache does not have all of it, and no stage reads it again")
 
     def in_checkout(self, checkout: Path, out: str, digest: str) -> Part | None:
         """Return the first file of a checkout's own copy of an out that is not what the version was made from.

@@ -23,6 +23,7 @@ from brats_ml.workspace.artefact import PARAMS
 MOST_NAMES = 10
 # What a checkout has otherwise as a matter of course.
 LATER = "code of later commits"
+COMPUTER = "computer"
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,10 @@ class Inputs:
 
     def _computer(self) -> Part:
         if self.origin.computer is None:
-            return Part("computer", "unknown", UNKNOWN, "nobody recorded on which computer the model was trained")
+            return Part(COMPUTER, "unknown", UNKNOWN, "nobody recorded on which computer the model was trained")
         now = computer()
         found = computer_differences(self.origin.computer, now)
-        return Part("computer", now["processor"], DIFFERENT if found else UNCHANGED, ", ".join(found))
+        return Part(COMPUTER, now["processor"], DIFFERENT if found else UNCHANGED, ", ".join(found))
 
 
 def in_checkout(ws: Workspace, inputs: Inputs) -> list[Part]:

@@ -127,7 +127,7 @@ def test_the_champion_is_reproduced_to_the_bit_and_nothing_of_the_user_changes(
     assert output.splitlines()[-1] == (
         f"reproduce: {SEGMENTATION} v1 is reproduced: 4 results of evaluate@baseline_mini are equal to the bit"
     )
-    assert "changed" not in output
+    assert "\nchanged" not in output
     assert user_files(checkout) == before
     assert len(client.search_runs(["0", "1"])) == runs
 
@@ -164,6 +164,23 @@ def test_a_changed_byte_of_the_trained_network_in_the_cache_is_named(checkout: C
         output = reproduced(checkout, "1", status=1)
 
     assert f"the first input that is changed is {TRAINED}/model.keras (data): {network}" in output
+
+
+def test_a_changed_byte_of_a_table_that_only_the_split_read_is_named(checkout: Checkout) -> None:
+    table = cached(checkout, "acquire", "data/tables", "survival_info.csv")
+    with changed(table):
+        output = reproduced(checkout, "1", status=1)
+
+    assert f"the first input that is changed is data/tables/survival_info.csv (data): {table}" in output
+
+
+def test_a_changed_byte_of_a_result_of_before_is_named_and_not_used(checkout: Checkout) -> None:
+    with changed(cached(checkout, "evaluate@baseline_mini", "evaluation/validation/baseline_mini", "cases.csv")):
+        output = reproduced(checkout, "1")
+
+    assert output.splitlines()[-1].endswith(
+        "equal to the bit; what differs here and was not used: evaluation/validation/baseline_mini/cases.csv"
+    )
 
 
 def test_a_changed_byte_of_the_registered_network_is_named(checkout: Checkout, client: MlflowClient) -> None:
@@ -211,9 +228,9 @@ def test_changes_in_the_checkout_are_named_and_not_used(checkout: Checkout) -> N
         checkout.brats("set", "evaluate.figures=3")
         linked.replace(scan)
 
-    assert "is reproduced: 4 results of evaluate@baseline_mini are equal to the bit; this" in output
+    assert "is reproduced: 4 results of evaluate@baseline_mini are equal to the bit; what" in output
     assert output.splitlines()[-1].endswith(
-        "this checkout differs from it, which was not used: brats_ml/imaging/geometry.py, evaluate.figures: 3 -> 1, "
+        "what differs here and was not used: brats_ml/imaging/geometry.py, evaluate.figures: 3 -> 1, "
         f"{scan.relative_to(checkout.root)}"
     )
 

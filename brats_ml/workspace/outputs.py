@@ -59,6 +59,7 @@ class ModelFolder(Artefact):
     labels = Made("labels.json")  # the label scheme of the training
     postprocessing = Made("postprocessing.json", by="brats publish")  # how probabilities become labels
     inference = Made("inference.json", by="brats publish")  # preset and windows of the evaluation
+    quality = Made("qc.json", by="brats publish")  # the calibration by which predictions are judged without a reference
 
     def networks(self, count: int) -> list[Artefact]:
         """Return the network files: one, or one per fold."""
@@ -78,6 +79,7 @@ class EvaluationFolder(Artefact):
 
     cases = Made("cases.csv")  # one row per case
     summary = Made("summary.json")
+    quality = Made("qc.json")  # the calibration of the recipe, in the folder of the validation cases alone
     figures = Made("figures")
 
     def mask(self, case_id: str) -> Path:

@@ -95,7 +95,7 @@ def prove(ws: Workspace, params: Params, registry: Registry, earlier: Version, d
     if equal:
         return "it predicts its golden case bit by bit as before"
     if difference is None and changed:
-        return f"it predicts its golden case within the tolerance, since {', '.join(changed)} changed"
+        return f"it predicts its golden case within the tolerance, not bit by bit: {', '.join(changed)}"
     reason = difference or "no bit may differ, since computer and inference are the same"
     raise ModelError(f"{earlier} does not predict its golden case {folder} as before ({reason}): nothing was changed")
 
@@ -125,11 +125,11 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _differences(record: dict[str, Any], params: Params) -> list[str]:
-    """Return what is not as it was when the golden case was kept; a GPU may change bits of its own accord."""
+    """Return in words why bits may differ from those of the day when the golden case was kept."""
     before, now = record["computer"], computer()
-    changed = [name for name in ("processor", "libraries") if before[name] != now[name]]
-    changed += ["the GPU"] * (before["gpu"] or now["gpu"])
-    return changed + ["the parameters of inference"] * (record["inference"] != inference(params))
+    reasons = [f"the {name} changed" for name in ("processor", "libraries") if before[name] != now[name]]
+    reasons += ["a GPU adds in no fixed order"] * (before["gpu"] or now["gpu"])
+    return reasons + ["the parameters of inference changed"] * (record["inference"] != inference(params))
 
 
 def golden_folder(ws: Workspace, champion: Version) -> GoldenCase:

@@ -119,6 +119,19 @@ def inbox(
     run("actions.sample_inbox", root, checks.nothing, cases=cases)
 
 
+@app.command(rich_help_panel=PANEL)
+def release(
+    repository: Annotated[Path, typer.Argument(help="Root of a clone of the cohort's DVC repository.")],
+    root: Root = HERE,
+    *,
+    cases: Annotated[Path | None, typer.Option(help="Folder of labelled cases.", show_default="corrections/")] = None,
+    path: Annotated[str, typer.Option(help="Folder of the cohort in the repository.")] = "data/raw",
+    tag: Annotated[str | None, typer.Option(help="A name for the release.", show_default=False)] = None,
+) -> None:
+    """Add corrected cases to the cohort as a new release, which `brats_cohort` finds and `brats_train` learns from."""
+    run("actions.release", root, checks.release, repository=repository, cases=cases, path=path, tag=tag)
+
+
 @app.command("set", rich_help_panel=PANEL)
 def set_(
     assignments: Annotated[

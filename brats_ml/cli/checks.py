@@ -130,6 +130,11 @@ def rollback(ws: Workspace, params: Params, *, model: str, to: int | None, **opt
     return ()
 
 
+def release(ws: Workspace, params: Params, *, cases: Path | None, **options: Any) -> Inputs:
+    """Return the folder of labelled cases."""
+    return (ws.corrections(cases),)
+
+
 def score(
     ws: Workspace,
     params: Params,

@@ -2,13 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from brats_ml import files, locks
 from brats_ml.errors import ConfigError, SourceError
 from brats_ml.orchestration.runs.clones import call
+from brats_ml.workspace.cohort_clone import CohortClone
 
 DVC = (sys.executable, "-m", "dvc")
 
@@ -37,7 +38,7 @@ class CohortRepository:
             )
         if not (clone / ".git").exists() or not (clone / ".dvc").is_dir():
             raise SourceError(clone, "is no git clone with DVC in it; clone the cohort's repository and name its root")
-        self._begun = clone / ".dvc/tmp/brats-release"
+        self._files = CohortClone(clone, self.cohort)
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -46,16 +47,16 @@ class CohortRepository:
         Raises:
             SourceError: The clone has changes that nobody has committed.
         """
-        with locks.exclusive(self._begun.with_suffix(".lock"), holder=f"another release in {self.clone}"):
+        with locks.exclusive(self._files.lock, holder=f"another release in {self.clone}"):
             changed = self._changed()
-            if changed and not self._begun.exists():
+            if changed and not self._files.begun.exists():
                 raise SourceError(self.clone, f"has changes that are not committed ({changed[0].strip()}); commit them")
-            self._begun.touch()
+            self._files.begun.touch()
             try:
                 yield
             finally:
                 if not self._changed():
-                    self._begun.unlink()
+                    self._files.begun.unlink()
 
     def tracked(self) -> dict[str, str]:
         """Return the MD5 of each file that DVC tracks in the cohort, by its path in it."""
@@ -77,7 +78,7 @@ class CohortRepository:
 
     def commit(self, message: str, tag: str | None) -> str:
         """Commit what DVC noted, name it by a tag, and return the commit."""
-        self._git("add", "--", *self._notes())
+        self._git("add", "--", *map(str, self._files.notes()))
         if self._changed():
             self._git("commit", "--quiet", "--message", message)
         if tag is not None and self.tagged(tag) is None:
@@ -95,14 +96,6 @@ class CohortRepository:
     def _changed(self) -> list[str]:
         """Return the tracked files that differ from the commit."""
         return self._git("status", "--porcelain", "--untracked-files=no").splitlines()
-
-    def _notes(self) -> Iterable[str]:
-        """Return the files of DVC and git at and below the cohort's folder that say what DVC tracks."""
-        folder = self.clone / self.cohort
-        found = [folder.with_name(folder.name + ".dvc"), folder.parent / ".gitignore"]
-        if folder.is_dir():
-            found += [*folder.rglob("*.dvc"), *folder.rglob(".gitignore")]
-        return [str(path.relative_to(self.clone)) for path in found if path.exists()]
 
     def _git(self, *arguments: str) -> str:
         return call(["git", *arguments], folder=self.clone)

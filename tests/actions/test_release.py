@@ -113,7 +113,7 @@ def test_a_release_goes_on_after_a_remote_that_failed(clone: Path, corrections: 
     head = git(clone, "rev-parse", "HEAD")
     dvc(clone, "list", ".", "-R", "--dvc-only")  # the list of the folder is in the cache now
     dvc(clone, "remote", "modify", "-q", "--local", "store", "url", "/proc/none")
-    with pytest.raises(ServiceError, match="dvc .* ended with status 1: ERROR: "):
+    with pytest.raises(ServiceError, match=r"dvc .* ended with status 1: ERROR: "):
         released(clone, corrections)
     assert git(clone, "rev-parse", "HEAD") == head
     dvc(clone, "remote", "modify", "-q", "--local", "store", "url", str(origin.parent / "store"))

@@ -88,6 +88,12 @@ def table(root: Root = HERE, output: Output = None) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def drift(root: Root = HERE, output: Output = None) -> None:
+    """Compare new cases with those that the champion was trained on, and raise an alarm if they differ."""
+    run("actions.drift", root, checks.table, output=output)
+
+
+@app.command(rich_help_panel=PANEL)
 def precision(recipe: Recipe, root: Root = HERE) -> None:
     """Measure the Dice lost in bfloat16; `evaluate.precision=auto` uses the result."""
     run("actions.bfloat16_check", root, checks.precision, recipe=recipe)

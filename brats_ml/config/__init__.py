@@ -11,7 +11,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from brats_ml.cohort.modalities import MODALITIES, Modality
 from brats_ml.config.data import Acquire, Phantom, Split, Validate
-from brats_ml.config.operation import Gate, Orchestration, Rollback
+from brats_ml.config.operation import Drift, Gate, Orchestration, Rollback
 from brats_ml.config.quality import Quality
 from brats_ml.config.recipes import Recipe
 from brats_ml.config.renamed import refuse_old_names, refuse_old_recipe
@@ -44,6 +44,7 @@ class Params(Section):
     survival: Survival
     gate: Gate
     rollback: Rollback = Rollback()
+    drift: Drift = Drift()
     orchestration: Orchestration
 
     @model_validator(mode="after")

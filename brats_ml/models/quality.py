@@ -112,6 +112,7 @@ def judge(observation: Observation, calibration: Calibration | None) -> dict[str
         "distance": None,
         "plausibility": {name: _rounded(value) for name, value in observation.plausibility.items()},
         "volume_intervals_mm3": None,
+        "profile": {name: _rounded(value) for name, value in observation.profile.items()},
     }
     if calibration is None:
         return _with_review(record, [NO_CALIBRATION, *reasons], review=bool(reasons))

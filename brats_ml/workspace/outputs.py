@@ -171,13 +171,17 @@ class PredictionsFolder(Artefact):
     table = Made("predictions.csv")  # one row per case
     review = Made("review.csv")  # the cases for a person to look at, the worst first
     lock = At(".cases/.lock")
+    drift = Made("drift.json", by="brats drift")  # every batch that was compared with the training cases
+    drift_lock = At(".cases/.drift.lock")
 
     def case(self, case_id: str) -> PredictionFolder:
         """Return the folder of a case: its name, with `%` in front where that is the name of a table.
 
         A name that begins with `%` gets another one, so two cases never share a folder.
         """
-        taken = case_id in (self.table.path.name, self.review.path.name) or case_id.startswith("%")
+        taken = case_id in (self.table.path.name, self.review.path.name, self.drift.path.name) or case_id.startswith(
+            "%"
+        )
         return PredictionFolder(self.path / f"{'%' * taken}{case_id}")
 
     def bookkeeping(self, case_id: str) -> "CaseBookkeeping":

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from brats_ml.cohort.labels import REGIONS, LabelMap, region_mask
 from brats_ml.cohort.modalities import MODALITIES
@@ -64,6 +64,7 @@ class Cohort(BaseModel):
         middle: The median of each feature.
         scale: The mean absolute difference of each feature from its median.
         farthest: The largest distance of a training case from the others.
+        profiles: The profiles themselves; none in models of before.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -72,6 +73,7 @@ class Cohort(BaseModel):
     middle: dict[str, float]
     scale: dict[str, float]
     farthest: float
+    profiles: list[dict[str, float]] = Field(default_factory=list)
 
     @classmethod
     def of(cls, profiles: Sequence[Mapping[str, float]]) -> "Cohort":
@@ -85,7 +87,7 @@ class Cohort(BaseModel):
         whole = cls._summary(profiles)
         others = [cls._summary([*profiles[:at], *profiles[at + 1 :]]) for at in range(len(profiles))]
         farthest = max(rest.raw(profile) for rest, profile in zip(others, profiles, strict=True))
-        return whole.model_copy(update={"farthest": farthest})
+        return whole.model_copy(update={"farthest": farthest, "profiles": [dict(profile) for profile in profiles]})
 
     @classmethod
     def _summary(cls, profiles: Sequence[Mapping[str, float]]) -> "Cohort":
@@ -117,7 +119,9 @@ class Cohort(BaseModel):
 
     def rounded(self, decimals: int) -> "Cohort":
         """Return the cohort with fewer digits."""
-        middle, scale = (
-            {name: round(value, decimals) for name, value in of.items()} for of in (self.middle, self.scale)
+        middle, scale, *profiles = (
+            {name: round(value, decimals) for name, value in of.items()}
+            for of in (self.middle, self.scale, *self.profiles)
         )
-        return Cohort(cases=self.cases, middle=middle, scale=scale, farthest=round(self.farthest, decimals))
+        farthest = round(self.farthest, decimals)
+        return Cohort(cases=self.cases, middle=middle, scale=scale, farthest=farthest, profiles=profiles)

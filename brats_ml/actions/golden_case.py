@@ -90,7 +90,7 @@ def prove(ws: Workspace, params: Params, registry: Registry, earlier: Version, d
     if equal:
         return "it predicts its golden case bit by bit as before"
     if difference is None and changed:
-        return f"it predicts its golden case within the tolerance, since {', '.join(changed)} changed"
+        return f"it predicts its golden case within the tolerance, not bit by bit: {', '.join(changed)}"
     reason = difference or "no bit may differ, since computer and inference are the same"
     raise ModelError(f"{earlier} does not predict its golden case {folder} as before ({reason}): nothing was changed")
 
@@ -101,9 +101,9 @@ def inference(params: Params) -> dict[str, str]:
 
 
 def _differences(record: dict[str, Any], params: Params) -> list[str]:
-    """Return what is not as it was when the golden case was kept."""
-    changed = computer_differences(record["computer"], computer())
-    return changed + ["the parameters of inference"] * (record["inference"] != inference(params))
+    """Return in words why bits may differ from those of the day when the golden case was kept."""
+    reasons = computer_differences(record["computer"], computer())
+    return reasons + ["the parameters of inference changed"] * (record["inference"] != inference(params))
 
 
 def golden_folder(ws: Workspace, champion: Version) -> GoldenCase:

@@ -1,4 +1,4 @@
-"""The table of all predictions, one row a case, written once after the cases are scored."""
+"""The table of all predictions, one row a case, and the list of those to review, after the cases are scored."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,6 +9,7 @@ import pandas as pd
 from brats_ml import files, locks
 from brats_ml.actions.prediction_folders import read_record
 from brats_ml.adapters.tables import frames
+from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
 from brats_ml.models.prediction_figures import VOLUMES, in_ml, rounded
@@ -16,6 +17,8 @@ from brats_ml.report import Report
 from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionsFolder
+
+REVIEWED = ("case_id", "patient", "qc_score", "review_reasons")
 
 
 def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
@@ -30,15 +33,20 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
         StorageError: The operating system cannot read a prediction, or a folder has the name of the table.
     """
     target = ws.predictions(output)
-    counts = write_table(target)
+    counts, review = write_table(target)
     states = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    said = f"{counts.total()} case(s) in {target.table}" + f": {states}" * bool(states)
+    said = f"{counts.total()} case(s) in {target.table}" + f": {states}" * bool(states) + review_note(target, review)
     links = {"Predictions": target.table.path.resolve().as_uri()} if counts else {}
-    return Report("table", said, links=links, details={"cases": dict(counts)})
+    return Report("table", said, links=links, details={"cases": dict(counts), "review": review})
 
 
-def write_table(target: PredictionsFolder) -> Counter[str]:
-    """Write the table and return how many of its cases have each status.
+def review_note(target: PredictionsFolder, count: int) -> str:
+    """Return in words how many cases need a review, and where their list is; nothing if none does."""
+    return f"; {count} case(s) need a review, listed worst first in {target.review.path.name}" if count else ""
+
+
+def write_table(target: PredictionsFolder) -> tuple[Counter[str], int]:
+    """Write both tables, and return how many cases have each status and how many need a review.
 
     A torn prediction has no row until its case is scored again.
 
@@ -46,10 +54,10 @@ def write_table(target: PredictionsFolder) -> Counter[str]:
         StorageError: The operating system cannot read a prediction, or a folder has the name of the table.
     """
     if not target.path.exists():
-        return Counter()
-    path = target.table.path
-    if path.is_dir():
-        raise StorageError(f"{path} is a folder, and the table of predictions needs the name: move it away")
+        return Counter(), 0
+    for path in (target.table.path, target.review.path):
+        if path.is_dir():
+            raise StorageError(f"{path} is a folder, and the table of predictions needs the name: move it away")
     rows, failed = [], []
     with locks.exclusive(target.lock, holder="another process that lists the predictions"):
         for folder in target.cases():
@@ -60,16 +68,30 @@ def write_table(target: PredictionsFolder) -> Counter[str]:
                 continue
             if record is not None:
                 rows.append(_row(record))
-        frames.write_csv(target.table, pd.DataFrame(rows))
+        table = pd.DataFrame(rows, columns=list(rows[0]) if rows else None)
+        frames.write_csv(target.table, table)
+        review = review_list(table) if rows else table
+        frames.write_csv(target.review, review)
     if failed:
         raise failed[0]
-    return Counter(row["status"] for row in rows)
+    return Counter(row["status"] for row in rows), len(review)
+
+
+def review_list(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the cases that need a review: the lowest score first, those without a score last."""
+    wanted = table[table["review"].eq(True)].sort_values(["qc_score", "case_id"], na_position="last", kind="stable")
+    return wanted[
+        ["case_id", "patient", "qc_score", "review_reasons", *(f"{region}_ml" for region in REGIONS), "flags"]
+    ]
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
     models = record["provenance"]
     volumes = record.get("volume_mm3", {})
     survival = rounded(record.get("survival", {}))
+    # Records of before have no quality.
+    qc = record.get("qc") or {}
+    volume_intervals = qc.get("volume_intervals_mm3") or {}
     interval, quality = survival.get("interval_days") or {}, survival.get("model_accuracy") or {}
     return {
         "case_id": record["case_id"],
@@ -79,6 +101,15 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
         # Records of before have no NCR and ED, and no ml.
         **{f"{name}_mm3": volumes.get(name) for name in VOLUMES},
         **{f"{name}_ml": in_ml(volumes.get(name)) for name in VOLUMES},
+        **{
+            f"{region}_{end}_ml": in_ml(volume_intervals.get(region, {}).get(end))
+            for region in REGIONS
+            for end in ("low", "high")
+        },
+        "qc_score": qc.get("score"),
+        "review": qc.get("review"),
+        "review_reasons": "; ".join(qc.get("reasons", [])),
+        **{f"qc_{name}": qc.get(name) for name in ("entropy", "disagreement", "distance")},
         "flags": "; ".join(record.get("flags", [])),
         "survival_group": survival.get("group"),
         "survival_reason": survival.get("reason"),

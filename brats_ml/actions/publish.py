@@ -77,12 +77,14 @@ def _publish(ws: Workspace, params: Params) -> Report:
 def model_key(ws: Workspace, kind: str, nominee: str) -> str:
     """Return the key of a nominee for `segmentation` or `survival`.
 
-    Preset, windows and rules of postprocessing are part of the key, since they change what the model predicts.
+    Preset, windows, rules of postprocessing and calibration are part of the key, since they change what the model
+    predicts or says of a prediction.
     """
     if kind == "survival":
         return files.digest_tree(ws.survival(nominee).path)[:16]
     key = str(files.read_json(ws.model(nominee).verdict)["key"])
-    stated = _stated(ws, nominee)
+    stated, quality = _stated(ws, nominee), ws.evaluation("validation", nominee).quality
+    key += "-" + files.digest_file(quality.path)[:8] if quality.path.exists() else ""
     if stated["preset"] is None:
         return key
     rules = "-" + files.digest_value(stated["postprocessing"]["rules"])[:8] if stated["postprocessing"] else ""
@@ -192,19 +194,27 @@ def _register(
 
 @contextmanager
 def inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
-    """Yield a folder with everything that a nominee needs to predict; for regions, also preset, windows and rules."""
-    folder = (ws.model(nominee) if kind == "segmentation" else ws.survival(nominee)).path
-    stated = _stated(ws, nominee) if kind == "segmentation" else {"preset": None, "postprocessing": None}
-    if stated["preset"] is None:
-        yield folder
+    """Yield a folder with everything that a nominee needs to predict.
+
+    A segmentation model also has its calibration, and one of regions its preset, windows and rules.
+    """
+    if kind != "segmentation":
+        yield ws.survival(nominee).path
+        return
+    stated, quality = _stated(ws, nominee), ws.evaluation("validation", nominee).quality
+    if stated["preset"] is None and not quality.path.exists():
+        yield ws.model(nominee).path
         return
     with tempfile.TemporaryDirectory() as name:
         whole = ModelFolder(Path(name) / nominee)
-        shutil.copytree(folder, whole)
+        shutil.copytree(ws.model(nominee), whole)
         rules = stated.pop("postprocessing")
-        files.write_json(whole.inference, stated)
+        if stated["preset"] is not None:
+            files.write_json(whole.inference, stated)
         if rules is not None:
             files.write_json(whole.postprocessing, rules)
+        if quality.path.exists():
+            shutil.copy(quality, whole.quality)
         yield whole.path
 
 

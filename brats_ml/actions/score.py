@@ -9,7 +9,7 @@ from brats_ml.actions.batch import Batch
 from brats_ml.actions.case_prediction import Predictor
 from brats_ml.actions.prediction_folders import REFUSED, SCORED, refuse_overlap
 from brats_ml.actions.prediction_inputs import present_origin
-from brats_ml.actions.prediction_table import write_table
+from brats_ml.actions.prediction_table import review_note, write_table
 from brats_ml.actions.unseen_cases import Listing, list_unseen, read_shard
 from brats_ml.adapters.tracking.champions import open_champions, unverified
 from brats_ml.adapters.tracking.reigns import MODELS
@@ -62,8 +62,7 @@ def run(
     predictor = Predictor(ws, params, origin, champions.registry)
     batch = Batch(predictor, target, Console(stderr=True))
     counts = batch.score(listing.cases)
-    if shard is None:
-        write_table(target)
+    review = write_table(target)[1] if shard is None else 0
     batch.attempts.raise_failed(len(listing.cases))
     listing.require_readable()
     if shard is None and not only and counts[REFUSED] == len(listing.cases):
@@ -71,7 +70,7 @@ def run(
     gone = counts["gone"] + max(0, len(set(only)) - len(listing.cases))
     done = f"{counts[SCORED]} scored, {counts['kept']} kept, {counts[REFUSED]} refused" + f", {gone} gone" * bool(gone)
     where = f"results in {target.path}" + (f", one row a case in {target.table.path.name}" if shard is None else "")
-    said = "; ".join((done, predictor.summary(), *filter(None, notes), where))
+    said = "; ".join((done, predictor.summary(), *filter(None, notes), where)) + review_note(target, review)
     details = {name: counts[name] for name in (SCORED, "kept", REFUSED)} | {"gone": gone, "models": origin.models()}
     return Report("score", said, links=champions.registry.pages([origin.segmentation]), details=details)
 

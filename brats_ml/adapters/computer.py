@@ -25,22 +25,22 @@ def computer() -> dict[str, Any]:
 
 
 def computer_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what differs between two computers, in words; a GPU may change bits of its own accord.
+    """Return what differs between two computers, in words, and that a GPU may change bits of its own accord.
 
     A record of before Python was noted has none.
     """
     changed = [
-        f"{name} ({before[name]} before, {now[name]} now)"
-        for name in ("processor", "python")
+        f"{words} changed from {before[name]} to {now[name]}"
+        for name, words in (("processor", "the processor"), ("python", "Python"))
         if name in before and before[name] != now[name]
     ]
     old, new = before["libraries"], now["libraries"]
     changed += [
-        f"{name} ({old.get(name, 'none')} before, {new.get(name, 'none')} now)"
+        f"{name} changed from {old.get(name, 'none')} to {new.get(name, 'none')}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
-    return changed + ["the GPU"] * (before["gpu"] or now["gpu"])
+    return changed + ["a GPU adds in no fixed order"] * (before["gpu"] or now["gpu"])
 
 
 def _versions() -> Iterator[tuple[str, str]]:

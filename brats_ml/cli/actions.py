@@ -104,6 +104,12 @@ def table(root: Root = HERE, output: Output = None) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def drift(root: Root = HERE, output: Output = None) -> None:
+    """Compare new cases with those that the champion was trained on, and raise an alarm if they differ."""
+    run("actions.drift", root, checks.table, output=output)
+
+
+@app.command(rich_help_panel=PANEL)
 def precision(recipe: Recipe, root: Root = HERE) -> None:
     """Measure the Dice lost in bfloat16; `evaluate.precision=auto` uses the result."""
     run("actions.bfloat16_check", root, checks.precision, recipe=recipe)
@@ -133,6 +139,19 @@ def inbox(
 ) -> None:
     """Put synthetic patients that no model has seen into inbox/, to try scoring."""
     run("actions.sample_inbox", root, checks.nothing, cases=cases)
+
+
+@app.command(rich_help_panel=PANEL)
+def release(
+    repository: Annotated[Path, typer.Argument(help="Root of a clone of the cohort's DVC repository.")],
+    root: Root = HERE,
+    *,
+    cases: Annotated[Path | None, typer.Option(help="Folder of labelled cases.", show_default="corrections/")] = None,
+    path: Annotated[str, typer.Option(help="Folder of the cohort in the repository.")] = "data/raw",
+    tag: Annotated[str | None, typer.Option(help="A name for the release.", show_default=False)] = None,
+) -> None:
+    """Add corrected cases to the cohort as a new release, which `brats_cohort` finds and `brats_train` learns from."""
+    run("actions.release", root, checks.release, repository=repository, cases=cases, path=path, tag=tag)
 
 
 @app.command("set", rich_help_panel=PANEL)

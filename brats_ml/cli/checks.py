@@ -147,6 +147,11 @@ def reproduce(
     return ()
 
 
+def release(ws: Workspace, params: Params, *, cases: Path | None, **options: Any) -> Inputs:
+    """Return the folder of labelled cases."""
+    return (ws.corrections(cases),)
+
+
 def score(
     ws: Workspace,
     params: Params,

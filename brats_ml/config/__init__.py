@@ -11,7 +11,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from brats_ml.cohort.modalities import MODALITIES, Modality
 from brats_ml.config.data import Acquire, Phantom, Split, Validate
-from brats_ml.config.operation import Gate, Orchestration, Rollback
+from brats_ml.config.operation import Drift, Gate, Orchestration, Rollback
+from brats_ml.config.quality import Quality
 from brats_ml.config.recipes import Recipe
 from brats_ml.config.renamed import refuse_old_names, refuse_old_recipe
 from brats_ml.config.section import Name, Section
@@ -38,10 +39,12 @@ class Params(Section):
     train: Train
     recipes: dict[Name, Recipe]
     evaluate: Evaluate
+    qc: Quality = Quality()
     features: Features
     survival: Survival
     gate: Gate
     rollback: Rollback = Rollback()
+    drift: Drift = Drift()
     orchestration: Orchestration
 
     @model_validator(mode="after")

@@ -59,6 +59,18 @@ class Rollback(Section):
     largest_difference: Share = 0.001
 
 
+class Drift(Section):
+    """When a batch of new cases raises an alarm.
+
+    Attributes:
+        level: The share of batches without a difference that may raise one.
+        cases: The new cases that a batch needs.
+    """
+
+    level: Share = 0.05
+    cases: Annotated[int, Field(ge=2)] = 8
+
+
 class Orchestration(Section):
     """Schedules of Airflow, and how long it waits for approval and keeps runs."""
 

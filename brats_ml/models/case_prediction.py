@@ -22,6 +22,7 @@ from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.errors import CaseError, ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.models.prediction_figures import FEATURE_DECIMALS, VOLUMES, in_ml, rounded
+from brats_ml.models.quality import judge, observe
 from brats_ml.models.removal import removal_flags, removal_record
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.survival import SurvivalModel
@@ -79,12 +80,14 @@ class CaseModels:
         prepared, grid = preprocess_case(source, case)
         image = uncrop(prepared.image, prepared.start, prepared.full_shape)
         try:
-            labels, _ = self.segment(image, spacing_mm=grid.spacing_mm)
+            labels, probabilities = self.segment(image, spacing_mm=grid.spacing_mm)
         except ModelError as error:
             raise CaseError(case.case_id, str(error)) from error
         stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
         write_volume(folder.labels(case.case_id), stored, grid)
         volumes = _volumes_mm3(labels, grid)
+        voxel_mm3 = math.prod(grid.spacing_mm)
+        seen = observe(self.segment, image, labels, probabilities, voxel_mm3=voxel_mm3)
         return {
             "volume_mm3": volumes,
             "volume_ml": {name: in_ml(volume) for name, volume in volumes.items()},
@@ -94,6 +97,7 @@ class CaseModels:
             + [f"no {region} found" for region in REGIONS if not volumes[region]]
             + removal_flags(self.segment.removed),
             "removed": removal_record(self.segment.removed),
+            "qc": judge(seen, self.segment.calibration),
             "survival": self._survival(case, labels, image, age_years, age_faults),
         }
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap, region_mask
 from brats_ml.config.recipes import BaselineRecipe
 from brats_ml.imaging.metrics.baseline import BASELINE_SCORES, baseline_scores
 from brats_ml.models.segmentation_method import SegmentationModel
@@ -30,6 +30,7 @@ class BaselineModel(SegmentationModel):
             runtime: The arguments `runtime`, `precision` and `graphs` of `SegmentationModel`.
         """
         self.recipe = recipe
+        self._square_sums = np.zeros((2, len(REGIONS)))
         super().__init__(folder, windows=[(recipe.size, recipe.size)], channels=recipe.channels, **runtime)
 
     @property
@@ -39,7 +40,32 @@ class BaselineModel(SegmentationModel):
 
     def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels (X, Y, Z) and probabilities (slice, size, size, class)."""
-        return predict_labels(self, image, modalities=self.recipe.modalities, **self._slices())
+        self._square_sums = np.zeros((2, len(REGIONS)))
+        labels, probabilities = predict_labels(self, image, modalities=self.recipe.modalities, **self._slices())
+        if len(self._active) > 1:
+            of_mean, of_networks = self._square_sums
+            self.disagreement = 1 - np.divide(of_mean, of_networks, out=np.ones_like(of_mean), where=of_networks > 0)
+        return labels, probabilities
+
+    def predict_on_batch(self, x: NDArray[np.float32]) -> Any:
+        """Return the mean output as every method does, and add up the squares that the disagreement needs."""
+        outputs = self.predict_each(x)
+        if len(outputs) == 1:
+            return outputs[0]
+        mean = np.mean(outputs, axis=0)
+        of_networks = np.mean([_squares(output) for output in outputs], axis=0)
+        self._square_sums += np.stack([_squares(mean), of_networks])
+        return mean
+
+    def region_probabilities(
+        self, labels: LabelMap, probabilities: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the probabilities of the regions and the likeliest labels, both on the slices of the network."""
+        return _regions(probabilities), _masks(probabilities)
+
+    def region_targets(self, reference: LabelMap) -> NDArray[np.bool_]:
+        """Return the regions of the likeliest labels on the slices of the network."""
+        return _masks(slice_targets(reference, **self._slices()))
 
     def cost(self) -> str:
         """Return in words what a case will cost."""
@@ -52,3 +78,19 @@ class BaselineModel(SegmentationModel):
     def _slices(self) -> dict[str, Any]:
         recipe = self.recipe
         return {"size": recipe.size, "first": recipe.slices.first, "count": recipe.slices.count}
+
+
+def _regions(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability of each region, shape (region, slice, size, size), from those of the classes."""
+    return np.stack([sum(probabilities[..., LABELS[label]] for label in labels) for labels in REGIONS.values()])
+
+
+def _squares(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the sum of the squared probabilities of each region."""
+    return np.asarray(np.square(_regions(probabilities), dtype=np.float64).sum(axis=(1, 2, 3)))
+
+
+def _masks(probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return the mask of each region, shape (region, slice, size, size), in the likeliest classes."""
+    likeliest = probabilities.argmax(axis=-1).astype(np.uint8)
+    return np.stack([region_mask(likeliest, region) for region in REGIONS])

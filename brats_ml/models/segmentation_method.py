@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from brats_ml.cohort.labels import LabelMap
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.errors import ModelError
+from brats_ml.models.calibration import read_calibration
 from brats_ml.models.folder import check_labels, network_files
 from brats_ml.models.runtime import LoadedNetwork, chosen_runtime, load_network
 from brats_ml.segmentation.inference.postprocessing import Removed
@@ -37,6 +38,8 @@ class SegmentationModel(ABC):
         seconds: The seconds that these cases took.
         spacing_mm: The voxel size of a case that states none; BraTS has 1 mm.
         removed: What postprocessing removed from the last case, largest piece first.
+        calibration: What its training left to judge its predictions by, None for a model without qc.json.
+        disagreement: By how much the predictions of each region behind the last one differ, None if there was but one.
     """
 
     outputs: ClassVar[Sequence[str]]
@@ -69,10 +72,12 @@ class SegmentationModel(ABC):
             MissingInputError: A file of the folder is missing.
         """
         check_labels(folder)
+        self.calibration = read_calibration(folder)
         self.windows = list(windows)
         self.runtime = chosen_runtime(runtime)
         self.passes, self.cases, self.seconds = 0, 0, 0.0
         self.removed: list[Removed] = []
+        self.disagreement: NDArray[np.float64] | None = None
         self._networks = [
             load_network(path, extents=self.windows, runtime=self.runtime, precision=precision, graphs=graphs)
             for path in network_files(folder)
@@ -89,6 +94,24 @@ class SegmentationModel(ABC):
     @abstractmethod
     def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels and probabilities as `__call__` does, for an image that `__call__` has checked."""
+
+    @abstractmethod
+    def region_probabilities(
+        self, labels: LabelMap, probabilities: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the probability of each region, and whether it is predicted, in each voxel that the network saw.
+
+        Args:
+            labels: The labels that `__call__` returned.
+            probabilities: The probabilities that it returned.
+
+        Returns:
+            Both of shape (region, ...), in the order of `REGIONS`.
+        """
+
+    @abstractmethod
+    def region_targets(self, reference: LabelMap) -> NDArray[np.bool_]:
+        """Return the regions of a reference (X, Y, Z) in the voxels of `region_probabilities`."""
 
     @abstractmethod
     def cost(self) -> str:
@@ -124,7 +147,7 @@ class SegmentationModel(ABC):
         """
         self._check_image(image)
         begun = time.perf_counter()
-        self.removed = []
+        self.removed, self.disagreement = [], None
         labels, probabilities = self.predict(image, voxel_ml=math.prod(spacing_mm or self.spacing_mm) / 1000)
         self.cases, self.seconds = self.cases + 1, self.seconds + time.perf_counter() - begun
         return labels, probabilities
@@ -136,10 +159,14 @@ class SegmentationModel(ABC):
 
     def predict_on_batch(self, x: NDArray[np.float32]) -> Any:
         """Return the mean output of the active networks for a batch of inputs, and count the passes."""
+        outputs = self.predict_each(x)
+        return outputs[0] if len(outputs) == 1 else np.mean(outputs, axis=0)
+
+    def predict_each(self, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return the output of each active network for a batch of inputs, and count the passes."""
         self.passes += len(x) * len(self._active)
         extent = x.shape[1:-1]
-        outputs = [np.asarray(self._networks[fold][extent].predict_on_batch(x)) for fold in self._active]
-        return outputs[0] if len(outputs) == 1 else np.mean(outputs, axis=0)
+        return [np.asarray(self._networks[fold][extent].predict_on_batch(x)) for fold in self._active]
 
     @contextmanager
     def only(self, fold: int | None) -> Iterator[None]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import REGIONS, LabelMap
+from brats_ml.cohort.labels import REGIONS, LabelMap, region_mask
 from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.errors import ConfigError
 from brats_ml.models.folder import read_rules, stated_inference
@@ -69,7 +69,7 @@ class RegionsModel(SegmentationModel):
 
     def probabilities(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """Return the probabilities of the regions, shape (region, X, Y, Z), of an image (modality, X, Y, Z)."""
-        return predict_regions(
+        probabilities, self.disagreement = predict_regions(
             self,
             image,
             modalities=self.recipe.modalities,
@@ -78,6 +78,17 @@ class RegionsModel(SegmentationModel):
             neighbours=self.recipe.neighbours,
             preset=self._preset,
         )
+        return probabilities
+
+    def region_probabilities(
+        self, labels: LabelMap, probabilities: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the probabilities as they are, and the regions of the labels."""
+        return probabilities, self.region_targets(labels)
+
+    def region_targets(self, reference: LabelMap) -> NDArray[np.bool_]:
+        """Return the regions of a label map (X, Y, Z)."""
+        return np.stack([region_mask(reference, region) for region in REGIONS])
 
     def tune(self, **cases: Any) -> dict[str, Any]:
         """Choose the rules on unseen cases, as `tune_postprocessing` does, and use them from now on."""

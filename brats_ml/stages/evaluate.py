@@ -27,6 +27,7 @@ from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.report import Report
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.stages.evaluate_figures import draw_notable
+from brats_ml.stages.evaluate_quality import QualityFit
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import EvaluationFolder
 
@@ -59,6 +60,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     gone = [case_id for part in EVALUATED for case_id in parts[part] if case_id not in valid]
     if gone:
         raise CaseError(gone[0], f"held out by {recipe}, is no longer valid: run `{model.made_by}`")
+    quality = QualityFit(ws, params.qc, part="out_of_fold" if fold_of else "validation")
     summaries = {
         part: _evaluate(
             ws,
@@ -69,9 +71,12 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
             figures=params.evaluate.figures if part != "out_of_fold" else 0,
             postprocessing=postprocessing,
             fold_of=fold_of,
+            quality=quality,
         )
         for part in EVALUATED
     }
+    if predict is not None:
+        files.write_json(ws.evaluation("validation", recipe).quality, quality.document(parts["train"]))
     files.write_json(ws.segmentation_metrics(recipe), headline(summaries["validation"]))
     # People tune recipes by this line, so it reports no test patient.
     spent = "" if predict is None else f"; {predict.spent()}"
@@ -88,6 +93,7 @@ def _evaluate(
     figures: int,
     postprocessing: dict[str, Any] | None,
     fold_of: Mapping[str, int],
+    quality: QualityFit,
 ) -> dict[str, Any]:
     rows, removed = [], dict[str, Any]()
     with files.replacing(folder) as unfinished:
@@ -103,6 +109,7 @@ def _evaluate(
                     figure=index < figures,
                     fold=fold_of.get(record["case_id"]),
                     removed=removed,
+                    quality=quality if part == quality.part else None,
                 )
                 for index, record in enumerate(steps)
             ]
@@ -130,6 +137,7 @@ def _evaluate_case(
     figure: bool,
     fold: int | None,
     removed: dict[str, Any],
+    quality: QualityFit | None,
 ) -> dict[str, Any]:
     case_id = record["case_id"]
     case = read_labelled_case(ws.preprocessed.case(case_id))
@@ -142,6 +150,9 @@ def _evaluate_case(
         removed[case_id] = removal_record(predict.removed)
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(predicted))
     write_volume(folder.mask(case_id), stored, grid)
+    scores = case_metrics(reference, predicted, spacing_mm=grid.canonical_spacing_mm)
+    if quality is not None:
+        quality.add(record, predict, image, predicted, probabilities, reference=reference, scores=scores)
     if figure:
         shown = available("flair", record["images"])
         panels = six_panels(image[MODALITIES.index(shown)], reference, predicted, title=case_id, modality=TITLES[shown])
@@ -149,7 +160,7 @@ def _evaluate_case(
     return {
         "case_id": case_id,
         "patient": record["patient"],
-        **case_metrics(reference, predicted, spacing_mm=grid.canonical_spacing_mm),
+        **scores,
         **predict.scores(reference, probabilities),
     }
 

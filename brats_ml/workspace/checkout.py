@@ -126,6 +126,10 @@ class Workspace(os.PathLike[str]):
         """The folder of the lists of all shards."""
         return self.shard(0).path.parent
 
+    def corrections(self, folder: Path | None = None) -> Named:
+        """Return the folder of cases that a reader has corrected; by default that of the checkout."""
+        return Named(folder or self.root / "corrections", "name a folder of labelled cases with --cases")
+
     def predictions(self, folder: Path | None = None) -> PredictionsFolder:
         """Return the folder of scored cases; by default that of the checkout."""
         return PredictionsFolder(folder or self.root / "predictions")
@@ -133,7 +137,18 @@ class Workspace(os.PathLike[str]):
     @property
     def private(self) -> tuple[Path, ...]:
         """The folders that only their owner may enter, as they hold data of patients; some may not exist yet."""
-        names = ("data", "plans", "models", "evaluation", "features", "metrics", "reports", DECISIONS, "predictions")
+        names = (
+            "data",
+            "plans",
+            "models",
+            "evaluation",
+            "features",
+            "metrics",
+            "reports",
+            DECISIONS,
+            "predictions",
+            "corrections",
+        )
         return (*(self.root / name for name in (*names, ".dvc/cache", ".dvc/tmp", STATE)), self.state.path)
 
     @property

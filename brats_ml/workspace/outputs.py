@@ -59,11 +59,12 @@ class ModelFolder(Artefact):
     labels = Made("labels.json")  # the label scheme of the training
     postprocessing = Made("postprocessing.json", by="brats publish")  # how probabilities become labels
     inference = Made("inference.json", by="brats publish")  # preset and windows of the evaluation
+    quality = Made("qc.json", by="brats publish")  # the calibration by which predictions are judged without a reference
 
     @property
     def published(self) -> tuple[Artefact, ...]:
         """The files that publishing adds to those of the training."""
-        return self.postprocessing, self.inference
+        return self.postprocessing, self.inference, self.quality
 
     def networks(self, count: int) -> list[Artefact]:
         """Return the network files: one, or one per fold."""
@@ -83,6 +84,7 @@ class EvaluationFolder(Artefact):
 
     cases = Made("cases.csv")  # one row per case
     summary = Made("summary.json")
+    quality = Made("qc.json")  # the calibration of the recipe, in the folder of the validation cases alone
     figures = Made("figures")
 
     def mask(self, case_id: str) -> Path:
@@ -172,14 +174,19 @@ class PredictionsFolder(Artefact):
     made_by: str = "brats score"
 
     table = Made("predictions.csv")  # one row per case
+    review = Made("review.csv")  # the cases for a person to look at, the worst first
     lock = At(".cases/.lock")
+    drift = Made("drift.json", by="brats drift")  # every batch that was compared with the training cases
+    drift_lock = At(".cases/.drift.lock")
 
     def case(self, case_id: str) -> PredictionFolder:
-        """Return the folder of a case: its name, with `%` in front where that is the name of the table.
+        """Return the folder of a case: its name, with `%` in front where that is the name of a table.
 
         A name that begins with `%` gets another one, so two cases never share a folder.
         """
-        taken = case_id == self.table.path.name or case_id.startswith("%")
+        taken = case_id in (self.table.path.name, self.review.path.name, self.drift.path.name) or case_id.startswith(
+            "%"
+        )
         return PredictionFolder(self.path / f"{'%' * taken}{case_id}")
 
     def bookkeeping(self, case_id: str) -> "CaseBookkeeping":

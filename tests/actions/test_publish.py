@@ -40,3 +40,21 @@ def test_a_model_of_the_baselines_method_is_registered_as_it_lies(ws: Workspace)
         assert folder == ws.model("ours").path
 
     assert publish.model_key(ws, "segmentation", "ours") == "k"
+
+
+@pytest.mark.parametrize("preset", ["balanced", None])
+def test_a_calibration_is_registered_with_its_model_and_another_one_makes_another_version(
+    ws: Workspace, preset: str | None
+) -> None:
+    evaluated(ws, preset, [[64, 64, 64]] if preset else None)
+    before = publish.model_key(ws, "segmentation", "ours")
+    calibration = ws.evaluation("validation", "ours").quality
+    files.write_json(calibration, {"temperatures": {"WT": 1.2}})
+    first = publish.model_key(ws, "segmentation", "ours")
+
+    with publish.inference_path(ws, "segmentation", "ours") as folder:
+        assert files.read_json(ModelFolder(folder).quality) == {"temperatures": {"WT": 1.2}}
+
+    files.write_json(calibration, {"temperatures": {"WT": 1.3}})
+    assert len({before, first, publish.model_key(ws, "segmentation", "ours")}) == 3
+    assert not ws.model("ours").quality.path.exists()

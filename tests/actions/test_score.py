@@ -24,10 +24,13 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.errors import ConfigError, EmptyCohortError, MissingInputError, ModelError, StorageError
-from brats_ml.files import digest_file, digest_tree, write_sealed
+from brats_ml.files import digest_file, digest_tree, write_json, write_sealed
+from brats_ml.models.quality import NO_CALIBRATION
+from brats_ml.models.quality_fit import calibrate
 from brats_ml.survival.features import FEATURES
 from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import ModelFolder
 from tests.actions.registered_models import TRAINED, champions_of, copy_workspace, make_champion, own_store, register
 
 FIRST, SECOND = "BraTS20_Validation_501", "BraTS20_Validation_502"
@@ -550,3 +553,47 @@ def test_a_refusal_keeps_the_prediction_before_it(again: Workspace, quick_params
     (earlier,) = (again.predictions().path / ".earlier" / FIRST).iterdir()
     assert prediction(again, FIRST)["status"] == "refused"
     assert digest_tree(earlier) == before
+
+
+def test_a_calibrated_model_states_the_quality_of_a_case_and_lists_the_worst_first(
+    ws: Workspace, quick_params: Params
+) -> None:
+    """Version 3 is version 2 with a calibration, by which every case is to be looked at."""
+    crowned = Path(shutil.copytree(TRAINED / "regions3d", ws.root / "registered/calibrated/data/regions3d"))
+    profiles = [{f"t1_p{at}": 0.1 * number for at in (5, 50)} for number in range(3)]
+    settings = quick_params.qc.model_copy(update={"review_below": 1.0, "largest": {}})
+    made = calibrate([], part="validation", profiles=profiles, settings=settings)
+    made["widths_mm"] = dict.fromkeys(REGIONS, 2.0)
+    write_json(ModelFolder(crowned).quality, made)
+    register(embedded_store(ws.state), "segmentation", 3, ws.root / "registered/calibrated")
+    make_champion(ws, "segmentation", 3)
+
+    report = score.run(ws, quick_params)
+
+    records = {case_id: prediction(ws, case_id) for case_id in (FIRST, SECOND)}
+    for record in records.values():
+        quality = record["qc"]
+        assert 0 < quality["score"] < 1
+        assert quality["review"]
+        assert quality["reasons"][0].startswith(f"expected mean Dice {quality['score']:.2f}, less than 1")
+        assert 0 <= quality["disagreement"] < 1
+        for region, interval in quality["volume_intervals_mm3"].items():
+            assert interval["low"] <= record["volume_mm3"][region] <= interval["high"]
+            assert interval["coverage"] == 0.9
+    reviewed = pd.read_csv(ws.predictions().review)
+    assert reviewed["case_id"].tolist() == sorted(records, key=lambda case_id: records[case_id]["qc"]["score"])
+    assert str(report).endswith("2 case(s) need a review, listed worst first in review.csv")
+    row = pd.read_csv(ws.predictions().table).set_index("case_id").loc[FIRST]
+    assert row["qc_score"] == records[FIRST]["qc"]["score"]
+    assert row["WT_high_ml"] == pytest.approx(
+        records[FIRST]["qc"]["volume_intervals_mm3"]["WT"]["high"] / 1000, abs=1e-3
+    )
+
+
+def test_an_older_model_scores_the_same_labels_without_a_quality(scored: Workspace) -> None:
+    quality = prediction(scored, FIRST)["qc"]
+
+    assert quality["score"] is None
+    assert quality["reasons"][0] == NO_CALIBRATION
+    assert quality["volume_intervals_mm3"] is None
+    assert pd.isna(pd.read_csv(scored.predictions().table).set_index("case_id").loc[FIRST, "qc_score"])

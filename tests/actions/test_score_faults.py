@@ -93,6 +93,8 @@ def batch(ws: Workspace, params: Params, segment: Callable[[Any], Any]) -> Batch
         preset = None
         removed = real.removed
         modalities = real.modalities
+        calibration, disagreement = real.calibration, real.disagreement
+        region_probabilities = real.region_probabilities
 
         def __call__(self, image: Any, **options: Any) -> Any:
             calls.append(image)

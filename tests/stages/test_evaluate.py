@@ -69,12 +69,15 @@ def test_a_recipe_by_regions_has_no_scores_of_the_baseline_and_states_its_preset
     files.write_json(folder.verdict, {"verdict": "trained", "key": "k", "cases": cases})
     evaluate.run(workspace, params, recipe="regions3d")
     # The network knows its training cases, so they choose no rules.
-    assert files.read_json(workspace.evaluation("validation", "regions3d").summary)["postprocessing"] is None
+    part = workspace.evaluation("validation", "regions3d")
+    assert files.read_json(part.summary)["postprocessing"] is None
+    quality = files.read_json(part.quality)
+    assert (quality["part"], quality["cases"], quality["cohort"]) == ("validation", 1, None)
+    assert quality["settings"] == params.qc.model_dump()
 
     files.write_json(folder.verdict, {"verdict": "trained", "key": "k", "cases": cases, "folds": {learnt[0]: 0}})
     report = evaluate.run(workspace, params, recipe="regions3d")
 
-    part = workspace.evaluation("validation", "regions3d")
     summary = files.read_json(part.summary)
     assert list(pd.read_csv(part.cases)) == ["case_id", "patient", *CASE_METRICS]
     assert list(summary["mean"]) == sorted(CASE_METRICS)
@@ -87,3 +90,10 @@ def test_a_recipe_by_regions_has_no_scores_of_the_baseline_and_states_its_preset
     assert 0.5 < dropped["WT"]["highest_probability"] < 1
     assert "preset balanced by" in str(report)
     assert list(part.masks()) == held_out
+    # With folds, the training cases calibrate, each by the network that has not seen it.
+    quality = files.read_json(part.quality)
+    assert (quality["part"], quality["cases"], list(quality["covered_by_release"])) == (
+        "out_of_fold",
+        1,
+        ["all", "brats2017-2021"],
+    )

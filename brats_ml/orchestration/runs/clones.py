@@ -6,6 +6,7 @@ import re
 import stat
 import subprocess
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from brats_ml import environment
@@ -148,8 +149,13 @@ def call(command: list[str], *, folder: Path) -> str:
     variables = environment.for_child({"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"})
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
-        messages = [line for line in done.stderr.splitlines() if line.strip()] or ["it printed no message"]
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        # DVC's errors have a line on where to get help after them.
+        messages = (
+            [line for line in lines if line.startswith(("ERROR:", "fatal:"))] or lines or ["it printed no message"]
+        )
         if os.strerror(errno.ENOSPC) in done.stderr:
-            raise StorageError(f"no space is left for {folder}: free some (`brats prune` may), then clear the task")
-        raise ServiceError(f"`{' '.join(command)}` ended with status {done.returncode}: {messages[-1]}")
+            raise StorageError(f"no space is left for {folder}: free some (`brats prune` may), then run it again")
+        said = shorten(" ".join(command), 160, placeholder=" ...")
+        raise ServiceError(f"`{said}` ended with status {done.returncode}: {messages[-1]}")
     return done.stdout

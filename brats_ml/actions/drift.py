@@ -1,0 +1,101 @@
+"""Compare new cases with those that the champion was trained on, batch by batch, and keep what came out."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from brats_ml import files, locks
+from brats_ml.actions.prediction_folders import SCORED, read_record
+from brats_ml.adapters.tracking.champions import open_champions
+from brats_ml.adapters.tracking.reigns import MODELS, no_champion
+from brats_ml.adapters.tracking.version import Version
+from brats_ml.config import Params
+from brats_ml.errors import ModelError
+from brats_ml.imaging.quality.drift import Drift, compare
+from brats_ml.models.calibration import read_calibration
+from brats_ml.report import Report
+from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import ModelFolder, PredictionsFolder
+
+# A model learns from reference volumes and scores predicted ones, which differ in new cases and old ones alike.
+OF_LABELS = "volume_"
+NAMED = 3
+Profile = dict[str, float]
+
+
+def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
+    """Compare the cases that no earlier batch has with the training cases of the segmentation champion.
+
+    Each case counts once for each champion, so that of all batches without a difference, `drift.level` raise an alarm.
+
+    Args:
+        ws: The checkout.
+        params: Its parameters.
+        output: Folder of the predictions; the checkout's by default.
+
+    Raises:
+        ModelError: There is no segmentation champion, or it keeps no profiles of its training cases.
+        StorageError: The operating system cannot read a prediction.
+    """
+    target, champions = ws.predictions(output), open_champions(ws.state)
+    champion = champions.of(MODELS["segmentation"])
+    if champion is None:
+        raise no_champion(MODELS["segmentation"], ws.state.ledger.path)
+    calibration = read_calibration(ModelFolder(champions.registry.fetch(champion)))
+    if calibration is None or calibration.cohort is None or not calibration.cohort.profiles:
+        raise ModelError(f"{champion} keeps no profiles of its training cases (qc.json): train and publish it again")
+    target.path.mkdir(parents=True, exist_ok=True)
+    with locks.exclusive(target.drift_lock, holder="another process that looks for drift"):
+        batches = files.read_json(target.drift)["batches"] if target.drift.path.exists() else []
+        known = {case_id for batch in batches if batch["model"] == str(champion) for case_id in batch["cases"]}
+        new = {case_id: profile for case_id, profile in _profiles(target, champion) if case_id not in known}
+        if len(new) < params.drift.cases:
+            said = f"{len(new)} new case(s) by {champion}; a batch needs {params.drift.cases} (drift.cases)"
+            return Report("drift", said, details={"alarm": None, "cases": len(new)})
+        found = compare([_of_images(profile) for profile in calibration.cohort.profiles], list(new.values()))
+        if found is None:
+            raise ModelError(f"the new cases share no feature with the training cases of {champion}")
+        alarm = found.p_value <= params.drift.level
+        batch = _batch(champion, list(new), found, alarm=alarm)
+        files.write_json(target.drift, {"batches": [*batches, batch]})
+    details = {"alarm": alarm, "cases": len(new), "p_value": found.p_value}
+    return Report("drift", _in_words(champion, len(new), found, alarm=alarm), details=details)
+
+
+def _profiles(target: PredictionsFolder, champion: Version) -> Iterator[tuple[str, Profile]]:
+    """Yield the profile of each case with a prediction by the champion."""
+    for folder in target.cases():
+        record = read_record(folder)
+        if record is None or record["status"] != SCORED:
+            continue
+        model = record["provenance"]["segmentation"]
+        profile = record.get("qc", {}).get("profile")
+        if profile and all(model.get(name) == value for name, value in champion.identity.items()):
+            yield record["case_id"], _of_images(profile)
+
+
+def _of_images(profile: Profile) -> Profile:
+    """Return the features of the images."""
+    return {name: value for name, value in profile.items() if not name.startswith(OF_LABELS)}
+
+
+def _batch(champion: Version, cases: list[str], found: Drift, *, alarm: bool) -> dict[str, Any]:
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": str(champion),
+        "cases": cases,
+        "alarm": alarm,
+        "p_value": found.p_value,
+        "shifts": dict(found.shifts),
+    }
+
+
+def _in_words(champion: Version, count: int, found: Drift, *, alarm: bool) -> str:
+    if not alarm:
+        return f"{count} new cases look like the training cases of {champion} (p = {found.p_value:.2g})"
+    most = ", ".join(f"{name} {shift:+.1f} sd" for name, shift in list(found.shifts.items())[:NAMED])
+    return (
+        f"ALARM: {count} new cases differ from the training cases of {champion} (p = {found.p_value:.2g}), most in "
+        f"{most}; review them, correct their label maps, and release these for a training"
+    )

@@ -1,0 +1,121 @@
+"""Cases of another scanner raise an alarm, each case counts once, and what came out is kept."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brats_ml import files
+from brats_ml.actions import drift
+from brats_ml.actions.prediction_folders import SCORED, write_record
+from brats_ml.adapters.tracking.reigns import MODELS
+from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.config import Params
+from brats_ml.config.quality import Quality
+from brats_ml.errors import ModelError
+from brats_ml.imaging.quality.familiarity import Cohort
+from brats_ml.models.calibration import Calibration
+from brats_ml.workspace import Workspace
+from brats_ml.workspace.outputs import ModelFolder
+from tests.actions.registered_models import TRAINED, champions_of, make_champion, register
+
+IMAGES = ("t1_p50", "t2_p50", "flair_roughness")
+VOLUME = "volume_WT"
+
+
+def drawn(seed: int, cases: int, *, shift: float = 0.0, volume: float = 0.0) -> list[dict[str, float]]:
+    random = np.random.default_rng(seed)
+    return [
+        {
+            **dict(zip(IMAGES, random.normal(size=3) + np.array([0, 0, shift]), strict=True)),
+            VOLUME: volume + random.random(),
+        }
+        for _ in range(cases)
+    ]
+
+
+@pytest.fixture
+def champion(ws: Workspace, tmp_path: Path) -> Workspace:
+    """A workspace with a champion that keeps the profiles of 20 training cases."""
+    shutil.copytree(TRAINED / "registered/segmentation", tmp_path / "with_profiles")
+    (recipe,) = (tmp_path / "with_profiles").rglob("recipe.json")
+    calibration = Calibration(
+        settings=Quality(),
+        part="validation",
+        cases=0,
+        temperatures=dict.fromkeys(("WT", "TC", "ET"), 1.0),
+        weights={},
+        fitted=False,
+        widths_mm={},
+        covered_by_release={},
+        cohort=Cohort.of(drawn(0, 20)),
+    )
+    files.write_json(ModelFolder(recipe.parent).quality, calibration.model_dump())
+    register(embedded_store(ws.state), "segmentation", 3, tmp_path / "with_profiles")
+    make_champion(ws, "segmentation", 3)
+    return ws
+
+
+def score(ws: Workspace, prefix: str, profiles: list[dict[str, float]]) -> None:
+    """Write the records of predictions by the champion."""
+    version = champions_of(ws).of(MODELS["segmentation"])
+    assert version is not None
+    for number, profile in enumerate(profiles):
+        case_id = f"{prefix}{number:02d}"
+        folder = ws.predictions().case(case_id)
+        folder.path.mkdir(parents=True)
+        model = {"name": version.name, **version.identity}
+        record = {"case_id": case_id, "patient": case_id, "status": SCORED, "provenance": {"segmentation": model}}
+        write_record(folder, {**record, "qc": {"profile": profile}})
+
+
+def kept(ws: Workspace) -> list[dict[str, object]]:
+    return list(json.loads(ws.predictions().drift.path.read_text())["batches"])
+
+
+def test_cases_like_those_of_training_raise_no_alarm_and_count_once(champion: Workspace, quick_params: Params) -> None:
+    """Predicted volumes differ from reference volumes in every batch, so they do not count."""
+    score(champion, "like", drawn(1, 10, volume=5.0))
+
+    first = drift.run(champion, quick_params)
+    again = drift.run(champion, quick_params)
+
+    assert (first.details["alarm"], first.details["cases"]) == (False, 10)
+    assert "look like the training cases" in first.summary
+    assert (again.details["alarm"], again.details["cases"]) == (None, 0)
+    assert [batch["alarm"] for batch in kept(champion)] == [False]
+
+
+def test_another_scanner_raises_an_alarm_that_names_the_feature(champion: Workspace, quick_params: Params) -> None:
+    score(champion, "like", drawn(1, 8))
+    drift.run(champion, quick_params)
+    score(champion, "other", drawn(2, 12, shift=2.0))
+
+    found = drift.run(champion, quick_params)
+
+    assert found.details["alarm"] is True
+    assert "ALARM: 12 new cases differ" in found.summary
+    assert "most in flair_roughness +" in found.summary
+    assert [len(batch["cases"]) for batch in kept(champion)] == [8, 12]  # type: ignore[arg-type]
+
+
+def test_few_cases_wait_for_more(champion: Workspace, quick_params: Params) -> None:
+    score(champion, "few", drawn(1, quick_params.drift.cases - 1))
+
+    found = drift.run(champion, quick_params)
+
+    assert found.details["alarm"] is None
+    assert "a batch needs 8" in found.summary
+    assert not champion.predictions().drift.path.exists()
+
+
+def test_a_champion_without_profiles_is_named(
+    ws: Workspace, crown: Callable[[str, int], None], quick_params: Params
+) -> None:
+    crown("segmentation", 1)
+
+    with pytest.raises(ModelError, match="keeps no profiles of its training cases"):
+        drift.run(ws, quick_params)

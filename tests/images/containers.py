@@ -10,6 +10,8 @@ from brats_ml import environment
 from tests.cluster.settings import HOST, Cluster
 
 ENGINE = "podman"
+# Hosts in containers of their own may not raise the limits that podman asks for by default.
+RUN = (ENGINE, "run", "--network", "host", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=8192:8192")
 TAG = os.environ.get("BRATS_TAG", "0.1.0")
 UID = 50000
 # The images have their own.
@@ -71,10 +73,9 @@ def _run(cluster: Cluster, container: Container, *options: str) -> str:
     variables = {key: value for key, value in container.variables.items() if key not in OF_THE_HOST}
     variables |= {environment.STATE.name: "/state", environment.REPOSITORY.name: "/repository"}
     command = [
-        ENGINE, "run", *options, "--network", "host", "--log-driver", "k8s-file",
+        *RUN, *options, "--log-driver", "k8s-file",
         "--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges",
         "--tmpfs", "/tmp", "--tmpfs", "/opt/brats/.dvc/tmp",  # noqa: S108 - in the container
-        "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=8192:8192",
         "--volume", f"{cluster.state}:/state", "--volume", f"{cluster.checkout / '.git'}:/repository:ro",
         # As if the images were made of this commit.
         "--volume", f"{cluster.checkout / 'params.yaml'}:/opt/brats/params.yaml:ro",

@@ -30,3 +30,19 @@ def normalise(image: NDArray[Any]) -> NDArray[np.float32]:
             np.clip(values, low, high, out=values)
             out[brain] = (values - values.mean()) / values.std()
     return scaled
+
+
+def shades(volume: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return a scan in 256 shades of grey for a screen: 0 outside the brain, 1 to 255 between the `CLIP` percentiles.
+
+    Args:
+        volume: A skull-stripped scan of any shape, 0 outside the brain; values that are not finite count as outside.
+    """
+    grey = np.zeros(volume.shape, dtype=np.uint8)
+    brain = (volume != 0) & np.isfinite(volume)
+    values = volume[brain].astype(np.float32)
+    if values.size:
+        low, high = np.percentile(values, CLIP)
+        scale = 254 / (high - low) if low < high else 0.0
+        grey[brain] = 1 + np.rint(scale * (np.clip(values, low, high) - low)).astype(np.uint8)
+    return grey

@@ -152,6 +152,7 @@ class PredictionFolder(Artefact):
     made_by: str = "brats score"
 
     prediction = Made("prediction.json")
+    preview = Made("preview.png")
 
     def labels(self, case_id: str) -> Path:
         """Return the label map."""
@@ -164,7 +165,29 @@ class CaseBookkeeping(Located):
 
     fingerprint = At("fingerprint")  # of the files that the case was scored from, or refused for, and of the prediction
     attempt = At("attempt")  # exists while a process predicts the case, and after one was killed meanwhile
+    scans = At("scans.json")  # where the scans of the prediction are, for the page and for corrections
     lock = At(".lock")
+
+
+@dataclass(frozen=True)
+class PageFolder(Located):
+    """What the page of a batch loads: its scripts and styles, the viewer, and the volumes of each case."""
+
+    niivue = At("niivue.js")  # the viewer; it is missing where `make install` found no npm
+    licence = At("niivue-licence.txt")
+    volumes = At("cases")
+
+    def case(self, key: str) -> Path:
+        """Return the folder of a case; its key is a digest, since names of cases are not ours."""
+        return self.volumes / key
+
+    def script(self, key: str, name: str) -> Path:
+        """Return the script with a volume of a case: `labels`, or a modality."""
+        return self.case(key) / f"{name}.js"
+
+    def scripts(self, key: str) -> set[str]:
+        """Return the names of the volumes that a case has."""
+        return {path.stem for path in self.case(key).glob("[!.]*.js")}
 
 
 @dataclass(frozen=True)
@@ -175,18 +198,23 @@ class PredictionsFolder(Artefact):
 
     table = Made("predictions.csv")  # one row per case
     review = Made("review.csv")  # the cases for a person to look at, the worst first
+    page = Made("index.html", by="brats page")  # shows all cases in a browser
     lock = At(".cases/.lock")
     drift = Made("drift.json", by="brats drift")  # every batch that was compared with the training cases
     drift_lock = At(".cases/.drift.lock")
 
+    @property
+    def page_files(self) -> PageFolder:
+        """The folder of the files that the page loads."""
+        return PageFolder(self.path / "page")
+
     def case(self, case_id: str) -> PredictionFolder:
-        """Return the folder of a case: its name, with `%` in front where that is the name of a table.
+        """Return the folder of a case: its name, with `%` in front where a table or the page has that name.
 
         A name that begins with `%` gets another one, so two cases never share a folder.
         """
-        taken = case_id in (self.table.path.name, self.review.path.name, self.drift.path.name) or case_id.startswith(
-            "%"
-        )
+        own = {one.path.name for one in (self.table, self.review, self.drift, self.page, self.page_files)}
+        taken = case_id in own or case_id.startswith("%")
         return PredictionFolder(self.path / f"{'%' * taken}{case_id}")
 
     def bookkeeping(self, case_id: str) -> "CaseBookkeeping":

@@ -83,6 +83,12 @@ class VoxelGrid:
         apart = apply_affine(self.affine, corners) - apply_affine(other.affine, corners)
         return float(np.linalg.norm(apart, axis=1).max())
 
+    def cropped(self, box: tuple[slice, ...]) -> "VoxelGrid":
+        """Return the grid of a part of the stored volume, with each voxel where it was in the scanner."""
+        affine = self.affine.copy()
+        affine[:3, 3] = apply_affine(self.affine, [side.start for side in box])
+        return VoxelGrid(tuple(side.stop - side.start for side in box), affine)
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready record."""
         forms = None if self.forms is None else asdict(self.forms)

@@ -12,7 +12,7 @@
     const preview = find("preview");
     preview.hidden = Boolean(state.niivue) || !one.preview;
     if (!preview.hidden) Object.assign(preview, { src: one.preview, alt: `Preview of ${one.case_id}` });
-    find("screen").classList.toggle("empty", state.niivue ? !one.key : !one.preview);
+    find("screen").classList.add("empty"); // until this case is drawn, so that no other one is under its name
   };
 
   brats.open = async (number) => {
@@ -28,8 +28,10 @@
     try {
       if (state.niivue && one.key) {
         if (!(await brats.show(one))) return;
-      } else state.one = one;
+        find("screen").classList.remove("empty");
+      } else brats.close(one);
     } catch (error) {
+      brats.close(one);
       say(`This case cannot be shown: ${error.message}. Run “brats page” again.`);
     }
     brats.beginCase();

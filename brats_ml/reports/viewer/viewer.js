@@ -26,6 +26,7 @@
       viewModeHotKey: "",
       maxDrawUndoBitmaps: 32,
       show3Dcrosshair: true,
+      showAllOrientationMarkers: true,
     });
     drawOncePerFrame(niivue);
     await niivue.attachToCanvas(brats.find("canvas"), false);
@@ -71,6 +72,15 @@
     return true;
   };
 
+  // Opens a case without a picture.
+  brats.close = (one) => {
+    Object.assign(state, { one, file: null, places: null, scans: new Map() });
+    if (!state.niivue) return;
+    for (const volume of [...state.niivue.volumes]) state.niivue.removeVolume(volume);
+    state.niivue.closeDrawing();
+    mark();
+  };
+
   function drawLabels(niivue, labels) {
     niivue.createEmptyDrawing();
     const { places } = state;
@@ -84,7 +94,7 @@
   // Another modality of the open case, on the same grid and with the same cross.
   brats.showModality = async (modality) => {
     const { one, niivue } = state;
-    if (!niivue || !one?.scans.includes(modality)) return;
+    if (!niivue?.volumes.length || !one.scans.includes(modality)) return;
     const voxels = await fetchScan(one, modality);
     if (state.one !== one) return;
     niivue.volumes[0].img = voxels;

@@ -14,6 +14,7 @@ from brats_ml import files, locks
 from brats_ml.actions import prediction_folders as folders
 from brats_ml.actions.attempts import Attempts
 from brats_ml.actions.case_prediction import Predictor
+from brats_ml.actions.page_volumes import remember_scans, write_volumes
 from brats_ml.actions.unseen_cases import Unseen
 from brats_ml.errors import CaseError, StorageError
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
@@ -81,6 +82,7 @@ class Batch:
             return None
         self.target.bookkeeping(case_id).attempt.unlink(missing_ok=True)
         self._mark(unseen, fingerprint)
+        remember_scans(self.target, origin.source, unseen)
         return "kept"
 
     def predict(self, unseen: Unseen) -> str:
@@ -109,6 +111,8 @@ class Batch:
                 raise StorageError("its files changed while they were read", transient=True)
             folders.keep_earlier(self.target, case.case_id)
         self._mark(unseen, fingerprint)
+        remember_scans(self.target, origin.source, unseen)
+        write_volumes(self.target, folders.stated_record(folder))
         return str(record["status"])
 
     def _mark(self, unseen: Unseen, fingerprint: str) -> None:

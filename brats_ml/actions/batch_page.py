@@ -75,7 +75,7 @@ def _page(target: PredictionsFolder, cases: list[CaseOnPage]) -> str:
         title=f"Predictions in {target.path.resolve().name}",
         table=target.table.path.name if target.table.path.exists() else None,
         has_viewer=target.page_files.niivue.exists(),
-        modalities=TITLES,
+        modalities={modality: TITLES[modality] for modality in MODALITIES},
     )
 
 
@@ -99,8 +99,9 @@ def _case(target: PredictionsFolder, folder: PredictionFolder, record: dict[str,
 def _refuse_taken(target: PredictionsFolder) -> None:
     """Refuse to write where something else has the name of the page: an older prediction, or the user's own file."""
     page, folder = target.page.path, target.page_files.path
-    if page.is_dir() or (folder.exists() and (not folder.is_dir() or PredictionFolder(folder).prediction.path.exists())):
-        taken = page if page.is_dir() else folder
+    is_ours = not folder.exists() or (folder.is_dir() and not PredictionFolder(folder).prediction.path.exists())
+    if page.is_dir() or not is_ours:
+        taken = folder if not is_ours else page
         raise StorageError(f"{taken} exists, and the page of predictions needs the name: move it away")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def write_volumes(target: PredictionsFolder, record: dict[str, Any]) -> None:
         return
     present = page.scripts(key)
     lacking = set(record["provenance"].get("data") or {}) - present
-    scans = _unchanged_scans(target, record) if lacking else {}
+    scans = _read_unchanged(target, record) if lacking else {}
     if LABELS in present and not lacking & scans.keys():
         return
     labels = target.case(record["case_id"]).labels(record["case_id"])
@@ -105,22 +106,26 @@ def _write(folder: Path, key: str, name: str, volume: bytes, *, start: Sequence[
     path.write_text(volume_script(key, name, volume, start=start), encoding="ascii")
 
 
-def _unchanged_scans(target: PredictionsFolder, record: dict[str, Any]) -> dict[str, Volume]:
-    """Return the scans that are still those of the prediction."""
+def unchanged_scans(target: PredictionsFolder, record: dict[str, Any]) -> tuple[Path, Case] | None:
+    """Return the folder of the cases, and the case with those scans that are still the ones of the prediction."""
     known, digests = scans_of(target, record["case_id"]), record["provenance"].get("data") or {}
     if known is None:
-        return {}
+        return None
     folder, case = known
     same = {
         role: name
         for role, name in case.images.items()
         if (digest := _digest(folder / name)) is not None and digest == digests.get(role)
     }
-    if not same:
+    return folder, replace(case, images=same, label=None)
+
+
+def _read_unchanged(target: PredictionsFolder, record: dict[str, Any]) -> dict[str, Volume]:
+    found = unchanged_scans(target, record)
+    if found is None or not found[1].images:
         return {}
-    chosen = Case(**{**case.to_dict(), "images": same, "label": None})
-    with room_for(folder, chosen):
-        read = read_case_volumes(folder, chosen)
+    with room_for(*found):
+        read = read_case_volumes(*found)
     return {role: volume for role, volume in read.items() if isinstance(volume, Volume)}
 
 

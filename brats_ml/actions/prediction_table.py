@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from brats_ml import files, locks
+from brats_ml.actions.batch_page import page_links, write_page
 from brats_ml.actions.prediction_folders import read_record
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import REGIONS
@@ -22,7 +23,7 @@ REVIEWED = ("case_id", "patient", "qc_score", "review_reasons")
 
 
 def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
-    """Write the table of the predictions in `output`.
+    """Write the table and the page of the predictions in `output`.
 
     Args:
         ws: The checkout.
@@ -34,10 +35,11 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
     """
     target = ws.predictions(output)
     counts, review = write_table(target)
+    write_page(target)
     states = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     said = f"{counts.total()} case(s) in {target.table}" + f": {states}" * bool(states) + review_note(target, review)
     links = {"Predictions": target.table.path.resolve().as_uri()} if counts else {}
-    return Report("table", said, links=links, details={"cases": dict(counts), "review": review})
+    return Report("table", said, links=page_links(target) | links, details={"cases": dict(counts), "review": review})
 
 
 def review_note(target: PredictionsFolder, count: int) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from brats_ml.actions.batch import Batch
+from brats_ml.actions.batch_page import page_links, write_page
 from brats_ml.actions.case_prediction import Predictor
 from brats_ml.actions.prediction_folders import REFUSED, SCORED, refuse_overlap
 from brats_ml.actions.prediction_inputs import present_origin
@@ -63,6 +64,8 @@ def run(
     batch = Batch(predictor, target, Console(stderr=True))
     counts = batch.score(listing.cases)
     review = write_table(target)[1] if shard is None else 0
+    if shard is None:
+        write_page(target)
     batch.attempts.raise_failed(len(listing.cases))
     listing.require_readable()
     if shard is None and not only and counts[REFUSED] == len(listing.cases):
@@ -72,7 +75,8 @@ def run(
     where = f"results in {target.path}" + (f", one row a case in {target.table.path.name}" if shard is None else "")
     said = "; ".join((done, predictor.summary(), *filter(None, notes), where)) + review_note(target, review)
     details = {name: counts[name] for name in (SCORED, "kept", REFUSED)} | {"gone": gone, "models": origin.models()}
-    return Report("score", said, links=champions.registry.pages([origin.segmentation]), details=details)
+    links = page_links(target) | champions.registry.pages([origin.segmentation])
+    return Report("score", said, links=links, details=details)
 
 
 def _listed(source: Named, only: Sequence[str], params: Params) -> Listing:

@@ -99,7 +99,7 @@ def score(
 
 @app.command(rich_help_panel=PANEL)
 def table(root: Root = HERE, output: Output = None) -> None:
-    """Write the table of all predictions, as `score` does at its end."""
+    """Write the table and the page of all predictions, as `score` does at its end."""
     run("actions.prediction_table", root, checks.table, output=output)
 
 
@@ -107,6 +107,27 @@ def table(root: Root = HERE, output: Output = None) -> None:
 def drift(root: Root = HERE, output: Output = None) -> None:
     """Compare new cases with those that the champion was trained on, and raise an alarm if they differ."""
     run("actions.drift", root, checks.table, output=output)
+
+
+@app.command(rich_help_panel=PANEL)
+def page(root: Root = HERE, output: Output = None) -> None:
+    """Write the page that shows all predictions in a browser, as `score` does at its end."""
+    run("actions.batch_page", root, checks.table, output=output)
+
+
+@app.command(rich_help_panel=PANEL)
+def correct(
+    label_maps: Annotated[list[Path], typer.Argument(help="Label maps that the page saved, or folders of them.")],
+    root: Root = HERE,
+    output: Output = None,
+    *,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Folder of the cohort of corrections.", show_default="corrections/")
+    ] = None,
+) -> None:
+    """Check label maps that a reader corrected, and add them to a cohort for training."""
+    options = {"label_maps": label_maps, "output": output, "corrections": corrections}
+    run("actions.correct", root, checks.correct, **options)
 
 
 @app.command(rich_help_panel=PANEL)

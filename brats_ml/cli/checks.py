@@ -219,6 +219,20 @@ def table(ws: Workspace, params: Params, *, output: Path | None) -> Inputs:
     return ()
 
 
+def correct(
+    ws: Workspace, params: Params, *, label_maps: Sequence[Path], output: Path | None, corrections: Path | None
+) -> Inputs:
+    """Return the label maps: the predictions are in a folder, and so is the cohort of corrections, apart from them."""
+    table(ws, params, output=output)
+    cohort = ws.corrections(corrections).path
+    if cohort.exists() and not cohort.is_dir():
+        raise ConfigError(
+            f"{cohort} is no folder: name a folder for the cohort with --corrections", key="--corrections"
+        )
+    refuse_overlap(cohort, ws.predictions(output).path)
+    return tuple(Named(path, "name a label map that the page saved, or a folder of them") for path in label_maps)
+
+
 def new_inputs(ws: Workspace, changes: Iterable[str], params: Params) -> None:
     """Refuse a source or a table of features that is set to a file or folder that does not exist.
 

@@ -68,7 +68,7 @@ class CaseOnPage:
 
     @property
     def rank(self) -> tuple[int, float, int, str]:
-        """The place in the table: the worst QC first, then those without, by the number of remarks, then the refused."""
+        """The place in the table: the worst QC first, then cases without one, most remarks first, then the refused."""
         if self.key is None:
             return 2, 0.0, 0, self.case_id
         if self.score is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from brats_ml.workspace.artefact import DECISIONS, DVC_LOCK, DVC_YAML, PARAMS, STATE, Artefact, At, Made, Named
 from brats_ml.workspace.outputs import (
+    CorrectionsFolder,
     EvaluationFolder,
     ModelFolder,
     PredictionsFolder,
@@ -133,6 +134,10 @@ class Workspace(os.PathLike[str]):
     def predictions(self, folder: Path | None = None) -> PredictionsFolder:
         """Return the folder of scored cases; by default that of the checkout."""
         return PredictionsFolder(folder or self.root / "predictions")
+
+    def corrections(self, folder: Path | None = None) -> CorrectionsFolder:
+        """Return the folder of corrected cases; by default that of the checkout."""
+        return CorrectionsFolder(folder or self.root / "corrections")
 
     @property
     def private(self) -> tuple[Path, ...]:

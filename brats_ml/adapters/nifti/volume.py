@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import nibabel as nib
 import numpy as np
@@ -25,6 +25,7 @@ from brats_ml.files import replacing
 from brats_ml.reading import open_regular
 
 GZIP = b"\x1f\x8b"
+COMMENT = 6
 DAMAGED = (OSError, EOFError, IsalError, ValueError)
 
 
@@ -76,6 +77,28 @@ def read_volume(path: Path) -> Volume:
         header = read_header(stream)
         voxels = _voxels(stream, header)
     return Volume(voxels, header.grid, header.disagreement_mm, header.is_oriented)
+
+
+def read_comments(path: Path) -> list[str]:
+    """Return the plain texts in the extensions of a header (NIFTI_ECODE_COMMENT of NIfTI-1), which may be none.
+
+    Raises:
+        ValueError: The file is not NIfTI, or its header is damaged.
+        StorageError: The operating system cannot read the file.
+    """
+    with _damage_named(path), _inflated(path) as stream:
+        header = read_header(stream)
+        block = stream.read(header.offset - stream.tell())
+    order: Literal["little", "big"] = "big" if header.dtype.byteorder == ">" else "little"
+    found, at = [], 4  # the first four bytes say whether extensions follow
+    while block[:1] == b"\1" and at + 8 <= len(block):
+        size, code = (int.from_bytes(block[start : start + 4], order) for start in (at, at + 4))
+        if not 8 <= size <= len(block) - at:
+            break
+        if code == COMMENT:
+            found.append(block[at + 8 : at + size].rstrip(b"\0").decode("utf-8", errors="replace"))
+        at += size
+    return found
 
 
 def write_volume(path: os.PathLike[str], array: NDArray[Any], grid: VoxelGrid) -> None:

@@ -34,6 +34,8 @@ FETCH = PYTHONPATH=.uv $$(test -x .uv/bin/pip && echo .uv/bin/pip || echo $(PYTH
 # What only some patches of this Python need, such as those before 3.11.3.
 MINOR = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 OF_PATCHES = sed -nE "/^[a-z0-9].* $(1) '$(MINOR)\.[0-9]+'/,/[^\\]$$/{s/ ;.*/ \\\\/;p}" requirements/$(ACCELERATOR).txt
+# NiiVue is the one package of npm; its bundle needs no other.
+VIEWER := $(VENV)/share/niivue/niivue.umd.js
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 PYTEST := pytest -n 2 --dist=loadfile --no-loadscope-reorder -m "not slow"
 EXTRAS := train infer survival validate reports track version s3 orchestrate cluster
@@ -56,7 +58,11 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: $(STAMP) ## create .venv from the hashed lock
+install: $(STAMP) $(VIEWER) ## create .venv from the hashed lock
+
+# A machine without npm gets no such file, so each `make` tries again.
+$(VIEWER): requirements/niivue.sha512 | $(STAMP)
+	@sh requirements/niivue.sh $(HOUSE) $(dir $@)
 
 $(STAMP): requirements/$(ACCELERATOR).txt pyproject.toml | $(UV)
 	@$(NEEDS_PYTHON)
@@ -84,6 +90,7 @@ wheelhouse: .uv/bin/uv ## download all that `make install` and `make images` nee
 	$(FETCH) -r <($(call OF_PATCHES,<))
 	$(FETCH) -r <($(call OF_PATCHES,>=))
 	$(FETCH) -r requirements/audit.txt
+	sh requirements/niivue.sh $(HOUSE)
 	$(LOCKS) > $(HOUSE)/.$(SERVES)
 
 demo: install ## run the whole pipeline on synthetic patients under a real Airflow scheduler

@@ -56,7 +56,12 @@ NOTIFY_WEBHOOK = Variable(
     "Address that gets the same as JSON by POST; chat servers show its `text`.",
     "nothing is posted",
 )
-FOR_USERS = (ROOT, STATE, REPOSITORY, AIRFLOW_PORT, MLFLOW_PORT, UMASK, NOTIFY_MAIL, NOTIFY_WEBHOOK)
+NIIVUE = Variable(
+    "BRATS_NIIVUE",
+    "File `niivue.umd.js` of the npm package `@niivue/niivue`, the viewer of the page of predictions.",
+    "the one that `make install` added, if npm was there",
+)
+FOR_USERS = (ROOT, STATE, REPOSITORY, AIRFLOW_PORT, MLFLOW_PORT, UMASK, NOTIFY_MAIL, NOTIFY_WEBHOOK, NIIVUE)
 
 RUN = Variable("BRATS_RUN", "DAG and run that a command works for; MLflow shows it as a tag.", "no tag")
 TASK = Variable(

@@ -13,6 +13,7 @@ set -- --compile-bytecode --build-constraints "$requirements/build.txt" \
   ${WHEELHOUSE:+--no-index --find-links "/context/$WHEELHOUSE"}
 uv sync "$@" --require-hashes /tmp/lock.txt
 uv install "$@" --no-deps /context
+case $1 in worker-*) sh /context/requirements/niivue.sh "/context/${WHEELHOUSE:-wheelhouse}" "$VIRTUAL_ENV/share/niivue" ;; esac
 # A list that lacks a package ends here.
 uv check
 rm -rf "$UV_CACHE_DIR" /tmp/lock.txt

@@ -16,7 +16,7 @@ from brats_ml.reports import viewer
 from brats_ml.reports.batch_page import SCRIPTS, STYLE, CaseOnPage, batch_page
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
-from brats_ml.workspace.viewer import INSTALLED, LICENCE
+from brats_ml.workspace.viewer import LICENCE, installed
 
 NO_VIEWER = "the page shows pictures only, since NiiVue is not installed: install npm, then run `make install` again"
 
@@ -110,8 +110,9 @@ def _write_viewer(target: PredictionsFolder) -> None:
     page.path.mkdir(exist_ok=True)
     for name in (*(f"{script}.js" for script in SCRIPTS), STYLE):
         _write_text(page.path / name, viewer.text(name))
-    if INSTALLED.is_file():
-        _copy(INSTALLED, page.niivue)
+    source = installed()
+    if source.is_file():
+        _copy(source, page.niivue)
         _write_text(page.licence, viewer.text(LICENCE))
 
 

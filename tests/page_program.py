@@ -1,6 +1,7 @@
 """Looks at a page of predictions in Chromium and prints what it saw as JSON.
 
-Usage: page_program.py PAGE CHROMIUM DOWNLOADS CASE. CASE is the case to correct; without a name, the page has very many cases, and they are only counted and opened.
+Usage: page_program.py PAGE CHROMIUM DOWNLOADS CASE. CASE is the case to correct; without a name, the page has very many
+cases, and they are only counted and opened.
 
 It runs in an environment of its own, which has Playwright and axe.
 """

@@ -127,10 +127,6 @@ class Workspace(os.PathLike[str]):
         """The folder of the lists of all shards."""
         return self.shard(0).path.parent
 
-    def corrections(self, folder: Path | None = None) -> Named:
-        """Return the folder of cases that a reader has corrected; by default that of the checkout."""
-        return Named(folder or self.root / "corrections", "name a folder of labelled cases with --cases")
-
     def predictions(self, folder: Path | None = None) -> PredictionsFolder:
         """Return the folder of scored cases; by default that of the checkout."""
         return PredictionsFolder(folder or self.root / "predictions")

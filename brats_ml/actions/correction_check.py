@@ -12,12 +12,10 @@ from brats_ml.adapters.nifti.volume import read_comments, read_grid, read_volume
 from brats_ml.cohort.correction import CorrectionNote, read_note
 from brats_ml.cohort.labels import SCHEMES, LabelMap
 from brats_ml.errors import SourceError
-from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
+from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder, note_next_to
 
 # Other programs store the position of a voxel with less precision.
 SAME_GRID_MM = 0.01
-# The end of the name of a note next to a label map, for programs that drop the note in its header.
-NOTE = ".json"
 LONGEST_NOTE_BYTES = 2**16
 
 # Folder and record of each prediction, by its case and the SHA-256 of its label map.
@@ -85,7 +83,7 @@ def check(path: Path, known: Known) -> Correction:
 
 def _note(path: Path) -> CorrectionNote:
     """Return the note in the header of a label map, or in the JSON file next to it."""
-    sidecar = path.with_name(path.name + NOTE)
+    sidecar = note_next_to(path)
     texts = read_comments(path)
     if sidecar.is_file():
         with reading.open_regular(sidecar) as file:

@@ -245,6 +245,11 @@ class CorrectedCase(Located):
         return self.path / name
 
 
+def note_next_to(label_map: Path) -> Path:
+    """Return the file of the note on a label map, for programs that drop the note in its header."""
+    return label_map.with_name(f"{label_map.name}.json")
+
+
 @dataclass(frozen=True)
 class CorrectionsFolder(Artefact):
     """The cohort of corrected label maps, in the layout of a release, so that `acquire.source` can name it."""

@@ -26,6 +26,7 @@ NAMED_BY_OTHERS = {
     "cohort/names.py": {".nii"},  # as some releases call their volumes
     "cohort/releases.py": {".nii.gz"},  # as releases call their volumes
     "models/pyfunc.py": {"ruamel.yaml"},  # a package
+    "reports/batch_page.py": {"batch.html"},  # a template, which jinja looks up
     "reports/page.py": {"comparison.html"},  # a template, which jinja looks up
     "reports/validation.py": {"validation.html"},  # a template, which jinja looks up
 }  # fmt: skip

@@ -89,6 +89,13 @@ def test_a_label_map_has_the_labels_of_its_release_and_the_grid_of_its_scans(sco
     assert labels.array.any()
 
 
+def test_scoring_writes_a_page_with_the_scans_of_each_case(scored: Workspace) -> None:
+    target = scored.predictions()
+    folders = sorted(target.page_files.volumes.iterdir())
+    assert [target.page_files.scripts(folder.name) for folder in folders] == [{"labels", *MODALITIES}] * 2
+    assert FIRST in target.page.path.read_text()
+
+
 def test_a_case_in_another_orientation_gets_the_same_labels_on_its_own_grid(
     scored: Workspace, template: Workspace, quick_params: Params, tmp_path: Path
 ) -> None:

@@ -62,11 +62,11 @@ def without_contrast_agent(image: Image, generator: np.random.Generator) -> Imag
 
 LADDER: dict[str, Callable[[Image, np.random.Generator], Image]] = {
     "noise": noise,
-    "bias field": bias_field,
     "T1ce shifted": shifted,
     "thick slices": thick,
-    "FLAIR contrast": contrast,
     "T1 as T1ce": without_contrast_agent,
+    "bias field": bias_field,
+    "FLAIR contrast": contrast,
 }
 
 

@@ -24,7 +24,7 @@ class Quality(Section):
     Attributes:
         review_below: The expected mean Dice below which a person looks at the case.
         coverage: The share of cases with their true volume in the interval.
-        fitted_on: Held-out cases from which on the score is fitted to their Dice.
+        fitted_on: Held-out cases from which on the decay of the score is fitted to their Dice.
         profiled: The most training cases with intensities and volumes to compare a case with.
         largest_distance: The distance of a case from them; 1 is as far as the farthest of them is from the others.
         largest: The limit of each measure of `imaging.quality.plausibility`.
@@ -32,7 +32,7 @@ class Quality(Section):
 
     review_below: Share = 0.7
     coverage: Fraction = 0.9
-    fitted_on: Count = 30
+    fitted_on: Count = 10
     profiled: Annotated[int, Field(ge=3)] = 200
     largest_distance: Annotated[float, Field(gt=0)] = 1.5
     largest: dict[Measure, Share] = LARGEST

@@ -22,8 +22,8 @@ class Calibration(Section):
         part: The held-out cases behind it, `out_of_fold` or `validation`.
         cases: Their number.
         temperatures: The temperature of each region.
-        weights: The weight of each of `risks` in the expected loss of Dice.
-        fitted: Whether the weights were fitted to the held-out cases.
+        decay: How fast the score falls with the risk of a prediction.
+        fitted: Whether that was fitted to the held-out cases.
         widths_mm: The half width of each region's interval, None with too few cases.
         covered_by_release: The share of the held-out cases of each release, and of all, with their true volumes in
             intervals by the others.
@@ -34,7 +34,7 @@ class Calibration(Section):
     part: str
     cases: int
     temperatures: dict[str, Positive]
-    weights: dict[str, float]
+    decay: Positive
     fitted: bool
     widths_mm: dict[str, float | None]
     covered_by_release: dict[str, dict[str, Any]]

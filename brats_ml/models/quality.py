@@ -1,5 +1,6 @@
 """Judge the prediction of a case without its reference, by what the model's training left in qc.json."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -72,10 +73,15 @@ def observe(
     )
 
 
-def risks(observation: Observation, temperatures: Mapping[str, float]) -> dict[str, float]:
-    """Return what lowers the Dice of a prediction, each 0 or more: the terms of its expected loss."""
+def risk(observation: Observation, temperatures: Mapping[str, float]) -> float:
+    """Return what the score of a prediction falls with: the expected loss of Dice, and the entropy as a share of ln 2.
+
+    It is 0 for certain probabilities and at most 2. The entropy counts as the largest one if no region is predicted.
+    """
     expected = list(expected_dice_by_region(observation, temperatures).values())
-    return {"expected_loss": 1 - float(np.mean(expected)), "disagreement": observation.disagreement or 0.0}
+    entropy = mean_entropy(observation.counts, np.array([temperatures[region] for region in REGIONS]))
+    share = entropy / math.log(2) if entropy is not None else float(min(expected) < 1)
+    return 1 - float(np.mean(expected)) + share
 
 
 def expected_dice_by_region(observation: Observation, temperatures: Mapping[str, float]) -> dict[str, float]:
@@ -117,10 +123,8 @@ def judge(observation: Observation, calibration: Calibration | None) -> dict[str
     if calibration is None:
         return _with_review(record, [NO_CALIBRATION, *reasons], review=bool(reasons))
     dice = expected_dice_by_region(observation, temperatures)
-    terms = risks(observation, temperatures)
-    score = 1 - sum(calibration.weights[name] * terms.get(name, 1.0) for name in calibration.weights)
     record |= {
-        "score": _rounded(float(np.clip(score, 0, 1))),
+        "score": _rounded(math.exp(-calibration.decay * risk(observation, temperatures))),
         "expected_dice": {region: _rounded(value) for region, value in dice.items()},
         "volume_intervals_mm3": _intervals(observation, calibration, dice),
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
+from scipy.optimize import minimize_scalar
 
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config.quality import Quality
@@ -14,9 +14,9 @@ from brats_ml.imaging.quality.confidence import Counts, choose_temperature
 from brats_ml.imaging.quality.familiarity import Cohort
 from brats_ml.imaging.quality.volume_intervals import covered, difficulty, half_width
 from brats_ml.models.calibration import Calibration
-from brats_ml.models.quality import Observation, expected_dice_by_region, risks
+from brats_ml.models.quality import Observation, expected_dice_by_region, risk
 
-FIXED = {"expected_loss": 1.0}
+DECAYS = (0.05, 20.0)
 DECIMALS = 6
 
 
@@ -56,7 +56,7 @@ def calibrate(
         for region, of_region in zip(REGIONS, counts, strict=True)
     }
     expected = [expected_dice_by_region(case.observation, temperatures) for case in cases]
-    weights = _weights(cases, temperatures) if len(cases) >= settings.fitted_on else FIXED
+    fitted = len(cases) >= settings.fitted_on
     widths, inside = {}, {}
     for region in REGIONS:
         volumes = (
@@ -73,8 +73,8 @@ def calibrate(
         part=part,
         cases=len(cases),
         temperatures={region: round(value, DECIMALS) for region, value in temperatures.items()},
-        weights=weights,
-        fitted=weights is not FIXED,
+        decay=_decay(cases, temperatures) if fitted else 1.0,
+        fitted=fitted,
         widths_mm=widths,
         covered_by_release={
             "all": _coverage(inside, np.ones(len(cases), dtype=np.bool_)),
@@ -84,12 +84,18 @@ def calibrate(
     ).model_dump()
 
 
-def _weights(cases: Sequence[HeldOut], temperatures: Mapping[str, float]) -> dict[str, float]:
-    """Return the weights, none below 0, of a constant and of the risks that fit the loss of Dice best."""
-    terms = [{"constant": 1.0, **risks(case.observation, temperatures)} for case in cases]
-    losses = [1 - float(np.mean(list(case.dice.values()))) for case in cases]
-    found, _ = nnls(np.array([list(row.values()) for row in terms]), np.array(losses))
-    return dict(zip(terms[0], np.round(found, DECIMALS).tolist(), strict=True))
+def _decay(cases: Sequence[HeldOut], temperatures: Mapping[str, float]) -> float:
+    """Return the decay with the least squared difference between the scores and the mean Dice of the regions."""
+    risks = np.array([risk(case.observation, temperatures) for case in cases])
+    dice = np.array([np.mean(list(case.dice.values())) for case in cases])
+    low, high = np.log(DECAYS)
+    found: Any = minimize_scalar(
+        lambda logarithm: float(np.square(np.exp(-np.exp(logarithm) * risks) - dice).sum()),
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    return round(float(np.exp(found.x)), DECIMALS)
 
 
 def _coverage(inside: Mapping[str, NDArray[np.bool_] | None], chosen: NDArray[np.bool_]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Coverage of the volume intervals on phantoms: a small baseline network learns on some, others calibrate and judge."""
 
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def held_out() -> tuple[list[HeldOut], list[HeldOut]]:
 
 def phantom(index: int) -> tuple[Any, LabelMap]:
     """Return image (modality, X, Y, Z) and canonical labels of a phantom of the size in params.yaml."""
-    patient = phantom_patient(index, shape=load(ROOT / "params.yaml").phantom.shape, seed=SEED)
+    patient = phantom_patient(index, shape=_shape(), seed=SEED)
     labels = SCHEMES["brats2017-2021"].to_canonical(patient.label)
     return np.stack([patient.images[modality] for modality in MODALITIES]), labels
 
@@ -57,6 +58,11 @@ def predicted(model: SegmentationModel, image: Any, reference: LabelMap, release
         {region: float(np.count_nonzero(true)) for region, (true, _) in masks.items()},
         release,
     )
+
+
+@cache
+def _shape() -> list[int]:
+    return load(ROOT / "params.yaml").phantom.shape
 
 
 def _trained(folder: Path) -> SegmentationModel:

@@ -29,7 +29,7 @@ READERS = [
 # DVC verifies the outputs of stages, so a change of their content is for DVC to notice.
 KEPT = (".brats/", "decisions/", "predictions/", "data/preprocessed/")
 # What a command leaves as a result.
-RESULTS = ("predictions/BraTS", "predictions/predictions", ".brats/ledger")
+RESULTS = ("predictions/BraTS", "predictions/predictions", "predictions/review", ".brats/ledger")
 DATABASE = ".brats/mlflow/mlflow.db"
 
 

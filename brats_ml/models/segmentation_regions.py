@@ -61,6 +61,11 @@ class RegionsModel(SegmentationModel):
         """The modalities that the recipe reads."""
         return self.recipe.modalities
 
+    @property
+    def knows_missing(self) -> bool:
+        """Whether the recipe dropped modalities in training."""
+        return self.recipe.augmentation.drop_modalities > 0
+
     def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels (X, Y, Z) and probabilities (region, X, Y, Z)."""
         probabilities = self.probabilities(image)

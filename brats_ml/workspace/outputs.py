@@ -59,6 +59,7 @@ class ModelFolder(Artefact):
     labels = Made("labels.json")  # the label scheme of the training
     postprocessing = Made("postprocessing.json", by="brats publish")  # how probabilities become labels
     inference = Made("inference.json", by="brats publish")  # preset and windows of the evaluation
+    modalities = Made("modalities.json", by="brats publish")  # Dice on cases that lack modalities
 
     def networks(self, count: int) -> list[Artefact]:
         """Return the network files: one, or one per fold."""
@@ -78,6 +79,7 @@ class EvaluationFolder(Artefact):
 
     cases = Made("cases.csv")  # one row per case
     summary = Made("summary.json")
+    modalities = Made("modalities.json")  # validation, of a recipe that drops modalities: Dice by those that are there
     figures = Made("figures")
 
     def mask(self, case_id: str) -> Path:

@@ -3,8 +3,8 @@
 The cases are those of accuracy.py: thirteen for training and six unseen ones. Both trainings have the same seed and the
 same steps. Every combination of the four modalities is kept in turn, and the others are 0.
 
-    python benchmarks/modalities.py                 # 2,000 steps each
-    python benchmarks/modalities.py --steps 300     # a short training
+    python benchmarks/modalities.py                           # 2,000 steps each, with the batch of the plan
+    python benchmarks/modalities.py --steps 500 --batch 2     # a short training
 """
 
 import argparse
@@ -38,10 +38,11 @@ PRESET = "fast"
 WHOLE = subset_name(MODALITIES)
 
 
-def train_and_measure(root: Path, share: float, steps: int) -> None:
+def train_and_measure(root: Path, share: float, steps: int, batch: int | None) -> None:
     """Train with a share of dropped modalities, and print the Dice of each combination on the unseen cases."""
     ws = Workspace(root)
-    override(ws.params, [f"recipes.{RECIPE}.augmentation.drop_modalities={share}"])
+    key = f"recipes.{RECIPE}"
+    override(ws.params, [f"{key}.augmentation.drop_modalities={share}", f"{key}.batch={json.dumps(batch)}"])
     params = load(ws.params)
     parts = divided(ws, UNSEEN, ())
     plan.run(ws, params, recipe=RECIPE)
@@ -58,9 +59,10 @@ def train_and_measure(root: Path, share: float, steps: int) -> None:
     print(json.dumps(subset_dice(segment, cases=ws.preprocessed, case_ids=UNSEEN)["dice"]))
 
 
-def child(root: Path, share: float, steps: int) -> dict[str, dict[str, float]]:
+def child(root: Path, share: float, steps: int, batch: int | None) -> dict[str, dict[str, float]]:
     """Return the results of `train_and_measure` in a separate process."""
     command = [sys.executable, __file__, "--child", str(share), "--steps", str(steps), "--root", str(root)]
+    command += ["--batch", str(batch)] if batch else []
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -74,15 +76,16 @@ def mean(scores: dict[str, float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch", type=int)
     parser.add_argument("--share", type=float, default=0.3)
     parser.add_argument("--child", type=float)
     parser.add_argument("--root", type=Path)
     options = parser.parse_args()
     if options.child is not None:
-        train_and_measure(options.root, options.child, options.steps)
+        train_and_measure(options.root, options.child, options.steps, options.batch)
         return
     root = prepared(os.environ.get("BRATS_REAL_DATA"))
-    without, dropped = (child(root, share, options.steps) for share in (0.0, options.share))
+    without, dropped = (child(root, share, options.steps, options.batch) for share in (0.0, options.share))
     rows: list[dict[str, Any]] = [
         {
             "modalities": name,

@@ -198,6 +198,9 @@ def inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
         files.write_json(whole.inference, stated)
         if rules is not None:
             files.write_json(whole.postprocessing, rules)
+        subsets = ws.evaluation("validation", nominee).modalities
+        if subsets.path.exists():
+            shutil.copy(subsets.path, whole.modalities.path)
         yield whole.path
 
 

@@ -21,6 +21,7 @@ from brats_ml.dataset.examination import case_problems, unchecked
 from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.errors import CaseError, ModelError
 from brats_ml.imaging.geometry import uncrop
+from brats_ml.models.modality_subsets import absence_flags, absence_record
 from brats_ml.models.prediction_figures import FEATURE_DECIMALS, VOLUMES, in_ml, rounded
 from brats_ml.models.removal import removal_flags, removal_record
 from brats_ml.models.segmentation_method import SegmentationModel
@@ -73,7 +74,7 @@ class CaseModels:
             CaseError: The case cannot be used.
             StorageError: The operating system cannot read a file of the case.
         """
-        problems = case_problems(source, case, self.rules, needed=self.segment.modalities)
+        problems = case_problems(source, case, self.rules, needed=self.segment.needed(case.images))
         if problems:
             raise CaseError(case.case_id, "; ".join(problems))
         prepared, grid = preprocess_case(source, case)
@@ -85,14 +86,17 @@ class CaseModels:
         stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
         write_volume(folder.labels(case.case_id), stored, grid)
         volumes = _volumes_mm3(labels, grid)
+        absence = absence_record(self.segment, case.images)
         return {
             "volume_mm3": volumes,
             "volume_ml": {name: in_ml(volume) for name, volume in volumes.items()},
             "flags": [SYNTHETIC] * self.synthetic
+            + absence_flags(absence)
             + unchecked(case)
             + [f"not read: {', '.join(case.unread)}"] * bool(case.unread)
             + [f"no {region} found" for region in REGIONS if not volumes[region]]
             + removal_flags(self.segment.removed),
+            "absent_modalities": absence,
             "removed": removal_record(self.segment.removed),
             "survival": self._survival(case, labels, image, age_years, age_faults),
         }

@@ -127,5 +127,5 @@ def absence_flags(record: dict[str, Any] | None) -> list[str]:
     )
     flags = [f"predicted without {absent}: {cost}"]
     if DEFINES_ET in record["missing"]:
-        flags.append("ET is not to be relied on: only T1ce shows it")
+        flags.append("ET, and what is computed from it, is not to be relied on: only T1ce shows it")
     return flags

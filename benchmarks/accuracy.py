@@ -118,9 +118,7 @@ def train_and_measure(
     begun, clock = time.process_time(), time.monotonic()
     network = train(*length, parts, root / "whole")[0]
     processor_s, wall_s = time.process_time() - begun, time.monotonic() - clock
-    write_model_folder(
-        ws.model(recipe), [network], planned, {"verdict": "trained", "key": "benchmark", "cases": parts}
-    )
+    write_model_folder(ws.model(recipe), [network], planned, {"verdict": "trained", "key": "benchmark", "cases": parts})
     evaluate.run(ws, params, recipe=recipe)
     cases = frames.read_csv(ws.evaluation("test", recipe).cases)
     found = {

@@ -17,6 +17,13 @@ from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionsFolder
 
+# All other columns of the table are text.
+NUMBERS = (
+    *(f"{name}_{unit}" for unit in ("mm3", "ml") for name in VOLUMES),
+    *PROBABILITIES,
+    *("expected_days", "days_low", "days_high", "model_accuracy", "model_accuracy_low", "model_accuracy_high"),
+)
+
 
 def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
     """Write the table of the predictions in `output`.
@@ -47,9 +54,9 @@ def write_table(target: PredictionsFolder) -> Counter[str]:
     """
     if not target.path.exists():
         return Counter()
-    path = target.table.path
-    if path.is_dir():
-        raise StorageError(f"{path} is a folder, and the table of predictions needs the name: move it away")
+    for path in (target.table.path, target.parquet.path):
+        if path.is_dir():
+            raise StorageError(f"{path} is a folder, and the table of predictions needs the name: move it away")
     rows, failed = [], []
     with locks.exclusive(target.lock, holder="another process that lists the predictions"):
         for folder in target.cases():
@@ -60,7 +67,9 @@ def write_table(target: PredictionsFolder) -> Counter[str]:
                 continue
             if record is not None:
                 rows.append(_row(record))
-        frames.write_csv(target.table, pd.DataFrame(rows))
+        table = pd.DataFrame(rows)
+        frames.write_csv(target.table, table)
+        frames.write_parquet(target.parquet, table, texts=[name for name in table.columns if name not in NUMBERS])
     if failed:
         raise failed[0]
     return Counter(row["status"] for row in rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import files
-from brats_ml.actions.prediction_folders import has_its_labels, stated_record
+from brats_ml.actions.prediction_folders import batch_of, changed_files, has_its_labels, stated_record
 from brats_ml.adapters import provenance
 from brats_ml.adapters.case_folder import cases_in
 from brats_ml.adapters.tracking.ledger import promotions
@@ -17,6 +17,8 @@ from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
 
 UNCHANGED, CHANGED, GONE, UNKNOWN = "unchanged", "changed", "gone", "unknown"
+# A file of probabilities, and a picture.
+FILES = ("probabilities", "preview")
 DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -66,14 +68,15 @@ class Trace:
         }
 
 
-def trace(ws: Workspace, params: Params, prediction: str, *, cases: Path | None, output: Path | None) -> Trace:
+def trace(ws: Workspace, params: Params, prediction: str, *, cases: Path | str | None, output: Path | None) -> Trace:
     """Return the way back from a prediction.
 
     Args:
         ws: The checkout.
         params: Its parameters.
         prediction: A label map, the folder of a prediction, a case, or the SHA-256 of a label map.
-        cases: The folder of unseen cases that it was made from; by default the inbox.
+        cases: The folder or the address of S3 of the unseen cases that it was made from; by default those that its
+            output folder is for, or else the inbox.
         output: The folder of the predictions; by default that of the checkout.
 
     Raises:
@@ -87,12 +90,17 @@ def trace(ws: Workspace, params: Params, prediction: str, *, cases: Path | None,
         Part("label map", str(folder.labels(case_id)), UNCHANGED if own else CHANGED),
         Part("record", str(folder.prediction), UNCHANGED if sealed else CHANGED),
     ]
+    changed = changed_files(folder, record) if sealed else []
+    for path in (path for path in folder.more(case_id) if path.exists() or path in changed):
+        state = UNCHANGED if path not in changed else CHANGED if path.exists() else GONE
+        found.parts.append(Part(FILES[path == folder.preview.path], str(path), state))
     made_from = record.get("provenance", {})
     for kind in ("segmentation", "survival"):
         if made_from.get(kind):
             found.parts += _model(ws, kind, made_from[kind])
     found.parts.append(_code(ws, "code of the prediction", made_from.get("code", {})))
-    found.parts += _inputs(ws, params, case_id, made_from.get("data", {}), cases)
+    where = cases if cases is not None else batch_of(ws.predictions(output))
+    found.parts += _inputs(ws, params, case_id, made_from.get("data", {}), where)
     return found
 
 
@@ -216,10 +224,10 @@ def _data(ws: Workspace, what: str, digest: str | None) -> Part:
 
 
 def _inputs(
-    ws: Workspace, params: Params, case_id: str, digests: dict[str, str | None], folder: Path | None
+    ws: Workspace, params: Params, case_id: str, digests: dict[str, str | None], cases: Path | str | None
 ) -> Iterator[Part]:
     """Yield the files of the case."""
-    source = ws.unseen(folder).path
+    source = ws.unseen(cases).path
     try:
         case = next((case for case in cases_in(source, params.acquire.naming.rules) if case.case_id == case_id), None)
     except (SourceError, MissingInputError):

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from brats_ml import files
 from brats_ml.adapters.nifti.grid import VoxelGrid
-from brats_ml.adapters.nifti.volume import write_volume
+from brats_ml.adapters.nifti.volume import write_shares, write_volume
 from brats_ml.cohort.cases import Case
 from brats_ml.cohort.labels import LABELS, REGIONS, SCHEMES, LabelMap, region_mask
-from brats_ml.cohort.modalities import MODALITIES, available
+from brats_ml.cohort.modalities import MODALITIES, TITLES, available
 from brats_ml.config.data import Validate
 from brats_ml.dataset.examination import case_problems, unchecked
 from brats_ml.dataset.preprocessing import preprocess_case
@@ -26,6 +28,7 @@ from brats_ml.models.prediction_figures import FEATURE_DECIMALS, VOLUMES, in_ml,
 from brats_ml.models.removal import removal_flags, removal_record
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.survival import SurvivalModel
+from brats_ml.reports.preview import preview_png
 from brats_ml.survival.caveat import interval_days
 from brats_ml.survival.features import BRAIN, MORE, case_features
 from brats_ml.workspace.outputs import PredictionFolder
@@ -60,6 +63,8 @@ class CaseModels:
         *,
         age_years: float | None,
         age_faults: Sequence[str] = (),
+        preview: bool = False,
+        probabilities: bool = False,
     ) -> dict[str, Any]:
         """Write the label map of a case and return the rest of its prediction.
 
@@ -69,6 +74,8 @@ class CaseModels:
             folder: The folder of its prediction.
             age_years: The age of the patient, None if it is unknown.
             age_faults: Why the age may be unknown.
+            preview: Whether to write a picture too.
+            probabilities: Whether to write the probabilities of the regions too.
 
         Raises:
             CaseError: The case cannot be used.
@@ -80,11 +87,19 @@ class CaseModels:
         prepared, grid = preprocess_case(source, case)
         image = uncrop(prepared.image, prepared.start, prepared.full_shape)
         try:
-            labels, _ = self.segment(image, spacing_mm=grid.spacing_mm)
+            labels, outputs = self.segment(image, spacing_mm=grid.spacing_mm)
         except ModelError as error:
             raise CaseError(case.case_id, str(error)) from error
         stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
         write_volume(folder.labels(case.case_id), stored, grid)
+        if probabilities:
+            shares = self.segment.region_probabilities(outputs, full_shape=labels.shape)
+            write_shares(folder.probabilities(case.case_id), grid.to_stored(np.moveaxis(shares, 0, -1)), grid)
+        if preview:
+            shown = available("flair", case.images)
+            picture = preview_png(image[MODALITIES.index(shown)], labels, modality=TITLES[shown])
+            with files.replacing(folder.preview) as temporary:
+                temporary.write_bytes(picture)
         volumes = _volumes_mm3(labels, grid)
         absence = absence_record(self.segment, case.images)
         return {

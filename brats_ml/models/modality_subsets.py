@@ -63,8 +63,9 @@ def subset_dice(segment: SegmentationModel, *, cases: PreprocessedFolder, case_i
 
 def keep_only(image: NDArray[Any], kept: Collection[str]) -> NDArray[Any]:
     """Return a copy of an image (modality, X, Y, Z) that is 0 in all other modalities, as in a case without them."""
-    mask = np.array([name in kept for name in MODALITIES])
-    return image * mask.astype(image.dtype)[:, None, None, None]
+    found = image.copy()
+    found[[name not in kept for name in MODALITIES]] = 0
+    return found
 
 
 def read_subset_dice(folder: ModelFolder) -> dict[str, Any] | None:

@@ -103,6 +103,20 @@ class SegmentationModel(ABC):
         """Return labels and probabilities as `__call__` does, for an image that `__call__` has checked."""
 
     @abstractmethod
+    def region_probabilities(
+        self, probabilities: NDArray[np.float32], *, full_shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        """Return the probability of each region in each voxel.
+
+        Args:
+            probabilities: What `__call__` returned with the labels.
+            full_shape: The shape of the labels.
+
+        Returns:
+            Shape (region, X, Y, Z) in the order of `REGIONS`.
+        """
+
+    @abstractmethod
     def cost(self) -> str:
         """Return in words what a case of typical size will cost."""
 

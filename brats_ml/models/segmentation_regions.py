@@ -84,6 +84,12 @@ class RegionsModel(SegmentationModel):
             preset=self._preset,
         )
 
+    def region_probabilities(
+        self, probabilities: NDArray[np.float32], *, full_shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        """Return the probabilities as they are: the network predicts regions at native resolution."""
+        return probabilities
+
     def tune(self, **cases: Any) -> dict[str, Any]:
         """Choose the rules on unseen cases, as `tune_postprocessing` does, and use them from now on."""
         return tune_postprocessing(self, **cases)

@@ -147,10 +147,23 @@ class PredictionFolder(Artefact):
     made_by: str = "brats score"
 
     prediction = Made("prediction.json")
+    preview = Made("preview.png")  # three planes through the tumour
 
     def labels(self, case_id: str) -> Path:
         """Return the label map."""
         return self.path / f"{case_id}-labels{VOLUME}"
+
+    def probabilities(self, case_id: str) -> Path:
+        """Return the probabilities of WT, TC and ET along the fourth axis, which are written on request."""
+        return self.path / f"{case_id}-probabilities{VOLUME}"
+
+    def more(self, case_id: str) -> list[Path]:
+        """Return the files that a prediction may have in addition to its record and its label map."""
+        return [self.probabilities(case_id), self.preview.path]
+
+    def own(self, case_id: str) -> list[Path]:
+        """Return every file that a prediction may have."""
+        return [self.prediction.path, self.labels(case_id), *self.more(case_id)]
 
 
 @dataclass(frozen=True)
@@ -169,14 +182,16 @@ class PredictionsFolder(Artefact):
     made_by: str = "brats score"
 
     table = Made("predictions.csv")  # one row per case
+    parquet = Made("predictions.parquet")  # the same table
+    batch = Made(".batch.json")  # the folder or address of the cases
     lock = At(".cases/.lock")
 
     def case(self, case_id: str) -> PredictionFolder:
-        """Return the folder of a case: its name, with `%` in front where that is the name of the table.
+        """Return the folder of a case: its name, with `%` in front where that is the name of a table.
 
         A name that begins with `%` gets another one, so two cases never share a folder.
         """
-        taken = case_id == self.table.path.name or case_id.startswith("%")
+        taken = case_id in (self.table.path.name, self.parquet.path.name) or case_id.startswith("%")
         return PredictionFolder(self.path / f"{'%' * taken}{case_id}")
 
     def bookkeeping(self, case_id: str) -> "CaseBookkeeping":

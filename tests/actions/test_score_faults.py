@@ -93,6 +93,7 @@ def batch(ws: Workspace, params: Params, segment: Callable[[Any], Any]) -> Batch
         preset = None
         removed = real.removed
         modalities = real.modalities
+        needed = staticmethod(real.needed)
 
         def __call__(self, image: Any, **options: Any) -> Any:
             calls.append(image)

@@ -78,13 +78,23 @@ def read_volume(path: Path) -> Volume:
     return Volume(voxels, header.grid, header.disagreement_mm, header.is_oriented)
 
 
-def write_volume(path: os.PathLike[str], array: NDArray[Any], grid: VoxelGrid) -> None:
+def write_shares(path: os.PathLike[str], shares: NDArray[np.float32], grid: VoxelGrid) -> None:
+    """Write shares between 0 and 1 as `write_volume` does, one volume per entry of the fourth axis.
+
+    They are stored as bytes that the header scales by 1/255, so that each tool reads shares, within 0.002.
+    """
+    write_volume(path, np.rint(255 * shares).astype(np.uint8), grid, scale=1 / 255)
+
+
+def write_volume(path: os.PathLike[str], array: NDArray[Any], grid: VoxelGrid, *, scale: float | None = None) -> None:
     """Write an array in stored orientation as `.nii.gz`, in the array's own type; equal arrays give equal bytes.
 
     The header places the voxels by the fields that the grid was read from. So a volume without qform and sform leads to
-    one without them.
+    one without them. It scales the values where a `scale` is given.
     """
     image = nib.Nifti1Image(array, grid.affine, dtype=array.dtype)
+    if scale is not None:
+        image.header.set_slope_inter(scale, 0)
     if grid.forms is None:
         for set_form in (image.set_qform, image.set_sform):
             set_form(grid.affine, code="scanner")  # as BraTS writes it

@@ -25,6 +25,19 @@ def write_csv(path: os.PathLike[str], table: pd.DataFrame) -> None:
         neutral.to_csv(temporary, index=False, quoting=quoting, errors="backslashreplace")
 
 
+def write_parquet(path: os.PathLike[str], table: pd.DataFrame, *, texts: Sequence[str]) -> None:
+    """Write a table without its index as Parquet; the type of a column depends on its name and on no cell.
+
+    Args:
+        path: The file.
+        table: The table.
+        texts: The columns that hold text; all others hold numbers.
+    """
+    typed = table.astype({name: "string" if name in texts else "float64" for name in table.columns})
+    with replacing(path) as temporary:
+        typed.to_parquet(temporary, engine="pyarrow", index=False)
+
+
 def read_csv(table: Artefact, *, names: Sequence[str] = ("patient", "case_id")) -> pd.DataFrame:
     """Read a table that another command wrote; only an empty cell is a missing value.
 

@@ -57,6 +57,7 @@ class ScoreForm(Form):
     cases: Text
     output: Text
     preset: PresetName | None
+    probabilities: bool
 
 
 class RollbackForm(Form):

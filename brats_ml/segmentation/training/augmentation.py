@@ -12,7 +12,8 @@ import numpy as np
 from keras import ops
 
 # The columns of `draws`: 0-2 mirroring along each axis; 3 whether to rotate and zoom; 4 the angle; 5 the zoom; 6 the
-# noise; 7 the modalities to drop. From 8 on, each of up to four modalities has four: contrast, mean, whether to apply gamma, and gamma.
+# noise; 7 the modalities to drop. From 8 on, each of up to four modalities has four: contrast, mean, whether to apply
+# gamma, and gamma.
 MIRROR, SPATIAL, TURN, ZOOM, NOISE, DROP, MODALITY = 0, 3, 4, 5, 6, 7, 8
 # Gamma acts on intensities in [0, 1]. Normalised ones range over about [-3, 4], so they are mapped there and back.
 GAMMA_LOW, GAMMA_RANGE = -3.0, 7.0

@@ -1,7 +1,7 @@
 """What a model predicts from fewer modalities than its recipe reads: which combinations, and how well from each."""
 
+import itertools
 from collections.abc import Collection, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ DEFINES_ET = "t1ce"
 
 def subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
     """Return every combination of at least one of the modalities, the largest first."""
-    return [kept for size in range(len(modalities), 0, -1) for kept in combinations(modalities, size)]
+    return [kept for size in range(len(modalities), 0, -1) for kept in itertools.combinations(modalities, size)]
 
 
 def subset_name(kept: Collection[str]) -> str:
@@ -31,13 +31,20 @@ def subset_name(kept: Collection[str]) -> str:
     return "+".join(name for name in MODALITIES if name in kept)
 
 
-def subset_dice(segment: SegmentationModel, *, cases: PreprocessedFolder, case_ids: Sequence[str]) -> dict[str, Any]:
-    """Predict cases from every combination of the modalities of a recipe.
+def subset_dice(
+    segment: SegmentationModel,
+    *,
+    cases: PreprocessedFolder,
+    case_ids: Sequence[str],
+    combinations: Sequence[Collection[str]] | None = None,
+) -> dict[str, Any]:
+    """Predict cases from combinations of the modalities of a recipe.
 
     Args:
         segment: The model.
         cases: The preprocessed cases, which have all modalities.
         case_ids: The ids of cases that the model has not seen.
+        combinations: The combinations; None for every one.
 
     Returns:
         The contents of modalities.json: the cases, and the mean Dice of each region by the name of each combination.
@@ -50,7 +57,7 @@ def subset_dice(segment: SegmentationModel, *, cases: PreprocessedFolder, case_i
         case = read_labelled_case(cases.case(case_id))
         image = uncrop(case.image, case.start, case.full_shape)
         reference = uncrop(case.label, case.start, case.full_shape)
-        for kept in subsets(segment.modalities):
+        for kept in combinations or subsets(segment.modalities):
             predicted, _ = segment(keep_only(image, kept))
             scores = [dice(region_mask(reference, name), region_mask(predicted, name)) for name in REGIONS]
             found.setdefault(subset_name(kept), []).append(scores)

@@ -70,7 +70,7 @@ def tumour_centre(reference: LabelMap, predicted: LabelMap) -> tuple[int, int, i
 
 def plane_of(volume: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
     """Return a plane of a canonical volume as rows and columns of an image, with the front or top of the head up."""
-    plane: NDArray[Any] = volume.take(index, axis=axis).T
+    plane: NDArray[Any] = np.moveaxis(volume, axis, 0)[index].T
     # Rows run downwards. Their direction in the volume is to the back in axial planes, as wanted, else to the top.
     return plane if axis == PLANES["axial"] else plane[::-1]
 

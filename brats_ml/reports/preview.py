@@ -16,6 +16,8 @@ PIXELS = 2
 LEGEND_PIXELS = 22
 GAP_PIXELS = 6
 OPACITY = 0.55
+# The brightness of the picture comes from one voxel in 27.
+THINNED = 3
 DPI = 100
 
 
@@ -33,7 +35,8 @@ def preview_png(background: NDArray[Any], labels: LabelMap, *, modality: str) ->
     box = head_box(background)
     shown, found = background[box], labels[box]
     centre = tumour_centre(found, found)
-    brightest = float(np.percentile(shown[shown != 0], 99.5)) if shown.any() else 1.0
+    seen = shown[::THINNED, ::THINNED, ::THINNED]
+    brightest = float(np.percentile(seen[seen != 0], 99.5)) if seen.any() else 1.0
     pictures = []
     for axis in reversed(PLANES.values()):
         grey, drawn = (plane_of(volume, axis, centre[axis]) for volume in (shown, found))

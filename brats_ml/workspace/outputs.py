@@ -183,7 +183,7 @@ class PredictionsFolder(Artefact):
 
     table = Made("predictions.csv")  # one row per case
     parquet = Made("predictions.parquet")  # the same table
-    batch = Made(".batch.json")  # the folder or address of the cases
+    batch = Made(".batch/cases.json")  # the folder or address of the cases
     lock = At(".cases/.lock")
 
     def case(self, case_id: str) -> PredictionFolder:

@@ -202,5 +202,5 @@ def test_cases_and_predictions_may_move_together(again: Workspace, quick_params:
 def test_a_damaged_note_of_the_batch_is_named(again: Workspace, quick_params: Params) -> None:
     again.predictions().batch.path.write_text("[]")
 
-    with pytest.raises(TableError, match=r"\.batch\.json: names no cases; remove it"):
+    with pytest.raises(TableError, match=r"cases\.json: names no cases; remove it"):
         score.run(again, quick_params)

@@ -17,8 +17,6 @@ from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
 
 UNCHANGED, CHANGED, GONE, UNKNOWN = "unchanged", "changed", "gone", "unknown"
-# A file of probabilities, and a picture.
-FILES = ("probabilities", "preview")
 DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -90,16 +88,14 @@ def trace(ws: Workspace, params: Params, prediction: str, *, cases: Path | str |
         Part("label map", str(folder.labels(case_id)), UNCHANGED if own else CHANGED),
         Part("record", str(folder.prediction), UNCHANGED if sealed else CHANGED),
     ]
-    changed = changed_files(folder, record) if sealed else []
-    for path in (path for path in folder.more(case_id) if path.exists() or path in changed):
-        state = UNCHANGED if path not in changed else CHANGED if path.exists() else GONE
-        found.parts.append(Part(FILES[path == folder.preview.path], str(path), state))
+    found.parts += _files(folder, record) if sealed else []
     made_from = record.get("provenance", {})
     for kind in ("segmentation", "survival"):
         if made_from.get(kind):
             found.parts += _model(ws, kind, made_from[kind])
     found.parts.append(_code(ws, "code of the prediction", made_from.get("code", {})))
-    where = cases if cases is not None else batch_of(ws.predictions(output))
+    batch = batch_of(PredictionsFolder(folder.path.parent)) or batch_of(ws.predictions(output))
+    where = batch if cases is None else cases
     found.parts += _inputs(ws, params, case_id, made_from.get("data", {}), where)
     return found
 
@@ -131,6 +127,15 @@ def _all(target: PredictionsFolder) -> Iterator[Path]:
     """Yield the folders of all predictions, also of those that newer ones replaced."""
     yield from sorted(target.path.glob("*"))
     yield from sorted(target.earlier("*", "*").parent.parent.glob("*/*"))
+
+
+def _files(folder: PredictionFolder, record: dict[str, Any]) -> Iterator[Part]:
+    """Yield the files of a prediction other than its label map."""
+    changed = changed_files(folder, record)
+    for path in folder.more(record["case_id"]):
+        if path.name in record.get("files", {}):
+            what = "preview" if path == folder.preview.path else "probabilities"
+            yield Part(what, str(path), UNCHANGED if path not in changed else CHANGED if path.exists() else GONE)
 
 
 def _model(ws: Workspace, kind: str, stated: dict[str, Any]) -> Iterator[Part]:

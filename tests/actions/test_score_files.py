@@ -14,6 +14,7 @@ from nibabel.orientations import aff2axcodes
 from PIL import Image
 
 from brats_ml.actions import prediction_table, score, unscored
+from brats_ml.actions.trace import trace
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume, write_volume
 from brats_ml.cohort.labels import REGIONS, SCHEMES
@@ -21,6 +22,7 @@ from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.errors import ConfigError, TableError
+from brats_ml.files import SEAL, write_sealed
 from brats_ml.workspace import Workspace
 from tests.actions.registered_models import copy_workspace, make_champion, own_store
 
@@ -151,9 +153,15 @@ def test_a_file_that_is_gone_or_changed_is_made_again(
     assert path.read_bytes() == whole
 
 
-def test_a_prediction_of_before_has_no_picture_and_stays(again: Workspace, quick_params: Params) -> None:
-    from brats_ml.files import SEAL, write_sealed
+def test_a_trace_names_a_picture_that_was_changed(again: Workspace, quick_params: Params) -> None:
+    again.predictions().case(FIRST).preview.path.write_bytes(b"other")
 
+    found = trace(again, quick_params, FIRST, cases=None, output=None)
+
+    assert {part.what: part.state for part in found.lost} == {"preview": "changed"}
+
+
+def test_a_prediction_of_before_has_no_picture_and_stays(again: Workspace, quick_params: Params) -> None:
     folder = again.predictions().case(FIRST)
     record = prediction(again, FIRST)
     write_sealed(folder.prediction, {name: value for name, value in record.items() if name not in ("files", SEAL)})

@@ -134,8 +134,7 @@ def test_the_baselines_probabilities_are_at_native_resolution_too(
     assert shares[..., 0][labels > 0].mean() > 0.5 > shares[..., 0][labels == 0].mean()
 
 
-@pytest.mark.parametrize("what", ["preview", "probabilities"])
-@pytest.mark.parametrize("damage", ["gone", "changed"])
+@pytest.mark.parametrize(("what", "damage"), [("preview", "gone"), ("probabilities", "changed")])
 def test_a_file_that_is_gone_or_changed_is_made_again(
     what: str, damage: str, again: Workspace, quick_params: Params
 ) -> None:

@@ -73,6 +73,7 @@ def test_cases_are_downloaded_once_and_only_what_changed_is_scored_again(
     assert set(pd.read_csv(ws.predictions().table)["case_id"]) == {FIRST, SECOND}
 
 
+@pytest.mark.slow
 def test_a_shard_is_scored_from_what_the_first_task_has_downloaded(
     ws: Workspace, quick_params: Params, bucket: str, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_shard_is_scored_from_what_the_first_task_has_downloaded(
     assert "2 scored" in str(score.run(ws, quick_params, cases=address, shard=0))
 
 
+@pytest.mark.slow
 def test_a_prediction_is_traced_to_the_objects_that_it_was_made_from(
     ws: Workspace, quick_params: Params, bucket: str
 ) -> None:
@@ -160,6 +162,7 @@ def test_an_address_of_another_form_is_refused_before_anything_is_read(
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_prune_removes_a_copy_that_was_not_used_for_long_and_nothing_is_lost(
     ws: Workspace, quick_params: Params, bucket: str
 ) -> None:
@@ -174,6 +177,7 @@ def test_prune_removes_a_copy_that_was_not_used_for_long_and_nothing_is_lost(
     assert "kept" in str(score.run(ws, quick_params, cases=address))
 
 
+@pytest.mark.slow
 def test_a_copy_that_a_kill_left_incomplete_is_completed(
     ws: Workspace, quick_params: Params, bucket: str, proxy: FaultyProxy
 ) -> None:

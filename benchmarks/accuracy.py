@@ -116,11 +116,9 @@ def train_and_measure(
     train = Training(planned, params.train, ws.preprocessed, time.monotonic if gpu else time.process_time)
     length = train.length_within(60 * minutes * (1 if gpu else CORES), parts, root / "trial", compiling=not gpu)
     begun, clock = time.process_time(), time.monotonic()
-    network, history = train(*length, parts, root / "whole")[:2]
+    network = train(*length, parts, root / "whole")[0]
     processor_s, wall_s = time.process_time() - begun, time.monotonic() - clock
-    write_model_folder(
-        ws.model(recipe), [network], history, planned, {"verdict": "trained", "key": "benchmark", "cases": parts}
-    )
+    write_model_folder(ws.model(recipe), [network], planned, {"verdict": "trained", "key": "benchmark", "cases": parts})
     evaluate.run(ws, params, recipe=recipe)
     cases = frames.read_csv(ws.evaluation("test", recipe).cases)
     found = {

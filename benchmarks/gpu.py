@@ -183,7 +183,7 @@ def region_training(net: Network, cases: TrainingSet, *, sliced: bool) -> tuple[
         network,
         dimensions=net.dimensions,
         modalities=len(MODALITIES),
-        augmentation=AUGMENTATION | {"flip": list(range(net.dimensions)), "noise": 0.15},
+        augmentation=AUGMENTATION | {"flip": list(range(net.dimensions)), "noise": 0.15, "drop_modalities": 0.0},
         batch_dice=True,
         seed=0,
         resident=ResidentSet(cases, net.slab),

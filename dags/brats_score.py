@@ -35,7 +35,12 @@ schedule, and a new champion starts a run as well.
 SCORE_DOC = "Scores the cases of one shard. A refused or unreadable case does not stop the others."
 
 # Fields of the form.
-FIELDS = {"cases": "{{ params.cases }}", "predictions": "{{ params.output }}", "preset": "{{ params.preset or '' }}"}
+FIELDS = {
+    "cases": "{{ params.cases }}",
+    "predictions": "{{ params.output }}",
+    "preset": "{{ params.preset or '' }}",
+    "probabilities": "{{ 'yes' if params.probabilities else '' }}",
+}
 
 checkout = Path(__file__).resolve().parents[1]
 cron = kept_params(checkout).orchestration.score
@@ -60,14 +65,15 @@ with DAG(
             INBOX,
             "string",
             title="Cases",
-            help_md="Folder of unseen cases, named as in BraTS, BIDS or *acquire.naming*, relative to the checkout.",
+            help_md="Folder of unseen cases, named as in BraTS, BIDS or *acquire.naming*, relative to the checkout; or "
+            "*s3://bucket/prefix*.",
             required=True,
         ),
         "output": field(
             "predictions",
             "string",
             title="Predictions",
-            help_md="Folder for the predictions, relative to the checkout.",
+            help_md="Folder for the predictions, relative to the checkout; one for each folder of cases.",
             required=True,
         ),
         "preset": field(
@@ -77,6 +83,13 @@ with DAG(
             help_md="How much time a prediction may take: *fast*, *balanced* or *best*. Empty: the preset that the "
             "champion was judged with. It concerns region recipes only.",
             enum=list(PRESETS),
+        ),
+        "probabilities": field(
+            False,
+            "boolean",
+            title="Probabilities",
+            help_md="Write the probabilities of WT, TC and ET of each case, too.",
+            required=True,
         ),
     },
 ) as dag:

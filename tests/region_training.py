@@ -18,6 +18,7 @@ AUGMENTATION = {
     "shift": 0.2,
     "gamma": 0.3,
     "noise": 0.1,
+    "drop_modalities": 0.5,
 }
 
 

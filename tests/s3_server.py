@@ -51,6 +51,7 @@ class FaultyProxy(ThreadingHTTPServer):
         faults: The faults to apply, in order. `500` replaces the answer by that status. `drop` sends half of the body
             and closes, `stall` sends half and then nothing. `drip` sends the body byte by byte. `wrong` flips one bit.
             Any other name is the error code of a refusal.
+        only: Text in the path of the objects that the faults apply to.
         gets: Path and range of every download of an object.
     """
 
@@ -60,6 +61,7 @@ class FaultyProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Forward)
         self.target = urlsplit(target).netloc
         self.faults: deque[str] = deque()
+        self.only = ""
         self.gets: list[tuple[str, str | None]] = []
         self.over = threading.Event()
 
@@ -80,7 +82,8 @@ class _Forward(BaseHTTPRequestHandler):
         is_object = self.command == "GET" and parts.path.count("/") > 1 and "list-type" not in parts.query
         if is_object:
             self.server.gets.append((parts.path, self.headers.get("Range")))
-        fault = self.server.faults.popleft() if is_object and self.server.faults else None
+        hit = is_object and self.server.only in parts.path
+        fault = self.server.faults.popleft() if hit and self.server.faults else None
         if fault == "500":
             self.send_response(500)
             self.send_header("Content-Length", "0")

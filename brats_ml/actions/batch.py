@@ -17,6 +17,7 @@ from brats_ml.actions.case_prediction import Predictor
 from brats_ml.actions.page_volumes import remember_scans, write_volumes
 from brats_ml.actions.unseen_cases import Unseen
 from brats_ml.errors import CaseError, StorageError
+from brats_ml.workspace.artefact import Named
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
 
 
@@ -26,13 +27,25 @@ class Batch:
     Attributes:
         predictor: The champions.
         target: The folder of the predictions.
+        cases: Where the cases are, noted in the folder with its first prediction.
+        probabilities: Whether each case needs a file of probabilities; one that has it already keeps having it.
         attempts: The cases that failed.
     """
 
-    def __init__(self, predictor: Predictor, target: PredictionsFolder, console: Console) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        target: PredictionsFolder,
+        console: Console,
+        *,
+        cases: Named | None = None,
+        probabilities: bool = False,
+    ) -> None:
         """Print progress and failures to `console`."""
         self.predictor = predictor
         self.target = target
+        self.cases = cases
+        self.probabilities = probabilities
         self.attempts = Attempts(console)
         self._console = console
 
@@ -78,7 +91,9 @@ class Batch:
         record = folders.read_record(folder)
         if record is None or record["status"] != folders.SCORED or not origin.is_of(record["provenance"], unseen):
             return None
-        if not folders.has_its_labels(folder, record):
+        if not folders.has_its_labels(folder, record) or folders.changed_files(folder, record):
+            return None
+        if self.probabilities and not folders.has_probabilities(folder, case_id):
             return None
         self.target.bookkeeping(case_id).attempt.unlink(missing_ok=True)
         self._mark(unseen, fingerprint)
@@ -99,17 +114,21 @@ class Batch:
         origin, case = self.predictor.origin, unseen.case
         bookkeeping, folder = self.target.bookkeeping(case.case_id), self.target.case(case.case_id)
         fingerprint = origin.fingerprint(unseen)
+        probabilities = self.probabilities or folder.probabilities(case.case_id).exists()
+        if self.cases is not None:
+            folders.claim(self.target, self.cases)
         record: dict[str, Any] = {"case_id": case.case_id, "patient": case.patient, "provenance": origin.of(unseen)}
         with _attempt(bookkeeping.attempt), files.replacing(folder, scratch=bookkeeping.path, sole=True) as unfinished:
             written = PredictionFolder(unfinished)
             try:
-                record |= {"status": folders.SCORED, **self.predictor.predict(unseen, written)}
+                predicted = self.predictor.predict(unseen, written, probabilities=probabilities)
+                record |= {"status": folders.SCORED, **predicted}
             except CaseError as error:
                 record |= {"status": folders.REFUSED, "reason": error.reason}
             folders.write_record(written, record)
             if origin.fingerprint(unseen) != fingerprint:
                 raise StorageError("its files changed while they were read", transient=True)
-            folders.keep_earlier(self.target, case.case_id)
+            folders.keep_earlier(self.target, case.case_id, written)
         self._mark(unseen, fingerprint)
         remember_scans(self.target, origin.source, unseen)
         write_volumes(self.target, folders.stated_record(folder))

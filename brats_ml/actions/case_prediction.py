@@ -63,8 +63,8 @@ class Predictor:
         survival = f"survival by {origin.survival}" if origin.survival else origin.incompatibility or NO_SURVIVAL
         return f"label maps by {origin.segmentation}{spent}, {survival}"
 
-    def predict(self, unseen: Unseen, folder: PredictionFolder) -> dict[str, Any]:
-        """Write the label map of a case and return the rest of its prediction, as `CaseModels.predict` does.
+    def predict(self, unseen: Unseen, folder: PredictionFolder, *, probabilities: bool = False) -> dict[str, Any]:
+        """Write the files of a prediction and return the rest of it, as `CaseModels.predict` does.
 
         Raises:
             CaseError: The case cannot be used.
@@ -79,5 +79,11 @@ class Predictor:
             no_survival=origin.incompatibility or NO_SURVIVAL,
         )
         return models.predict(
-            origin.source, unseen.case, folder, age_years=age.years, age_faults=(*age.faults, *age.unread)
+            origin.source,
+            unseen.case,
+            folder,
+            age_years=age.years,
+            age_faults=(*age.faults, *age.unread),
+            preview=True,
+            probabilities=probabilities,
         )

@@ -8,7 +8,9 @@ from typing import Any
 
 from brats_ml import files, reading
 from brats_ml.adapters.content_cache import link
-from brats_ml.errors import ConfigError, StorageError
+from brats_ml.cohort.source_address import S3
+from brats_ml.errors import ConfigError, StorageError, TableError
+from brats_ml.workspace.artefact import CopyOf, Named
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
 
 SCORED, REFUSED = "scored", "refused"
@@ -33,13 +35,58 @@ def refuse_overlap(cases: Path, output: Path) -> None:
         )
 
 
+def refuse_other_batch(target: PredictionsFolder, cases: Named) -> None:
+    """Refuse an output folder that holds the predictions of cases from elsewhere; the names of patients may clash.
+
+    Raises:
+        ConfigError: It holds another batch.
+        TableError: The file that names its batch is damaged.
+    """
+    known = batch_of(target)
+    if known is not None and known != _address(cases):
+        raise ConfigError(
+            f"{target} holds the predictions of the cases in {known}: name another folder with --output for those in "
+            f"{cases}, or remove {target.batch} if these are the same cases in another place",
+            key="--output",
+        )
+
+
+def claim(target: PredictionsFolder, cases: Named) -> None:
+    """Note which cases an output folder is for, where that is not noted yet."""
+    if batch_of(target) is None:
+        address = _address(cases)
+        relative = address if isinstance(cases, CopyOf) else os.path.relpath(address, target.path.resolve())
+        files.write_json(target.batch, {"cases": relative})
+
+
+def batch_of(target: PredictionsFolder) -> str | None:
+    """Return the folder or the address of the cases that an output folder is for, None where nothing is noted.
+
+    A folder is noted relative to the output, so that both may move together.
+
+    Raises:
+        TableError: The file that notes it is damaged.
+    """
+    if not target.batch.path.exists():
+        return None
+    try:
+        noted = str(files.read_json(target.batch)["cases"])
+    except (KeyError, TypeError) as error:
+        raise TableError(target.batch.path, "names no cases; remove it") from error
+    return noted if noted.startswith(S3) else os.path.normpath(target.path.resolve() / noted)
+
+
+def _address(cases: Named) -> str:
+    return cases.address if isinstance(cases, CopyOf) else str(cases.path.resolve())
+
+
 def refuse_foreign(folder: PredictionFolder, case_id: str) -> None:
     """Refuse to replace a folder that has anything but a prediction of ours, whole or torn, in it.
 
     Raises:
         StorageError: There is such a folder or file.
     """
-    path, own = folder.path, {folder.prediction.path, folder.labels(case_id)}
+    path, own = folder.path, set(folder.own(case_id))
     if os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or not set(path.iterdir()) <= own):
         raise StorageError(f"{path} exists and is no prediction of brats: move it away, then score again")
 
@@ -47,7 +94,9 @@ def refuse_foreign(folder: PredictionFolder, case_id: str) -> None:
 def write_record(folder: PredictionFolder, record: dict[str, Any]) -> None:
     """Write the record of a prediction, with digests by which `read_record` knows that it is whole."""
     labels = folder.labels(record["case_id"])
-    files.write_sealed(folder.prediction, {**record, "labels": files.digest_file(labels) if labels.exists() else None})
+    more = {path.name: files.digest_file(path) for path in folder.more(record["case_id"]) if path.exists()}
+    sealed = {"labels": files.digest_file(labels) if labels.exists() else None, "files": more}
+    files.write_sealed(folder.prediction, {**record, **sealed})
 
 
 def read_record(folder: PredictionFolder) -> dict[str, Any] | None:
@@ -78,21 +127,43 @@ def has_its_labels(folder: PredictionFolder, record: dict[str, Any]) -> bool:
     Raises:
         StorageError: The operating system cannot read it.
     """
-    labels = folder.labels(record["case_id"])
+    return _is(folder.labels(record["case_id"]), record["labels"])
+
+
+def changed_files(folder: PredictionFolder, record: dict[str, Any]) -> list[Path]:
+    """Return the files of a prediction, other than its label map, that are gone or not as they were written.
+
+    Raises:
+        StorageError: The operating system cannot read one.
+    """
+    # Records of before name no such file.
+    written = record.get("files", {})
+    return [
+        path for path in folder.more(record["case_id"]) if path.name in written and not _is(path, written[path.name])
+    ]
+
+
+def has_probabilities(folder: PredictionFolder, case_id: str) -> bool:
+    """Return whether a prediction has probabilities, or is a refusal, which never has any."""
+    return folder.probabilities(case_id).exists() or not folder.labels(case_id).exists()
+
+
+def _is(path: Path, digest: str | None) -> bool:
     try:
-        return os.path.lexists(labels) and files.digest_file(labels) == record["labels"]
+        return os.path.lexists(path) and files.digest_file(path) == digest
     except ValueError:
         return False
 
 
-def keep_earlier(target: PredictionsFolder, case_id: str) -> None:
+def keep_earlier(target: PredictionsFolder, case_id: str, new: PredictionFolder) -> None:
     """Keep the present prediction of a case among the earlier ones, by hard links, before a new one replaces it.
 
-    A refusal has nothing to keep, and neither has a folder of empty files.
+    A refusal has nothing to keep, and neither has a folder of empty files, nor one that the new one repeats.
 
     Args:
         target: The predictions.
         case_id: The case.
+        new: The new prediction.
 
     Raises:
         StorageError: The operating system cannot read it.
@@ -103,12 +174,27 @@ def keep_earlier(target: PredictionsFolder, case_id: str) -> None:
     refusal = record is not None and not folder.labels(case_id).exists()
     if refusal or not any(file.is_file() and file.stat().st_size for file in path.rglob("*")):
         return
+    if record is not None and _repeats(new, folder, case_id):
+        return
     # Records had no seal at first, so nothing speaks against an older one.
     whole = files.SEAL not in stated or (record is not None and has_its_labels(folder, record))
     kept = target.earlier(case_id, f"{_made_by(stated) if whole else TORN}-{files.digest_tree(path)[:8]}")
     if not kept.exists():
         with files.replacing(kept) as unfinished:
             shutil.copytree(path, unfinished, copy_function=lambda file, copy: link(Path(file), Path(copy)))
+
+
+def _repeats(new: PredictionFolder, old: PredictionFolder, case_id: str) -> bool:
+    """Return whether a prediction has every file of an older one, with the same bytes, apart from the record's own.
+
+    So is one that was made again since a file was missing. Its record may differ in the names of files alone.
+    """
+    for path in old.path.iterdir():
+        again = new.path / path.name
+        if path != old.prediction.path and not (again.exists() and _is(again, files.digest_file(path))):
+            return False
+    before, after = ({**stated_record(folder), "files": None, files.SEAL: None} for folder in (old, new))
+    return files.digest_value(before) == files.digest_value(after)
 
 
 def _made_by(stated: dict[str, Any]) -> str:
@@ -143,6 +229,5 @@ def mark(target: PredictionsFolder, case_id: str, fingerprint: str) -> None:
 
 
 def _mark(target: PredictionsFolder, case_id: str, fingerprint: str) -> bytes:
-    folder = target.case(case_id)
-    written = [path for path in (folder.prediction.path, folder.labels(case_id)) if path.exists()]
+    written = [path for path in target.case(case_id).own(case_id) if path.exists()]
     return files.digest_value([fingerprint, *(reading.identity(path.stat()) for path in written)]).encode()

@@ -20,6 +20,15 @@ from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionsFolder
 
 REVIEWED = ("case_id", "patient", "qc_score", "review_reasons")
+# All other columns of the table hold text.
+FLAGS = ("review",)
+NUMBERS = (
+    *(f"{name}_{unit}" for unit in ("mm3", "ml") for name in VOLUMES),
+    *(f"{region}_{end}_ml" for region in REGIONS for end in ("low", "high")),
+    *("qc_score", "qc_entropy", "qc_disagreement", "qc_distance"),
+    *PROBABILITIES,
+    *("expected_days", "days_low", "days_high", "model_accuracy", "model_accuracy_low", "model_accuracy_high"),
+)
 
 
 def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
@@ -57,7 +66,7 @@ def write_table(target: PredictionsFolder) -> tuple[Counter[str], int]:
     """
     if not target.path.exists():
         return Counter(), 0
-    for path in (target.table.path, target.review.path):
+    for path in (target.table.path, target.parquet.path, target.review.path):
         if path.is_dir():
             raise StorageError(f"{path} is a folder, and the table of predictions needs the name: move it away")
     rows, failed = [], []
@@ -72,6 +81,7 @@ def write_table(target: PredictionsFolder) -> tuple[Counter[str], int]:
                 rows.append(_row(record))
         table = pd.DataFrame(rows, columns=list(rows[0]) if rows else None)
         frames.write_csv(target.table, table)
+        frames.write_parquet(target.parquet, table, numbers=NUMBERS, flags=FLAGS)
         review = review_list(table) if rows else table
         frames.write_csv(target.review, review)
     if failed:

@@ -215,6 +215,9 @@ def inference_path(ws: Workspace, kind: str, nominee: str) -> Iterator[Path]:
             files.write_json(whole.postprocessing, rules)
         if quality.path.exists():
             shutil.copy(quality, whole.quality)
+        subsets = ws.evaluation("validation", nominee).modalities
+        if subsets.path.exists():
+            shutil.copy(subsets.path, whole.modalities.path)
         yield whole.path
 
 

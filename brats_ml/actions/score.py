@@ -8,9 +8,10 @@ from rich.console import Console
 from brats_ml.actions.batch import Batch
 from brats_ml.actions.batch_page import page_links, write_page
 from brats_ml.actions.case_prediction import Predictor
-from brats_ml.actions.prediction_folders import REFUSED, SCORED, refuse_overlap
+from brats_ml.actions.prediction_folders import REFUSED, SCORED, claim, refuse_other_batch, refuse_overlap
 from brats_ml.actions.prediction_inputs import present_origin
 from brats_ml.actions.prediction_table import review_note, write_table
+from brats_ml.actions.remote_cases import refresh
 from brats_ml.actions.unseen_cases import Listing, list_unseen, read_shard
 from brats_ml.adapters.tracking.champions import open_champions, unverified
 from brats_ml.adapters.tracking.reigns import MODELS
@@ -26,28 +27,32 @@ def run(
     ws: Workspace,
     params: Params,
     *,
-    cases: Path | None = None,
+    cases: Path | str | None = None,
     output: Path | None = None,
     only: Sequence[str] = (),
     shard: int | None = None,
     preset: str | None = None,
+    probabilities: bool = False,
 ) -> Report:
     """Score every case in `cases` that has no up-to-date prediction in `output`; a bad case does not stop the others.
 
     Args:
         ws: The checkout.
         params: Its parameters; the rules of `validate` hold for unseen cases too.
-        cases: Folder with one folder a case and, optionally, a clinical table; the inbox by default.
+        cases: Folder with one folder a case and, optionally, a clinical table, or an address of S3 that holds the like;
+            the inbox by default.
         output: Each case gets a folder in here; the checkout's predictions by default.
         only: Names of the cases to score, where some may be gone by now; all by default.
         shard: Number of a list by `brats pending --divide`: its cases are scored, no other file in `cases` and `output`
             is read, and the table is left to `brats table`.
         preset: One of `PRESETS`; by default the one that the champion was registered with.
+        probabilities: Whether each case gets a file with the probabilities of the regions.
 
     Raises:
         EmptyCohortError: There is no case, or all cases of a folder are refused.
         ModelError: There is no segmentation champion.
-        ConfigError: There is no such preset, or `output` and `cases` overlap.
+        ConfigError: There is no such preset, `output` and `cases` overlap, or `output` holds another batch.
+        SourceError: S3 refuses the credentials or has no such bucket.
         StorageError: Cases could not be read or written, or memory was short, or a folder in `output` has the name of a
             case and is no prediction. These cases keep what they had, and the others are scored.
     """
@@ -55,14 +60,19 @@ def run(
         check_preset(preset)
     source, target = ws.unseen(cases), ws.predictions(output)
     refuse_overlap(source.path, target.path)
-    listing = _listed(source, only, params) if shard is None else Listing(read_shard(ws, shard))
+    refuse_other_batch(target, source)
+    # The other tasks of a run see the cases as the first one has downloaded them.
+    absent = refresh(ws, source) if shard is None or not source.path.exists() else []
+    listing = _listed(source, only, params, absent) if shard is None else Listing(read_shard(ws, shard))
     champions = open_champions(ws.state)
     origin = present_origin(ws, params, source.path, champions, preset=preset)
     notes = [champions.repair(name) for name in MODELS.values()]
     notes += [unverified(origin.segmentation), unverified(origin.survival)]
     predictor = Predictor(ws, params, origin, champions.registry)
-    batch = Batch(predictor, target, Console(stderr=True))
+    batch = Batch(predictor, target, Console(stderr=True), cases=source, probabilities=probabilities)
     counts = batch.score(listing.cases)
+    if target.path.exists():
+        claim(target, source)
     review = write_table(target)[1] if shard is None else 0
     if shard is None:
         write_page(target)
@@ -79,14 +89,14 @@ def run(
     return Report("score", said, links=links, details=details)
 
 
-def _listed(source: Named, only: Sequence[str], params: Params) -> Listing:
+def _listed(source: Named, only: Sequence[str], params: Params, absent: Sequence[str]) -> Listing:
     """Return the cases of a folder, or those of some names.
 
     Raises:
         EmptyCohortError: There is none.
         StorageError: There is none, and a folder cannot be read.
     """
-    listing = list_unseen(source, params.acquire.naming.rules)
+    listing = list_unseen(source, params.acquire.naming.rules, absent=absent)
     wanted = [unseen for unseen in listing.cases if not only or unseen.case.case_id in only]
     if wanted:
         return Listing(wanted, listing.unreadable)

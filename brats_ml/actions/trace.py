@@ -8,7 +8,7 @@ from typing import Any
 
 from brats_ml import files
 from brats_ml.actions.parts import CHANGED, GONE, UNCHANGED, UNKNOWN, Part, code_part
-from brats_ml.actions.prediction_folders import has_its_labels, stated_record
+from brats_ml.actions.prediction_folders import batch_of, changed_files, has_its_labels, stated_record
 from brats_ml.adapters.case_folder import cases_in
 from brats_ml.adapters.dvc_cache import DvcCache
 from brats_ml.adapters.tracking.ledger import promotions
@@ -49,14 +49,15 @@ class Trace:
         }
 
 
-def trace(ws: Workspace, params: Params, prediction: str, *, cases: Path | None, output: Path | None) -> Trace:
+def trace(ws: Workspace, params: Params, prediction: str, *, cases: Path | str | None, output: Path | None) -> Trace:
     """Return the way back from a prediction.
 
     Args:
         ws: The checkout.
         params: Its parameters.
         prediction: A label map, the folder of a prediction, a case, or the SHA-256 of a label map.
-        cases: The folder of unseen cases that it was made from; by default the inbox.
+        cases: The folder or the address of S3 of the unseen cases that it was made from; by default those that its
+            output folder is for, or else the inbox.
         output: The folder of the predictions; by default that of the checkout.
 
     Raises:
@@ -70,12 +71,15 @@ def trace(ws: Workspace, params: Params, prediction: str, *, cases: Path | None,
         Part("label map", str(folder.labels(case_id)), UNCHANGED if own else CHANGED),
         Part("record", str(folder.prediction), UNCHANGED if sealed else CHANGED),
     ]
+    found.parts += _files(folder, record) if sealed else []
     made_from = record.get("provenance", {})
     for kind in ("segmentation", "survival"):
         if made_from.get(kind):
             found.parts += _model(ws, kind, made_from[kind])
     found.parts.append(code_part(ws.root, "code of the prediction", made_from.get("code", {})))
-    found.parts += _inputs(ws, params, case_id, made_from.get("data", {}), cases)
+    batch = batch_of(PredictionsFolder(folder.path.parent)) or batch_of(ws.predictions(output))
+    where = batch if cases is None else cases
+    found.parts += _inputs(ws, params, case_id, made_from.get("data", {}), where)
     return found
 
 
@@ -106,6 +110,15 @@ def _all(target: PredictionsFolder) -> Iterator[Path]:
     """Yield the folders of all predictions, also of those that newer ones replaced."""
     yield from sorted(target.path.glob("*"))
     yield from sorted(target.earlier("*", "*").parent.parent.glob("*/*"))
+
+
+def _files(folder: PredictionFolder, record: dict[str, Any]) -> Iterator[Part]:
+    """Yield the files of a prediction other than its label map."""
+    changed = changed_files(folder, record)
+    for path in folder.more(record["case_id"]):
+        if path.name in record.get("files", {}):
+            what = "preview" if path == folder.preview.path else "probabilities"
+            yield Part(what, str(path), UNCHANGED if path not in changed else CHANGED if path.exists() else GONE)
 
 
 def _model(ws: Workspace, kind: str, stated: dict[str, Any]) -> Iterator[Part]:
@@ -188,10 +201,10 @@ def _data(ws: Workspace, what: str, digest: str | None) -> Part:
 
 
 def _inputs(
-    ws: Workspace, params: Params, case_id: str, digests: dict[str, str | None], folder: Path | None
+    ws: Workspace, params: Params, case_id: str, digests: dict[str, str | None], cases: Path | str | None
 ) -> Iterator[Part]:
     """Yield the files of the case."""
-    source = ws.unseen(folder).path
+    source = ws.unseen(cases).path
     try:
         case = next((case for case in cases_in(source, params.acquire.naming.rules) if case.case_id == case_id), None)
     except (SourceError, MissingInputError):

@@ -17,6 +17,9 @@ from brats_ml.errors import SourceError, StorageError, TableError
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.artefact import Named
 
+# A sentence names only the first folders and files that cannot be read.
+SHOWN = 5
+
 
 @dataclass(frozen=True)
 class Unseen:
@@ -66,18 +69,20 @@ class Listing:
             StorageError: A folder cannot be read.
         """
         if self.unreadable:
-            raise StorageError("; ".join(self.unreadable), transient=True)
+            more = f"; and {len(self.unreadable) - SHOWN} more" if len(self.unreadable) > SHOWN else ""
+            raise StorageError("; ".join(self.unreadable[:SHOWN]) + more, transient=True)
 
 
-def list_unseen(source: Named, naming: LabNaming = BRATS) -> Listing:
+def list_unseen(source: Named, naming: LabNaming = BRATS, *, absent: Sequence[str] = ()) -> Listing:
     """Return the cases of a folder of unseen ones, with what each prediction needs to know of other files.
 
     A link back to a folder that holds it is skipped. A folder that cannot be read is left out; a case that lacks a file
-    is then in doubt, since that folder may have it.
+    is then in doubt, since that folder may have it. So is one where a file could not be downloaded.
 
     Args:
         source: The folder.
         naming: How to read names of no release.
+        absent: Why files could not be downloaded.
 
     Raises:
         MissingInputError: There is no such folder.
@@ -86,7 +91,8 @@ def list_unseen(source: Named, naming: LabNaming = BRATS) -> Listing:
     names = list(folder_walk.walk(files.require(source), loops="skip", unreadable=unreadable.append))
     homes = {str(PurePosixPath(name).parent) for name in names if is_volume(name)}
     ages = UnseenAges(source.path, names, homes)
-    reason = str(unreadable[0]) if unreadable else None
+    reasons = [*absent, *map(str, unreadable)]
+    reason = reasons[0] if reasons else None
     cases = [
         Unseen(
             case,
@@ -95,7 +101,7 @@ def list_unseen(source: Named, naming: LabNaming = BRATS) -> Listing:
         )
         for case in cases_in(source.path, naming, names=names)
     ]
-    return Listing(cases, list(map(str, unreadable)))
+    return Listing(cases, reasons)
 
 
 def divide(cases: Sequence[Unseen], *, shard_cases: int, most_shards: int) -> list[Sequence[Unseen]]:

@@ -12,8 +12,9 @@ from brats_ml.cli.running import HERE, Recipe, Root, run, workspace
 app = typer.Typer()
 PANEL = "Actions on the world"
 
-Cases = Annotated[Path | None, typer.Option(help="Folder of unseen cases.", show_default="inbox/")]
+Cases = Annotated[str | None, typer.Option(help="Folder or s3:// address of unseen cases.", show_default="inbox/")]
 Output = Annotated[Path | None, typer.Option(help="Folder of the predictions.", show_default="predictions/")]
+Probabilities = Annotated[bool, typer.Option("--probabilities", help="With a file of probabilities for each case.")]
 Preset = Annotated[str | None, typer.Option(help="`fast`, `balanced` or `best`.", show_default="that of the champion")]
 
 
@@ -91,10 +92,11 @@ def score(
         int | None, typer.Option(min=0, help="A list by `pending --divide` to score instead.", show_default=False)
     ] = None,
     preset: Preset = None,
+    probabilities: Probabilities = False,
 ) -> None:
     """Predict label maps and survival groups of unseen cases with the champions."""
     options = {"cases": cases, "output": output, "only": case or (), "shard": shard, "preset": preset}
-    run("actions.score", root, checks.score, **options)
+    run("actions.score", root, checks.score, **options, probabilities=probabilities)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -144,13 +146,14 @@ def pending(
     *,
     divide: Annotated[bool, typer.Option("--divide", help="Write their lists for `score --shard`.")] = False,
     preset: Preset = None,
+    probabilities: Probabilities = False,
     ledger_only: Annotated[
         bool, typer.Option("--ledger-only", help="Believe the ledger without asking MLflow: quicker.")
     ] = False,
 ) -> None:
     """Count the unseen cases without a prediction by the current champions."""
     options = {"cases": cases, "output": output, "divided": divide, "preset": preset, "ledger_only": ledger_only}
-    run("actions.unscored", root, checks.pending, **options)
+    run("actions.unscored", root, checks.pending, **options, probabilities=probabilities)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import environment, files
-from brats_ml.actions.prediction_folders import refuse_overlap
+from brats_ml.actions.prediction_folders import refuse_other_batch, refuse_overlap
 from brats_ml.adapters.case_folder import cases_in
 from brats_ml.adapters.sources.archive import check_archive_name
 from brats_ml.adapters.tracking.reigns import (
@@ -27,7 +27,7 @@ from brats_ml.dataset.shard import Shard
 from brats_ml.errors import ConfigError, EmptyCohortError, ModelError, SourceError
 from brats_ml.near_names import did_you_mean
 from brats_ml.workspace import Artefact, Workspace
-from brats_ml.workspace.artefact import Named
+from brats_ml.workspace.artefact import CopyOf, Named
 
 # What a command reads.
 Inputs = Sequence[Artefact | Named]
@@ -156,7 +156,7 @@ def score(
     ws: Workspace,
     params: Params,
     *,
-    cases: Path | None,
+    cases: Path | str | None,
     output: Path | None,
     only: Sequence[str],
     shard: int | None = None,
@@ -168,10 +168,19 @@ def score(
         check_preset(preset)
     if shard is None:  # the cases of a shard may be gone by now
         pending(ws, params, cases=cases, output=output)
-    if only or (cases is not None and shard is None):
-        _check_cases(ws.unseen(cases), only, params)
+    source = ws.unseen(cases)
+    if not isinstance(source, CopyOf) and (only or (cases is not None and shard is None)):
+        _check_cases(source, only, params)
     require_champion(ws.state.ledger.path, "segmentation")
     return () if shard is None else (ws.shard(shard),)
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address that has another form, or that contains credentials."""
+    try:
+        parse_address(address)
+    except ValueError as error:
+        raise ConfigError(f"--cases: {error}", key="--cases") from error
 
 
 def _check_cases(source: Named, only: Sequence[str], params: Params) -> None:
@@ -196,7 +205,7 @@ def pending(
     ws: Workspace,
     params: Params,
     *,
-    cases: Path | None,
+    cases: Path | str | None,
     output: Path | None,
     preset: str | None = None,
     **options: Any,
@@ -204,10 +213,13 @@ def pending(
     """Return nothing more: the folder of the cases and the preset exist, and that of the predictions is apart."""
     if preset is not None:
         check_preset(preset)
-    source = files.require(ws.unseen(cases))
-    if not source.is_dir():
+    source, target = ws.unseen(cases), ws.predictions(output)
+    if isinstance(source, CopyOf):
+        _check_address(source.address)
+    elif not files.require(source).is_dir():
         raise ConfigError(f"{source} is no folder: name a folder of cases with --cases", key="--cases")
-    refuse_overlap(source, ws.predictions(output).path)
+    refuse_overlap(source.path, target.path)
+    refuse_other_batch(target, source)
     return table(ws, params, output=output)
 
 

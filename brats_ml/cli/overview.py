@@ -62,7 +62,9 @@ def models(root: Root = HERE, as_json: Json = False) -> None:
 def trace_(
     prediction: Annotated[str, typer.Argument(help="A label map, its SHA-256, or a case.")],
     root: Root = HERE,
-    cases: Annotated[Path | None, typer.Option(help="Folder of its scans.", show_default="inbox/")] = None,
+    cases: Annotated[
+        str | None, typer.Option(help="Folder or address of its scans.", show_default="that of the predictions")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the predictions.", show_default="predictions/")] = None,
     as_json: Json = False,
 ) -> None:

@@ -89,6 +89,8 @@ class Augmentation(Section):
         shift: Largest change of each modality's mean, in standard deviations.
         gamma: Largest change of the logarithm of gamma, in half of the patches and modalities.
         noise: Largest standard deviation of added noise.
+        drop_modalities: Share of the patches that lose some modalities, never all. A model trained with it scores cases
+            that lack modalities.
     """
 
     flip: list[Annotated[int, Field(ge=0, le=2)]]
@@ -99,6 +101,7 @@ class Augmentation(Section):
     shift: Amount
     gamma: Amount
     noise: Amount
+    drop_modalities: Share = 0.0  # recipe.json of an older model lacks the key
 
 
 class RegionsRecipe(Section):

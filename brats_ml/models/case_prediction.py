@@ -9,23 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from brats_ml import files
 from brats_ml.adapters.nifti.grid import VoxelGrid
-from brats_ml.adapters.nifti.volume import write_volume
+from brats_ml.adapters.nifti.volume import write_shares, write_volume
 from brats_ml.cohort.cases import Case
 from brats_ml.cohort.labels import LABELS, REGIONS, SCHEMES, LabelMap, region_mask
-from brats_ml.cohort.modalities import MODALITIES, available
+from brats_ml.cohort.modalities import MODALITIES, TITLES, available
 from brats_ml.config.data import Validate
 from brats_ml.dataset.examination import case_problems, unchecked
 from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.errors import CaseError, ModelError
 from brats_ml.imaging.geometry import uncrop
+from brats_ml.models.modality_subsets import absence_flags, absence_record
 from brats_ml.models.prediction_figures import FEATURE_DECIMALS, VOLUMES, in_ml, rounded
 from brats_ml.models.quality import judge, observe
 from brats_ml.models.removal import removal_flags, removal_record
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.survival import SurvivalModel
+from brats_ml.reports.preview import preview_png
 from brats_ml.survival.caveat import interval_days
 from brats_ml.survival.features import BRAIN, MORE, case_features
 from brats_ml.workspace.outputs import PredictionFolder
@@ -60,6 +64,8 @@ class CaseModels:
         *,
         age_years: float | None,
         age_faults: Sequence[str] = (),
+        preview: bool = False,
+        probabilities: bool = False,
     ) -> dict[str, Any]:
         """Write the label map of a case and return the rest of its prediction.
 
@@ -69,33 +75,46 @@ class CaseModels:
             folder: The folder of its prediction.
             age_years: The age of the patient, None if it is unknown.
             age_faults: Why the age may be unknown.
+            preview: Whether to write a picture too.
+            probabilities: Whether to write the probabilities of the regions too.
 
         Raises:
             CaseError: The case cannot be used.
             StorageError: The operating system cannot read a file of the case.
         """
-        problems = case_problems(source, case, self.rules, needed=self.segment.modalities)
+        problems = case_problems(source, case, self.rules, needed=self.segment.needed(case.images))
         if problems:
             raise CaseError(case.case_id, "; ".join(problems))
         prepared, grid = preprocess_case(source, case)
         image = uncrop(prepared.image, prepared.start, prepared.full_shape)
         try:
-            labels, probabilities = self.segment(image, spacing_mm=grid.spacing_mm)
+            labels, outputs = self.segment(image, spacing_mm=grid.spacing_mm)
         except ModelError as error:
             raise CaseError(case.case_id, str(error)) from error
         stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
         write_volume(folder.labels(case.case_id), stored, grid)
+        if probabilities:
+            shares = self.segment.full_probabilities(outputs, full_shape=labels.shape)
+            write_shares(folder.probabilities(case.case_id), grid.to_stored(np.moveaxis(shares, 0, -1)), grid)
+        if preview:
+            shown = available("flair", case.images)
+            picture = preview_png(image[MODALITIES.index(shown)], labels, modality=TITLES[shown])
+            with files.replacing(folder.preview) as temporary:
+                temporary.write_bytes(picture)
         volumes = _volumes_mm3(labels, grid)
         voxel_mm3 = math.prod(grid.spacing_mm)
-        seen = observe(self.segment, image, labels, probabilities, voxel_mm3=voxel_mm3)
+        seen = observe(self.segment, image, labels, outputs, voxel_mm3=voxel_mm3)
+        absence = absence_record(self.segment, case.images)
         return {
             "volume_mm3": volumes,
             "volume_ml": {name: in_ml(volume) for name, volume in volumes.items()},
             "flags": [SYNTHETIC] * self.synthetic
+            + absence_flags(absence)
             + unchecked(case)
             + [f"not read: {', '.join(case.unread)}"] * bool(case.unread)
             + [f"no {region} found" for region in REGIONS if not volumes[region]]
             + removal_flags(self.segment.removed),
+            "absent_modalities": absence,
             "removed": removal_record(self.segment.removed),
             "qc": judge(seen, self.segment.calibration),
             "survival": self._survival(case, labels, image, age_years, age_faults),

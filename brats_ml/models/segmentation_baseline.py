@@ -11,7 +11,7 @@ from brats_ml.config.recipes import BaselineRecipe
 from brats_ml.imaging.metrics.baseline import BASELINE_SCORES, baseline_scores
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.segmentation.inference.baseline import predict_labels
-from brats_ml.segmentation.slices import slice_targets
+from brats_ml.segmentation.slices import native_probabilities, slice_targets
 from brats_ml.workspace.outputs import ModelFolder
 
 
@@ -66,6 +66,20 @@ class BaselineModel(SegmentationModel):
     def region_targets(self, reference: LabelMap) -> NDArray[np.bool_]:
         """Return the regions of the likeliest labels on the slices of the network."""
         return _masks(slice_targets(reference, **self._slices()))
+
+    def full_probabilities(
+        self, probabilities: NDArray[np.float32], *, full_shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        """Return the sum of the probabilities of each region's labels, resized to the slices of the case."""
+        rows, columns, depth = full_shape
+        slices = self.recipe.slices
+        sums = [probabilities[..., [LABELS[label] for label in labels]].sum(axis=-1) for labels in REGIONS.values()]
+        return np.stack(
+            [
+                native_probabilities(share, full_shape=(rows, columns, depth), first=slices.first, count=slices.count)
+                for share in sums
+            ]
+        )
 
     def cost(self) -> str:
         """Return in words what a case will cost."""

@@ -3,7 +3,7 @@
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -28,6 +28,7 @@ class SegmentationModel(ABC):
     A recipe that was trained in folds has one network per fold. The prediction is the mean of their outputs.
 
     Attributes:
+        folder: The trained recipe.
         outputs: The names of the network's outputs for a voxel.
         own_scores: The names of the scores that only this method has.
         preset: The name of the preset, or None for a method without presets.
@@ -73,6 +74,7 @@ class SegmentationModel(ABC):
         """
         check_labels(folder)
         self.calibration = read_calibration(folder)
+        self.folder = folder
         self.windows = list(windows)
         self.runtime = chosen_runtime(runtime)
         self.passes, self.cases, self.seconds = 0, 0, 0.0
@@ -90,6 +92,16 @@ class SegmentationModel(ABC):
     @abstractmethod
     def modalities(self) -> Sequence[str]:
         """The modalities that the recipe reads."""
+
+    @property
+    def knows_missing(self) -> bool:
+        """Whether the recipe dropped modalities in training, so that the model predicts cases that lack some."""
+        return False
+
+    def needed(self, images: Collection[str]) -> Sequence[str]:
+        """Return the modalities that a case needs if it has `images`: all that the recipe reads, or any one of them."""
+        present = [name for name in self.modalities if name in images]
+        return present if self.knows_missing and present else self.modalities
 
     @abstractmethod
     def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
@@ -112,6 +124,20 @@ class SegmentationModel(ABC):
     @abstractmethod
     def region_targets(self, reference: LabelMap) -> NDArray[np.bool_]:
         """Return the regions of a reference (X, Y, Z) in the voxels of `region_probabilities`."""
+
+    @abstractmethod
+    def full_probabilities(
+        self, probabilities: NDArray[np.float32], *, full_shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        """Return the probability of each region in each voxel.
+
+        Args:
+            probabilities: What `__call__` returned with the labels.
+            full_shape: The shape of the labels.
+
+        Returns:
+            Shape (region, X, Y, Z) in the order of `REGIONS`.
+        """
 
     @abstractmethod
     def cost(self) -> str:
@@ -201,6 +227,7 @@ class SegmentationModel(ABC):
     def _check_image(self, image: NDArray[Any]) -> None:
         if len(image) != len(MODALITIES):
             raise ModelError(f"the image has {len(image)} modalities, but the model needs {', '.join(MODALITIES)}")
-        missing = [name for name in self.modalities if not image[MODALITIES.index(name)].any()]
+        present = [name for name in MODALITIES if image[MODALITIES.index(name)].any()]
+        missing = [name for name in self.needed(present) if name not in present]
         if missing:
             raise ModelError(f"the image has no {', '.join(missing)}, which the model needs")

@@ -61,6 +61,11 @@ class RegionsModel(SegmentationModel):
         """The modalities that the recipe reads."""
         return self.recipe.modalities
 
+    @property
+    def knows_missing(self) -> bool:
+        """Whether the recipe dropped modalities in training."""
+        return self.recipe.augmentation.drop_modalities > 0
+
     def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels (X, Y, Z) and probabilities (region, X, Y, Z)."""
         probabilities = self.probabilities(image)
@@ -89,6 +94,12 @@ class RegionsModel(SegmentationModel):
     def region_targets(self, reference: LabelMap) -> NDArray[np.bool_]:
         """Return the regions of a label map (X, Y, Z)."""
         return np.stack([region_mask(reference, region) for region in REGIONS])
+
+    def full_probabilities(
+        self, probabilities: NDArray[np.float32], *, full_shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        """Return the probabilities as they are: the network predicts regions at native resolution."""
+        return probabilities
 
     def tune(self, **cases: Any) -> dict[str, Any]:
         """Choose the rules on unseen cases, as `tune_postprocessing` does, and use them from now on."""

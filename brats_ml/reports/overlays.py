@@ -30,7 +30,7 @@ def three_planes(
         modality: The name of the background's modality.
     """
     centre = tumour_centre(reference, predicted)
-    box = _head(background)
+    box = head_box(background)
     volumes = [volume[box] for volume in (background, reference, predicted)]
     shape, cropped_centre = volumes[0].shape, [at - side.start for at, side in zip(centre, box, strict=True)]
     # All planes have the same scale.
@@ -70,12 +70,12 @@ def tumour_centre(reference: LabelMap, predicted: LabelMap) -> tuple[int, int, i
 
 def plane_of(volume: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
     """Return a plane of a canonical volume as rows and columns of an image, with the front or top of the head up."""
-    plane: NDArray[Any] = volume.take(index, axis=axis).T
+    plane: NDArray[Any] = np.moveaxis(volume, axis, 0)[index].T
     # Rows run downwards. Their direction in the volume is to the back in axial planes, as wanted, else to the top.
     return plane if axis == PLANES["axial"] else plane[::-1]
 
 
-def _head(background: NDArray[Any]) -> Box:
+def head_box(background: NDArray[Any]) -> Box:
     """Return the box of the nonzero voxels with a margin, or the box of the whole volume if it is empty."""
     sides = bounding_box(background != 0)
     if sides[0].stop == 0:

@@ -24,7 +24,7 @@ INTENSITY = RuleText("values are not absurd", ("largest_intensity",))
 # The page of the documentation on validation has the same words.
 RULE_TEXTS = {
     "named": RuleText("its name can be read, and no other file claims the same modality"),
-    "present": RuleText("the case has the modalities that the chosen recipes, or the champion, read"),
+    "present": RuleText("the case has the modalities that the chosen recipes, or the champion, need"),
     "readable": RuleText("header, bytes and checksum agree, and the header promises no more than the limits"),
     **{f"shape_{axis}": SIZE for axis in "xyz"},
     **{f"spacing_{axis}": SPACING for axis in "xyz"},

@@ -88,3 +88,24 @@ def labels_from_probabilities(
         np.maximum(best, native, out=best)
     labels[..., slice_range(depth, first=first, count=count)] = likeliest
     return labels
+
+
+def native_probabilities(
+    probabilities: NDArray[np.float32], *, full_shape: tuple[int, int, int], first: int, count: int | None
+) -> NDArray[np.float32]:
+    """Return the probability of one class at native resolution.
+
+    Args:
+        probabilities: Shape (slice, size, size).
+        full_shape: The shape of the canonical volume.
+        first: The first axial slice used.
+        count: The number of slices used, or None for all from `first` on.
+
+    Returns:
+        Shape `full_shape`, between 0 and 1. It is 0 in slices that the recipe does not use.
+    """
+    rows, columns, depth = full_shape
+    native = np.zeros(full_shape, dtype=np.float32)
+    resized = resize_slices(np.moveaxis(probabilities, 0, -1), (rows, columns))
+    native[..., slice_range(depth, first=first, count=count)] = np.clip(resized, 0, 1)
+    return native

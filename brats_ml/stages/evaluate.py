@@ -21,6 +21,7 @@ from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics.case import CASE_METRICS, case_metrics, greatest_value, reference_volume_column
 from brats_ml.imaging.metrics.summary import summarise
+from brats_ml.models.modality_subsets import subset_dice
 from brats_ml.models.removal import removal_record
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.models.segmentation_method import SegmentationModel
@@ -123,6 +124,10 @@ def _evaluate(
         # People tune recipes by these pictures, so they show no test patient.
         if rows and figures and part == "validation":
             draw_notable(written, ws.preprocessed, table, records)
+        if predict is not None and rows and part == "validation" and predict.knows_missing:
+            case_ids = [record["case_id"] for record in records]
+            found = subset_dice(predict, cases=ws.preprocessed, case_ids=case_ids)
+            files.write_json(written.modalities, found)
         frames.write_csv(written.cases, table)
         files.write_json(written.summary, summary)
     return summary

@@ -44,6 +44,16 @@ class Named(Located):
 
 
 @dataclass(frozen=True)
+class CopyOf(Named):
+    """A folder with a copy of what an address of S3 holds; errors name the address."""
+
+    address: str
+
+    def __str__(self) -> str:
+        return self.address
+
+
+@dataclass(frozen=True)
 class Made:
     """A descriptor of an artefact in a folder.
 

@@ -1,10 +1,11 @@
 """The files of a checkout, which its commands read and write."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from brats_ml.workspace.artefact import DECISIONS, DVC_LOCK, DVC_YAML, PARAMS, STATE, Artefact, At, Made, Named
+from brats_ml.workspace.artefact import DECISIONS, DVC_LOCK, DVC_YAML, PARAMS, STATE, Artefact, At, CopyOf, Made, Named
 from brats_ml.workspace.outputs import (
     CorrectionsFolder,
     EvaluationFolder,
@@ -108,10 +109,13 @@ class Workspace(os.PathLike[str]):
         """Return the gate's verdict on `segmentation` or `survival`."""
         return Artefact(self.root / f"{DECISIONS}/{kind}.json", "brats gate")
 
-    def unseen(self, folder: Path | None) -> Named:
-        """Return the folder of cases to score; by default the inbox."""
-        if folder is not None:
-            return Named(folder, "name a folder of cases with --cases")
+    def unseen(self, cases: Path | str | None) -> Named:
+        """Return the folder of cases to score: the inbox by default, and the copy of those at an address of S3."""
+        if isinstance(cases, str) and cases.startswith("s3://"):
+            digest = hashlib.sha256(cases.encode()).hexdigest()[:16]
+            return CopyOf(self.state.unseen(digest).cases, f"run `{self.predictions().made_by}` again", cases)
+        if cases is not None:
+            return Named(Path(cases), "name a folder of cases with --cases")
         return Named(
             self.inbox.path,
             "put one folder a case there, name another folder with --cases, "

@@ -60,11 +60,12 @@ class ModelFolder(Artefact):
     postprocessing = Made("postprocessing.json", by="brats publish")  # how probabilities become labels
     inference = Made("inference.json", by="brats publish")  # preset and windows of the evaluation
     quality = Made("qc.json", by="brats publish")  # the calibration by which predictions are judged without a reference
+    modalities = Made("modalities.json", by="brats publish")  # Dice on cases that lack modalities
 
     @property
     def published(self) -> tuple[Artefact, ...]:
         """The files that publishing adds to those of the training."""
-        return self.postprocessing, self.inference, self.quality
+        return self.postprocessing, self.inference, self.quality, self.modalities
 
     def networks(self, count: int) -> list[Artefact]:
         """Return the network files: one, or one per fold."""
@@ -85,6 +86,7 @@ class EvaluationFolder(Artefact):
     cases = Made("cases.csv")  # one row per case
     summary = Made("summary.json")
     quality = Made("qc.json")  # the calibration of the recipe, in the folder of the validation cases alone
+    modalities = Made("modalities.json")  # validation, of a recipe that drops modalities: Dice by those that are there
     figures = Made("figures")
 
     def mask(self, case_id: str) -> Path:
@@ -152,11 +154,23 @@ class PredictionFolder(Artefact):
     made_by: str = "brats score"
 
     prediction = Made("prediction.json")
-    preview = Made("preview.png")
+    preview = Made("preview.png")  # three planes through the tumour
 
     def labels(self, case_id: str) -> Path:
         """Return the label map."""
         return self.path / f"{case_id}-labels{VOLUME}"
+
+    def probabilities(self, case_id: str) -> Path:
+        """Return the probabilities of WT, TC and ET along the fourth axis, which are written on request."""
+        return self.path / f"{case_id}-probabilities{VOLUME}"
+
+    def more(self, case_id: str) -> list[Path]:
+        """Return the files that a prediction may have in addition to its record and its label map."""
+        return [self.probabilities(case_id), self.preview.path]
+
+    def own(self, case_id: str) -> list[Path]:
+        """Return every file that a prediction may have."""
+        return [self.prediction.path, self.labels(case_id), *self.more(case_id)]
 
 
 @dataclass(frozen=True)
@@ -197,8 +211,10 @@ class PredictionsFolder(Artefact):
     made_by: str = "brats score"
 
     table = Made("predictions.csv")  # one row per case
+    parquet = Made("predictions.parquet")  # the same table
     review = Made("review.csv")  # the cases for a person to look at, the worst first
     page = Made("index.html", by="brats page")  # shows all cases in a browser
+    batch = Made(".batch/cases.json")  # the folder or address of the cases
     lock = At(".cases/.lock")
     drift = Made("drift.json", by="brats drift")  # every batch that was compared with the training cases
     drift_lock = At(".cases/.drift.lock")
@@ -213,7 +229,7 @@ class PredictionsFolder(Artefact):
 
         A name that begins with `%` gets another one, so two cases never share a folder.
         """
-        own = {one.path.name for one in (self.table, self.review, self.drift, self.page, self.page_files)}
+        own = {one.path.name for one in (self.table, self.parquet, self.review, self.drift, self.page, self.page_files)}
         taken = case_id in own or case_id.startswith("%")
         return PredictionFolder(self.path / f"{'%' * taken}{case_id}")
 

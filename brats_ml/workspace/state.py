@@ -91,6 +91,15 @@ class GoldenCase(Artefact):
 
 
 @dataclass(frozen=True)
+class UnseenCopy(Located):
+    """A copy of the unseen cases under an address of S3; its files are links to downloads."""
+
+    cases = At("cases")
+    listing = Made("listing.json", by="brats score")  # size and ETag of each file
+    lock = At(".lock")
+
+
+@dataclass(frozen=True)
 class RunRecord(Located):
     """Files that describe one DAG run, small enough to be kept for good."""
 
@@ -222,6 +231,14 @@ class State(Located):
     def unfinished_workspaces(self) -> list[Path]:
         """Return the clones that tasks are making or have left unfinished."""
         return list(self.path.glob("workspaces/*/.*"))
+
+    def unseen(self, digest: str) -> UnseenCopy:
+        """Return the copy of unseen cases, by a digest of their address."""
+        return UnseenCopy(self.path / "unseen" / digest)
+
+    def unseen_copies(self) -> list[UnseenCopy]:
+        """Return all copies of unseen cases."""
+        return [UnseenCopy(path.parent) for path in sorted(self.path.glob("unseen/*/listing.json"))]
 
     def links(self, digest: str) -> Path:
         """Return the file of links to pages about a stage's results, by the digest of the results."""

@@ -95,6 +95,7 @@ def batch(ws: Workspace, params: Params, segment: Callable[[Any], Any]) -> Batch
         modalities = real.modalities
         calibration, disagreement = real.calibration, real.disagreement
         region_probabilities = real.region_probabilities
+        needed = staticmethod(real.needed)
 
         def __call__(self, image: Any, **options: Any) -> Any:
             calls.append(image)

@@ -67,6 +67,7 @@ def test_every_part_of_a_whole_prediction_is_named(ws: Workspace, quick_params: 
     assert states == {
         "label map": "unchanged",
         "record": "unchanged",
+        "preview": "unchanged",
         "promotion of the segmentation model": "unchanged",
         "segmentation model": "unchanged",
         "run of the segmentation model": "unchanged",

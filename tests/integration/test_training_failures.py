@@ -20,7 +20,8 @@ from brats_ml.segmentation.training.step import PatchTraining
 from brats_ml.stages import train_baseline
 from brats_ml.workspace.outputs import PreprocessedFolder
 
-STILL = {"flip": [], "rotate_degrees": 0, "zoom": 0, "spatial_share": 0, "scale": 0, "shift": 0, "gamma": 0, "noise": 0}
+NUMBERS = ("rotate_degrees", "zoom", "spatial_share", "scale", "shift", "gamma", "noise", "drop_modalities")
+STILL = {"flip": [], **dict.fromkeys(NUMBERS, 0)}
 
 # These tests need a machine that lacks a GPU.
 without_gpu = pytest.mark.skipif(bool(gpus()), reason="this machine has a GPU")

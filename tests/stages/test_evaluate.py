@@ -74,7 +74,10 @@ def test_a_recipe_by_regions_has_no_scores_of_the_baseline_and_states_its_preset
     quality = files.read_json(part.quality)
     assert (quality["part"], quality["cases"], quality["cohort"]) == ("validation", 1, None)
     assert quality["settings"] == params.qc.model_dump()
+    assert not part.modalities.path.exists()
 
+    recipe["augmentation"]["drop_modalities"] = 0.3
+    files.write_json(folder.recipe, recipe)
     files.write_json(folder.verdict, {"verdict": "trained", "key": "k", "cases": cases, "folds": {learnt[0]: 0}})
     report = evaluate.run(workspace, params, recipe="regions3d")
 
@@ -97,3 +100,10 @@ def test_a_recipe_by_regions_has_no_scores_of_the_baseline_and_states_its_preset
         1,
         ["all", "brats2017-2021"],
     )
+    subsets = files.read_json(part.modalities)
+    assert subsets["cases"] == held_out
+    assert len(subsets["dice"]) == 15
+    for region, score in subsets["dice"]["flair+t1+t1ce+t2"].items():
+        assert score == pytest.approx(summary["mean"][f"dice_{region}"], abs=1e-5)
+    # What a person may see of the locked test patients stays as it is.
+    assert not workspace.evaluation("test", "regions3d").modalities.path.exists()

@@ -15,6 +15,7 @@ from brats_ml.config import Params
 from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.errors import BratsError, ConfigError, ModelError
 from brats_ml.imaging.channels import region_channels
+from brats_ml.models.modality_subsets import keep_only, subsets
 from brats_ml.models.segmentation import load_segmentation_model
 from brats_ml.segmentation.inference.baseline import predict_labels
 from brats_ml.segmentation.networks.baseline_unet import unet
@@ -193,6 +194,22 @@ def test_a_missing_modality_is_named(volumetric: ModelFolder, image: np.ndarray)
         load_segmentation_model(volumetric)(image)
     with pytest.raises(ModelError, match="3 modalities"):
         load_segmentation_model(volumetric)(image[:3])
+
+
+def test_a_model_that_dropped_modalities_in_training_predicts_any_of_them_but_not_none(
+    recipe: Callable[..., dict[str, Any]], image: np.ndarray, tmp_path: Path
+) -> None:
+    dropping = recipe("regions2d")
+    dropping["augmentation"] = dropping["augmentation"] | {"drop_modalities": 0.3}
+    segment = load_segmentation_model(trained(tmp_path / "model", dropping), runtime="keras")
+
+    maps = {kept: segment(keep_only(image, kept))[0] for kept in subsets(segment.modalities)}
+
+    assert len(maps) == 15
+    assert maps["flair", "t1", "t1ce", "t2"].shape == SHAPE
+    assert segment.needed(["t2"]) == ["t2"]
+    with pytest.raises(ModelError, match="no flair, t1, t1ce, t2, which the model needs"):
+        segment(np.zeros_like(image))
 
 
 def spoil(path: Path) -> None:

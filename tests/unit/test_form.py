@@ -9,12 +9,17 @@ import pytest
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.dag import form
 from brats_ml.orchestration.dag.form_values import ScoreForm, check, train_form
+from brats_ml.orchestration.dag.scoring import options_of
+from brats_ml.orchestration.runs.locations import Locations
+from brats_ml.orchestration.runs.run import Run
+from brats_ml.workspace.state import State
 
 RECIPES = ["baseline", "baseline_mini", "regions3d", "regions2d"]
 UNTOUCHED = {
     "revision": "HEAD", "source": None, "recipes": ["baseline_mini"], "epochs": None, "folds": None,
     "approval": False, "set": None,
 }  # fmt: skip
+SCORED = {"revision": "HEAD", "cases": "inbox", "output": "predictions", "preset": None, "probabilities": False}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -63,11 +68,36 @@ def test_a_form_that_nobody_changed_is_accepted() -> None:
     check(UNTOUCHED, train_form(RECIPES), name="brats_train")
 
 
-def test_a_wrong_preset_is_refused_with_the_right_ones() -> None:
-    values = {"revision": "HEAD", "cases": "inbox", "output": "predictions", "preset": "quick"}
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"preset": "quick"}, "field preset: must be fast, balanced or best, found 'quick'"),
+        ({"probabilities": None}, "field probabilities: must be true or false"),
+        ({"cases": "s3://"}, "field cases: the form is `s3://bucket/prefix`"),
+    ],
+)
+def test_a_wrong_value_of_scoring_is_refused_with_the_right_ones(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        check(SCORED | values, ScoreForm, name="brats_score")
+    check(SCORED | {"cases": "s3://ward/new"}, ScoreForm, name="brats_score")
 
-    with pytest.raises(ConfigError, match="field preset: must be fast, balanced or best, found 'quick'"):
-        check(values, ScoreForm, name="brats_score")
+
+def test_the_form_of_scoring_becomes_options_and_an_address_stays_as_it_is(tmp_path: Path) -> None:
+    locations = Locations(str(tmp_path), State(tmp_path / "state"))
+    run = Run(locations, "brats_score", "run")
+
+    assert options_of(run, "inbox", "predictions", "") is None
+    options = options_of(run, "s3://ward/new", "out", "best", "yes")
+
+    assert options == [
+        "--cases",
+        "s3://ward/new",
+        "--output",
+        str(tmp_path / "out"),
+        "--preset",
+        "best",
+        "--probabilities",
+    ]
 
 
 def test_a_wrong_parameter_is_found_in_a_rehearsal_that_changes_nothing(tmp_path: Path) -> None:

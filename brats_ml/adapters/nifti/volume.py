@@ -101,14 +101,22 @@ def read_comments(path: Path) -> list[str]:
     return found
 
 
-def write_volume(path: os.PathLike[str], array: NDArray[Any], grid: VoxelGrid) -> None:
+def write_shares(path: os.PathLike[str], shares: NDArray[np.float32], grid: VoxelGrid) -> None:
+    """Write shares between 0 and 1 as `write_volume` does, one volume per entry of the fourth axis.
+
+    They are stored as bytes that the header scales by 1/255, so that each tool reads shares, within 0.002.
+    """
+    write_volume(path, np.rint(255 * shares).astype(np.uint8), grid, scale=1 / 255)
+
+
+def write_volume(path: os.PathLike[str], array: NDArray[Any], grid: VoxelGrid, *, scale: float | None = None) -> None:
     """Write an array in stored orientation as `.nii.gz`, in the array's own type; equal arrays give equal bytes.
 
     The header places the voxels by the fields that the grid was read from. So a volume without qform and sform leads to
-    one without them.
+    one without them. It scales the values where a `scale` is given.
     """
     with replacing(path) as temporary:
-        nib.save(_image(array, grid), temporary)
+        nib.save(_image(array, grid, scale), temporary)
 
 
 def volume_bytes(array: NDArray[Any], grid: VoxelGrid) -> bytes:
@@ -116,8 +124,10 @@ def volume_bytes(array: NDArray[Any], grid: VoxelGrid) -> bytes:
     return bytes(igzip.compress(_image(array, grid).to_bytes(), compresslevel=2))
 
 
-def _image(array: NDArray[Any], grid: VoxelGrid) -> nib.Nifti1Image:
+def _image(array: NDArray[Any], grid: VoxelGrid, scale: float | None = None) -> nib.Nifti1Image:
     image = nib.Nifti1Image(array, grid.affine, dtype=array.dtype)
+    if scale is not None:
+        image.header.set_slope_inter(scale, 0)
     if grid.forms is None:
         for set_form in (image.set_qform, image.set_sform):
             set_form(grid.affine, code="scanner")  # as BraTS writes it

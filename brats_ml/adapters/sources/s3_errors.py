@@ -70,7 +70,7 @@ def _answered(where: str, error: Exception) -> BratsError:
     code = str(response.get("Error", {}).get("Code", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "NoSuchBucket":
-        return SourceError(where, "there is no such bucket; correct acquire.source, or AWS_ENDPOINT_URL")
+        return SourceError(where, "there is no such bucket; correct the address, or AWS_ENDPOINT_URL")
     if code in UNKNOWN_KEYS:
         return SourceError(where, f"S3 does not accept the credentials ({code}); renew or correct them")
     if code in DENIED:
@@ -80,5 +80,5 @@ def _answered(where: str, error: Exception) -> BratsError:
     if code in CHANGED:
         return changed(where)
     return SourceError(
-        where, f"S3 refuses ({code or status}: {redacted(str(error))}); correct acquire.source or the AWS settings"
+        where, f"S3 refuses ({code or status}: {redacted(str(error))}); correct the address or the AWS settings"
     )

@@ -25,6 +25,21 @@ def write_csv(path: os.PathLike[str], table: pd.DataFrame) -> None:
         neutral.to_csv(temporary, index=False, quoting=quoting, errors="backslashreplace")
 
 
+def write_parquet(path: os.PathLike[str], table: pd.DataFrame, *, numbers: Sequence[str], flags: Sequence[str]) -> None:
+    """Write a table without its index as Parquet; the type of a column depends on its name and on no cell.
+
+    Args:
+        path: The file.
+        table: The table.
+        numbers: The columns that hold numbers.
+        flags: The columns that are true or false; all others hold text.
+    """
+    types = dict.fromkeys(numbers, "float64") | dict.fromkeys(flags, "boolean")
+    typed = table.astype({name: types.get(name, "string") for name in table.columns})
+    with replacing(path) as temporary:
+        typed.to_parquet(temporary, engine="pyarrow", index=False)
+
+
 def read_csv(table: Artefact, *, names: Sequence[str] = ("patient", "case_id")) -> pd.DataFrame:
     """Read a table that another command wrote; only an empty cell is a missing value.
 

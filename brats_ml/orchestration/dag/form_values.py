@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, create_model, field_validator
 
+from brats_ml.cohort.source_address import S3, parse_address
 from brats_ml.config.section import Count, Section
 from brats_ml.config.segmentation import PresetName
 from brats_ml.config.sentences import explain
@@ -57,6 +58,14 @@ class ScoreForm(Form):
     cases: Text
     output: Text
     preset: PresetName | None
+    probabilities: bool
+
+    @field_validator("cases")
+    @classmethod
+    def _has_a_form_of_address(cls, cases: str) -> str:
+        if cases.startswith(S3):
+            parse_address(cases)
+        return cases
 
 
 class RollbackForm(Form):

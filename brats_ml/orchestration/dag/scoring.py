@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, DownstreamTasksSkipped
 
+from brats_ml.cohort.source_address import S3
 from brats_ml.orchestration.dag.form import NO_CODE
 from brats_ml.orchestration.dag.form_values import check
 from brats_ml.orchestration.dag.open_operator import OpenOperator
@@ -25,14 +26,17 @@ COUNTS = ("scored", "kept", "refused", "gone")
 class OpenForCasesOperator(OpenOperator):
     """Creates the workspace of a run if a case waits; otherwise ends the run at once, without a clone."""
 
-    template_fields: tuple[str, ...] = ("cases", "predictions", "preset")
+    template_fields: tuple[str, ...] = ("cases", "predictions", "preset", "probabilities")
 
-    def __init__(self, *, cases: str, predictions: str, preset: str = "", **options: Any) -> None:
-        """Take the folders of the cases and of the predictions, and the preset, from the form."""
+    def __init__(
+        self, *, cases: str, predictions: str, preset: str = "", probabilities: str = "", **options: Any
+    ) -> None:
+        """Take the values of the form: where the cases and the predictions are, preset, and whether probabilities."""
         super().__init__(**options)
         self.cases = cases
         self.predictions = predictions
         self.preset = preset
+        self.probabilities = probabilities
 
     def work(self, context: Context, run: Run) -> dict[str, Any]:
         """Open the run.
@@ -54,7 +58,7 @@ class OpenForCasesOperator(OpenOperator):
             return False
         if any(Path(name).name not in NO_CODE for name in uncommitted(checkout)):
             return False
-        options = options_of(run, self.cases, self.predictions, self.preset)
+        options = options_of(run, self.cases, self.predictions, self.preset, self.probabilities)
         if options is None:
             self.log.info(no_inbox(run))
             return True
@@ -72,18 +76,21 @@ class OpenForCasesOperator(OpenOperator):
 class PendingOperator(CommandOperator):
     """Finds cases without an up-to-date prediction and splits them into shards, with a command for each."""
 
-    template_fields: tuple[str, ...] = ("cases", "predictions", "preset")
+    template_fields: tuple[str, ...] = ("cases", "predictions", "preset", "probabilities")
 
-    def __init__(self, *, cases: str, predictions: str, preset: str = "", **options: Any) -> None:
-        """Take the folders of the cases and of the predictions, and the preset, from the form."""
+    def __init__(
+        self, *, cases: str, predictions: str, preset: str = "", probabilities: str = "", **options: Any
+    ) -> None:
+        """Take the values of the form: where the cases and the predictions are, preset, and whether probabilities."""
         super().__init__(command=[], **options)
         self.cases = cases
         self.predictions = predictions
         self.preset = preset
+        self.probabilities = probabilities
 
     def work(self, context: Context, run: Run) -> list[dict[str, Any]]:
         """Return the arguments of `ShardOperator` for each shard of the waiting cases."""
-        options = options_of(run, self.cases, self.predictions, self.preset)
+        options = options_of(run, self.cases, self.predictions, self.preset, self.probabilities)
         if options is None:
             self.log.info(no_inbox(run))
             return []
@@ -121,13 +128,13 @@ class TableOperator(CommandOperator):
         return details
 
 
-def options_of(run: Run, cases: str, predictions: str, preset: str) -> list[str] | None:
+def options_of(run: Run, cases: str, predictions: str, preset: str, probabilities: str = "") -> list[str] | None:
     """Return the options of `brats pending` and `brats score` for the values of a form, None without an inbox."""
-    folder = run.locations.resolve(cases)
-    if cases == INBOX and not folder.exists():
+    source = cases if cases.startswith(S3) else str(run.locations.resolve(cases))
+    if cases == INBOX and not Path(source).exists():
         return None
-    options = ["--cases", str(folder), "--output", str(run.locations.resolve(predictions))]
-    return [*options, "--preset", preset] if preset else options
+    options = ["--cases", source, "--output", str(run.locations.resolve(predictions))]
+    return [*options, *(["--preset", preset] if preset else []), *(["--probabilities"] if probabilities else [])]
 
 
 def no_inbox(run: Run) -> str:

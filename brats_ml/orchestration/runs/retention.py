@@ -113,6 +113,7 @@ def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
                 run.forget()
         removed += _remove_unfinished(locations.state, dry=dry)
         removed += _collect(locations, checkout, [run for run in runs if run not in old], dry=dry)
+        removed += _remove_copies(locations.state, keep_days, dry=dry)
         removed += _free(locations.state.caches, keep_days, dry=dry)
     return removed
 
@@ -136,6 +137,16 @@ def _remove_unfinished(state: State, *, dry: bool) -> list[str]:
         for folder in found:
             shutil.rmtree(folder)
     return [f"unfinished workspaces: {len(found)}"] if found else []
+
+
+def _remove_copies(state: State, keep_days: float, *, dry: bool) -> list[str]:
+    """Remove copies of unseen cases that no scoring has refreshed for long; their files keep downloads from removal."""
+    limit = time.time() - keep_days * DAY_S
+    old = [copy for copy in state.unseen_copies() if copy.listing.path.stat().st_mtime < limit]
+    if not dry:
+        for copy in old:
+            shutil.rmtree(copy.path)
+    return [f"copies of unseen cases from S3: {len(old)}"] if old else []
 
 
 def _free(folders: Iterable[Path], keep_days: float, *, dry: bool) -> list[str]:

@@ -12,8 +12,9 @@ import numpy as np
 from keras import ops
 
 # The columns of `draws`: 0-2 mirroring along each axis; 3 whether to rotate and zoom; 4 the angle; 5 the zoom; 6 the
-# noise. From 8 on, each of up to four modalities has four: contrast, mean, whether to apply gamma, and gamma.
-MIRROR, SPATIAL, TURN, ZOOM, NOISE, MODALITY = 0, 3, 4, 5, 6, 8
+# noise; 7 the modalities to drop. From 8 on, each of up to four modalities has four: contrast, mean, whether to apply
+# gamma, and gamma.
+MIRROR, SPATIAL, TURN, ZOOM, NOISE, DROP, MODALITY = 0, 3, 4, 5, 6, 7, 8
 # Gamma acts on intensities in [0, 1]. Normalised ones range over about [-3, 4], so they are mapped there and back.
 GAMMA_LOW, GAMMA_RANGE = -3.0, 7.0
 
@@ -111,6 +112,26 @@ def jitter_intensity(
         amount = ops.reshape(noise * draws[:, NOISE], (-1, *(1,) * (len(image.shape) - 1)))
         changed = changed + amount * keras.random.normal(ops.shape(image), dtype=image.dtype, seed=generator)
     return changed * brain
+
+
+def drop_modalities(image: Any, draws: Any, *, modalities: int, share: float) -> Any:
+    """Return patches, a share of which has lost some modalities: all their channels are 0.
+
+    Each combination that keeps at least one modality is equally likely. A patch of one modality loses nothing.
+
+    Args:
+        image: Shape (batch, X, Y[, Z], channel), with channels as in `jitter_intensity`.
+        draws: Random numbers, shape (batch, DRAWS).
+        modalities: The number of modalities, up to four.
+        share: The expected share of patches that lose some.
+    """
+    channels = int(image.shape[-1])
+    # Bit m of a row's number says whether modality m is kept. The last row keeps all, and no row keeps none.
+    kept = [[(row >> (channel % modalities)) & 1 for channel in range(channels)] for row in range(1, 2**modalities)]
+    everything = len(kept) - 1
+    row = ops.cast(ops.minimum(draws[:, DROP] * (everything / share), everything), "int32")
+    keep = ops.take(ops.convert_to_tensor(np.array(kept, dtype=np.float32)), row, axis=0)
+    return image * ops.cast(ops.reshape(keep, (-1, *(1,) * (len(image.shape) - 2), channels)), image.dtype)
 
 
 def _broadcast(condition: Any, like: Any) -> Any:

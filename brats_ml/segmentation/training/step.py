@@ -7,7 +7,12 @@ import keras
 from keras import ops
 
 from brats_ml.cohort.labels import REGIONS
-from brats_ml.segmentation.training.augmentation import jitter_intensity, mirrored, rotate_and_zoom
+from brats_ml.segmentation.training.augmentation import (
+    drop_modalities,
+    jitter_intensity,
+    mirrored,
+    rotate_and_zoom,
+)
 from brats_ml.segmentation.training.losses import dice_and_cross_entropy, region_targets
 from brats_ml.segmentation.training.patches import ResidentSet
 
@@ -81,6 +86,8 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
         intensity = {name: how[name] for name in ("scale", "shift", "gamma", "noise")}
         if any(intensity.values()):
             image = jitter_intensity(image, draws, modalities=self._modalities, generator=self._noise, **intensity)
+        if how["drop_modalities"]:
+            image = drop_modalities(image, draws, modalities=self._modalities, share=how["drop_modalities"])
         return image, labels
 
     def compute_loss(

@@ -158,9 +158,7 @@ def _register(
         return None
     served: dict[str, Any] = (
         {
-            "signature": pyfunc.SEGMENTATION_SIGNATURE,
-            "example": pyfunc.SEGMENTATION_EXAMPLE,
-            "requirements": pyfunc.requirements(),
+            **pyfunc.segmentation_interface(params),
             "tags": {"recipe": nominee, "preset": _stated(ws, nominee)["preset"] or "none"},
         }
         if kind == "segmentation"

@@ -7,7 +7,6 @@ from rich.console import Console
 
 from brats_ml.actions.batch import Batch
 from brats_ml.actions.case_prediction import Predictor
-from brats_ml.actions.prediction_folders import REFUSED, SCORED, refuse_overlap
 from brats_ml.actions.prediction_inputs import present_origin
 from brats_ml.actions.prediction_table import write_table
 from brats_ml.actions.unseen_cases import Listing, list_unseen, read_shard
@@ -16,6 +15,7 @@ from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.config import Params
 from brats_ml.config.segmentation import check_preset
 from brats_ml.errors import EmptyCohortError
+from brats_ml.models.prediction_folders import REFUSED, SCORED, refuse_overlap
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.artefact import Named

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from brats_ml.actions.prediction_folders import is_marked, refuse_overlap
 from brats_ml.actions.prediction_inputs import Origin, origin_by, present_origin
 from brats_ml.actions.unseen_cases import Listing, Unseen, divide, list_unseen, write_shards
 from brats_ml.adapters.tracking.champions import champions_in_ledger, open_champions
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
+from brats_ml.models.prediction_folders import is_marked, refuse_overlap
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionsFolder

@@ -16,7 +16,7 @@ from brats_ml import files, mlflow_pages
 from brats_ml.adapters.tracking.model_format import save_pyfunc
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.adapters.tracking.store import Client, reaching
-from brats_ml.adapters.tracking.version import DIGESTS, Version
+from brats_ml.adapters.tracking.version import DIGESTS, NAME, Version
 from brats_ml.errors import ModelError
 from brats_ml.redaction import redacted
 from brats_ml.untrusted_text import printable
@@ -78,7 +78,7 @@ class Registry:
             run_id: The run that trained the model.
             folder: All files of the model; none of them is pickled.
             tags: The tags of the version.
-            interface: The arguments `loader`, `signature`, `example` and `requirements` of `save_pyfunc`.
+            interface: The arguments `loader`, `signature`, `example`, `requirements` and `config` of `save_pyfunc`.
         """
         self._make_default()
         digests = files.file_digests(folder)
@@ -88,8 +88,9 @@ class Registry:
         logged = self._logged_model(name, run_id, {KEY: key, DIGESTS: files.digest_value(digests)})
         if logged.status != LoggedModelStatus.READY:
             with tempfile.TemporaryDirectory() as unfinished:
+                metadata = {**tags, NAME: name, KEY: key, DIGESTS: digests}
                 save_pyfunc(
-                    Path(unfinished, "model"), logged, run_id=run_id, folder=folder, digests=digests, **interface
+                    Path(unfinished, "model"), logged, run_id=run_id, folder=folder, metadata=metadata, **interface
                 )
                 with reaching(self.uri):
                     self.client.log_model_artifacts(logged.model_id, str(Path(unfinished, "model")))

@@ -11,6 +11,8 @@ from brats_ml.adapters.tracking.runs import KEY
 COHORT = "cohort"
 # This tag of a version, and this key of MLmodel's metadata, hold the SHA-256 of each file of the model's folder.
 DIGESTS = "brats.files"
+# This key of MLmodel's metadata holds the name of the registered model.
+NAME = "brats.model"
 
 
 @dataclass(frozen=True)

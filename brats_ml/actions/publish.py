@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import files, locks
-from brats_ml.actions import publish_survival
-from brats_ml.actions.publish_pipeline import EVALUATION, FIGURES, NOTE, description, headline, pipeline_key
+from brats_ml.actions import model_card, publish_survival
+from brats_ml.actions.card_segmentation import segmentation_card
+from brats_ml.actions.card_survival import survival_card
+from brats_ml.actions.publish_pipeline import EVALUATION, FIGURES, description, headline, pipeline_key
 from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.registry import Registry
@@ -54,7 +56,8 @@ def _publish(ws: Workspace, params: Params) -> Report:
         runs = {f"train {recipe}": run_id for recipe, run_id in recipes.items()}
         runs |= {f"survival {estimator}": run_id for estimator, run_id in estimators.items()}
         parent.log_metrics([headline(ws, nominees)])
-        parent.tag({NOTE: description(tracker.experiment_id, chosen, runs)})
+        tracker.describe_experiment()
+        parent.note(description(tracker.experiment_id, chosen, runs))
     registry = Registry(tracker.uri)
     made = [
         _register(ws, params, registry, "segmentation", nominee=nominees["segmentation"]["recipe"], runs=recipes),
@@ -170,15 +173,24 @@ def _register(
         "data": provenance.data_digest(ws.root) or "",
         COHORT: _cohort(ws, kind),
     }
+    name = MODELS[kind]
     with inference_path(ws, kind, nominee) as folder:
-        return registry.register(
-            MODELS[kind],
+        version = registry.register(
+            name,
             key=model_key(ws, kind, nominee),
             run_id=run_id,
             folder=folder,
             loader=pyfunc.__name__,
             **served,
         )
+        registry.describe_model(name)
+        card = (
+            segmentation_card(ws, params, folder, model=name, recipe=nominee, tags=version.tags)
+            if kind == "segmentation"
+            else survival_card(ws, model=name, estimator=nominee, tags=version.tags)
+        )
+    model_card.publish(registry, ws.state.ledger.path, version, card)
+    return version
 
 
 @contextmanager

@@ -59,6 +59,8 @@ class ModelFolder(Artefact):
     labels = Made("labels.json")  # the label scheme of the training
     postprocessing = Made("postprocessing.json", by="brats publish")  # how probabilities become labels
     inference = Made("inference.json", by="brats publish")  # preset and windows of the evaluation
+    modalities = Made("modalities.json", by="brats publish")  # the Dice from each combination of the modalities
+    qc = Made("qc.json", by="brats publish")  # what quality control needs of the training
 
     def networks(self, count: int) -> list[Artefact]:
         """Return the network files: one, or one per fold."""
@@ -125,6 +127,17 @@ class SurvivalFolder(Artefact):
     def pictures(self) -> list[Path]:
         """Return all pictures that exist, sorted by name."""
         return sorted(self.path.glob("*.png"))
+
+
+@dataclass(frozen=True)
+class CardFolder(Artefact):
+    """The model card of a registered version."""
+
+    made_by: str = "brats publish"
+
+    markdown = Made("model_card.md")
+    page = Made("model_card.html")
+    record = Made("model_card.json")  # what is known since the registration, to render the card again
 
 
 @dataclass(frozen=True)

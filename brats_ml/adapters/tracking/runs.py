@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import environment, files, locks, mlflow_pages
+from brats_ml.adapters.tracking.notes import EXPERIMENT_NOTE, NOTE, with_lines
 from brats_ml.adapters.tracking.store import Client
 from brats_ml.errors import ServiceError, StorageError
 from brats_ml.mlflow_pages import EXPERIMENT, KIND
@@ -96,6 +97,11 @@ class MlflowTracker:
                 if found is None:
                     raise
         return str(found.experiment_id)
+
+    def describe_experiment(self) -> None:
+        """Give the experiment its description, unless it has one."""
+        if NOTE not in self.client.get_experiment(self.experiment_id).tags:
+            self.client.set_experiment_tag(self.experiment_id, NOTE, EXPERIMENT_NOTE)
 
     def page(self, run_id: str, *, artifact: str | None = None) -> str | None:
         """Return the address of a run's page or of one of its artifacts, or None without a server."""
@@ -258,6 +264,13 @@ class MlflowRun:
         from mlflow.entities import RunTag
 
         self._client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def note(self, lines: Mapping[str, str]) -> None:
+        """Let the description of the run have these lines, by title; what a person wrote on other lines stays."""
+        old = self._client.get_run(self.run_id).data.tags.get(NOTE, "")
+        new = with_lines(old, lines)
+        if new != old:
+            self.tag({NOTE: new})
 
     def add_to(self, parent: str) -> None:
         """Make the run a child of a pipeline run, unless it is a child of an earlier one already."""

@@ -71,12 +71,12 @@ def segmentation_card(
     )
     return ModelCard(
         model,
-        {
-            "Use": f"{PURPOSE}; reads {', '.join(settings.get('modalities', ())) or UNKNOWN}",
-            "Not for": "diagnosis, treatment, or any decision about a patient",
-            "Cohort": cohort_line(ws, trained_on),
-            "Result": _result(summary),
-        },
+        [
+            ("Use", f"{PURPOSE}; reads {', '.join(settings.get('modalities', ())) or UNKNOWN}"),
+            ("Not for", "diagnosis, treatment, or any decision about a patient"),
+            ("Cohort", cohort_line(ws, trained_on)),
+            ("Result", result_line(summary)),
+        ],
         sections(facts),
     )
 
@@ -108,7 +108,8 @@ def _validation(summary: Mapping[str, Any]) -> Table:
     return Table(caption, ["region", *MEASURES.values()], rows)
 
 
-def _result(summary: Mapping[str, Any]) -> str:
+def result_line(summary: Mapping[str, Any]) -> str:
+    """Return the Dice of each region on validation cases, as a summary of an evaluation has it."""
     dice = ", ".join(f"{region} {figure(summary, f'dice_{region}', 3)}" for region in REGIONS)
     return f"Dice on {summary.get('cases', UNKNOWN)} validation cases: {dice}"
 

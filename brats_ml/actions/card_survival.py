@@ -51,12 +51,12 @@ def survival_card(ws: Workspace, *, model: str, estimator: str, tags: Mapping[st
     )
     return ModelCard(
         model,
-        {
-            "Use": f"{PURPOSE}; reads {', '.join(summary.get('features', ())) or UNKNOWN}",
-            "Not for": "diagnosis, treatment, a prognosis for a patient, or any decision about one",
-            "Cohort": cohort_line(ws, trained_on),
-            "Result": caveat(summary),
-        },
+        [
+            ("Use", f"{PURPOSE}; reads {', '.join(summary.get('features', ())) or UNKNOWN}"),
+            ("Not for", "diagnosis, treatment, a prognosis for a patient, or any decision about one"),
+            ("Cohort", cohort_line(ws, trained_on)),
+            ("Result", caveat(summary)),
+        ],
         sections(facts),
     )
 

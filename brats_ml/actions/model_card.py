@@ -49,7 +49,11 @@ def publish(registry: Registry, ledger: Path, version: Version, card: ModelCard)
     registry.describe(
         version.name,
         version.number,
-        {**card.summary, "Verdict": _verdict(version.tags), "Card": f"[the whole card]({page})"},
+        {
+            **{str(title): str(said) for title, said in card.summary},
+            "Verdict": _verdict(version.tags),
+            "Card": f"[the whole card]({page})",
+        },
     )
 
 

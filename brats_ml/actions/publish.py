@@ -9,14 +9,22 @@ from typing import Any
 
 from brats_ml import files, locks
 from brats_ml.actions import model_card, publish_survival
-from brats_ml.actions.card_segmentation import segmentation_card
+from brats_ml.actions.card_segmentation import result_line, segmentation_card
 from brats_ml.actions.card_survival import survival_card
 from brats_ml.actions.publish_pipeline import EVALUATION, FIGURES, description, headline, pipeline_key
 from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
+from brats_ml.adapters.tracking.notes import describe_experiment
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.run_facts import cohort_name, cohort_profile, log_cohort, origin_tags, run_name
+from brats_ml.adapters.tracking.run_facts import (
+    cohort_name,
+    cohort_profile,
+    log_cohort,
+    origin_tags,
+    run_name,
+    work_line,
+)
 from brats_ml.adapters.tracking.runs import MlflowTracker, tracking_uri
 from brats_ml.adapters.tracking.version import COHORT, Version
 from brats_ml.config import Params
@@ -25,6 +33,7 @@ from brats_ml.models import pyfunc
 from brats_ml.redaction import redacted
 from brats_ml.report import Report
 from brats_ml.segmentation.inference.presets import format_window
+from brats_ml.survival.caveat import caveat
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder
 
@@ -56,8 +65,8 @@ def _publish(ws: Workspace, params: Params) -> Report:
         runs = {f"train {recipe}": run_id for recipe, run_id in recipes.items()}
         runs |= {f"survival {estimator}": run_id for estimator, run_id in estimators.items()}
         parent.log_metrics([headline(ws, nominees)])
-        tracker.describe_experiment()
-        parent.note(description(tracker.experiment_id, chosen, runs))
+        describe_experiment(tracker.client, tracker.experiment_id)
+        parent.note({**work_line(ws, "brats publish"), **description(tracker.experiment_id, chosen, runs)})
     registry = Registry(tracker.uri)
     made = [
         _register(ws, params, registry, "segmentation", nominee=nominees["segmentation"]["recipe"], runs=recipes),
@@ -121,6 +130,7 @@ def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent
         if folder.figures.path.exists():
             tracked.log_file(folder.figures.path, FIGURES)
         log_cohort(ws, profile, tracked)
+        tracked.note({**work_line(ws, ws.model(recipe).made_by), "Result": result_line(summary)})
         return tracked.run_id
 
 
@@ -135,6 +145,7 @@ def _survival_run(ws: Workspace, tracker: MlflowTracker, params: Params, estimat
         tracked.add_to(parent)
         publish_survival.log_estimator(ws, params, estimator, summary, tracked)
         log_cohort(ws, profile, tracked)
+        tracked.note({**work_line(ws, ws.survival(estimator).made_by), "Result": caveat(summary)})
         return tracked.run_id
 
 

@@ -55,12 +55,12 @@ class ModelCard:
 
     Attributes:
         model: The registered model.
-        summary: The short form: a sentence by title.
+        summary: The short form: titles, each with a sentence.
         sections: The sections, in the order of Annex IV.
     """
 
     model: str
-    summary: Mapping[str, str]
+    summary: Sequence[Sequence[str]]
     sections: Sequence[Section] = field(default_factory=tuple)
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ SOURCE = (
 
 def card_markdown(card: ModelCard, *, version: str) -> str:
     """Return the card of a version, such as `brats-segmentation v3`, as Markdown."""
-    lines = [f"# {_escaped(version)}", *(f"**{title}:** {_escaped(said)}" for title, said in card.summary.items())]
+    lines = [f"# {_escaped(version)}", *(f"**{title}:** {_escaped(said)}" for title, said in card.summary)]
     for section in card.sections:
         lines.append(f"## {_heading(section)}")
         if section.rows:

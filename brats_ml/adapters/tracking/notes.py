@@ -1,6 +1,7 @@
 """Descriptions in MLflow: lines of ours, each with a title, and below them what people write, which stays."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from brats_ml.untrusted_text import printable
 
@@ -9,11 +10,11 @@ NOTE = "mlflow.note.content"
 # The titles of our lines, in their order.
 TITLES = (
     "Ledger",
+    "Work",
     "Use",
     "Not for",
     "Cohort",
     "Result",
-    "Work",
     "Nominees",
     "Results",
     "Verdict on segmentation",
@@ -45,6 +46,12 @@ DESCRIPTIONS = {
         "treatment. The alias `champion` follows the ledger; each version has a model card among its artifacts."
     ),
 }
+
+
+def describe_experiment(client: Any, experiment: str) -> None:
+    """Give an experiment, by its id, its description, unless it has one."""
+    if NOTE not in client.get_experiment(experiment).tags:
+        client.set_experiment_tag(experiment, NOTE, EXPERIMENT_NOTE)
 
 
 def with_lines(text: str | None, lines: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import environment, files, locks, mlflow_pages
-from brats_ml.adapters.tracking.notes import EXPERIMENT_NOTE, NOTE, with_lines
+from brats_ml.adapters.tracking.notes import NOTE, with_lines
 from brats_ml.adapters.tracking.store import Client
 from brats_ml.errors import ServiceError, StorageError
 from brats_ml.mlflow_pages import EXPERIMENT, KIND
@@ -97,11 +97,6 @@ class MlflowTracker:
                 if found is None:
                     raise
         return str(found.experiment_id)
-
-    def describe_experiment(self) -> None:
-        """Give the experiment its description, unless it has one."""
-        if NOTE not in self.client.get_experiment(self.experiment_id).tags:
-            self.client.set_experiment_tag(self.experiment_id, NOTE, EXPERIMENT_NOTE)
 
     def page(self, run_id: str, *, artifact: str | None = None) -> str | None:
         """Return the address of a run's page or of one of its artifacts, or None without a server."""

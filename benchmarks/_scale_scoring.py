@@ -16,11 +16,11 @@ from rich.progress import Progress
 
 from brats_ml import environment
 from brats_ml.actions import sample_inbox
-from brats_ml.actions.prediction_folders import SCORED
 from brats_ml.adapters.tables.frames import read_csv
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.config import load
 from brats_ml.config.edit import override
+from brats_ml.models.prediction_folders import SCORED
 from brats_ml.workspace import Workspace
 
 sys.path.insert(0, str(ROOT))

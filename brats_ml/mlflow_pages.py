@@ -42,8 +42,7 @@ def runs_page(server: str, experiment: str) -> str | None:
 
 def run_page(server: str, experiment: str, run_id: str, *, artifact: str | None = None) -> str | None:
     """Return the address of a run, or of one of its artifacts by the name of the file in the run."""
-    shown = () if artifact is None else ("artifacts", artifact)
-    return page(server, "experiments", experiment, "runs", run_id, *shown)
+    return page(server, "experiments", experiment, "runs", run_id, *_shown(artifact))
 
 
 def artifact_file(server: str, run_id: str, artifact: str) -> str | None:
@@ -53,14 +52,21 @@ def artifact_file(server: str, run_id: str, artifact: str) -> str | None:
     return f"{server.rstrip('/')}/get-artifact?{urlencode({'path': artifact, 'run_uuid': run_id})}"
 
 
-def run_link(experiment: str, run_id: str) -> str:
-    """Return the link to a run for a text on another page of the same server, as a server may change its address."""
-    return _within("experiments", experiment, "runs", run_id)
+def run_link(experiment: str, run_id: str, *, artifact: str | None = None) -> str:
+    """Return the link to a run, or to one of its artifacts, for a text on another page of the same server.
+
+    It has no server in it, as a server may change its address.
+    """
+    return _within("experiments", experiment, "runs", run_id, *_shown(artifact))
 
 
 def version_page(server: str, model: str, version: int) -> str | None:
     """Return the address of a version of a registered model."""
     return page(server, "models", model, "versions", str(version))
+
+
+def _shown(artifact: str | None) -> tuple[str, ...]:
+    return () if artifact is None else ("artifacts", artifact)
 
 
 def _within(*path: str) -> str:

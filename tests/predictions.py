@@ -9,9 +9,9 @@ import numpy as np
 
 from brats_ml import files
 from brats_ml.actions.page_volumes import remember_scans
-from brats_ml.actions.prediction_folders import write_record
 from brats_ml.actions.unseen_cases import list_unseen
 from brats_ml.adapters.nifti.volume import read_volume, write_volume
+from brats_ml.models.prediction_folders import write_record
 from brats_ml.workspace.artefact import Named
 from brats_ml.workspace.outputs import PredictionsFolder
 

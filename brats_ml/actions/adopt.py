@@ -1,5 +1,6 @@
 """Name a champion by hand: where the ledger or the store was lost, or to go back to an earlier version."""
 
+from brats_ml.actions.model_card import refresh_reigns
 from brats_ml.adapters.tracking.champions import open_champions
 from brats_ml.adapters.tracking.reigns import NO_VERSION, check_adoption
 from brats_ml.config import Params
@@ -21,5 +22,7 @@ def run(ws: Workspace, params: Params, *, model: str, version: str) -> Report:
         ModelError: There is no such version, or its files are not what was registered.
     """
     check_adoption(model, version)
-    adopted = open_champions(ws.state).adopt(model, None if version == NO_VERSION else int(version))
+    champions = open_champions(ws.state)
+    adopted = champions.adopt(model, None if version == NO_VERSION else int(version))
+    refresh_reigns(champions.registry, ws.state.ledger.path, model)
     return Report("adopt", f"{adopted} is champion" if adopted else f"{model} has no champion now")

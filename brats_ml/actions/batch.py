@@ -1,24 +1,21 @@
 """Score the cases of one run, each as if it were the only one."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
-from brats_ml import files, locks
-from brats_ml.actions import prediction_folders as folders
+from brats_ml import locks
 from brats_ml.actions.attempts import Attempts
 from brats_ml.actions.case_prediction import Predictor
 from brats_ml.actions.page_volumes import remember_scans, write_volumes
 from brats_ml.actions.unseen_cases import Unseen
-from brats_ml.errors import CaseError, StorageError
+from brats_ml.errors import StorageError
+from brats_ml.models import prediction_folders as folders
 from brats_ml.workspace.artefact import Named
-from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
+from brats_ml.workspace.outputs import PredictionsFolder
 
 
 class Batch:
@@ -112,23 +109,18 @@ class Batch:
 
     def _predict(self, unseen: Unseen) -> str:
         origin, case = self.predictor.origin, unseen.case
-        bookkeeping, folder = self.target.bookkeeping(case.case_id), self.target.case(case.case_id)
-        fingerprint = origin.fingerprint(unseen)
-        probabilities = self.probabilities or folder.probabilities(case.case_id).exists()
-        if self.cases is not None:
-            folders.claim(self.target, self.cases)
-        record: dict[str, Any] = {"case_id": case.case_id, "patient": case.patient, "provenance": origin.of(unseen)}
-        with _attempt(bookkeeping.attempt), files.replacing(folder, scratch=bookkeeping.path, sole=True) as unfinished:
-            written = PredictionFolder(unfinished)
-            try:
-                predicted = self.predictor.predict(unseen, written, probabilities=probabilities)
-                record |= {"status": folders.SCORED, **predicted}
-            except CaseError as error:
-                record |= {"status": folders.REFUSED, "reason": error.reason}
-            folders.write_record(written, record)
+        folder, fingerprint = self.target.case(case.case_id), origin.fingerprint(unseen)
+
+        def check() -> None:
             if origin.fingerprint(unseen) != fingerprint:
                 raise StorageError("its files changed while they were read", transient=True)
-            folders.keep_earlier(self.target, case.case_id, written)
+
+        if self.cases is not None:
+            folders.claim(self.target, self.cases)
+        probabilities = self.probabilities or folder.probabilities(case.case_id).exists()
+        predict = partial(self.predictor.predict, unseen, probabilities=probabilities)
+        stated = {"case_id": case.case_id, "patient": case.patient, "provenance": origin.of(unseen)}
+        record = folders.write_prediction(self.target, stated, predict, check=check)
         self._mark(unseen, fingerprint)
         remember_scans(self.target, origin.source, unseen)
         write_volumes(self.target, folders.stated_record(folder))
@@ -141,14 +133,3 @@ class Batch:
             self.attempts.note(case_id, StorageError(f"its age is uncertain: {unseen.age.unread[0]}", transient=True))
         elif not folders.is_marked(self.target, case_id, fingerprint):
             folders.mark(self.target, case_id, fingerprint)
-
-
-@contextmanager
-def _attempt(path: Path) -> Iterator[None]:
-    """Keep a file while a case is predicted; it stays if the process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)

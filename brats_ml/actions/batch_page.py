@@ -6,11 +6,11 @@ from typing import Any
 
 from brats_ml import files, locks
 from brats_ml.actions.page_volumes import key_of, note_of, write_volumes
-from brats_ml.actions.prediction_folders import has_its_labels, read_record
 from brats_ml.cohort.labels import LABELS, SCHEMES
 from brats_ml.cohort.modalities import MODALITIES, TITLES
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
+from brats_ml.models.prediction_folders import has_its_labels, read_record
 from brats_ml.report import Report
 from brats_ml.reports import viewer
 from brats_ml.reports.batch_page import SCRIPTS, STYLE, CaseOnPage, batch_page

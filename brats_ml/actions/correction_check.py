@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import reading
-from brats_ml.actions.prediction_folders import has_its_labels, read_record
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_comments, read_grid, read_volume
 from brats_ml.cohort.correction import CorrectionNote, read_note
 from brats_ml.cohort.labels import SCHEMES, LabelMap
 from brats_ml.errors import SourceError
+from brats_ml.models.prediction_folders import has_its_labels, read_record
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder, note_next_to
 
 # Other programs store the position of a voxel with less precision.

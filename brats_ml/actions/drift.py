@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import files, locks
-from brats_ml.actions.prediction_folders import SCORED, read_record
 from brats_ml.adapters.tracking.champions import open_champions
 from brats_ml.adapters.tracking.reigns import MODELS, no_champion
 from brats_ml.adapters.tracking.version import Version
@@ -14,6 +13,7 @@ from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.imaging.quality.drift import Drift, compare
 from brats_ml.models.calibration import read_calibration
+from brats_ml.models.prediction_folders import SCORED, read_record
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder, PredictionsFolder

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import track
 
 from brats_ml import files, promotion
-from brats_ml.actions import gate_survival
+from brats_ml.actions import gate_survival, model_card
 from brats_ml.actions.gate_locked import LockedPatients
 from brats_ml.actions.gate_page import candidate_page
 from brats_ml.actions.publish import inference_path, model_key
@@ -60,6 +60,8 @@ def run(ws: Workspace, params: Params) -> Report:
         decisions[kind] = _record(params, name, candidate, champion, decision)
     # All are written after the last one is judged and recorded, so a failure leaves none of two different calls.
     record_verdicts(ws, registry, decisions, candidates)
+    for version in filter(None, candidates.values()):
+        model_card.refresh(registry, ws.state.ledger.path, version.name, version.number)
     for kind, record in decisions.items():
         files.write_sealed(ws.decision(kind), record)
     verdicts = [f"{kind} {decision['verdict']}, {decision['reasons'][0]}" for kind, decision in decisions.items()]

@@ -8,13 +8,13 @@ from brats_ml import files, reading
 from brats_ml.actions.ages import Age
 from brats_ml.actions.unseen_cases import Unseen
 from brats_ml.adapters import provenance
-from brats_ml.adapters.nifti.header import LARGEST_FILE_BYTES
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tracking.champions import Champions
 from brats_ml.adapters.tracking.reigns import MODELS, no_champion
 from brats_ml.adapters.tracking.version import Version
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
+from brats_ml.dataset.examination import image_digests
 from brats_ml.errors import StorageError
 from brats_ml.models.compatibility import incompatibility
 from brats_ml.workspace import Workspace
@@ -51,7 +51,10 @@ class Origin:
         Raises:
             StorageError: The operating system cannot read a file.
         """
-        return self._shared(unseen.age) | {"data": self._digests(unseen), "labels": unseen.case.scheme}
+        return self._shared(unseen.age) | {
+            "data": image_digests(self.source, unseen.case),
+            "labels": unseen.case.scheme,
+        }
 
     def is_of(self, known: dict[str, Any], unseen: Unseen) -> bool:
         """Return whether a prediction has the inputs that it would have now; files are read if all else is the same.
@@ -72,7 +75,9 @@ class Origin:
             for origin in (known, self._shared(unseen.age))
         )
         labels = known.get("labels", unseen.case.scheme)  # a prediction of before has none
-        return before == now and labels == unseen.case.scheme and known["data"] == self._digests(unseen)
+        return (
+            before == now and labels == unseen.case.scheme and known["data"] == image_digests(self.source, unseen.case)
+        )
 
     def fingerprint(self, unseen: Unseen) -> str:
         """Return a digest of the inputs that needs no file's bytes, only their sizes, times and inodes.
@@ -90,9 +95,6 @@ class Origin:
         """Return the name and version of the model of each kind, None without one."""
         both = (("segmentation", self.segmentation), ("survival", self.survival))
         return {kind: None if version is None else str(version) for kind, version in both}
-
-    def _digests(self, unseen: Unseen) -> dict[str, str | None]:
-        return {role: _digest(self.source / name) for role, name in unseen.case.images.items()}
 
     def _shared(self, age: Age) -> dict[str, Any]:
         models = {
@@ -155,14 +157,6 @@ def origin_by(
         inference={"preset": preset, "precision": params.evaluate.precision},
         incompatibility=reason,
     )
-
-
-def _digest(path: Path) -> str | None:
-    """Return the digest of a file, or None if it is not one of a volume; scoring then refuses its case."""
-    try:
-        return files.digest_file(path, most=LARGEST_FILE_BYTES)
-    except ValueError:
-        return None
 
 
 def _state(path: Path) -> str:

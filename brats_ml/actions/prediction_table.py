@@ -8,12 +8,12 @@ import pandas as pd
 
 from brats_ml import files, locks
 from brats_ml.actions.batch_page import page_links, write_page
-from brats_ml.actions.prediction_folders import read_record
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
 from brats_ml.models.prediction_figures import VOLUMES, in_ml, rounded
+from brats_ml.models.prediction_folders import read_record
 from brats_ml.report import Report
 from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from brats_ml import files
-from brats_ml.actions import golden_case
+from brats_ml.actions import golden_case, model_card
 from brats_ml.adapters.tracking.champions import open_champions
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
@@ -65,6 +65,8 @@ def run(ws: Workspace, params: Params, *, approve: bool = False) -> Report:
         )
         without = "" if golden.get(name) else ", without a golden case, since the checkout has none that it can predict"
         lines.append(f"{chosen[name]} is champion" + (without if grew else " already"))
+    for name in chosen:
+        model_card.refresh_reigns(champions.registry, ws.state.ledger.path, name)
     links = champions.registry.pages(list(chosen.values()))
     models = {
         kind: {"model": name, "version": decisions[name]["version"], "verdict": decisions[name]["verdict"]}

@@ -8,13 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import files, locks
-from brats_ml.actions import publish_survival
-from brats_ml.actions.publish_pipeline import EVALUATION, FIGURES, NOTE, description, headline, log_inputs, pipeline_key
+from brats_ml.actions import model_card, publish_survival
+from brats_ml.actions.card_segmentation import result_line, segmentation_card
+from brats_ml.actions.card_survival import survival_card
+from brats_ml.actions.publish_pipeline import EVALUATION, FIGURES, description, headline, log_inputs, pipeline_key
 from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
+from brats_ml.adapters.tracking.notes import describe_experiment
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.run_facts import cohort_name, cohort_profile, log_cohort, origin_tags, run_name
+from brats_ml.adapters.tracking.run_facts import (
+    cohort_name,
+    cohort_profile,
+    log_cohort,
+    origin_tags,
+    run_name,
+    work_line,
+)
 from brats_ml.adapters.tracking.runs import MlflowTracker, tracking_uri
 from brats_ml.adapters.tracking.version import COHORT, COMPUTER, UNCOMMITTED, Version
 from brats_ml.config import Params
@@ -23,6 +33,7 @@ from brats_ml.models import pyfunc
 from brats_ml.redaction import redacted
 from brats_ml.report import Report
 from brats_ml.segmentation.inference.presets import format_window
+from brats_ml.survival.caveat import caveat
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder
 
@@ -57,7 +68,8 @@ def _publish(ws: Workspace, params: Params) -> Report:
         runs = {f"train {recipe}": run_id for recipe, run_id in recipes.items()}
         runs |= {f"survival {estimator}": run_id for estimator, run_id in estimators.items()}
         parent.log_metrics([headline(ws, nominees)])
-        parent.tag({NOTE: description(tracker.experiment_id, chosen, runs)})
+        describe_experiment(tracker.client, tracker.experiment_id)
+        parent.note({**work_line(ws, "brats publish"), **description(tracker.experiment_id, chosen, runs)})
     registry = Registry(tracker.uri)
     made = [
         _register(ws, params, registry, "segmentation", nominee=chosen["segmentation"], runs=recipes, inputs=inputs),
@@ -123,6 +135,7 @@ def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent
         if folder.figures.path.exists():
             tracked.log_file(folder.figures.path, FIGURES)
         log_cohort(ws, profile, tracked)
+        tracked.note({**work_line(ws, ws.model(recipe).made_by), "Result": result_line(summary)})
         return tracked.run_id
 
 
@@ -137,6 +150,7 @@ def _survival_run(ws: Workspace, tracker: MlflowTracker, params: Params, estimat
         tracked.add_to(parent)
         publish_survival.log_estimator(ws, params, estimator, summary, tracked)
         log_cohort(ws, profile, tracked)
+        tracked.note({**work_line(ws, ws.survival(estimator).made_by), "Result": caveat(summary)})
         return tracked.run_id
 
 
@@ -164,9 +178,7 @@ def _register(
         return None
     served: dict[str, Any] = (
         {
-            "signature": pyfunc.SEGMENTATION_SIGNATURE,
-            "example": pyfunc.SEGMENTATION_EXAMPLE,
-            "requirements": pyfunc.requirements(),
+            **pyfunc.segmentation_interface(params),
             "tags": {"recipe": nominee, "preset": _stated(ws, nominee)["preset"] or "none"},
         }
         if kind == "segmentation"
@@ -181,15 +193,24 @@ def _register(
         COMPUTER: registry.client.get_run(run_id).data.tags.get(COMPUTER, ""),
         **inputs,
     }
+    name = MODELS[kind]
     with inference_path(ws, kind, nominee) as folder:
-        return registry.register(
-            MODELS[kind],
+        version = registry.register(
+            name,
             key=model_key(ws, kind, nominee),
             run_id=run_id,
             folder=folder,
             loader=pyfunc.__name__,
             **served,
         )
+        registry.describe_model(name)
+        card = (
+            segmentation_card(ws, params, folder, model=name, recipe=nominee, tags=version.tags)
+            if kind == "segmentation"
+            else survival_card(ws, model=name, estimator=nominee, tags=version.tags)
+        )
+    model_card.publish(registry, ws.state.ledger.path, version, card)
+    return version
 
 
 @contextmanager

@@ -12,8 +12,6 @@ from brats_ml.adapters.tracking.version import LOCK_DIGEST, PARAMS_DIGEST, PIPEL
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.workspace import Workspace
 
-# MLflow shows this tag as the description of a run.
-NOTE = "mlflow.note.content"
 # Numbers of cases and patients of `dvc metrics`, which would be the first charts.
 COUNTS = frozenset({"cases", "patients"})
 PREFIX = "pipeline-"
@@ -59,8 +57,8 @@ def headline(ws: Workspace, nominees: Mapping[str, Mapping[str, str | None]]) ->
     }
 
 
-def description(experiment: str, nominees: Mapping[str, str | None], runs: Mapping[str, str | None]) -> str:
-    """Return the Markdown that describes the run of a checkout.
+def description(experiment: str, nominees: Mapping[str, str | None], runs: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the lines that describe the run of a checkout, by title.
 
     A result that an earlier run published already is a child of that run, so the description links all of them.
 
@@ -69,13 +67,11 @@ def description(experiment: str, nominees: Mapping[str, str | None], runs: Mappi
         nominees: Name of the nominee of each kind.
         runs: The run of each result by its name.
     """
-    chosen = [f"- {kind}: {name or 'none'}" for kind, name in nominees.items()]
     links = [
-        f"- [{name}]({mlflow_pages.run_link(experiment, run_id)})"
-        for name, run_id in runs.items()
-        if run_id is not None
+        f"[{name}]({mlflow_pages.run_link(experiment, run_id)})" for name, run_id in runs.items() if run_id is not None
     ]
-    return "\n".join(["Nominees:", "", *chosen, "", "Results:", "", *links])
+    chosen = ", ".join(f"{kind} {name or 'none'}" for kind, name in nominees.items())
+    return {"Nominees": chosen, "Results": ", ".join(links) or "none"}
 
 
 def record_verdicts(
@@ -113,7 +109,9 @@ def record_verdicts(
             run.log_file(path, ws.decision(kind).path.parent.name)
         run.log_metrics([{f"{kind}.{name}": value for name, value in _figures(kind, decision).items()}])
         # The tag comes last: a run that has it has all else.
-        run.tag({verdict: f"{decision['verdict']}: {_reasons(decision)}"})
+        said = f"{decision['verdict']}: {_reasons(decision)}"
+        run.note({f"Verdict on {kind}": said})
+        run.tag({verdict: said})
 
 
 def _is_champion(decision: Mapping[str, Any]) -> bool:
@@ -124,7 +122,8 @@ def _is_champion(decision: Mapping[str, Any]) -> bool:
 
 def _tags(kind: str, decision: Mapping[str, Any]) -> dict[str, str]:
     figures = {name: f"{value:.4f}" for name, value in _figures(kind, decision).items()}
-    counted = {"test.patients": str(decision["measured"]["cases"])} if "cases" in decision["measured"] else {}
+    names = {"cases": "test.patients", "looks": "test.looks"}
+    counted = {tag: str(decision["measured"][name]) for name, tag in names.items() if name in decision["measured"]}
     return {"gate.verdict": decision["verdict"], "gate.reasons": _reasons(decision), **counted, **figures}
 
 

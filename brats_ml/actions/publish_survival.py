@@ -45,7 +45,7 @@ def served(ws: Workspace, estimator: str, *, recipe: str, recipe_key: str) -> di
     return {
         "signature": signature,
         "example": example,
-        "requirements": pyfunc.requirements(*EXTRA.get(estimator, ())),
+        "requirements": pyfunc.requirements([*pyfunc.SURVIVAL_PACKAGES, *EXTRA.get(estimator, ())]),
         "tags": {
             "estimator": estimator,
             "limits_days": ",".join(map(str, summary["limits_days"])),

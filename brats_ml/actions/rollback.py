@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from brats_ml.actions.golden_case import prove
+from brats_ml.actions.model_card import refresh_reigns
 from brats_ml.adapters.tracking.champions import open_champions
 from brats_ml.adapters.tracking.reigns import MODELS, ROLLED_BACK, no_champion, reigns
 from brats_ml.adapters.tracking.version import Version
@@ -51,6 +52,7 @@ def run(
     why = f"a person rolled back from v{replaced.number}" + (f": {printable(reason)}" if reason else "")
     champions.roll_back(earlier, replaced=replaced, golden=str(golden), reasons=[why, proof])
     seconds = time.monotonic() - begun
+    refresh_reigns(champions.registry, ws.state.ledger.path, model)
     said = f"{earlier} is champion again after {seconds:.1f} s in place of v{replaced.number}; {proof}"
     kind = next(kind for kind, name in MODELS.items() if name == model)
     models = {kind: {"model": model, "version": earlier.number, "verdict": ROLLED_BACK}}

@@ -8,7 +8,6 @@ from rich.console import Console
 from brats_ml.actions.batch import Batch
 from brats_ml.actions.batch_page import page_links, write_page
 from brats_ml.actions.case_prediction import Predictor
-from brats_ml.actions.prediction_folders import REFUSED, SCORED, claim, refuse_other_batch, refuse_overlap
 from brats_ml.actions.prediction_inputs import present_origin
 from brats_ml.actions.prediction_table import review_note, write_table
 from brats_ml.actions.remote_cases import refresh
@@ -18,6 +17,7 @@ from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.config import Params
 from brats_ml.config.segmentation import check_preset
 from brats_ml.errors import EmptyCohortError
+from brats_ml.models.prediction_folders import REFUSED, SCORED, claim, refuse_other_batch, refuse_overlap
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.artefact import Named

@@ -8,12 +8,12 @@ from typing import Any
 
 from brats_ml import files
 from brats_ml.actions.parts import CHANGED, GONE, UNCHANGED, UNKNOWN, Part, code_part
-from brats_ml.actions.prediction_folders import batch_of, changed_files, has_its_labels, stated_record
 from brats_ml.adapters.case_folder import cases_in
 from brats_ml.adapters.dvc_cache import DvcCache
 from brats_ml.adapters.tracking.ledger import promotions
 from brats_ml.config import Params
 from brats_ml.errors import BratsError, MissingInputError, ModelError, ServiceError, SourceError
+from brats_ml.models.prediction_folders import batch_of, changed_files, has_its_labels, stated_record
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
 

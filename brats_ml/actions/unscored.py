@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from brats_ml.actions.prediction_folders import has_probabilities, is_marked, refuse_other_batch, refuse_overlap
 from brats_ml.actions.prediction_inputs import Origin, origin_by, present_origin
 from brats_ml.actions.remote_cases import refresh
 from brats_ml.actions.unseen_cases import Listing, Unseen, divide, list_unseen, write_shards
@@ -11,6 +10,7 @@ from brats_ml.adapters.tracking.champions import champions_in_ledger, open_champ
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
+from brats_ml.models.prediction_folders import has_probabilities, is_marked, refuse_other_batch, refuse_overlap
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionsFolder

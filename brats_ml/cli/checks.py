@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import environment, files
-from brats_ml.actions.prediction_folders import refuse_other_batch, refuse_overlap
 from brats_ml.adapters.case_folder import cases_in
 from brats_ml.adapters.sources.archive import check_archive_name
 from brats_ml.adapters.tracking.reigns import (
@@ -25,6 +24,7 @@ from brats_ml.config.segmentation import check_preset
 from brats_ml.config.survival import check_masks
 from brats_ml.dataset.shard import Shard
 from brats_ml.errors import ConfigError, EmptyCohortError, ModelError, SourceError
+from brats_ml.models.prediction_folders import refuse_other_batch, refuse_overlap
 from brats_ml.near_names import did_you_mean
 from brats_ml.workspace import Artefact, Workspace
 from brats_ml.workspace.artefact import CopyOf, Named

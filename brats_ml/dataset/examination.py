@@ -238,12 +238,24 @@ def _common(read: Mapping[str, Volume], tolerance_mm: float) -> VoxelGrid | None
     return grids[agreeing.index(max(agreeing))] if grids else None
 
 
+def image_digests(folder: Path, case: Case) -> dict[str, str | None]:
+    """Return the digest of each image by its modality, None where it is not the file of a volume.
+
+    Raises:
+        StorageError: The operating system cannot read it.
+    """
+    return {role: _digest(folder / name) for role, name in case.images.items()}
+
+
 def _digests(folder: Path, case: Case) -> dict[str, str | None]:
     """Return the digest of each file by its role, None where it is not a regular file; each file is read once."""
-    found: dict[str, str | None] = {}
-    for file in dict.fromkeys(case.files.values()):
-        try:
-            found[file] = files.digest_file(folder / file, most=LARGEST_FILE_BYTES)
-        except ValueError:
-            found[file] = None
-    return {role: found[file] for role, file in case.files.items()}
+    found = {name: _digest(folder / name) for name in dict.fromkeys(case.files.values())}
+    return {role: found[name] for role, name in case.files.items()}
+
+
+def _digest(path: Path) -> str | None:
+    """Return the digest of a file, or None if it is not one of a volume; its case is then refused."""
+    try:
+        return files.digest_file(path, most=LARGEST_FILE_BYTES)
+    except ValueError:
+        return None

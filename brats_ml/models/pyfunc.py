@@ -1,12 +1,14 @@
 """Serve registered models through MLflow's pyfunc interface.
 
-MLflow calls `_load_pyfunc` with the registered folder.
+MLflow calls `_load_pyfunc` with the registered folder. This module imports at its top only what comes with MLflow, so
+that a missing package ends in a sentence.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,18 +18,53 @@ from mlflow.types.schema import Array
 from numpy.typing import NDArray
 
 from brats_ml.adapters.tracking.registry import verify
-from brats_ml.adapters.tracking.version import DIGESTS
+from brats_ml.adapters.tracking.version import DIGESTS, NAME, Version
 from brats_ml.cohort.clinical import GROUPS
-from brats_ml.cohort.modalities import MODALITIES
-from brats_ml.survival.features import AGE
+from brats_ml.errors import ConfigError, ModelError
 from brats_ml.workspace.outputs import ModelFolder, SurvivalFolder
 
-# The model takes the full canonical volumes of one case, and returns the canonical label map.
-SEGMENTATION_SIGNATURE = ModelSignature(
-    inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1, -1, -1), "image")]),
-    outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1), "labels")]),
-)
-SEGMENTATION_EXAMPLE = {"image": np.ones((len(MODALITIES), 8, 8, 2), dtype=np.float32)}
+if TYPE_CHECKING:
+    from brats_ml.config import Params
+    from brats_ml.models.served_cases import Serving
+
+# Packages of the survival models, and those that segmentation needs, too. OpenVINO is an extra.
+SURVIVAL_PACKAGES = ("numpy", "pandas", "pydantic", "scikit-learn", "scipy", "skops")
+SEGMENTATION_PACKAGES = (*SURVIVAL_PACKAGES, "isal", "keras", "nibabel", "ruamel.yaml")
+OPENVINO = "openvino"
+# Each of them is TensorFlow; the file of a model names the one that was installed where it was registered.
+BACKENDS = ("tensorflow-cpu", "tensorflow")
+# MLflow's format: the packages that a model needs, and the name and number of its version in a copy by `models:/`.
+REQUIREMENTS, REGISTERED = "requirements.txt", "registered_model_meta"
+
+
+def segmentation_interface(params: "Params") -> dict[str, Any]:
+    """Return what MLflow keeps of a segmentation model besides its files: a table of folders in and one of results out.
+
+    Returns:
+        The arguments `signature`, `example`, `requirements` and `config` of `save_pyfunc`.
+    """
+    from brats_ml.models.served_cases import CASE, OUTPUT, TEXTS, VOLUME_COLUMNS, Serving
+
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, name) for name in (CASE, OUTPUT)]
+    outputs: list[ColSpec | TensorSpec] = [
+        *inputs,
+        *(ColSpec(DataType.string, name, required=False) for name in TEXTS),
+        *(ColSpec(DataType.double, name, required=False) for name in (*VOLUME_COLUMNS, "qc_score")),
+        ColSpec(DataType.boolean, "qc_review", required=False),
+    ]
+    config = Serving(
+        runtime=params.evaluate.runtime,
+        precision=params.evaluate.precision,
+        rules=params.validate_,
+        naming=params.acquire.naming,
+    )
+    backend = next(filter(_is_installed, BACKENDS), BACKENDS[-1])
+    return {
+        "signature": ModelSignature(Schema(inputs), Schema(outputs)),
+        "example": pd.DataFrame([{CASE: "/data/new/BraTS20_Validation_001", OUTPUT: "/data/predictions"}]),
+        "requirements": requirements([*SEGMENTATION_PACKAGES, *filter(_is_installed, [OPENVINO]), backend]),
+        "config": config.model_dump(mode="json"),
+    }
 
 
 def survival_interface(features: Sequence[str], *, timed: bool) -> tuple[ModelSignature, pd.DataFrame]:
@@ -37,6 +74,8 @@ def survival_interface(features: Sequence[str], *, timed: bool) -> tuple[ModelSi
         features: The columns that the model reads.
         timed: Whether the model returns survival curves.
     """
+    from brats_ml.survival.features import AGE
+
     curves = [
         ColSpec(DataType.double, "expected_days"),
         ColSpec(Array(DataType.double), "curve_days"),
@@ -53,11 +92,39 @@ def survival_interface(features: Sequence[str], *, timed: bool) -> tuple[ModelSi
     return signature, pd.DataFrame([{name: 60.0 if name == AGE else 0.02 for name in features}])
 
 
-def requirements(*more: str) -> list[str]:
-    """Return the packages that a registered model needs, and `more`, at the versions installed here."""
-    wanted = ("keras", "nibabel", "numpy", "pandas", "pydantic", "ruamel.yaml", "scikit-learn", "scipy", "skops")
-    backend = "tensorflow-cpu" if any(distributions(name="tensorflow-cpu")) else "tensorflow"
-    return [f"{name}=={version(name)}" for name in (*wanted, *more, backend)]
+def requirements(packages: Sequence[str]) -> list[str]:
+    """Return packages at the versions installed here."""
+    return [f"{name}=={version(name)}" for name in packages]
+
+
+def _is_installed(name: str) -> bool:
+    return any(distributions(name=name))
+
+
+def check_installed(model: Path) -> None:
+    """Refuse to load a model where a package that it needs is not installed.
+
+    Args:
+        model: The folder of the model in MLflow's format.
+
+    Raises:
+        ModelError: A package is missing, or the list of packages.
+    """
+    listed = model / REQUIREMENTS
+    if not listed.is_file():
+        raise ModelError(
+            f"{listed} does not exist, so nobody knows which packages the model needs: restore the artifact store from "
+            "a backup, or publish the model again"
+        )
+    names = [re.split(r"[^A-Za-z0-9._-]", line.strip(), maxsplit=1)[0] for line in listed.read_text().splitlines()]
+    missing = [
+        name for name in filter(None, names) if not any(map(_is_installed, BACKENDS if name in BACKENDS else [name]))
+    ]
+    if missing:
+        raise ModelError(
+            f"the model needs {', '.join(missing)}, which this environment lacks: run "
+            f"`pip install -r {listed}`, or let `mlflow models predict` make an environment of its own"
+        )
 
 
 class Served(Protocol):
@@ -67,8 +134,8 @@ class Served(Protocol):
         """Return the predictions for an input that fits the signature."""
 
 
-class ServedSegmentation:
-    """A registered segmentation model: the whole inference path of a recipe."""
+class ServedImages:
+    """A segmentation model that was registered when these took the array of an image instead of a table of folders."""
 
     def __init__(self, folder: ModelFolder) -> None:
         """Read the registered folder."""
@@ -76,10 +143,9 @@ class ServedSegmentation:
 
         self._predict = load_segmentation_model(folder)
 
-    def predict(self, model_input: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
+    def predict(self, model_input: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
         """Return the canonical labels (X, Y, Z) of an `image` (modality, X, Y, Z)."""
-        image = model_input["image"]
-        labels, _ = self._predict(image)
+        labels, _ = self._predict(model_input["image"])
         return {"labels": labels}
 
 
@@ -97,10 +163,53 @@ class ServedSurvival:
         return self._predict(model_input)
 
 
-def _load_pyfunc(path: str) -> Served:
-    folder = ModelFolder(Path(path))
-    # MLflow's format: MLmodel is two folders above the model's own folder.
-    metadata = Model.load(str(folder.path.parents[1])).metadata or {}
+def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Served:
+    folder = Path(path)
+    model = folder.parents[1]  # MLflow's format: MLmodel is two folders above the model's own folder
+    described = Model.load(str(model))
+    metadata = described.metadata or {}
     if DIGESTS in metadata:  # older models have none
-        verify(folder.path, metadata[DIGESTS], name="the registered model")
-    return ServedSegmentation(folder) if folder.recipe.path.exists() else ServedSurvival(SurvivalFolder(folder.path))
+        verify(folder, metadata[DIGESTS], name="the registered model")
+    check_installed(model)
+    if not ModelFolder(folder).recipe.path.exists():
+        return ServedSurvival(SurvivalFolder(folder))
+    if not model_config:
+        return ServedImages(ModelFolder(folder))
+    from brats_ml.models.served_cases import ServedCases
+
+    return ServedCases(ModelFolder(folder), _version(model, described), serving(model_config))
+
+
+def serving(model_config: Mapping[str, Any]) -> "Serving":
+    """Return the settings of a served segmentation model.
+
+    Raises:
+        ConfigError: A key has a value that it cannot have.
+    """
+    from pydantic import ValidationError
+
+    from brats_ml.config.sentences import explain
+    from brats_ml.models.served_cases import Serving
+
+    try:
+        return Serving.model_validate(dict(model_config))
+    except ValidationError as error:
+        key, reason = explain(error, Serving, dict(model_config))
+        raise ConfigError(f"{key} in model_config: {reason}", key=key) from error
+
+
+def _version(model: Path, described: Model) -> Version:
+    """Return the version of a folder in MLflow's format; its number is 0 where it was not loaded by `models:/`."""
+    metadata: dict[str, Any] = described.metadata or {}
+    copied = model / REGISTERED
+    stated = dict(
+        line.split(": ", 1) for line in (copied.read_text().splitlines() if copied.is_file() else []) if ": " in line
+    )
+    number = stated.get("model_version", "0").strip("'\"")
+    return Version(
+        name=str(metadata.get(NAME)),
+        number=int(number) if number.isdecimal() else 0,
+        run_id=str(described.run_id),
+        tags={name: text for name, text in metadata.items() if isinstance(text, str)},
+        digests=metadata.get(DIGESTS),
+    )

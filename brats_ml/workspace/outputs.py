@@ -137,6 +137,17 @@ class SurvivalFolder(Artefact):
 
 
 @dataclass(frozen=True)
+class CardFolder(Artefact):
+    """The model card of a registered version."""
+
+    made_by: str = "brats publish"
+
+    markdown = Made("model_card.md")
+    page = Made("model_card.html")
+    record = Made("model_card.json")  # what is known since the registration, to render the card again
+
+
+@dataclass(frozen=True)
 class ReportsFolder(Artefact):
     """The comparison of all recipes and estimators."""
 

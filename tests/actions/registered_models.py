@@ -13,7 +13,9 @@ from brats_ml.adapters.tracking.champions import Champions
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
-from brats_ml.adapters.tracking.version import COHORT
+from brats_ml.adapters.tracking.version import COHORT, Version
+from brats_ml.config import Params
+from brats_ml.models import pyfunc
 from brats_ml.workspace import Workspace
 
 # Models of synthetic patients of 32 voxels along each axis.
@@ -41,6 +43,22 @@ def register(uri: str, kind: str, number: int, folder: Path, **tags: str) -> Non
     with MlflowTracker(uri).run(key, name=key, tags={}) as run:
         run_id = run.run_id
     client.create_model_version(name, folder.as_uri(), run_id, tags={KEY: key, COHORT: "synthetic", **tags})
+
+
+def register_whole(ws: Workspace, params: Params, folder: Path, *, key: str = "whole") -> Version:
+    """Register a recipe as `brats publish` does: with code, requirements and the interface of a table of folders."""
+    uri = embedded_store(ws.state)
+    with MlflowTracker(uri).run(key, name=key, tags={}) as run:
+        run_id = run.run_id
+    return Registry(uri).register(
+        MODELS["segmentation"],
+        key=key,
+        run_id=run_id,
+        folder=folder,
+        tags={COHORT: "synthetic", "commit": "c" * 40},
+        loader=pyfunc.__name__,
+        **pyfunc.segmentation_interface(params),
+    )
 
 
 def copy_workspace(template: Workspace, root: Path) -> Workspace:

@@ -16,10 +16,10 @@ import pytest
 
 from brats_ml.actions import batch_page, prediction_table
 from brats_ml.actions.page_volumes import key_of
-from brats_ml.actions.prediction_folders import read_record
 from brats_ml.adapters.nifti.volume import read_volume
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
+from brats_ml.models.prediction_folders import read_record
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionsFolder
 from tests.page_requests import outside_addresses
@@ -149,7 +149,7 @@ def test_a_refused_case_has_a_row_with_its_reason(target: PredictionsFolder, coh
     record = read_record(target.case(WORST))
     assert record is not None
     target.case(WORST).labels(WORST).unlink()
-    from brats_ml.actions.prediction_folders import write_record
+    from brats_ml.models.prediction_folders import write_record
 
     refused = {name: record[name] for name in ("case_id", "patient", "provenance")}
     write_record(target.case(WORST), refused | {"status": "refused", "reason": "t1 is cut short"})
@@ -159,7 +159,7 @@ def test_a_refused_case_has_a_row_with_its_reason(target: PredictionsFolder, coh
 
 
 def test_text_of_others_stays_text(target: PredictionsFolder) -> None:
-    from brats_ml.actions.prediction_folders import write_record
+    from brats_ml.models.prediction_folders import write_record
 
     record = read_record(target.case(WORST))
     assert record is not None

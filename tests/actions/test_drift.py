@@ -10,7 +10,6 @@ import pytest
 
 from brats_ml import files
 from brats_ml.actions import drift
-from brats_ml.actions.prediction_folders import SCORED, write_record
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.config import Params
@@ -18,6 +17,7 @@ from brats_ml.config.quality import Quality
 from brats_ml.errors import ModelError
 from brats_ml.imaging.quality.familiarity import Cohort
 from brats_ml.models.calibration import Calibration
+from brats_ml.models.prediction_folders import SCORED, write_record
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder
 from tests.actions.registered_models import TRAINED, champions_of, make_champion, register
@@ -47,7 +47,7 @@ def champion(ws: Workspace, tmp_path: Path) -> Workspace:
         part="validation",
         cases=0,
         temperatures=dict.fromkeys(("WT", "TC", "ET"), 1.0),
-        weights={},
+        decay=1.0,
         fitted=False,
         widths_mm={},
         covered_by_release={},

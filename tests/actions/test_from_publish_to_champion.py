@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from brats_ml.adapters.case_files.array_file import write_case
 from brats_ml.adapters.tables.frames import write_csv
 from brats_ml.adapters.tracking.champions import CHAMPION, PREVIOUS
 from brats_ml.adapters.tracking.ledger import read_entries
+from brats_ml.adapters.tracking.notes import NOTE
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.runs import KEY, PARENT, embedded_store
@@ -28,6 +30,7 @@ from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
 from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.files import read_json, write_json
+from brats_ml.mlflow_pages import EXPERIMENT
 from brats_ml.models.compatibility import MASKS
 from brats_ml.models.segmentation import load_segmentation_model
 from brats_ml.survival.summary import AGE_ONLY_PROBABILITIES
@@ -229,7 +232,8 @@ def test_a_version_says_why_it_is_champion_and_what_the_gate_measured(ws: Worksp
     why = "every floor is reached and there is no champion to compare with"
     assert entry["reasons"] == [why]
     said = f"champion since {entry['time']}: {why} (decision {entry['decision'][:12]})"
-    assert first.description == f"**Ledger:** {said}\n\nTrained for the poster."
+    assert first.description.startswith(f"**Ledger:** {said}\n\n**Use:** ")
+    assert first.description.endswith("\n\nTrained for the poster.")
     assert then.description.startswith(f"**Ledger:** champion from {entry['time']} to ")
     assert then.description.endswith("\n\nTrained for the poster.")
     assert "against the champion" in now.description
@@ -273,3 +277,66 @@ def test_the_next_nominee_is_compared_with_the_champion_on_locked_cases_that_the
     assert 0.1 < judged["measured"]["champion"]["WT"] < 0.9
     assert aliases(ws, SEGMENTATION) == ({CHAMPION: 2, PREVIOUS: 1} if verdict == "PROMOTE" else {CHAMPION: 1})
     assert decision(ws, "survival")["verdict"] == "HOLD"
+
+
+def card(ws: Workspace, name: str, number: int) -> str:
+    """Return the card in the folder of a version, after a check that the one in its run is the same."""
+    client = MlflowClient(embedded_store(ws.state))
+    version = client.get_model_version(name, str(number))
+    model = Path(mlflow.artifacts.download_artifacts(client.get_model_version_download_uri(name, str(number))))
+    for file in ("model_card.md", "model_card.html"):
+        in_run = client.download_artifacts(version.run_id, f"model_card/v{number}/{file}")
+        assert Path(in_run).read_bytes() == (model / file).read_bytes()
+    return (model / "model_card.md").read_text()
+
+
+def test_a_card_follows_a_version_from_its_registration_to_the_throne(ws: Workspace, small: Params) -> None:
+    train_again(ws, dice=0.95)  # the files of version 1 belong to all tests of this module
+    publish.run(ws, small)
+    before = card(ws, SEGMENTATION, 2)
+    gate.run(ws, small)
+    judged = card(ws, SEGMENTATION, 2)
+    publish.run(ws, small)  # a second publish keeps what the gate said
+    promote.run(ws, small)
+    after = card(ws, SEGMENTATION, 2)
+
+    assert "| verdict of the gate | not judged yet |" in before
+    assert "12 synthetic patients (phantoms) trained it" in before
+    assert "| looks at locked patients for this version | 0 |" in before
+    assert "| verdict of the gate | PROMOTE: " in card(ws, SURVIVAL, 1)
+    for text in (judged, after):
+        assert "| verdict of the gate | PROMOTE: every floor is reached" in text
+        assert "| locked patients that judged it | 6 |" in text
+        assert "| looks at locked patients for this version | 1 |" in text
+        assert "dice\\_WT 0.9500" in text
+    assert "| champion | never, by the ledger |" in judged
+    assert "| champion | since 20" in after
+    registry = Registry(embedded_store(ws.state))
+    assert registry.fetch(registered(ws, SEGMENTATION, 2)).name == RECIPE  # after a check of every digest
+
+
+def test_models_experiment_and_runs_have_descriptions_and_keep_what_a_person_wrote(
+    ws: Workspace, small: Params
+) -> None:
+    client = MlflowClient(embedded_store(ws.state))
+    (pipeline,) = (run for run in runs(client) if run.info.run_name.startswith("pipeline"))
+    client.set_tag(pipeline.info.run_id, NOTE, f"{pipeline.data.tags[NOTE]}\n\nFor the poster.")
+    client.update_registered_model(SURVIVAL, "Ours.")
+
+    publish.run(ws, small)
+    gate.run(ws, small)
+
+    notes = {run.info.run_name.split()[0]: run.data.tags[NOTE] for run in runs(client)}
+    assert notes.keys() == {"pipeline", "train", "survival"}
+    assert all(note.startswith("**Work:** `brats ") for note in notes.values())
+    assert "**Result:** Dice on" in notes["train"]
+    assert "**Verdict on segmentation:** PROMOTE: " in notes["pipeline"]
+    assert notes["pipeline"].endswith("\n\nFor the poster.")
+    described = {name: client.get_registered_model(name).description for name in (SEGMENTATION, SURVIVAL)}
+    assert described[SEGMENTATION].startswith("Brain tumour segmentation")
+    assert described[SURVIVAL] == "Ours."
+    assert client.get_experiment_by_name(EXPERIMENT).tags[NOTE].startswith("Runs of brats_ml")
+
+
+def runs(client: MlflowClient) -> list[Run]:
+    return list(client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id]))

@@ -63,7 +63,7 @@ def contents(ws: Workspace) -> dict[str, Any]:
         }
 
 
-CALLS = 53  # of one publish
+CALLS = 84  # of one publish
 
 
 @pytest.fixture(scope="module")

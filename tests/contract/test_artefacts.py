@@ -25,8 +25,9 @@ NAMED_BY_OTHERS = {
                                 "survival_info.csv", "survival_features.csv"},  # as releases call their files
     "cohort/names.py": {".nii"},  # as some releases call their volumes
     "cohort/releases.py": {".nii.gz"},  # as releases call their volumes
-    "models/pyfunc.py": {"ruamel.yaml"},  # a package
+    "models/pyfunc.py": {"requirements.txt", "ruamel.yaml"},  # MLflow's list of packages, and a package
     "reports/batch_page.py": {"batch.html"},  # a template, which jinja looks up
+    "reports/model_card.py": {"model_card.html"},  # a template, which jinja looks up
     "reports/page.py": {"comparison.html"},  # a template, which jinja looks up
     "reports/validation.py": {"validation.html"},  # a template, which jinja looks up
 }  # fmt: skip

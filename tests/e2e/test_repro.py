@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
@@ -204,15 +203,20 @@ def test_a_browser_that_shows_the_pages_asks_for_nothing_outside(checkout: Check
     assert not any(asked.values()), asked
 
 
-def test_mlflow_loads_both_champions(output: dict[str, str], store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_loads_both_champions(
+    output: dict[str, str], checkout: Checkout, store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     segmentation = mlflow.pyfunc.load_model("models:/brats-segmentation@champion")
     survival = mlflow.pyfunc.load_model("models:/brats-survival@champion")
 
-    labels = segmentation.predict({"image": np.ones((4, 24, 20, 8), dtype=np.float32)})["labels"]
+    scored = next(record["case_id"] for record in predictions(checkout) if record["status"] == "scored")
+    case = {"case_folder": str(checkout.root / "inbox" / scored), "output_folder": str(tmp_path)}
+    found = segmentation.predict(pd.DataFrame([case])).iloc[0]
     patients = pd.DataFrame([dict.fromkeys(FEATURES, 0.02) | {"age_years": 61.0}])
 
-    assert labels.shape == (24, 20, 8)
+    labels = checkout.root / "predictions" / scored / f"{scored}-labels.nii.gz"
+    assert Path(found["label_map"]).read_bytes() == labels.read_bytes()
     assert survival.predict(patients)["group"].isin(["short", "mid", "long"]).all()
 
 

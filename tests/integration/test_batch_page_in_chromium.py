@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from brats_ml.actions import batch_page, correct
-from brats_ml.actions.prediction_folders import write_record
 from brats_ml.adapters.nifti.volume import read_comments
+from brats_ml.models.prediction_folders import write_record
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionsFolder
 from brats_ml.workspace.viewer import installed

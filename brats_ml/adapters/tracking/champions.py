@@ -287,7 +287,7 @@ class Champions:
         last = {reign.version: reign for reign in reigns(self.state.ledger.path, entry["model"])[-2:]}
         for version, reign in last.items():
             if version is not None:
-                self.registry.describe(reign.model, version, reign.sentence())
+                self.registry.describe(reign.model, version, {"Ledger": reign.sentence()})
         # `champion` comes last: where it is right, all else is, too.
         previous = entry["previous"]
         if previous is not None and self.registry.get(entry["model"], previous) is not None:

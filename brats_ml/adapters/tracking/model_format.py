@@ -9,7 +9,6 @@ from mlflow.entities import LoggedModel
 from mlflow.models import Model, ModelSignature
 
 import brats_ml
-from brats_ml.adapters.tracking.version import DIGESTS
 
 
 def save_pyfunc(
@@ -18,11 +17,12 @@ def save_pyfunc(
     *,
     run_id: str,
     folder: Path,
-    digests: Mapping[str, str],
+    metadata: Mapping[str, Any],
     loader: str,
     signature: ModelSignature,
     example: Any,
     requirements: list[str],
+    config: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model's folder in MLflow's format.
 
@@ -31,11 +31,12 @@ def save_pyfunc(
         logged: The model in MLflow.
         run_id: The run that trained it.
         folder: All files of the model.
-        digests: The digests of these files.
+        metadata: What MLmodel says of it, such as the digests of these files.
         loader: The module with `_load_pyfunc`.
         signature: The signature of input and output.
         example: An input that fits the signature.
         requirements: The packages that loading the model needs.
+        config: Settings that the loader gets, and that who loads the model may override.
     """
     described = Model(artifact_path=logged.artifact_location, model_uuid=logged.model_id, model_id=logged.model_id)
     described.run_id = run_id
@@ -48,5 +49,6 @@ def save_pyfunc(
         signature=signature,
         input_example=example,
         pip_requirements=requirements,
-        metadata={DIGESTS: dict(digests)},
+        metadata=dict(metadata),
+        model_config=None if config is None else dict(config),
     )

@@ -14,17 +14,17 @@ from mlflow.exceptions import MlflowException
 
 from brats_ml import files, mlflow_pages
 from brats_ml.adapters.tracking.model_format import save_pyfunc
+from brats_ml.adapters.tracking.notes import DESCRIPTIONS, with_lines
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.adapters.tracking.store import Client, reaching
-from brats_ml.adapters.tracking.version import DIGESTS, Version
+from brats_ml.adapters.tracking.version import DIGESTS, NAME, Version
 from brats_ml.errors import ModelError
 from brats_ml.redaction import redacted
-from brats_ml.untrusted_text import printable
 
-# The beginning of the line in a version's description that follows the ledger.
-OURS = "**Ledger:**"
 # Of the versions that a message names.
 MOST_NUMBERS = 20
+# The beginning of the address of a logged model, which has no run.
+LOGGED = "models:/"
 
 
 class Registry:
@@ -80,7 +80,7 @@ class Registry:
             run_id: The run that trained the model.
             folder: All files of the model; none of them is pickled.
             tags: The tags of the version.
-            interface: The arguments `loader`, `signature`, `example` and `requirements` of `save_pyfunc`.
+            interface: The arguments `loader`, `signature`, `example`, `requirements` and `config` of `save_pyfunc`.
         """
         self._make_default()
         digests = files.file_digests(folder)
@@ -90,8 +90,9 @@ class Registry:
         logged = self._logged_model(name, run_id, {KEY: key, DIGESTS: files.digest_value(digests)})
         if logged.status != LoggedModelStatus.READY:
             with tempfile.TemporaryDirectory() as unfinished:
+                metadata = {**tags, NAME: name, KEY: key, DIGESTS: digests}
                 save_pyfunc(
-                    Path(unfinished, "model"), logged, run_id=run_id, folder=folder, digests=digests, **interface
+                    Path(unfinished, "model"), logged, run_id=run_id, folder=folder, metadata=metadata, **interface
                 )
                 with reaching(self.uri):
                     self.client.log_model_artifacts(logged.model_id, str(Path(unfinished, "model")))
@@ -188,17 +189,50 @@ class Registry:
         for name, value in tags.items():
             self.client.set_model_version_tag(version.name, str(version.number), name, value)
 
-    def describe(self, name: str, number: int, said: str) -> None:
-        """Let the description of a version begin with a line, if there is such a version.
+    def describe(self, name: str, number: int, lines: Mapping[str, str]) -> None:
+        """Let the description of a version have these lines, by title, if there is such a version.
 
-        It replaces the line of an earlier call. What a person wrote on other lines stays.
+        They replace those of an earlier call. What a person wrote on other lines stays.
         """
         for found in self.client.search_model_versions(_numbered(name, number)):
             old = found.description or ""
-            kept = "\n".join(line for line in old.split("\n") if not line.startswith(OURS)).strip("\n")
-            new = f"{OURS} {printable(said)}" + (f"\n\n{kept}" if kept else "")
+            new = with_lines(old, lines)
             if new != old:
                 self.client.update_model_version(name, str(number), new)
+
+    def describe_model(self, name: str) -> None:
+        """Give a registered model its description and its kind, unless a person wrote a description."""
+        for found in self.client.search_registered_models(f"name = '{name}'"):
+            if not found.description:
+                self.client.update_registered_model(name, DESCRIPTIONS.get(name, ""))
+            if "kind" not in found.tags:
+                self.client.set_registered_model_tag(name, "kind", name.removeprefix("brats-"))
+
+    def add_files(self, version: Version, folder: Path) -> None:
+        """Add files to the folder of a version in MLflow's format, next to the files with recorded digests."""
+        model = self._model_id(version)
+        if model is not None:
+            with reaching(self.uri):
+                self.client.log_model_artifacts(model, str(folder))
+
+    def read_file(self, version: Version, name: str) -> str | None:
+        """Return the text of a file that `add_files` added, None where there is none."""
+        model = self._model_id(version)
+        known = [] if model is None else self.client.list_logged_model_artifacts(model)
+        if name not in {file.path for file in known}:
+            return None
+        whole = self.client.get_model_version_download_uri(version.name, str(version.number))
+        with tempfile.TemporaryDirectory() as folder, reaching(self.uri):
+            address = f"{whole.rstrip('/')}/{name}"
+            path = mlflow.artifacts.download_artifacts(
+                address, dst_path=folder, tracking_uri=self.uri, registry_uri=self.uri
+            )
+            return Path(path).read_text(encoding="utf-8")
+
+    def _model_id(self, version: Version) -> str | None:
+        """Return the id of the logged model that a version was made from; a version of before MLflow 3 has none."""
+        source = str(self.client.get_model_version(version.name, str(version.number)).source)
+        return source.removeprefix(LOGGED) if source.startswith(LOGGED) else None
 
     def set_alias(self, name: str, alias: str, number: int) -> None:
         """Let an alias name a version."""

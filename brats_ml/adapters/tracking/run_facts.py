@@ -9,6 +9,7 @@ from typing import Any
 from brats_ml import environment, files
 from brats_ml.adapters import provenance
 from brats_ml.adapters.computer import computer
+from brats_ml.adapters.tracking.notes import NOTE, with_lines
 from brats_ml.adapters.tracking.runs import MlflowRun
 from brats_ml.adapters.tracking.version import COMPUTER
 from brats_ml.workspace import Workspace
@@ -37,9 +38,22 @@ def origin_tags(ws: Workspace, stage: str, *, made_by: str) -> dict[str, str]:
     """
     origin = provenance.origin(ws.root)
     tags = {"brats.stage": stage, **origin, "mlflow.user": _author()}
-    tags |= {"mlflow.source.name": made_by, "mlflow.source.type": "LOCAL"}
-    tags[COMPUTER] = json.dumps(computer(), sort_keys=True)
+    tags |= {
+        "mlflow.source.name": made_by,
+        "mlflow.source.type": "LOCAL",
+        COMPUTER: json.dumps(computer(), sort_keys=True),
+        NOTE: with_lines(None, work_line(ws, made_by)),
+    }
     return tags | ({"mlflow.source.git.commit": origin["commit"]} if "commit" in origin else {})
+
+
+def work_line(ws: Workspace, made_by: str) -> dict[str, str]:
+    """Return the line of a run's description that says what it does, and on how many cases of which part."""
+    profile = cohort_profile(ws)
+    parts = ", ".join(f"{part} {count}" for part, count in profile.get("split", {}).items())
+    return {
+        "Work": f"`{made_by}` on {cohort_name(profile) or 'an unknown number of cases'}" + f" ({parts})" * bool(parts)
+    }
 
 
 def cohort_profile(ws: Workspace) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import environment, files, locks, mlflow_pages
+from brats_ml.adapters.tracking.notes import NOTE, with_lines
 from brats_ml.adapters.tracking.store import Client
 from brats_ml.errors import ServiceError, StorageError
 from brats_ml.mlflow_pages import EXPERIMENT, KIND
@@ -262,6 +263,13 @@ class MlflowRun:
         from mlflow.entities import RunTag
 
         self._client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def note(self, lines: Mapping[str, str]) -> None:
+        """Let the description of the run have these lines, by title; what a person wrote on other lines stays."""
+        old = self._client.get_run(self.run_id).data.tags.get(NOTE, "")
+        new = with_lines(old, lines)
+        if new != old:
+            self.tag({NOTE: new})
 
     def add_to(self, parent: str) -> None:
         """Make the run a child of a pipeline run, unless it is a child of an earlier one already."""

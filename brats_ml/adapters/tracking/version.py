@@ -15,6 +15,8 @@ DIGESTS = "brats.files"
 # dvc.lock, the computer that trained it, and the files that its commit has otherwise. The ledger keeps them.
 UNCOMMITTED = "uncommitted"
 PIPELINE, PARAMS_DIGEST, LOCK_DIGEST, COMPUTER = "brats.pipeline", "brats.params", "brats.dvc_lock", "brats.computer"
+# This key of MLmodel's metadata holds the name of the registered model.
+NAME = "brats.model"
 
 
 @dataclass(frozen=True)

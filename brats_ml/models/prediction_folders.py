@@ -3,13 +3,15 @@
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from brats_ml import files, reading
 from brats_ml.adapters.content_cache import link
 from brats_ml.cohort.source_address import S3
-from brats_ml.errors import ConfigError, StorageError, TableError
+from brats_ml.errors import CaseError, ConfigError, StorageError, TableError
 from brats_ml.workspace.artefact import CopyOf, Named
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
 
@@ -89,6 +91,54 @@ def refuse_foreign(folder: PredictionFolder, case_id: str) -> None:
     path, own = folder.path, set(folder.own(case_id))
     if os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or not set(path.iterdir()) <= own):
         raise StorageError(f"{path} exists and is no prediction of brats: move it away, then score again")
+
+
+def write_prediction(
+    target: PredictionsFolder,
+    stated: Mapping[str, Any],
+    predict: Callable[[PredictionFolder], Mapping[str, Any]],
+    *,
+    check: Callable[[], None],
+) -> dict[str, Any]:
+    """Predict a case into its folder, which appears whole, and return the record; the prediction before it is kept.
+
+    The caller holds the lock of the case.
+
+    Args:
+        target: The predictions.
+        stated: What the record says of the case besides the prediction, its `case_id` among it.
+        predict: Writes the label map into a folder and returns the rest of the record.
+        check: Raises an error where the prediction must not be kept.
+
+    Raises:
+        StorageError: The operating system cannot read or write a file.
+    """
+    case_id = str(stated["case_id"])
+    bookkeeping = target.bookkeeping(case_id)
+    with (
+        _attempt(bookkeeping.attempt),
+        files.replacing(target.case(case_id), scratch=bookkeeping.path, sole=True) as unfinished,
+    ):
+        written = PredictionFolder(unfinished)
+        try:
+            record = {**stated, "status": SCORED, **predict(written)}
+        except CaseError as error:
+            record = {**stated, "status": REFUSED, "reason": error.reason}
+        write_record(written, record)
+        check()
+        keep_earlier(target, case_id, written)
+    return record
+
+
+@contextmanager
+def _attempt(path: Path) -> Iterator[None]:
+    """Keep a file while a case is predicted; it stays if the process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def write_record(folder: PredictionFolder, record: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from brats_ml.orchestration.dag.operators import ShardOperator
 from brats_ml.orchestration.dag.rendering import ACTION_TIMEOUT, RETRY, RUN_TYPES, RUN_UNLESS_FAILED, DvcPipeline
 from brats_ml.orchestration.dag.scoring import (
     INBOX,
+    DriftOperator,
     OpenForCasesOperator,
     PendingOperator,
     TableOperator,
@@ -27,7 +28,8 @@ DOC = """
 If all cases have a prediction by the current champions, `open` ends the run and Airflow skips the other tasks.
 Otherwise `pending` divides the cases without one into shards. Each task of `score` has the name of its first case. It
 predicts a label map for every case of its shard. If there is a survival champion, it also predicts the survival group
-of the patient. `table` lists all predictions in predictions.csv and updates the asset `brats_predictions`.
+of the patient. `table` lists all predictions in predictions.csv and updates the asset `brats_predictions`. `drift`
+compares new cases with those that the champion was trained on.
 
 A run does not score a case twice, so you can start one at any time. `orchestration.score` in params.yaml sets the
 schedule, and a new champion starts a run as well.
@@ -121,6 +123,12 @@ with DAG(
         doc_md="Lists all predictions in predictions.csv, also after a shard that failed.",
         trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
     )
-    opened >> pending >> score >> table
+    drift = pipeline.command(
+        "drift",
+        operator=DriftOperator,
+        predictions=FIELDS["predictions"],
+        doc_md="Compares new cases with those that the champion was trained on, once there are enough for a batch.",
+    )
+    opened >> pending >> score >> table >> drift
     pending >> table
-    [score, table] >> pipeline.close()
+    [score, table, drift] >> pipeline.close()

@@ -35,7 +35,7 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
         output: Folder of the predictions; the checkout's by default.
 
     Raises:
-        ModelError: There is no segmentation champion, or it keeps no profiles of its training cases.
+        ModelError: There is no segmentation champion, or the new cases share no feature with its training cases.
         StorageError: The operating system cannot read a prediction.
     """
     target, champions = ws.predictions(output), open_champions(ws.state)
@@ -44,7 +44,10 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
         raise no_champion(MODELS["segmentation"], ws.state.ledger.path)
     calibration = read_calibration(ModelFolder(champions.registry.fetch(champion)))
     if calibration is None or calibration.cohort is None or not calibration.cohort.profiles:
-        raise ModelError(f"{champion} keeps no profiles of its training cases (qc.json): train and publish it again")
+        said = (
+            f"{champion} keeps no profiles of its training cases, so nothing was compared; train and publish it again"
+        )
+        return Report("drift", said, details={"alarm": None, "cases": 0})
     target.path.mkdir(parents=True, exist_ok=True)
     with locks.exclusive(target.drift_lock, holder="another process that looks for drift"):
         batches = files.read_json(target.drift)["batches"] if target.drift.path.exists() else []

@@ -300,7 +300,9 @@ def test_new_champions_start_scoring(observed: Observed, checkout: Checkout) -> 
     with (checkout.root / "predictions/predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
 
-    assert observed.seen["score states"] == dict.fromkeys(("open", "pending", "score", "table", "close"), "success")
+    assert observed.seen["score states"] == dict.fromkeys(
+        ("open", "pending", "score", "table", "drift", "close"), "success"
+    )
     assert [row["status"] for row in rows] == ["scored"] * 4
     assert {row["segmentation_model"] for row in rows} == {"brats-segmentation v1"}
 

@@ -21,7 +21,7 @@ from brats_ml.orchestration.dag.stage_shards import draw_shards
 # Ids of the tasks around the stages; a stage with one of these names gets another id.
 ACTIONS = frozenset(
     {"open", "publish", "gate", "approve", "push", "promote", "announce", "close"}
-    | {"pending", "score", "table"}
+    | {"pending", "score", "table", "drift"}
     | {"prove", "rollback"}
 )
 # The tries of a task span more than two minutes, so a server that restarts is back before the last one.

@@ -128,6 +128,22 @@ class TableOperator(CommandOperator):
         return details
 
 
+class DriftOperator(CommandOperator):
+    """Compares new cases with those that the champion was trained on."""
+
+    template_fields: tuple[str, ...] = ("predictions",)
+
+    def __init__(self, *, predictions: str, **options: Any) -> None:
+        """Take the folder of the predictions from the form."""
+        super().__init__(command=[], **options)
+        self.predictions = predictions
+
+    def work(self, context: Context, run: Run) -> Any:
+        """Compare them."""
+        self.command = [*BRATS, "drift", "--output", str(run.locations.resolve(self.predictions))]
+        return super().work(context, run)
+
+
 def options_of(run: Run, cases: str, predictions: str, preset: str, probabilities: str = "") -> list[str] | None:
     """Return the options of `brats pending` and `brats score` for the values of a form, None without an inbox."""
     source = cases if cases.startswith(S3) else str(run.locations.resolve(cases))

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from brats_ml import environment
 from brats_ml.actions import sample_inbox
 from brats_ml.adapters.tables.frames import read_csv
-from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.config import load
 from brats_ml.config.edit import override
 from brats_ml.models.prediction_folders import SCORED

@@ -79,8 +79,8 @@ def _ask_registry(ws: Workspace) -> dict[str, dict[str, int]] | str | None:
     """Return the aliases of each model, None without a registry, or the sentence of a registry that does not answer."""
     if not (environment.MLFLOW_TRACKING_URI.read() or ws.state.mlflow.database.exists()):
         return None
+    from brats_ml.adapters.tracking.own_store import tracking_uri
     from brats_ml.adapters.tracking.registry import Registry
-    from brats_ml.adapters.tracking.runs import tracking_uri
 
     try:
         registry = Registry(tracking_uri(ws.state))

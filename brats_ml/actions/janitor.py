@@ -1,7 +1,8 @@
 """Clean up after runs: end MLflow runs without a process, free what no kept run needs, empty MLflow's bin."""
 
 from brats_ml.adapters.tracking.cleaning import end_abandoned_runs, remove_deleted
-from brats_ml.adapters.tracking.runs import MlflowTracker, tracking_uri
+from brats_ml.adapters.tracking.own_store import tracking_uri
+from brats_ml.adapters.tracking.runs import MlflowTracker
 from brats_ml.config import Params
 from brats_ml.errors import ServiceError
 from brats_ml.orchestration.runs import retention

@@ -15,6 +15,7 @@ from brats_ml.actions.publish_pipeline import EVALUATION, FIGURES, description, 
 from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.notes import describe_experiment
+from brats_ml.adapters.tracking.own_store import tracking_uri
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.run_facts import (
@@ -25,7 +26,7 @@ from brats_ml.adapters.tracking.run_facts import (
     run_name,
     work_line,
 )
-from brats_ml.adapters.tracking.runs import MlflowTracker, tracking_uri
+from brats_ml.adapters.tracking.runs import MlflowTracker
 from brats_ml.adapters.tracking.version import COHORT, COMPUTER, UNCOMMITTED, Version
 from brats_ml.config import Params
 from brats_ml.config.differences import leaves

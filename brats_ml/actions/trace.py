@@ -148,8 +148,8 @@ def _asked(what: str, name: str, ask: Callable[[], Part]) -> Part:
 
 
 def _version(ws: Workspace, kind: str, stated: dict[str, Any]) -> Part:
+    from brats_ml.adapters.tracking.own_store import tracking_uri
     from brats_ml.adapters.tracking.registry import Registry
-    from brats_ml.adapters.tracking.runs import tracking_uri
 
     what, name = f"{kind} model", f"{stated['name']} v{stated['version']}"
     registry = Registry(tracking_uri(ws.state))
@@ -169,7 +169,7 @@ def _version(ws: Workspace, kind: str, stated: dict[str, Any]) -> Part:
 def _run(ws: Workspace, kind: str, stated: dict[str, Any]) -> Part:
     from mlflow.exceptions import MlflowException
 
-    from brats_ml.adapters.tracking.runs import tracking_uri
+    from brats_ml.adapters.tracking.own_store import tracking_uri
     from brats_ml.adapters.tracking.store import Client
 
     what, name = f"run of the {kind} model", str(stated["run_id"])

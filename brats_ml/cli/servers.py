@@ -110,7 +110,7 @@ def _create_store(folder: Path) -> None:
 
     The server would create it in steps, and a command that reads the store meanwhile would call it damaged.
     """
-    from brats_ml.adapters.tracking.runs import create_store
+    from brats_ml.adapters.tracking.own_store import create_store
     from brats_ml.orchestration.local.settings import local_state
 
     create_store(local_state(folder))

@@ -12,7 +12,8 @@ from brats_ml.adapters import provenance
 from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking import run_facts
-from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker, tracking_uri
+from brats_ml.adapters.tracking.own_store import tracking_uri
+from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker
 from brats_ml.adapters.tracking.training_run import TrainingRun
 from brats_ml.cohort.folds import folds
 from brats_ml.config import Params

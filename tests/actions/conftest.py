@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from brats_ml.actions import sample_inbox
-from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.config import Params
 from brats_ml.models.compatibility import MASKS, RECIPE, RECIPE_KEY
 from brats_ml.workspace import Workspace

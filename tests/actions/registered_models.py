@@ -10,9 +10,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.champions import Champions
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
+from brats_ml.adapters.tracking.runs import KEY, MlflowTracker
 from brats_ml.adapters.tracking.version import COHORT, Version
 from brats_ml.config import Params
 from brats_ml.models import pyfunc

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from brats_ml import files
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.workspace import Workspace
 from tests import documented
 from tests.actions.registered_models import TRAINED, champions_of, make_champion, own_store, register

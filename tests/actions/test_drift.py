@@ -10,8 +10,8 @@ import pytest
 
 from brats_ml import files
 from brats_ml.actions import drift
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.config import Params
 from brats_ml.config.quality import Quality
 from brats_ml.imaging.quality.familiarity import Cohort

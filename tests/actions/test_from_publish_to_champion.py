@@ -21,9 +21,10 @@ from brats_ml.adapters.tables.frames import write_csv
 from brats_ml.adapters.tracking.champions import CHAMPION, PREVIOUS
 from brats_ml.adapters.tracking.ledger import read_entries
 from brats_ml.adapters.tracking.notes import NOTE
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import KEY, PARENT, embedded_store
+from brats_ml.adapters.tracking.runs import KEY, PARENT
 from brats_ml.adapters.tracking.version import COHORT, Version
 from brats_ml.cohort.cases import find_cases
 from brats_ml.cohort.labels import REGIONS

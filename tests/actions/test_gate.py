@@ -9,8 +9,9 @@ from mlflow.tracking import MlflowClient
 from brats_ml.actions import gate, promote
 from brats_ml.adapters.tables.frames import write_csv
 from brats_ml.adapters.tracking.ledger import looks, promotions
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import KEY, embedded_store
+from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.adapters.tracking.version import COHORT
 from brats_ml.config import Params
 from brats_ml.errors import ModelError

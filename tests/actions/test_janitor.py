@@ -9,8 +9,9 @@ import pytest
 from brats_ml import locks
 from brats_ml.actions import janitor
 from brats_ml.adapters.tracking.cleaning import SILENCE_S
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
+from brats_ml.adapters.tracking.runs import KEY, MlflowTracker
 from brats_ml.config import Params
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace

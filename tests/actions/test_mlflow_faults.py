@@ -12,9 +12,10 @@ from mlflow.tracking import MlflowClient
 from brats_ml.actions import gate, promote, publish, score, unscored
 from brats_ml.adapters.tracking.champions import CHAMPION
 from brats_ml.adapters.tracking.ledger import promotions
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import MlflowTracker, embedded_store
+from brats_ml.adapters.tracking.runs import MlflowTracker
 from brats_ml.adapters.tracking.training_run import TrainingRun
 from brats_ml.config import Params
 from brats_ml.errors import ServiceError

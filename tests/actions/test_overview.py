@@ -11,8 +11,8 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.actions import champions, waiting
 from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.cli import tables
 from brats_ml.config import Params
 from brats_ml.files import digest_value, write_json

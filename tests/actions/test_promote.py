@@ -9,9 +9,10 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.actions import adopt, promote
 from brats_ml.adapters.tracking.champions import CHAMPION, PREVIOUS
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import KEY, embedded_store
+from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.config import Params
 from brats_ml.errors import ConfigError, MissingInputError, ModelError, TableError
 from brats_ml.files import digest_value, file_digests, write_json, write_sealed

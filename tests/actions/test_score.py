@@ -17,8 +17,8 @@ from brats_ml.actions import score
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume, write_volume
 from brats_ml.adapters.tracking.champions import CHAMPION
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.cohort.labels import REGIONS, SCHEMES, region_mask
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name

@@ -10,7 +10,7 @@ import pytest
 
 from brats_ml import files
 from brats_ml.actions import publish, score
-from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name

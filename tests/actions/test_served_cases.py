@@ -13,9 +13,9 @@ from mlflow.pyfunc import PyFuncModel
 
 from brats_ml.actions import score
 from brats_ml.actions.trace import trace
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.config import Params
 from brats_ml.errors import ConfigError, ModelError
 from brats_ml.workspace import Workspace

@@ -13,8 +13,8 @@ from mlflow.tracking import MlflowClient
 from brats_ml.actions import score
 from brats_ml.actions.trace import Trace, trace
 from brats_ml.adapters.dvc_cache import Cached, DvcCache
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.config import Params
 from brats_ml.errors import MissingInputError
 from brats_ml.files import digest_file

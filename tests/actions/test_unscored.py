@@ -10,8 +10,8 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.actions import score, unscored
 from brats_ml.adapters.tracking.champions import CHAMPION
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.errors import MissingInputError

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.reigns import champion
-from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.orchestration.local.airflow_access import APPROVER
 from brats_ml.workspace.state import State
 from tests.e2e.airflow import Airflow

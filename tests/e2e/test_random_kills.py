@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.workspace.state import State
 from tests.e2e.airflow import Airflow, kill, processes_of
 from tests.e2e.checkout import Checkout

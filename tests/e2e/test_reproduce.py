@@ -12,7 +12,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.dvc_cache import DvcCache
-from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.version import LOCK_DIGEST, PARAMS_DIGEST, PIPELINE
 from brats_ml.dvc_lock import stages
 from brats_ml.files import digest_file, file_digests

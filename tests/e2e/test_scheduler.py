@@ -15,7 +15,7 @@ import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
-from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.orchestration.local.airflow_access import APPROVER
 from brats_ml.orchestration.runs.processes import marked
 from brats_ml.orchestration.runs.run import slug

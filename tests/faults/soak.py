@@ -17,7 +17,7 @@ from pathlib import Path
 
 from brats_ml.actions import sample_inbox, score
 from brats_ml.adapters.nifti.volume import read_volume
-from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params, load

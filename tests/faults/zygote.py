@@ -57,9 +57,10 @@ def warm_up(folder: Path) -> None:
     for name in IMPORTED:
         importlib.import_module(name)
     from brats_ml.adapters.source_code import code_digest
+    from brats_ml.adapters.tracking.own_store import embedded_store
     from brats_ml.adapters.tracking.registry import Registry
     from brats_ml.adapters.tracking.reigns import MODELS
-    from brats_ml.adapters.tracking.runs import MlflowTracker, embedded_store
+    from brats_ml.adapters.tracking.runs import MlflowTracker
     from brats_ml.workspace.state import State
 
     code_digest("brats_ml.actions.score")

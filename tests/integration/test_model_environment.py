@@ -11,8 +11,8 @@ import mlflow
 import pytest
 
 from brats_ml.actions import sample_inbox, score
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.registry import Registry
-from brats_ml.adapters.tracking.runs import embedded_store
 from brats_ml.config import Params
 from brats_ml.workspace import Workspace
 from tests.actions.registered_models import TRAINED, make_champion, own_store, register_whole

@@ -14,9 +14,10 @@ from brats_ml.actions import publish_survival
 from brats_ml.actions.gate_locked import LockedPatients
 from brats_ml.actions.gate_survival import compare, judge, likelihood, on_predicted_masks, paired, uninformed
 from brats_ml.adapters.tables.frames import write_csv
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
-from brats_ml.adapters.tracking.runs import KEY, MlflowTracker, embedded_store
+from brats_ml.adapters.tracking.runs import KEY, MlflowTracker
 from brats_ml.adapters.tracking.version import Version
 from brats_ml.config import Params
 from brats_ml.errors import ModelError

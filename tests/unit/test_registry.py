@@ -14,8 +14,9 @@ from mlflow.tracking import MlflowClient
 
 from brats_ml.adapters.tracking.champions import CHAMPION, PREVIOUS, Champions
 from brats_ml.adapters.tracking.ledger import append_entry, promotions, read_entries
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.registry import Registry
-from brats_ml.adapters.tracking.runs import KEY, embedded_store
+from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.adapters.tracking.store import Client
 from brats_ml.adapters.tracking.version import COHORT, DIGESTS, Version
 from brats_ml.errors import ModelError, ServiceError, TableError

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from brats_ml.adapters.tracking import run_facts
-from brats_ml.adapters.tracking.runs import PARENT, MlflowRun, MlflowTracker, embedded_store
+from brats_ml.adapters.tracking.own_store import embedded_store
+from brats_ml.adapters.tracking.runs import PARENT, MlflowRun, MlflowTracker
 from brats_ml.adapters.tracking.training_run import TrainingRun
 from brats_ml.errors import ServiceError, StorageError
 from brats_ml.files import write_json

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brats_ml.adapters.tracking.runs import embedded_store
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.cli.servers import up
 from brats_ml.errors import StorageError
 from brats_ml.orchestration.local.settings import local_state

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from brats_ml import environment, locks
 from brats_ml.adapters.tracking.ledger import PROMOTION, append_entry, promotions
+from brats_ml.adapters.tracking.own_store import tracking_uri
 from brats_ml.adapters.tracking.reigns import ADOPTED, BY_HAND, ROLLED_BACK, earlier_champion, reigns
-from brats_ml.adapters.tracking.runs import tracking_uri
 from brats_ml.adapters.tracking.version import DIGESTS, Version
 from brats_ml.errors import ModelError, ServiceError
 from brats_ml.redaction import redacted

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brats_ml.cohort.labels import REGIONS, LabelMap, region_mask
 from brats_ml.config.quality import Quality
-from brats_ml.imaging.quality.confidence import Counts, expected_dice, mean_entropy, tabulate
+from brats_ml.imaging.quality.confidence import Counts, expected_dice, expected_precision, mean_entropy, tabulate
 from brats_ml.imaging.quality.familiarity import case_profile
 from brats_ml.imaging.quality.plausibility import implausible, plausibility
 from brats_ml.imaging.quality.volume_intervals import difficulty, volume_interval
@@ -74,14 +74,12 @@ def observe(
 
 
 def risk(observation: Observation, temperatures: Mapping[str, float]) -> float:
-    """Return what the score of a prediction falls with: the expected loss of Dice, and the entropy as a share of ln 2.
+    """Return what the score of a prediction falls with: 1 less its expected precision, a mean over the regions.
 
-    It is 0 for certain probabilities and at most 2. The entropy counts as the largest one if no region is predicted.
+    It is 0 for certain probabilities and at most 1.
     """
-    expected = list(expected_dice_by_region(observation, temperatures).values())
-    entropy = mean_entropy(observation.counts, np.array([temperatures[region] for region in REGIONS]))
-    share = entropy / math.log(2) if entropy is not None else float(min(expected) < 1)
-    return 1 - float(np.mean(expected)) + share
+    tables = zip(REGIONS, observation.counts, strict=True)
+    return 1 - float(np.mean([expected_precision(counts, temperatures[region]) for region, counts in tables]))
 
 
 def expected_dice_by_region(observation: Observation, temperatures: Mapping[str, float]) -> dict[str, float]:

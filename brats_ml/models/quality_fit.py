@@ -17,6 +17,8 @@ from brats_ml.models.calibration import Calibration
 from brats_ml.models.quality import Observation, expected_dice_by_region, risk
 
 DECAYS = (0.05, 20.0)
+# As fitted on real cases for a network of 600 steps (docs/explanation/quality.md), in round figures.
+FIXED_DECAY = 2.0
 DECIMALS = 6
 
 
@@ -73,7 +75,7 @@ def calibrate(
         part=part,
         cases=len(cases),
         temperatures={region: round(value, DECIMALS) for region, value in temperatures.items()},
-        decay=_decay(cases, temperatures) if fitted else 1.0,
+        decay=_decay(cases, temperatures) if fitted else FIXED_DECAY,
         fitted=fitted,
         widths_mm=widths,
         covered_by_release={

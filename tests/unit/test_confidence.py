@@ -15,6 +15,7 @@ from brats_ml.imaging.quality.confidence import (
     choose_temperature,
     disagreement,
     expected_dice,
+    expected_precision,
     mean_entropy,
     tabulate,
 )
@@ -75,6 +76,7 @@ def test_certain_probabilities_expect_a_dice_of_one(shape: tuple[int, ...], seed
 
     for counts in tabulate(inside.astype(np.float32), inside):
         assert expected_dice(counts) == 1
+        assert expected_precision(counts) == 1
 
 
 @given(shapes, seeds, temperatures)
@@ -93,6 +95,7 @@ def test_expected_dice_and_entropy_are_those_of_the_voxels_themselves(
         if mask.any():
             dice = 2 * probability[mask].sum() / (probability.sum() + mask.sum())
             assert expected_dice(table, temperature) == pytest.approx(dice, abs=0.01)
+            assert expected_precision(table, temperature) == pytest.approx(probability[mask].mean(), abs=0.01)
             of_voxels = entropy(np.stack([probability[mask], 1 - probability[mask]]))
             entropies.append(of_voxels.mean())
     found = mean_entropy(counts, np.full(REGIONS, temperature))

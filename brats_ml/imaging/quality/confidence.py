@@ -102,6 +102,19 @@ def expected_dice(counts: NDArray[np.int64], temperature: float = 1.0) -> float:
     return float(2 * counts[1] @ probability / (counts.sum(axis=0) @ probability + size))
 
 
+def expected_precision(counts: NDArray[np.int64], temperature: float = 1.0) -> float:
+    """Return the share of a predicted region that belongs to it on average: the mean of its calibrated probabilities.
+
+    An empty prediction gets what `expected_dice` gives it.
+
+    Args:
+        counts: Shape (2, bin): the voxels outside and inside the prediction.
+        temperature: The temperature of the region.
+    """
+    size = counts[1].sum()
+    return float(counts[1] @ calibrated(temperature) / size) if size else expected_dice(counts, temperature)
+
+
 def mean_entropy(counts: Counts, temperatures: NDArray[np.float64]) -> float | None:
     """Return the mean entropy of a voxel in its predicted region, in nats, 0 to ln 2, as a mean over the regions.
 

@@ -120,12 +120,10 @@ def real_figures(root: Path, found: Sequence[Version]) -> dict[str, float]:
     for ending, chosen in groups.items():
         rows = [one for one, is_chosen in zip(found, chosen, strict=True) if is_chosen]
         for name, values in scores.items():
-            found = agreement(rows, values[chosen])
-            figures |= {f"{name}_{figure}{ending}": value for figure, value in found.items()}
-            poor = sum(one.dice < POOR for one in rows)
-            lines.append(
-                {"cases": ending.strip("_") or "all", "versions": len(rows), "poor": poor, "score": name} | found
-            )
+            measured = agreement(rows, values[chosen])
+            figures |= {f"{name}_{figure}{ending}": value for figure, value in measured.items()}
+            counted = {"versions": len(rows), "poor": sum(one.dice < POOR for one in rows)}
+            lines.append({"cases": ending.strip("_") or "all", **counted, "score": name} | measured)
     table(lines, title="Agreement with the true mean Dice of the regions")
     show_kinds(found, records)
     own = clean & longest

@@ -92,7 +92,7 @@ def test_a_prediction_of_more_risk_never_has_a_higher_score_however_the_score_is
     fitted = calibration_of([held_out(seed + number) for number in range(12)])
     cases = [held_out(seed + 100 + number).observation for number in range(4)]
 
-    assert (fixed.fitted, fixed.decay, fitted.fitted) == (False, 2.0, True)
+    assert (fixed.fitted, fixed.decay, fitted.fitted) == (False, 3.5, True)
     for found in (fixed, fitted, fitted.model_copy(update={"decay": decay})):
         cases.sort(key=lambda case: risk(case, found.temperatures))
         scores = [judge(case, found)["score"] for case in cases]

@@ -19,7 +19,9 @@ def test_an_interval_holds_its_prediction_and_is_symmetric_on_the_cube_root(pred
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_lower_expected_dice_is_more_difficult(first: float, second: float) -> None:
-    assert (difficulty(first) <= difficulty(second)) == (first >= second)
+    low, high = sorted((first, second))
+    assert difficulty(low) >= difficulty(high)
+    assert difficulty(0.0) > difficulty(0.5)
     assert difficulty(1.0) == LEAST_DIFFICULTY
 
 

@@ -23,6 +23,7 @@ from brats_ml.dataset.examination import case_problems, unchecked
 from brats_ml.dataset.preprocessing import preprocess_case
 from brats_ml.errors import CaseError, ModelError
 from brats_ml.imaging.geometry import uncrop
+from brats_ml.imaging.quality.confidence import at_temperatures
 from brats_ml.models.modality_subsets import absence_flags, absence_record
 from brats_ml.models.prediction_figures import FEATURE_DECIMALS, VOLUMES, in_ml, rounded
 from brats_ml.models.quality import judge, observe
@@ -95,6 +96,9 @@ class CaseModels:
         write_volume(folder.labels(case.case_id), stored, grid)
         if probabilities:
             shares = self.segment.full_probabilities(outputs, full_shape=labels.shape)
+            if self.segment.calibration is not None:
+                temperatures = self.segment.calibration.temperatures
+                shares = at_temperatures(shares, [temperatures[region] for region in REGIONS])
             write_shares(folder.probabilities(case.case_id), grid.to_stored(np.moveaxis(shares, 0, -1)), grid)
         if preview:
             shown = available("flair", case.images)

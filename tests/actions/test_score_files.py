@@ -12,19 +12,23 @@ import pandas as pd
 import pytest
 from nibabel.orientations import aff2axcodes
 from PIL import Image
+from scipy.special import expit, logit
 
 from brats_ml.actions import prediction_table, score, unscored
 from brats_ml.actions.trace import trace
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume, write_volume
+from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.cohort.labels import REGIONS, SCHEMES
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
+from brats_ml.config.quality import Quality
 from brats_ml.errors import ConfigError, TableError
-from brats_ml.files import SEAL, write_sealed
+from brats_ml.files import SEAL, write_json, write_sealed
 from brats_ml.workspace import Workspace
-from tests.actions.registered_models import copy_workspace, make_champion, own_store
+from brats_ml.workspace.outputs import ModelFolder
+from tests.actions.registered_models import TRAINED, copy_workspace, make_champion, own_store, register
 
 FIRST, SECOND = "BraTS20_Validation_501", "BraTS20_Validation_502"
 Crown = Callable[[str, int], None]
@@ -116,6 +120,31 @@ def test_probabilities_are_in_the_grid_of_the_case_and_give_its_labels(
     whole = SCHEMES["brats2017-2021"].to_canonical(np.asarray(labels.dataobj)) > 0
     # The rules of the model have other thresholds than 0.5, so the label map only follows the probabilities.
     assert shares[..., 0][whole].mean() > 2 * shares[..., 0][~whole].mean()
+
+
+def test_a_calibrated_model_writes_calibrated_probabilities(
+    again: Workspace, quick_params: Params, tmp_path: Path
+) -> None:
+    raw = tmp_path / "raw"
+    score.run(again, quick_params, only=[FIRST], output=raw, probabilities=True)
+    folder = ModelFolder(Path(shutil.copytree(TRAINED / "regions3d", again.root / "calibrated/data/regions3d")))
+    stated = {
+        "settings": Quality().model_dump(), "part": "validation", "cases": 3, "decay": 1.0, "fitted": False,
+        "temperatures": dict.fromkeys(REGIONS, 2.0), "widths_mm": dict.fromkeys(REGIONS), "covered_by_release": {},
+        "cohort": None,
+    }  # fmt: skip
+    write_json(folder.quality, stated)
+    register(embedded_store(again.state), "segmentation", 3, again.root / "calibrated")
+    make_champion(again, "segmentation", 3)
+
+    score.run(again, quick_params, only=[FIRST], probabilities=True)
+
+    before, after = (
+        read_volume(again.predictions(output).case(FIRST).probabilities(FIRST)).array for output in (raw, None)
+    )
+    uncertain = (before > 0.1) & (before < 0.9)
+    assert uncertain.any()
+    np.testing.assert_allclose(after[uncertain], expit(logit(before[uncertain]) / 2), atol=0.01)
 
 
 def test_the_baselines_probabilities_are_at_native_resolution_too(

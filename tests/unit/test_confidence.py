@@ -11,6 +11,7 @@ from scipy.stats import entropy
 from brats_ml.imaging.quality.confidence import (
     CERTAIN,
     TEMPERATURES,
+    at_temperatures,
     calibrated,
     choose_temperature,
     disagreement,
@@ -153,3 +154,14 @@ def test_disagreement_is_zero_among_equals_and_below_one(shape: tuple[int, ...],
 @given(arrays(np.float32, (REGIONS, 4), elements=st.just(np.float32(0))))
 def test_nothing_predicted_is_no_disagreement(nothing: np.ndarray) -> None:
     np.testing.assert_array_equal(disagreement(nothing, nothing), 0)
+    np.testing.assert_array_equal(disagreement(nothing, nothing), 0)
+
+
+def test_probabilities_at_a_temperature_keep_their_order_and_their_certainty() -> None:
+    raw = np.array([[0.0, 0.1, 0.5, 0.9, 1.0], [0.0, 0.1, 0.5, 0.9, 1.0]], dtype=np.float32)
+
+    found = at_temperatures(raw, [1.0, 2.0])
+
+    np.testing.assert_allclose(found[0], raw[0], rtol=1e-6)
+    np.testing.assert_allclose(found[1], [0.0, 0.25, 0.5, 0.75, 1.0], rtol=1e-6)  # the odds 9 become 3
+    assert found.dtype == np.float32

@@ -4,12 +4,13 @@ All of it needs only how many voxels have which probability inside and outside t
 millions of voxels becomes a table of some thousand numbers, and a temperature is chosen without the case.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, xlogy
+from scipy.special import expit, logit, xlogy
 
 # (region, 0 outside or 1 inside, bin): how many voxels have the logit of the bin.
 Counts = NDArray[np.int64]
@@ -53,6 +54,19 @@ def calibrated(temperature: float) -> NDArray[np.float64]:
     probability = expit(LOGITS / temperature)
     probability[[0, -1]] = 0, 1
     return np.asarray(probability, dtype=np.float64)
+
+
+def at_temperatures(probabilities: NDArray[np.float32], temperatures: Sequence[float]) -> NDArray[np.float32]:
+    """Return probabilities with their logits divided by the temperature of their region; 0, 0.5 and 1 stay.
+
+    Args:
+        probabilities: Shape (region, ...).
+        temperatures: One for each region.
+    """
+    scaled = np.empty_like(probabilities)
+    for place, temperature in enumerate(temperatures):
+        scaled[place] = expit(logit(probabilities[place]) / np.float32(temperature))
+    return scaled
 
 
 def choose_temperature(counts: NDArray[np.int64]) -> float:

@@ -220,6 +220,7 @@ def test_mlflow_loads_both_champions(
     assert survival.predict(patients)["group"].isin(["short", "mid", "long"]).all()
 
 
+@pytest.mark.slow
 def test_a_changed_survival_parameter_reruns_only_the_survival_stages(
     output: dict[str, str], checkout: Checkout
 ) -> None:

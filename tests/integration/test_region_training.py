@@ -62,6 +62,7 @@ def test_cases_on_the_device_give_the_same_weights_as_cases_on_the_host(uninterr
     assert trained("--resident")["weights"] == uninterrupted["weights"]
 
 
+@pytest.mark.slow
 def test_two_devices_share_a_batch_and_resume_after_a_stop() -> None:
     shared = trained("--devices", "2")
 

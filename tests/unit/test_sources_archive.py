@@ -281,6 +281,7 @@ def test_a_zip_whose_end_states_another_number_of_members_is_refused(stated: int
         archive_source(packed).contents()
 
 
+@pytest.mark.slow
 def test_a_zip_of_more_members_than_its_old_form_counts_is_read(tmp_path: Path) -> None:
     packed = pack(tmp_path / "a.zip", {f"{number}.nii": b"" for number in range(65_540)})
 

@@ -19,7 +19,6 @@ from brats_ml.survival.summary import PROBABILITIES
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionsFolder
 
-REVIEWED = ("case_id", "patient", "qc_score", "review_reasons")
 # All other columns of the table hold text.
 FLAGS = ("review",)
 NUMBERS = (

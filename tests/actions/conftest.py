@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from brats_ml.actions import sample_inbox
+from brats_ml.actions import sample_inbox, score
 from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.config import Params
 from brats_ml.models.compatibility import MASKS, RECIPE, RECIPE_KEY
@@ -67,3 +67,12 @@ def ws(template: Workspace, tmp_path: Path) -> Iterator[Workspace]:
 def crown(ws: Workspace) -> Callable[[str, int], None]:
     """Return what makes a version of `segmentation` or `survival` champion of the test's workspace."""
     return lambda kind, number: make_champion(ws, kind, number)
+
+
+@pytest.fixture
+def again(scored: Workspace, quick_params: Params, tmp_path: Path) -> Iterator[Workspace]:
+    """A copy of the workspace that a module has as `scored`, with marks of its own, which the test may change."""
+    with own_store():
+        ws = copy_workspace(scored, tmp_path / "again")
+        score.run(ws, quick_params)
+        yield ws

@@ -47,15 +47,6 @@ def scored(template: Workspace, quick_params: Params, tmp_path_factory: pytest.T
         yield ws
 
 
-@pytest.fixture
-def again(scored: Workspace, quick_params: Params, tmp_path: Path) -> Iterator[Workspace]:
-    """A copy of the scored workspace with marks of its own, which the test may change."""
-    with own_store():
-        ws = copy_workspace(scored, tmp_path / "again")
-        score.run(ws, quick_params)
-        yield ws
-
-
 def scan(ws: Workspace, case_id: str, modality: str = "t1") -> Path:
     return ws.inbox.path / case_id / volume_name(case_id, modality)
 

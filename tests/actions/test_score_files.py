@@ -44,15 +44,6 @@ def scored(template: Workspace, quick_params: Params, tmp_path_factory: pytest.T
         yield ws
 
 
-@pytest.fixture
-def again(scored: Workspace, quick_params: Params, tmp_path: Path) -> Iterator[Workspace]:
-    """A copy of the scored workspace with marks of its own, which the test may change."""
-    with own_store():
-        ws = copy_workspace(scored, tmp_path / "again")
-        score.run(ws, quick_params)
-        yield ws
-
-
 def prediction(ws: Workspace, case_id: str) -> dict[str, Any]:
     read: dict[str, Any] = json.loads(ws.predictions().case(case_id).prediction.path.read_text())
     return read

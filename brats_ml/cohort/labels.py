@@ -1,22 +1,109 @@
-"""Labels, regions, and the voxel values that each BraTS release uses for them.
+"""Labels, regions, and the voxel values that each BraTS release uses for them: one table for every kind of cohort.
 
-Inside the pipeline a label map has the values of BraTS 2023: 1 for `NCR`, 2 for `ED`, 3 for `ET`, and 0 for background.
-A `LabelScheme` converts the values of a release to these and back.
+Inside the pipeline a label map has the values of `VALUES`, and 0 for background. A region is a union of labels, and
+means the same in every cohort; a `LabelSet` says which labels and regions a cohort outlines. A `LabelScheme` converts
+the values of a release to those of the pipeline and back.
+
+Sources: BraTS 2017-2021, Baid et al., arXiv:2107.02314. GLI, SSA, MEN, MET and PED of 2023, and GoAT, which joins them:
+the papers of these challenges, such as arXiv:2305.17033 (PED) and arXiv:2306.00838 (MET). GLI since 2024: de Verdier et
+al., arXiv:2405.18368, and `metrics_GLI.py` of the official rachitsaluja/BraTS-2024-Metrics, which counts RC in neither
+WT nor TC. PED since 2024: arXiv:2404.15009 and `metrics_PED.py` there. MET since 2025: the page of the challenge
+(Synapse syn74274097), which adds RC as label 4.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-LabelMap = NDArray[np.uint8]  # (X, Y, Z), values of LABELS and 0
+LabelMap = NDArray[np.uint8]  # (X, Y, Z), values of VALUES and 0
 
-LABELS = {"NCR": 1, "ED": 2, "ET": 3}
+# BraTS since 2023 writes NETC, NC or NET for NCR, and SNFH for ED.
+VALUES = {"NCR": 1, "ED": 2, "ET": 3, "RC": 4, "CC": 5}
+TITLES = {
+    "NCR": "necrotic core",
+    "ED": "edema",
+    "ET": "enhancing tumour",
+    "RC": "resection cavity",
+    "CC": "cystic component",
+}
+# The cavity is no tumour, so that the whole tumour does not contain it.
+UNIONS = {
+    "WT": ("NCR", "ED", "ET", "CC"),
+    "TC": ("NCR", "ET", "CC"),
+    "ET": ("ET",),
+    "CC": ("CC",),
+    "RC": ("RC",),
+}
+# The label of a voxel that is inside a region but inside none of the regions after it.
+REMAINDERS = {"WT": "ED", "TC": "NCR", "ET": "ET", "CC": "CC", "RC": "RC"}
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """What a kind of cohort outlines, and so what a model of it predicts.
+
+    Attributes:
+        name: Its name in params.yaml and labels.json.
+        title: The cohort in words.
+        labels: The labels by name, with their values in the pipeline.
+        regions: The labels of each region, in the order of the network's outputs. Later regions are drawn over earlier
+            ones.
+        includes: Other label sets with cases that a cohort of this one may have too.
+    """
+
+    name: str
+    title: str
+    labels: Mapping[str, int]
+    regions: Mapping[str, tuple[str, ...]]
+    includes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, title: str, labels: Sequence[str], regions: Sequence[str], *includes: str) -> "LabelSet":
+        """Return the label set with these labels and regions; a region has those of its labels that the set has."""
+        values = {label: VALUES[label] for label in labels}
+        unions = {region: tuple(label for label in UNIONS[region] if label in values) for region in regions}
+        return cls(name, title, values, unions, includes)
+
+    @property
+    def remainders(self) -> dict[str, str]:
+        """The label that a voxel of each region gets if it is in no later region."""
+        return {region: REMAINDERS[region] for region in self.regions}
+
+    def accepts(self, name: str) -> bool:
+        """Return whether a cohort of this label set may have cases of another one."""
+        return name == self.name or name in self.includes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contents of labels.json; the name is left out where older versions wrote none."""
+        named = {} if self.name == GLIOMA else {"label_set": self.name}
+        return {**named, "labels": dict(self.labels), "regions": {name: list(of) for name, of in self.regions.items()}}
+
+
+GLIOMA = "glioma"
+_THREE = ("NCR", "ED", "ET"), ("WT", "TC", "ET")
+_FOUR = (*_THREE[0], "RC"), (*_THREE[1], "RC")
+
+LABEL_SETS = {
+    one.name: one
+    for one in (
+        LabelSet.of(GLIOMA, "glioma before treatment", *_THREE),
+        LabelSet.of("glioma-post-treatment", "glioma before and after treatment", *_FOUR, GLIOMA),
+        LabelSet.of("meningioma", "meningioma before treatment", *_THREE),
+        LabelSet.of("metastases", "metastases before treatment", *_THREE),
+        LabelSet.of("metastases-post-treatment", "metastases before and after treatment", *_FOUR, "metastases"),
+        LabelSet.of("pediatric", "glioma in children", (*_THREE[0], "CC"), (*_THREE[1], "CC")),
+        LabelSet.of("pediatric-2023", "glioma in children, cysts outlined as part of NCR", *_THREE),
+        LabelSet.of("goat", "several kinds of tumour", *_THREE, GLIOMA, "meningioma", "metastases", "pediatric-2023"),
+    )
+}
+# The labels and regions of most releases, for what knows no others.
+LABELS = dict(LABEL_SETS[GLIOMA].labels)
+REGIONS = dict(LABEL_SETS[GLIOMA].regions)
 # Background and the labels.
 CLASSES = 1 + len(LABELS)
-REGIONS = {"WT": ("NCR", "ED", "ET"), "TC": ("NCR", "ET"), "ET": ("ET",)}
-
 
 # Scaling labels, or resampling them on their own grid, leaves rounding errors below this.
 ROUNDING = 1e-3
@@ -32,13 +119,20 @@ def whole_labels(raw: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """The voxel values that one family of releases uses for NCR, ED and ET."""
+    """The voxel values that one family of releases uses.
+
+    Attributes:
+        name: Its name in params.yaml and the manifest.
+        values: The stored value of each label.
+        releases: The releases in words.
+    """
 
     name: str
-    values: tuple[int, int, int]
+    values: Mapping[str, int]
+    releases: str = field(default="", compare=False)
 
     def to_canonical(self, raw: NDArray[Any]) -> LabelMap:
-        """Return the label map in canonical values.
+        """Return the label map in the values of the pipeline.
 
         Args:
             raw: The label volume as stored, of any shape and numeric type.
@@ -50,38 +144,51 @@ class LabelScheme:
         values = whole_labels(raw[labelled])
         canonical = np.zeros_like(raw, dtype=np.uint8)
         found = np.zeros(values.shape, dtype=np.uint8)
-        for label, value in zip(LABELS.values(), self.values, strict=True):
-            found[values == value] = label
+        for label, value in self.values.items():
+            found[values == value] = VALUES[label]
         unknown = np.unique(values[(found == 0) & (values != 0)]).tolist()
         if unknown:
             listed = ", ".join(f"{value:g}" for value in unknown[:5])
-            raise ValueError(f"label values {listed} are not in scheme {self.name} {self.values}")
+            raise ValueError(f"label values {listed} are not in scheme {self.name} {tuple(self.values.values())}")
         canonical[labelled] = found
         return canonical
 
     def from_canonical(self, labels: LabelMap) -> LabelMap:
-        """Return the label map in the values of the scheme; the inverse of `to_canonical`."""
-        table = np.array([0, *self.values], dtype=np.uint8)
-        return table[labels]
+        """Return the label map in the values of the scheme; the inverse of `to_canonical`.
+
+        Raises:
+            ValueError: The map has a label that the scheme has no value for.
+        """
+        table = np.zeros(256, dtype=np.uint8)
+        for label, value in self.values.items():
+            table[VALUES[label]] = value
+        stored = table[labels]
+        if np.count_nonzero(stored) != np.count_nonzero(labels):
+            unknown = sorted(set(np.unique(labels).tolist()) - {0, *(VALUES[label] for label in self.values)})
+            raise ValueError(f"scheme {self.name} has no value for label {', '.join(map(str, unknown))}")
+        return stored
 
 
-# ET is 4 up to 2021 and 3 from 2023 on, as in the segmentations of the releases. The Decathlon's order (oedema,
-# non-enhancing tumour, enhancing tumour) is that of its dataset.json.
 SCHEMES = {
     scheme.name: scheme
     for scheme in (
-        LabelScheme("brats2017-2021", (1, 2, 4)),
-        LabelScheme("brats2023", (1, 2, 3)),
-        LabelScheme("msd-task01", (2, 1, 3)),
+        LabelScheme("brats2017-2021", {"NCR": 1, "ED": 2, "ET": 4}, "BraTS 2017 to 2021"),
+        LabelScheme(
+            "brats2023", {"NCR": 1, "ED": 2, "ET": 3}, "GLI before treatment, SSA, GoAT, MEN; MET, PED of 2023"
+        ),
+        # The order of dataset.json: oedema, non-enhancing tumour, enhancing tumour.
+        LabelScheme("msd-task01", {"NCR": 2, "ED": 1, "ET": 3}, "Task01 of the Medical Segmentation Decathlon"),
+        LabelScheme("brats2024", {"NCR": 1, "ED": 2, "ET": 3, "RC": 4}, "GLI since 2024, MET since 2025"),
+        LabelScheme("brats2024-ped", {"NCR": 2, "ED": 4, "ET": 1, "CC": 3}, "PED since 2024"),
     )
 }
 
 
 def region_mask(labels: LabelMap, region: str) -> NDArray[np.bool_]:
-    """Return the mask of a region, which is WT, TC or ET, in canonical labels (X, Y, Z)."""
-    return np.isin(labels, [LABELS[name] for name in REGIONS[region]])
+    """Return the mask of a region, a name in `UNIONS`, in the labels of the pipeline (X, Y, Z)."""
+    return np.isin(labels, [VALUES[name] for name in UNIONS[region]])
 
 
 def label_scheme() -> dict[str, Any]:
-    """Return the labels and regions of the pipeline, as labels.json in a model's folder holds them."""
-    return {"labels": LABELS, "regions": {region: list(labels) for region, labels in REGIONS.items()}}
+    """Return the labels and regions of most releases, as labels.json in a model's folder holds them."""
+    return LABEL_SETS[GLIOMA].to_dict()

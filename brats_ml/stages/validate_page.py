@@ -114,7 +114,7 @@ def _pictured(case: Case, rule: Rule, row: Row, volumes: Mapping[str, Volume], p
         return Finding(rule.column, reason, "the volume cannot be read")
     grid = volumes[role].grid
     alike = {name: volume.array for name, volume in volumes.items() if volume.array.shape == grid.shape}
-    defect = locate(rule, role, alike, label_values=SCHEMES[case.scheme].values, axes=grid.axes)
+    defect = locate(rule, role, alike, label_values=tuple(SCHEMES[case.scheme].values.values()), axes=grid.axes)
     if isinstance(defect, str):
         return Finding(rule.column, reason, defect)
     picture = pictures.draw(defect, volumes, grid.axes)

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
 from brats_ml.adapters.nifti.volume import read_volume
-from brats_ml.cohort.labels import SCHEMES, LabelMap, region_mask
+from brats_ml.cohort.labels import LABEL_SETS, REMAINDERS, SCHEMES, UNIONS, VALUES, LabelMap, region_mask
 
 canonical_maps = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=3, max_dims=3, max_side=5), elements=st.integers(0, 3))
 
@@ -18,6 +18,51 @@ def test_writing_labels_and_reading_them_back_changes_nothing(labels: LabelMap, 
     scheme = SCHEMES[name]
 
     assert_array_equal(scheme.to_canonical(scheme.from_canonical(labels)), labels)
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMES))
+def test_a_scheme_writes_each_of_its_labels_and_reads_it_back(name: str) -> None:
+    scheme = SCHEMES[name]
+    labels = np.array([0, *(VALUES[label] for label in scheme.values)], dtype=np.uint8)
+
+    assert scheme.from_canonical(labels).tolist() == [0, *scheme.values.values()]
+    assert_array_equal(scheme.to_canonical(scheme.from_canonical(labels)), labels)
+
+
+def test_a_label_that_a_scheme_has_no_value_for_is_refused_and_not_written_as_background() -> None:
+    cavity = np.array([0, VALUES["RC"]], dtype=np.uint8)
+
+    with pytest.raises(ValueError, match="scheme brats2023 has no value for label 4"):
+        SCHEMES["brats2023"].from_canonical(cavity)
+
+
+def test_the_labels_of_children_since_2024_have_an_order_of_their_own() -> None:
+    stored = np.array([0, 1, 2, 3, 4], dtype=np.uint8)
+
+    found = SCHEMES["brats2024-ped"].to_canonical(stored)
+
+    # ET 1, NETC 2, CC 3, ED 4; the core has all but the oedema.
+    assert found.tolist() == [0, VALUES["ET"], VALUES["NCR"], VALUES["CC"], VALUES["ED"]]
+    assert region_mask(found, "TC").tolist() == [False, True, True, True, False]
+    assert region_mask(found, "WT").tolist() == [False, True, True, True, True]
+
+
+def test_the_cavity_belongs_to_no_region_of_the_tumour() -> None:
+    cavity = np.array([VALUES["RC"]], dtype=np.uint8)
+
+    assert [region for region in UNIONS if region_mask(cavity, region).any()] == ["RC"]
+
+
+@pytest.mark.parametrize("name", sorted(LABEL_SETS))
+def test_drawing_the_regions_of_a_label_set_in_order_gives_its_label_map_back(name: str) -> None:
+    one = LABEL_SETS[name]
+    labels = np.array([0, *one.labels.values()], dtype=np.uint8)
+
+    drawn = np.zeros_like(labels)
+    for region in one.regions:
+        drawn[region_mask(labels, region)] = VALUES[REMAINDERS[region]]
+
+    assert_array_equal(drawn, labels)
 
 
 @given(canonical_maps)

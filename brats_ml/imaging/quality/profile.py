@@ -79,12 +79,12 @@ def profile_label_map(volume: NDArray[Any], scheme: LabelScheme) -> Row:
     if (values.levels % 1).any():
         values = Distribution.of(whole_labels(volume))
     found = dict(zip(values.levels.tolist(), values.counts.tolist(), strict=True))
-    foreign = [level for level in found if level not in scheme.values]
+    foreign = [level for level in found if level not in scheme.values.values()]
     return {
         **_range(values),
         "labels": _listed(([0.0] if values.zeros else []) + list(found)),
         "foreign_labels": _listed(foreign),
-        **{f"voxels_{label}": found.get(value, 0) for label, value in zip(LABELS, scheme.values, strict=True)},
+        **{f"voxels_{label}": found.get(value, 0) for label, value in scheme.values.items()},
         "tumour_voxels": values.nonzero,
     }
 

@@ -11,6 +11,8 @@ from brats_ml.cohort.severity import NEVER_NOTED, Check, Severity
 from brats_ml.cohort.source_address import PHANTOM, parse_address
 from brats_ml.config.section import Count, Fraction, Section
 
+MOST_PHANTOMS = 1000
+
 
 def _has_a_known_form(source: str) -> str:
     if source != PHANTOM:
@@ -64,11 +66,19 @@ class Acquire(Section):
 
 
 class Phantom(Section):
-    """The synthetic cohort."""
+    """The synthetic cohort, as `cohort/phantom_cohort.py` draws it."""
 
-    cases: Annotated[int, Field(ge=1, le=1000)]
+    cases: Annotated[int, Field(ge=1, le=MOST_PHANTOMS)]
     shape: Annotated[list[Annotated[int, Field(ge=32, le=512)]], Field(min_length=3, max_length=3)]
     seed: Annotated[int, Field(ge=0)]
+    cavity_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    lesions: Annotated[int, Field(ge=1, le=4)] = 1
+    time_points: Annotated[int, Field(ge=1, le=5)] = 1
+
+    @property
+    def is_treated(self) -> bool:
+        """Whether the cases are after treatment, in the style of BraTS 2024."""
+        return self.cavity_share > 0 or self.lesions > 1 or self.time_points > 1
 
 
 class Validate(Section):

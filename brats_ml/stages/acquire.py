@@ -16,7 +16,7 @@ from brats_ml.adapters.sources.base import Entry
 from brats_ml.adapters.sources.factory import open_source
 from brats_ml.adapters.sources.folder import copy_entry
 from brats_ml.adapters.tables import frames
-from brats_ml.cohort.phantom import PhantomPatient, phantom_affine, phantom_patient
+from brats_ml.cohort.phantom_cohort import PhantomCase, phantom_cohort
 from brats_ml.cohort.release_files import NAME_MAPPING, READY_FEATURES, SURVIVAL_INFO
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
@@ -63,19 +63,19 @@ def _fetch(ws: Workspace, listing: dict[str, Any], raw: Path, tables: Path) -> N
 
 
 def _draw(phantom: dict[str, Any], raw: Path, tables: Path) -> None:
-    """Draw the patients and write them one at a time, in the layout of BraTS 2020."""
-    grid = VoxelGrid(tuple(phantom["shape"]), phantom_affine(phantom["shape"]))
+    """Draw the cases and write them one at a time, in the layout of their release."""
     names, survival = [], []
-    for index in track(range(phantom["cases"]), "drawing patients", console=Console(stderr=True)):
-        patient = phantom_patient(index, shape=phantom["shape"], seed=phantom["seed"])
-        _write_patient(raw / patient.patient, patient, grid)
-        names.append(patient.name_mapping)
-        survival.append(patient.survival_info)
-    frames.write_csv(tables / NAME_MAPPING, pd.DataFrame(names))
-    frames.write_csv(tables / SURVIVAL_INFO, pd.DataFrame([row for row in survival if row is not None]))
+    drawn = track(phantom_cohort(**phantom), "drawing patients", total=phantom["cases"], console=Console(stderr=True))
+    for case in drawn:
+        _write_case(raw / case.case_id, case)
+        names.append(case.name_mapping)
+        survival.append(case.survival_info)
+    for table, rows in ((NAME_MAPPING, names), (SURVIVAL_INFO, survival)):
+        frames.write_csv(tables / table, pd.DataFrame([row for row in rows if row is not None]))
 
 
-def _write_patient(folder: Path, patient: PhantomPatient, grid: VoxelGrid) -> None:
-    volumes: dict[str, NDArray[Any]] = {**patient.images, "seg": patient.label}
+def _write_case(folder: Path, case: PhantomCase) -> None:
+    grid = VoxelGrid(case.label.shape, case.affine)
+    volumes: dict[str, NDArray[Any]] = {**case.images, "seg": case.label}
     for role, volume in volumes.items():
-        write_volume(folder / volume_name(patient.patient, role), volume, grid)
+        write_volume(folder / volume_name(case.case_id, role), volume, grid)

@@ -34,7 +34,7 @@ def run(ws: Workspace, params: Params) -> Report:
     if features is not None:
         listing["features"] = asdict(file_entry(_existing(ws.root / features), features))
     if source == PHANTOM:
-        listing["phantom"] = params.phantom.model_dump()
+        listing["phantom"] = params.phantom.model_dump(exclude_defaults=True)
         found = f"{params.phantom.cases} phantom cases"
     else:
         found = _look(ws, source, listing, params.acquire.naming.rules)

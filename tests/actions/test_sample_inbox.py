@@ -56,3 +56,15 @@ def test_equal_parameters_give_equal_bytes(tmp_path: Path, params: Params) -> No
         sample_inbox.run(Workspace(tmp_path / name), params, cases=1)
 
     assert digest_tree(tmp_path / "one/inbox") == digest_tree(tmp_path / "other/inbox")
+
+
+def test_treated_patients_have_numbers_that_no_cohort_has(tmp_path: Path, params: Params) -> None:
+    ws = Workspace(tmp_path)
+    treated = params.phantom.model_copy(update={"time_points": 2})
+
+    sample_inbox.run(ws, params.model_copy(update={"phantom": treated}), cases=3)
+
+    found = find_cases(path.relative_to(ws.inbox.path).as_posix() for path in ws.inbox.path.rglob("*.nii.gz"))
+    names = ["BraTS-GLI-91001-100", "BraTS-GLI-91001-101", "BraTS-GLI-91002-100"]
+    assert [case.case_id for case in found] == names
+    assert pd.read_csv(tmp_path / "inbox/survival_info.csv")["BraTS24ID"].tolist() == [name[:-4] for name in names[1:]]

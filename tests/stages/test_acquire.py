@@ -43,6 +43,21 @@ def test_phantoms_are_written_in_the_layout_and_headers_of_brats_2020(ws: Worksp
     assert str(report) == "acquire: 30 volume(s), 2 table(s)"
 
 
+def test_treated_phantoms_are_written_in_the_layout_and_headers_of_brats_2024(
+    ws: Workspace, make_params: MakeParams
+) -> None:
+    acquired(ws, make_params({"phantom.cases": 3, "phantom.cavity_share": 1.0, "phantom.time_points": 2}))
+
+    case_id = "BraTS-GLI-90001-101"
+    image, label = (nib.load(ws.raw.path / f"{case_id}/{case_id}-{role}.nii.gz") for role in ("t1n", "seg"))
+    assert nib.aff2axcodes(image.affine) == nib.aff2axcodes(label.affine) == ("L", "A", "S")
+    assert np.unique(np.asarray(label.dataobj)).tolist() == [0, 1, 2, 3, 4]
+    cases = find_cases(path.relative_to(ws.raw.path).as_posix() for path in ws.raw.path.rglob("*"))
+    assert [case.patient for case in cases] == ["BraTS-GLI-90001", "BraTS-GLI-90001", "BraTS-GLI-90002"]
+    for table in ("survival_info.csv", "name_mapping.csv"):
+        assert len((ws.tables.path / table).read_text().splitlines()) == 3
+
+
 def test_the_first_patients_do_not_depend_on_how_many_there_are(tmp_path: Path, make_params: MakeParams) -> None:
     few, many = Workspace(tmp_path / "few"), Workspace(tmp_path / "many")
     acquired(few, make_params({"phantom.cases": 2}))

@@ -10,7 +10,7 @@ from brats_ml.actions.card_cohort import cohort_line, cohort_rows
 from brats_ml.actions.card_sections import Facts, figure, sections
 from brats_ml.cohort.labels import LABELS, REGIONS
 from brats_ml.cohort.modalities import MODALITIES
-from brats_ml.cohort.releases import patient_of
+from brats_ml.cohort.names import patient_of
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
 from brats_ml.config.differences import leaves

@@ -20,7 +20,7 @@ from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.version import Version
 from brats_ml.cohort.labels import REGIONS
-from brats_ml.cohort.releases import patient_of
+from brats_ml.cohort.names import patient_of
 from brats_ml.config import Params
 from brats_ml.config.operation import Floors, SegmentationFloors
 from brats_ml.errors import ModelError
@@ -156,8 +156,8 @@ def _judge_segmentation(
         table = locked.unseen(table, map(patient_of, known))
     look = locked.look(table)
     decision = promotion.decide(
-        _patient_scores(look.rows),
-        None if champion is None else _patient_scores(_rescore(ws, params, champion, look.rows)),
+        _patient_scores(look.rows, look.patients),
+        None if champion is None else _patient_scores(_rescore(ws, params, champion, look.rows), look.patients),
         floors={str(region): floor for region, floor in floors.minimum_dice.items()},
         minimum_cases=floors.minimum_cases,
         comparison=promotion.Comparison(**params.gate.segmentation.model_dump()),
@@ -167,9 +167,9 @@ def _judge_segmentation(
     return decision
 
 
-def _patient_scores(table: pd.DataFrame) -> Scores:
+def _patient_scores(table: pd.DataFrame, patients: pd.Series) -> Scores:
     """Return the mean Dice of each patient: examinations of one patient are alike, and count as one."""
-    means = table.groupby("patient")[[f"dice_{region}" for region in REGIONS]].mean(skipna=False)
+    means = table.groupby(patients.to_numpy())[[f"dice_{region}" for region in REGIONS]].mean(skipna=False)
     return {region: means[f"dice_{region}"].to_numpy(dtype=np.float64) for region in REGIONS}
 
 
@@ -182,5 +182,4 @@ def _rescore(ws: Workspace, params: Params, champion: ModelFolder, table: pd.Dat
         case = read_labelled_case(ws.preprocessed.case(case_id))
         labels, _ = predict(uncrop(case.image, case.start, case.full_shape))
         rows.append(case_dice(uncrop(case.label, case.start, case.full_shape), labels))
-    scores = pd.DataFrame(rows, columns=[f"dice_{region}" for region in REGIONS])
-    return scores.assign(patient=table["patient"].to_numpy())
+    return pd.DataFrame(rows, columns=[f"dice_{region}" for region in REGIONS])

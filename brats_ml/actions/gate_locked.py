@@ -25,12 +25,14 @@ class Look:
 
     Attributes:
         rows: Rows of the locked patients that judge.
+        patients: The unified name of the patient of each row.
         looks: Number of other models that were judged on the most worn of these patients.
         fresh: Number of these patients that no other model was judged on.
         left_out: Number of worn patients that do not judge, since there are enough fresh ones.
     """
 
     rows: pd.DataFrame
+    patients: pd.Series
     looks: int
     fresh: int
     left_out: int
@@ -90,6 +92,7 @@ class LockedPatients:
                 append_entry(self.ws.state.ledger.path, self._entry(found))
         return Look(
             rows=rows.loc[judging.index],
+            patients=judging,
             looks=max((worn[patient] for patient in found), default=0),
             fresh=patients[fresh].nunique(),
             left_out=patients.nunique() - len(found),

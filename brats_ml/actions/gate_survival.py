@@ -15,6 +15,7 @@ from brats_ml.config.operation import SurvivalFloors
 from brats_ml.models.compatibility import incompatibility
 from brats_ml.promotion import Decision, Scores
 from brats_ml.survival.estimators import AGE_ALONE
+from brats_ml.survival.patients import by_time_point
 from brats_ml.survival.scores import LEAST, log_likelihoods
 from brats_ml.survival.summary import AGE_ONLY_PROBABILITIES, PROBABILITIES
 from brats_ml.workspace import Workspace
@@ -164,5 +165,5 @@ def _features(ws: Workspace, masks: str, wanted: Sequence[str]) -> pd.DataFrame:
     """Return features by patient: of the first examination without gaps, or else of the first one."""
     table = frames.read_csv(ws.features(masks))
     gaps = table[[name for name in wanted if name in table]].isna().any(axis=1)
-    table = table.assign(gaps=gaps).sort_values(["gaps", "case_id"]).drop(columns="gaps")
+    table = pd.concat([by_time_point(table[~gaps]), by_time_point(table[gaps])])
     return table.drop_duplicates("patient").set_index("patient")

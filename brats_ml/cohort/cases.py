@@ -11,7 +11,7 @@ from typing import Any
 from brats_ml.cohort.dicom import ADVICE, dicom_folders
 from brats_ml.cohort.lab_names import BRATS, LabNaming
 from brats_ml.cohort.modalities import MODALITIES
-from brats_ml.cohort.names import release_year
+from brats_ml.cohort.names import patient_of, release_year
 from brats_ml.cohort.release_files import is_volume
 from brats_ml.cohort.releases import (
     DECATHLON,
@@ -21,7 +21,6 @@ from brats_ml.cohort.releases import (
     foreign_series,
     naming_of,
     parse_filename,
-    patient_of,
 )
 
 # The case id of volumes with names of no release.

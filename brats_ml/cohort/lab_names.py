@@ -135,7 +135,7 @@ class LabNaming:
 
 
 def case_name(patient: str, visit: str | None) -> str:
-    """Return the name of a case; `releases.patient_of` finds the patient in it again."""
+    """Return the name of a case; `names.patient_of` finds the patient in it again."""
     return f"{patient}{SESSION}{visit}" if visit else patient
 
 

@@ -10,7 +10,10 @@ SHARED_NUMBERING = re.compile(r"brats1[789]_(?:(tcia)\d*(?=_))?(.+)")
 YEAR = re.compile(r"brats(?:20)?(\d\d)_")
 RELEASE = re.compile(r"brats[\W_]*(?:20)?\d\d", re.IGNORECASE)
 # The names of cases since 2023, and those with `_ses-`, end in a time point, which is not part of the patient's name.
-TIME_POINT = re.compile(r"(?P<since_2023>brats-[a-z]+-\d+)-\d+|(?P<patient>.+?)_ses-.+", re.IGNORECASE)
+TIME_POINT = re.compile(
+    r"(?P<since_2023>brats-[a-z]+-\d+)-(?P<number>\d+)|(?P<patient>.+?)_ses-(?P<session>.+)", re.IGNORECASE | re.DOTALL
+)
+NUMBER_OR_TEXT = re.compile(r"\d+|\D+")
 PLACEHOLDERS = frozenset({"", "na", "nan", "none", "null", "unknown", "missing", "notavailable", "notapplicable"})
 LONGEST_SHOWN = 60
 HEADERS_SHOWN = 20
@@ -19,7 +22,28 @@ HEADERS_SHOWN = 20
 def bare_name(name: str) -> str:
     """Return the name of a patient without time point and invisible characters."""
     visible = unicodedata.normalize("NFC", _without_format(name).strip()) or name
-    return _without_time_point(visible)
+    return patient_of(visible)
+
+
+def patient_of(case_id: str) -> str:
+    """Return the patient of a case: its id without the time point that ids since 2023, or with `_ses-`, end in."""
+    found = TIME_POINT.fullmatch(case_id)
+    return (found["since_2023"] or found["patient"]) if found else case_id
+
+
+def time_point_of(case_id: str) -> str:
+    """Return the time point that the id of a case ends in, such as 101 or a session; nothing without one."""
+    found = TIME_POINT.fullmatch(case_id)
+    return (found["number"] or found["session"]) if found else ""
+
+
+def time_order(case_id: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a key that sorts the cases of a patient by time point; digits count as numbers, so 2 is before 10.
+
+    A case without a time point is the first. Numbers come before words, and case ids decide between equal time points.
+    """
+    parts = NUMBER_OR_TEXT.findall(time_point_of(case_id).casefold())
+    return (*((1, int(part), "") if part.isdecimal() else (2, 0, part) for part in parts), (0, 0, case_id))
 
 
 def name_key(name: str) -> str:
@@ -30,7 +54,7 @@ def name_key(name: str) -> str:
     """
     letters = unicodedata.normalize("NFD", "".join(_without_format(name).split())).casefold()
     plain = unicodedata.normalize("NFC", letters)
-    timeless = _without_time_point(plain)
+    timeless = patient_of(plain)
     folded = YEAR.sub(r"brats\1_", timeless, count=1) if timeless.startswith("brats") else timeless
     shared = SHARED_NUMBERING.fullmatch(folded)
     return f"2017-2019:{shared[1] or ''}{shared[2]}" if shared else folded
@@ -73,11 +97,6 @@ def headers_shown(headers: Iterable[object]) -> str:
     """Return the headers of a table as errors list them; if there are many, only the first few."""
     every = [quote_cell(header) for header in headers]
     return ", ".join(every[:HEADERS_SHOWN]) + (f" and {len(every) - HEADERS_SHOWN} more" * (len(every) > HEADERS_SHOWN))
-
-
-def _without_time_point(name: str) -> str:
-    found = TIME_POINT.fullmatch(name)
-    return (found["since_2023"] or found["patient"]) if found else name
 
 
 def _without_format(name: str) -> str:

@@ -122,11 +122,6 @@ def foreign_series(case_id: str) -> str | None:
     return found[1] if found and found[1] not in SERIES_READ else None
 
 
-def patient_of(case_id: str) -> str:
-    """Return the patient of a case: its id without the time point that ids since 2023, or with `_ses-`, end in."""
-    return re.sub(r"^(BraTS-[A-Za-z]+-\d+)-\d+$|^(.+?)_ses-.+$", r"\1\2", case_id)
-
-
 def _plain(name: str) -> str:
     """Return a name in one Unicode form, since file systems store accents in either of two forms."""
     return unicodedata.normalize("NFC", name)

@@ -11,7 +11,7 @@ from brats_ml import files
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
-from brats_ml.intervals import mean_interval
+from brats_ml.intervals import by_patient, mean_interval
 from brats_ml.report import Report
 from brats_ml.reports.page import FeatureDifference, LeaderboardEntry, comparison_page
 from brats_ml.stages import compare_cases, compare_header, compare_previous, compare_survival, compare_survival_pictures
@@ -150,7 +150,7 @@ def _recipe(ws: Workspace, name: str) -> LeaderboardEntry:
         return _unmeasured(name, summary["verdict"])
     cases = frames.read_csv(folder.cases)
     scores = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64).mean(axis=1)
-    score = mean_interval(scores, scale=(0, 1))
+    score = mean_interval(by_patient(scores, cases["patient"].tolist()), scale=(0, 1))
     return LeaderboardEntry(name, summary["verdict"], summary["cases"], score, summary["mean"])
 
 

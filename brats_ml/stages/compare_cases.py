@@ -7,7 +7,7 @@ import pandas as pd
 
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import REGIONS
-from brats_ml.intervals import Interval, mean_interval
+from brats_ml.intervals import Interval, by_patient, mean_interval
 from brats_ml.reports import alternatives
 from brats_ml.reports.cases_section import CaseRow, case_rows
 from brats_ml.reports.curves import learning_curve
@@ -84,4 +84,5 @@ def _words(rank: str) -> str:
 def _estimates(cases: pd.DataFrame) -> list[Interval]:
     dice = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64)
     columns = [dice.mean(axis=1), *dice.T]
-    return [mean_interval(scores, scale=(0, 1)) for scores in columns]
+    patients = cases["patient"].tolist()
+    return [mean_interval(by_patient(scores, patients), scale=(0, 1)) for scores in columns]

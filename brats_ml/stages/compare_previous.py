@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from brats_ml import files, locks
+from brats_ml.cohort.names import patient_of
 from brats_ml.errors import TableError
-from brats_ml.intervals import mean_interval
+from brats_ml.intervals import by_patient, mean_interval
 from brats_ml.reports.header import Header, Previous, ScoreChange
 from brats_ml.workspace import Workspace
 
@@ -72,7 +73,8 @@ def previous(before: Mapping[str, Any] | None, present: Mapping[str, Any], *, se
         {(score["name"], score["measure"]): score["score"] for score in of["scores"]} for of in (before, present)
     )
     shared = sorted(before["cases"].keys() & present["cases"].keys())
-    gains = np.array([present["cases"][case] - before["cases"][case] for case in shared])
+    differences = np.array([present["cases"][case] - before["cases"][case] for case in shared])
+    gains = by_patient(differences, [patient_of(case) for case in shared])
     return Previous(
         date=before["date"],
         commit=before["commit"],

@@ -186,9 +186,10 @@ def summary_of(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
         volumes = reference_volume_column(name)
         empty = None if volumes is None else table[volumes].to_numpy() == 0
         values = table[name].to_numpy(dtype=np.float64)
-        found[name] = asdict(summarise(values, empty=empty, scale=(0, greatest_value(name))))
+        scale = (0, greatest_value(name))
+        found[name] = asdict(summarise(values, empty=empty, patients=table["patient"].tolist(), scale=scale))
     by_figure = {figure: {name: summary[figure] for name, summary in found.items()} for figure in FIGURES}
-    # The method depends on the number of cases alone, so one name holds for every metric.
+    # The method depends on the number of patients alone, so one name holds for every metric.
     return {"verdict": "evaluated", "cases": len(table), "interval": found[CASE_METRICS[0]]["interval"], **by_figure}
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brats_ml.cohort.clinical import GROUPS, survival_group
+from brats_ml.cohort.names import time_order
 from brats_ml.survival.estimators import Features, Groups
 from brats_ml.survival.features import FEATURES
 
@@ -71,9 +72,17 @@ def row_states(table: pd.DataFrame, *, cohort: str, features: Sequence[str] = FE
     states[table["event"].isna() | table["survival_days"].isna()] = "unlabelled"
     if cohort == "gtr":
         states[table["resection"] != "GTR"] = "not_gtr"
-    known = table.loc[states.isin(["labelled", "censored"])].sort_values("case_id")
+    known = by_time_point(table.loc[states.isin(["labelled", "censored"])])
     states[known.index[known["patient"].duplicated()]] = "follow_up"
     return states
+
+
+def by_time_point(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of examinations in the order of their time points, and of their case ids where these are equal.
+
+    Survival counts from the first examination, so the first row of a patient is the one to learn from and to predict.
+    """
+    return table.sort_values("case_id", key=lambda names: names.astype(str).map(time_order), kind="stable")
 
 
 def known_patients(rows: pd.DataFrame, *, limits_days: Sequence[int], features: Sequence[str] = FEATURES) -> Patients:

@@ -233,6 +233,16 @@ def test_examinations_of_one_patient_count_as_one_patient(
     assert held["reasons"] == ["6 locked case(s), fewer than the 10 the gate asks for"]
 
 
+def test_a_patient_with_two_names_counts_as_one_patient(ws: Workspace, registry: MlflowClient, params: Params) -> None:
+    register(ws, registry, key="new", cohort="patients")
+    pairs = [{"patient": f"P{2 * pair:02d}", "aliases": [f"P{2 * pair + 1:02d}"]} for pair in range(6)]
+    write_json(ws.validation.manifest, {"cases": pairs})
+
+    held = decision(ws, params)
+
+    assert held["reasons"] == ["6 locked case(s), fewer than the 10 the gate asks for"]
+
+
 def test_the_verdict_names_only_what_would_be_promoted_with_unit_cohort_and_cases(
     ws: Workspace, registry: MlflowClient, params: Params
 ) -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from brats_ml.cohort.cases import WHOLE, Case, find_cases
 from brats_ml.cohort.modalities import MODALITIES
+from brats_ml.cohort.names import patient_of
 from brats_ml.cohort.release_files import is_volume
-from brats_ml.cohort.releases import naming_of, patient_of
+from brats_ml.cohort.releases import naming_of
 
 SUFFIXES = ("_flair", "_t1", "_t1ce", "_t2", "_seg")
 

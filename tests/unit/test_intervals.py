@@ -15,6 +15,7 @@ from brats_ml.intervals import (
     STUDENT,
     Interval,
     Values,
+    by_patient,
     fold_interval,
     fold_p_value,
     mean_interval,
@@ -201,3 +202,30 @@ def test_the_interval_of_a_share_is_wilsons_by_statsmodels(of: tuple[int, int]) 
     right, count = of
 
     assert ends(share_interval(right, count)) == pytest.approx(proportion_confint(right, count, method="wilson"))
+
+
+@given(samples, st.integers(1, 8), st.integers(0, 9))
+def test_values_by_patient_keep_the_mean_of_all_examinations(values: Values, patients: int, seed: int) -> None:
+    names = [f"P{number}" for number in np.random.default_rng(seed).integers(0, patients, len(values))]
+
+    assert by_patient(values, names).mean() == pytest.approx(values.mean())
+    assert len(by_patient(values, names)) == len(set(names))
+
+
+def test_patients_with_equally_many_examinations_count_by_their_means() -> None:
+    assert by_patient(np.array([0.2, 0.4, 0.9, 0.7]), ["A", "A", "B", "B"]) == pytest.approx([0.3, 0.8])
+    alone = np.array([0.5, 0.1, 0.3])
+    assert by_patient(alone, ["C", "A", "B"]).tolist() == alone.tolist()
+
+
+def test_the_interval_over_patients_covers_where_one_over_examinations_does_not() -> None:
+    rng = np.random.default_rng(0)
+    inside = {"patients": 0.0, "examinations": 0.0}
+    for _ in range(400):
+        patients = np.repeat(np.arange(9), rng.integers(1, 4, 9))
+        values = rng.normal(0, 1, 9)[patients] + rng.normal(0, 0.3, len(patients))
+        inside["patients"] += covered(by_patient(values, patients.astype(str).tolist())[None], 0)
+        inside["examinations"] += covered(values[None], 0)
+
+    assert inside["patients"] > 0.9 * 400
+    assert inside["examinations"] < 0.87 * 400

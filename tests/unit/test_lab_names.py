@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from brats_ml.cohort.cases import WHOLE, Case, find_cases
 from brats_ml.cohort.dicom import ADVICE
 from brats_ml.cohort.lab_names import LabNaming
-from brats_ml.cohort.names import bare_name, name_key
+from brats_ml.cohort.names import bare_name, name_key, patient_of
 from brats_ml.cohort.path_pattern import PathPattern
-from brats_ml.cohort.releases import patient_of
 
 PLAIN = ("flair", "t1", "t1ce", "t2", "seg")
 

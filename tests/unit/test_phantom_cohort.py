@@ -6,9 +6,9 @@ from numpy.testing import assert_array_equal
 from scipy.ndimage import label as connected
 
 from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.cohort.names import patient_of
 from brats_ml.cohort.phantom import phantom_patient
 from brats_ml.cohort.phantom_cohort import PhantomCase, phantom_cohort, treated_affine
-from brats_ml.cohort.releases import patient_of
 
 SMALL = (32, 32, 32)
 NCR, ED, ET, RC = 1, 2, 3, 4

@@ -59,6 +59,12 @@ def test_of_several_examinations_of_a_patient_the_first_counts() -> None:
     assert row_states(rows, cohort="all").tolist() == ["follow_up", "labelled", "incomplete"]
 
 
+def test_the_first_examination_is_the_one_of_the_lowest_number() -> None:
+    rows = table({"case_id": "A_ses-10"}, {"case_id": "A_ses-9"}, {"case_id": "B_ses-post", "patient": "B"})
+
+    assert row_states(rows, cohort="all").tolist() == ["follow_up", "labelled", "labelled"]
+
+
 def test_patients_come_sorted_with_the_features_in_their_order() -> None:
     rows = table(
         {"patient": "B", "survival_days": 500.0},

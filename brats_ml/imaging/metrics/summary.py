@@ -1,11 +1,12 @@
 """Summary of one metric over many cases: mean, median, interval of the mean, and the cases with an empty reference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.intervals import UNBOUNDED, Scale, Values, mean_interval
+from brats_ml.intervals import UNBOUNDED, Scale, Values, by_patient, mean_interval
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,9 @@ class Summary:
     Attributes:
         mean: Over every case.
         median: Over every case.
-        low: Lower end of the 95 % interval of the mean, or None for fewer than two cases.
-        high: Upper end of the interval, or None for fewer than two cases.
-        interval: Name of the method that made the interval, or None for fewer than two cases.
+        low: Lower end of the 95 % interval of the mean, or None for fewer than two patients.
+        high: Upper end of the interval, or None for fewer than two patients.
+        interval: Name of the method that made the interval, or None for fewer than two patients.
         empty_reference: Number of cases with an empty reference. Such a case scores 0 or 1, or 0 or 373.13 mm.
         mean_without_empty: Mean over the other cases, or None if there are none.
     """
@@ -32,13 +33,19 @@ class Summary:
 
 
 def summarise(
-    values: Values, *, empty: NDArray[np.bool_] | None = None, scale: Scale = UNBOUNDED, seed: int = 0
+    values: Values,
+    *,
+    empty: NDArray[np.bool_] | None = None,
+    patients: Sequence[str] | None = None,
+    scale: Scale = UNBOUNDED,
+    seed: int = 0,
 ) -> Summary:
     """Return the summary of one metric.
 
     Args:
         values: Shape (case,), at least one, none of them NaN.
         empty: Cases with an empty reference, shape (case,); None for a metric without such cases.
+        patients: The patient of each case, on whom the interval counts; None if each case has another.
         scale: The least and the greatest value of the metric.
         seed: Seed of the resampling.
 
@@ -48,7 +55,8 @@ def summarise(
     if not values.size or np.isnan(values).any():
         raise ValueError("a summary needs values, none of them NaN")
     counted = values if empty is None else values[~empty]
-    found = mean_interval(values, scale=scale, seed=seed)
+    independent = values if patients is None else by_patient(values, patients)
+    found = mean_interval(independent, scale=scale, seed=seed)
     return Summary(
         mean=found.mean,
         median=float(np.median(values)),

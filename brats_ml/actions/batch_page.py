@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import files, locks
+from brats_ml.actions.follow_up import write_follow_ups
 from brats_ml.actions.page_volumes import key_of, note_of, write_volumes
 from brats_ml.cohort.labels import LABELS, SCHEMES
 from brats_ml.cohort.modalities import MODALITIES, TITLES
 from brats_ml.config import Params
+from brats_ml.config.operation import FollowUp
 from brats_ml.errors import StorageError
 from brats_ml.models.prediction_folders import has_its_labels, read_record
 from brats_ml.report import Report
@@ -33,7 +35,7 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
         StorageError: The operating system cannot read a prediction or write a file, or the name of the page is taken.
     """
     target = ws.predictions(output)
-    count = write_page(target)
+    count = write_page(target, params.follow_up)
     said = f"{count} case(s) in {target.page}" if count else f"no prediction in {target} yet"
     said += f"; {NO_VIEWER}" * bool(count and not target.page_files.niivue.exists())
     return Report("page", said, links=page_links(target), details={"cases": count})
@@ -44,10 +46,14 @@ def page_links(target: PredictionsFolder) -> dict[str, str]:
     return {"Page": target.page.path.resolve().as_uri()} if target.page.path.exists() else {}
 
 
-def write_page(target: PredictionsFolder) -> int:
+def write_page(target: PredictionsFolder, limits: FollowUp) -> int:
     """Write the page and all that it lacks, and return how many cases it has.
 
     What does not change is not written again. A torn prediction has no row until its case is scored again.
+
+    Args:
+        target: The predictions.
+        limits: What a new lesion is, for patients with several time points.
 
     Raises:
         StorageError: The operating system cannot read a prediction or write a file, or the name of the page is taken.
@@ -59,23 +65,27 @@ def write_page(target: PredictionsFolder) -> int:
         records = [(folder, record) for folder in target.cases() if (record := read_record(folder)) is not None]
         if not records:
             return 0
-        for folder, record in records:
-            if has_its_labels(folder, {"labels": None, **record}):
-                write_volumes(target, record)
+        drawn = [
+            record for folder, record in records if record.get("labels") is not None and has_its_labels(folder, record)
+        ]
+        for record in drawn:
+            write_volumes(target, record)
+        patients = write_follow_ups(target, drawn, limits)
         cases = [_case(target, folder, record) for folder, record in records]
         _write_viewer(target)
-        _write_text(target.page.path, _page(target, cases))
+        _write_text(target.page.path, _page(target, cases, patients))
         _remove_others(target, {case.key for case in cases})
     return len(cases)
 
 
-def _page(target: PredictionsFolder, cases: list[CaseOnPage]) -> str:
+def _page(target: PredictionsFolder, cases: list[CaseOnPage], patients: list[dict[str, Any]]) -> str:
     return batch_page(
         cases,
         title=f"Predictions in {target.path.resolve().name}",
         table=target.table.path.name if target.table.path.exists() else None,
         has_viewer=target.page_files.niivue.exists(),
         modalities={modality: TITLES[modality] for modality in MODALITIES},
+        patients=patients,
     )
 
 
@@ -99,6 +109,8 @@ def _case(target: PredictionsFolder, folder: PredictionFolder, record: dict[str,
 def _refuse_taken(target: PredictionsFolder) -> None:
     """Refuse to write where something else has the name of the page: an older prediction, or the user's own file."""
     page, folder = target.page.path, target.page_files.path
+    if target.follow_up.path.is_dir():
+        raise StorageError(f"{target.follow_up} is a folder, and the page of predictions needs the name: move it away")
     is_ours = not folder.exists() or (folder.is_dir() and not PredictionFolder(folder).prediction.path.exists())
     if page.is_dir() or not is_ours:
         taken = folder if not is_ours else page

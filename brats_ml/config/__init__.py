@@ -11,7 +11,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from brats_ml.cohort.modalities import MODALITIES, Modality
 from brats_ml.config.data import Acquire, Phantom, Split, Validate
-from brats_ml.config.operation import Drift, Gate, Orchestration, Rollback
+from brats_ml.config.operation import Drift, FollowUp, Gate, Orchestration, Rollback
 from brats_ml.config.quality import Quality
 from brats_ml.config.recipes import Recipe
 from brats_ml.config.renamed import refuse_old_names, refuse_old_recipe
@@ -45,6 +45,7 @@ class Params(Section):
     gate: Gate
     rollback: Rollback = Rollback()
     drift: Drift = Drift()
+    follow_up: FollowUp = FollowUp()
     orchestration: Orchestration
 
     @model_validator(mode="after")

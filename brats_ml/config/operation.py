@@ -71,6 +71,20 @@ class Drift(Section):
     cases: Annotated[int, Field(ge=2)] = 8
 
 
+class FollowUp(Section):
+    """Which lesions are new at the later of two time points of a patient.
+
+    Attributes:
+        margin_mm: The largest distance at which a lesion belongs to one of the time point before.
+        smallest_ml: The volume below which a part of a tumour is no lesion.
+        brain_dice: The Dice of the brains at two time points, below which their scans are not aligned.
+    """
+
+    margin_mm: Annotated[float, Field(ge=0, le=50)] = 5.0
+    smallest_ml: Annotated[float, Field(ge=0, le=100)] = 0.05
+    brain_dice: Share = 0.9
+
+
 class Orchestration(Section):
     """Schedules of Airflow, and how long it waits for approval and keeps runs."""
 

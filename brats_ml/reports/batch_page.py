@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,10 @@ SCRIPT_POLICY = (
     "img-src 'self' file: data: blob:; connect-src 'none'; base-uri 'none'; form-action 'none'"
 )
 # In the order in which they need each other.
-SCRIPTS = ("start", "nifti", "volumes", "grid", "table", "details", "curve", "viewer", "correction", "keys", "page")
+SCRIPTS = (
+    *("start", "nifti", "volumes", "grid", "table", "parts", "details", "curve", "follow_up"),
+    *("viewer", "correction", "keys", "page"),
+)
 STYLE = "page.css"
 
 
@@ -109,7 +112,13 @@ class CaseOnPage:
 
 
 def batch_page(
-    cases: Sequence[CaseOnPage], *, title: str, table: str | None, has_viewer: bool, modalities: Mapping[str, str]
+    cases: Sequence[CaseOnPage],
+    *,
+    title: str,
+    table: str | None,
+    has_viewer: bool,
+    modalities: Mapping[str, str],
+    patients: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the page as HTML.
 
@@ -119,6 +128,7 @@ def batch_page(
         table: The address of the table of predictions relative to the page, if there is one.
         has_viewer: Whether the folder of the page has NiiVue.
         modalities: The title of each modality.
+        patients: What changed in each patient with several time points.
     """
     ranked = sorted(cases, key=lambda case: case.rank)
     known = {
@@ -128,6 +138,7 @@ def batch_page(
         "regions": REGIONS,
         "groups": GROUPS,
         "modalities": dict(modalities),
+        "patients": {patient["patient"]: patient for patient in patients},
     }
     return render(
         "batch.html",
@@ -143,7 +154,15 @@ def batch_page(
         scripts=SCRIPTS,
         style=STYLE,
         details=script_json(known),
+        turns={case_id: text for patient in patients for case_id, text in _turns(patient)},
     )
+
+
+def _turns(patient: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each case of a patient, and which time point it is."""
+    points = patient["time_points"]
+    for number, point in enumerate(points, start=1):
+        yield point["case_id"], f"time point {number} of {len(points)}"
 
 
 def script_json(value: Any) -> Markup:

@@ -228,6 +228,7 @@ class PredictionsFolder(Artefact):
     batch = Made(".batch/cases.json")  # the folder or address of the cases
     lock = At(".cases/.lock")
     drift = Made("drift.json", by="brats drift")  # every batch that was compared with the training cases
+    follow_up = Made("follow_up.json", by="brats page")  # volumes over time and new lesions of each patient
     drift_lock = At(".cases/.drift.lock")
 
     @property
@@ -240,7 +241,8 @@ class PredictionsFolder(Artefact):
 
         A name that begins with `%` gets another one, so two cases never share a folder.
         """
-        own = {one.path.name for one in (self.table, self.parquet, self.review, self.drift, self.page, self.page_files)}
+        lists = (self.table, self.parquet, self.review, self.drift, self.follow_up, self.page, self.page_files)
+        own = {one.path.name for one in lists}
         taken = case_id in own or case_id.startswith("%")
         return PredictionFolder(self.path / f"{'%' * taken}{case_id}")
 

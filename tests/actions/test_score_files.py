@@ -189,9 +189,9 @@ def test_a_prediction_of_before_has_no_picture_and_stays(again: Workspace, quick
     assert "0 scored, 2 kept" in str(score.run(again, quick_params))
 
 
-def test_the_table_is_written_as_parquet_with_the_same_cells(again: Workspace) -> None:
+def test_the_table_is_written_as_parquet_with_the_same_cells(again: Workspace, quick_params: Params) -> None:
     target = again.predictions()
-    prediction_table.run(again, None)  # type: ignore[arg-type]  # the table needs no parameters
+    prediction_table.run(again, quick_params)
 
     table, read = pd.read_csv(target.table), pd.read_parquet(target.parquet)
 

@@ -12,6 +12,7 @@ import pytest
 
 from brats_ml.actions import batch_page, correct
 from brats_ml.adapters.nifti.volume import read_comments
+from brats_ml.config.operation import FollowUp
 from brats_ml.models.prediction_folders import write_record
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionsFolder
@@ -60,7 +61,7 @@ def ws(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     shutil.copytree(cohort, ws.inbox.path)
     turn(ws.inbox.path / TURNED)
     predict_by_reference(ws.predictions(), ws.inbox.path, QC)
-    batch_page.write_page(ws.predictions())
+    batch_page.write_page(ws.predictions(), FollowUp())
     return ws
 
 
@@ -173,7 +174,7 @@ def test_five_hundred_cases_are_in_one_page(ws: Workspace, tmp_path: Path) -> No
         record = {"case_id": case_id, "patient": case_id, "status": "scored", "provenance": provenance()}
         qc = {"score": (number * 37 % 500) / 500, "reasons": [], "review": number % 10 == 0}
         write_record(folder, record | {"volume_mm3": {"WT": 1000.0}, "flags": [], "survival": SURVIVAL, "qc": qc})
-    batch_page.write_page(target)
+    batch_page.write_page(target, FollowUp())
     seen = seen_in_browser(target.page.path, tmp_path)
     assert seen["rows"] == 500
     assert seen["last"] == "Case_027"  # 27 * 37 = 999, the highest score

@@ -10,7 +10,14 @@ from typing import Any, cast
 
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
-from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from nibabel.orientations import (
+    aff2axcodes,
+    apply_orientation,
+    axcodes2ornt,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
 from numpy.typing import NDArray
 
 CANONICAL = ("L", "P", "S")
@@ -63,6 +70,12 @@ class VoxelGrid:
         """Voxel size along each axis of the canonical volume."""
         order = ornt_transform(axcodes2ornt(CANONICAL), io_orientation(self.affine))[:, 0]
         return tuple(self.spacing_mm[int(axis)] for axis in order)
+
+    @property
+    def canonical_affine(self) -> NDArray[np.float64]:
+        """Voxel-to-scanner matrix of the canonical volume in mm, shape (4, 4)."""
+        transform = ornt_transform(io_orientation(self.affine), axcodes2ornt(CANONICAL))
+        return np.asarray(self.affine @ inv_ornt_aff(transform, self.shape))
 
     @property
     def axes(self) -> str:

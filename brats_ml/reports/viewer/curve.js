@@ -1,15 +1,8 @@
 // The survival curve of a patient as a drawing, with a table of the same for those who cannot see it.
 "use strict";
 {
-  const SVG = "http://www.w3.org/2000/svg";
+  const { shape } = brats;
   const [WIDTH, HEIGHT, LEFT, BOTTOM] = [340, 170, 38, 30];
-
-  const shape = (name, attributes, text = "") => {
-    const made = document.createElementNS(SVG, name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.textContent = text;
-    return made;
-  };
 
   brats.curve = (survival) => {
     const days = survival.curve_days;

@@ -1,32 +1,7 @@
 // What is known of a case, next to its picture: quality, volumes with intervals, survival, origin.
 "use strict";
 {
-  const { element } = brats;
-  const ml = (volume) => (volume == null ? "–" : (volume / 1000).toFixed(volume < 10000 ? 2 : 1));
-  const percent = (share) => (share == null ? "–" : `${Math.round(100 * share)} %`);
-
-  const part = (title, ...content) => {
-    const made = element("section");
-    made.append(element("h3", title), ...content);
-    return made;
-  };
-
-  const list = (texts) => {
-    const made = element("ul");
-    made.append(...texts.map((text) => element("li", text)));
-    return made;
-  };
-
-  const table = (heads, lines) => {
-    const made = element("table");
-    const head = made.createTHead().insertRow();
-    head.append(...heads.map((text) => element("th", text, { scope: "col" })));
-    const body = made.createTBody();
-    for (const [first, ...cells] of lines) {
-      body.insertRow().append(element("th", first, { scope: "row" }), ...cells.map((text) => element("td", text)));
-    }
-    return made;
-  };
+  const { element, part, list, table, ml, percent } = brats;
 
   const quality = (one) => {
     const score = one.qc.score;
@@ -68,7 +43,7 @@
 
   brats.describe = (one) => {
     const facts = brats.find("facts");
-    if (one.status === "scored") facts.replaceChildren(quality(one), volumes(one), survival(one), origin(one));
+    if (one.status === "scored") facts.replaceChildren(...brats.followUp(one), quality(one), volumes(one), survival(one), origin(one));
     else facts.replaceChildren(part("Refused", element("p", one.reason || "unknown")), origin(one));
   };
 }

@@ -1,7 +1,7 @@
 """Looks at a page of predictions in Chromium and prints what it saw as JSON.
 
-Usage: page_program.py PAGE CHROMIUM DOWNLOADS CASE. CASE is the case to correct; without a name, the page has very many
-cases, and they are only counted and opened.
+Usage: page_program.py PAGE CHROMIUM DOWNLOADS CASE. CASE is the case to correct. Without a name, the page shows a
+patient over time, or it has very many cases, which are only counted and opened.
 
 It runs in an environment of its own, which has Playwright and axe.
 """
@@ -146,6 +146,20 @@ def many(page: Page, seen: dict[str, Any]) -> None:
     seen["by_name"] = order(page)
 
 
+def over_time(page: Page, seen: dict[str, Any]) -> None:
+    """Go to another time point of a patient by the table of volumes, and to the first new lesion."""
+    seen["first"], seen["over_time"] = current(page), page.inner_text(".wide")
+    seen["lines"] = page.locator(".over-time path[stroke]").count()
+    page.locator(".wide table .open").first.click()
+    page.wait_for_function("(name) => document.querySelector('#case-title').textContent !== name", arg=seen["first"])
+    seen["opened"] = current(page)
+    page.locator(".wide li button").first.click()
+    page.wait_for_function("(name) => document.querySelector('#case-title').textContent !== name", arg=seen["opened"])
+    seen["with_new_lesion"] = current(page)
+    page.wait_for_timeout(500)
+    seen["cross_mm"] = page.evaluate("() => [...brats.state.niivue.frac2mm(brats.state.niivue.scene.crosshairPos)]")
+
+
 def main(address: str, chromium: str, folder: str, case_to_correct: str) -> None:
     """Print what a browser saw."""
     seen: dict[str, Any] = {"errors": [], "requests": []}
@@ -155,6 +169,8 @@ def main(address: str, chromium: str, folder: str, case_to_correct: str) -> None
         if case_to_correct:
             look(page, seen)
             correct(page, seen, case_to_correct, Path(folder))
+        elif page.locator(".wide").count():
+            over_time(page, seen)
         else:
             many(page, seen)
         page.close()

@@ -14,7 +14,7 @@ from brats_ml import files
 from brats_ml.actions.page_volumes import scans_of, unchanged_scans
 from brats_ml.adapters.nifti.case import read_case_volumes, room_for
 from brats_ml.adapters.nifti.volume import Volume, read_volume
-from brats_ml.cohort.labels import REGIONS, SCHEMES, region_mask
+from brats_ml.cohort.labels import SCHEMES, UNIONS, region_mask
 from brats_ml.cohort.names import time_order, time_point_of
 from brats_ml.config.operation import FollowUp
 from brats_ml.errors import BratsError
@@ -28,8 +28,6 @@ Record = Mapping[str, Any]
 FORM = 1
 # The region with all of a lesion.
 WHOLE = "WT"
-# The cavity has a volume of its own, in cohorts with that label.
-FOLLOWED = tuple(dict.fromkeys((*REGIONS, "RC")))
 # Rounding of headers, in which one grid may differ between two files.
 SAME_GRID_MM = 0.1
 DECIMALS = 2
@@ -77,7 +75,7 @@ def _known(target: PredictionsFolder) -> list[dict[str, Any]]:
 
 
 def _follow_up(target: PredictionsFolder, records: Sequence[Record], limits: FollowUp) -> dict[str, Any]:
-    regions = [name for name in FOLLOWED if all(name in record.get("volume_mm3", {}) for record in records)]
+    regions = [name for name in UNIONS if all(name in record.get("volume_mm3", {}) for record in records)]
     models = sorted({_model(record) for record in records})
     note = f"The time points were predicted by {' and '.join(models)}, so a part of the change may be theirs."
     return {
@@ -143,7 +141,7 @@ def _new_lesions(target: PredictionsFolder, before: Record, after: Record, limit
     found = new_lesions(
         region_mask(labels[0], WHOLE),
         region_mask(labels[1], WHOLE),
-        {region: region_mask(labels[1], region) for region in REGIONS},
+        {region: region_mask(labels[1], region) for region in _tumour_regions(after)},
         spacing_mm=later.grid.canonical_spacing_mm,
         margin_mm=limits.margin_mm,
         smallest_mm3=1000 * limits.smallest_ml,
@@ -151,6 +149,11 @@ def _new_lesions(target: PredictionsFolder, before: Record, after: Record, limit
     brain = brains[1] if brains[1] is not None else np.ones(labels[1].shape, dtype=np.bool_)
     lesions = [_lesion(lesion, later, middle_of(brain)) for lesion in found]
     return pair | {"reason": None, "aligned": None if overlap is None else True, "lesions": lesions}
+
+
+def _tumour_regions(record: Record) -> list[str]:
+    """Return the regions of a prediction that a lesion may have, which a cavity is not."""
+    return [name for name in UNIONS if name in record["volume_mm3"] and set(UNIONS[name]) <= set(UNIONS[WHOLE])]
 
 
 def _lesion(lesion: Lesion, volume: Volume, middle: float) -> dict[str, Any]:

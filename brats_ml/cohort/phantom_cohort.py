@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.cohort.labels import SCHEMES, VALUES, LabelMap
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient, survival_row
 from brats_ml.cohort.phantom_drawing import draw_head, draw_scans
 from brats_ml.cohort.phantom_treated import draw_lesions, label_maps
@@ -121,12 +121,12 @@ def _treated(
     for time, labels in enumerate(label_maps(drawn, brain, time_points=wanted)):
         scans = draw_scans(np.random.default_rng([seed, index, SCANS + time]), tissue, labels, brain)
         clinical = np.random.default_rng([seed, index, CLINICAL])
-        et_share = float((labels == LABELS["ET"]).sum() / brain.sum())
+        et_share = float((labels == VALUES["ET"]).sum() / brain.sum())
         yield PhantomCase(
             case_id=f"{patient}-{FIRST_TIME_POINT + time}",
             # Drawings have axes to the patient's Left, Posterior and Superior.
             images={modality: scan[:, ::-1] for modality, scan in scans.items()},
-            label=labels[:, ::-1],
+            label=SCHEMES["brats2024"].from_canonical(labels)[:, ::-1],
             affine=treated_affine(shape),
             name_mapping=None if time else _mapping(patient),
             survival_info=None if time else _survival(clinical, index, patient, et_share),

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.cohort.labels import VALUES, LabelMap
 from brats_ml.cohort.modalities import MODALITIES
 
 Field = NDArray[np.float32]  # (X, Y, Z)
@@ -84,9 +84,9 @@ def draw_tumour(
     core = rng.uniform(0.5, 0.8)
     necrosis = core * rng.uniform(0.45, 0.8)
     labels = np.zeros(shape, dtype=np.uint8)
-    labels[outer < 1] = LABELS["ED"]
-    labels[inner < core] = LABELS["ET"] if enhancing else LABELS["NCR"]
-    labels[inner < necrosis] = LABELS["NCR"]
+    labels[outer < 1] = VALUES["ED"]
+    labels[inner < core] = VALUES["ET"] if enhancing else VALUES["NCR"]
+    labels[inner < necrosis] = VALUES["NCR"]
     labels[~brain] = 0
     return labels
 

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.cohort.labels import VALUES, LabelMap
 from brats_ml.cohort.phantom_drawing import BRAIN_SEMI_AXES, Field, scaled_distance, smooth_field, voxel_axes
 
-# The label of a resection cavity in BraTS 2024, which is also its canonical value.
-CAVITY = 4
 # The first lesion is the treated one. The others are smaller.
 FIRST_RADII, OTHER_RADII = (0.28, 0.38), (0.15, 0.2)  # in units of the brain's semi-axes
 # A lesion grows or shrinks by a factor from one time point to the next, and stays within limits of its first size.
@@ -57,16 +55,16 @@ class Lesion:
         size = self.sizes[time]
         if size == 0:
             return
-        labels[self.outer < size] = LABELS["ED"]
+        labels[self.outer < size] = VALUES["ED"]
         if self.nodule is None or self.residual is None:
-            labels[self.inner < self.core * size] = LABELS["ET"]
-            labels[self.inner < self.necrosis * size] = LABELS["NCR"]
+            labels[self.inner < self.core * size] = VALUES["ET"]
+            labels[self.inner < self.necrosis * size] = VALUES["NCR"]
             return
         # A cavity keeps its size. Its rim and the nodule grow.
-        labels[self.residual & (self.inner < self.core * size)] = LABELS["ET"]
-        labels[self.nodule < size] = LABELS["ET"]
-        labels[self.nodule < NODULE_NECROSIS * size] = LABELS["NCR"]
-        labels[self.inner < self.core * CAVITY_SHARE] = CAVITY
+        labels[self.residual & (self.inner < self.core * size)] = VALUES["ET"]
+        labels[self.nodule < size] = VALUES["ET"]
+        labels[self.nodule < NODULE_NECROSIS * size] = VALUES["NCR"]
+        labels[self.inner < self.core * CAVITY_SHARE] = VALUES["RC"]
 
 
 def draw_lesions(

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from brats_ml.actions import batch_page, correct
-from brats_ml.adapters.nifti.volume import read_comments
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.nifti.volume import read_comments, write_volume
+from brats_ml.cohort.phantom_cohort import phantom_cohort
+from brats_ml.cohort.releases import volume_name
 from brats_ml.config.operation import FollowUp
 from brats_ml.models.prediction_folders import write_record
 from brats_ml.workspace import Workspace
@@ -180,3 +183,35 @@ def test_five_hundred_cases_are_in_one_page(ws: Workspace, tmp_path: Path) -> No
     assert seen["last"] == "Case_027"  # 27 * 37 = 999, the highest score
     assert seen["by_name"][:2] == ["Case_000", "Case_001"]
     assert seen["errors"] == []
+
+
+def test_a_patient_with_two_time_points_is_shown_over_time(tmp_path: Path) -> None:
+    for case in phantom_cohort(cases=2, shape=(48, 48, 48), seed=7, lesions=2, time_points=2):
+        for role, volume in {**case.images, "seg": case.label}.items():
+            place = tmp_path / "cases" / case.case_id / volume_name(case.case_id, role)
+            write_volume(place, volume, VoxelGrid(volume.shape, case.affine))
+    target = PredictionsFolder(tmp_path / "predictions")
+    before, after = "BraTS-GLI-90001-100", "BraTS-GLI-90001-101"
+    interval = {"WT": {"low": 4500.0, "high": 5500.0, "coverage": 0.9}}
+    later = {"volume_mm3": {"WT": 7500.0, "TC": 4000.0, "ET": 0.0}}
+    records: dict[str, dict[str, Any]] = {
+        before: {"qc": {"score": 0.9, "reasons": [], "review": False, "volume_intervals_mm3": interval}},
+        after: {**later, "qc": {"score": 0.5, "reasons": [], "review": False}},
+    }
+    predict_by_reference(target, tmp_path / "cases", records)
+    batch_page.write_page(target, FollowUp(margin_mm=2, smallest_ml=0.01))
+    (lesion,) = json.loads(target.follow_up.path.read_text())["patients"][0]["new_lesions"][0]["lesions"]
+
+    seen = seen_in_browser(target.page.path, tmp_path)
+
+    assert (seen["first"], seen["opened"], seen["with_new_lesion"]) == (after, before, after)
+    for text in ("Over time: BraTS-GLI-90001", "7.50", "+50 %", "−100 %", "4.50 to 5.50"):
+        assert text in seen["over_time"]
+    assert "1 new lesion at 101, compared with 100:" in seen["over_time"]
+    assert f"{lesion['volume_ml']:.2f} ml" in seen["over_time"]
+    assert "on the patient's left" in seen["over_time"]
+    assert seen["cross_mm"][:3] == pytest.approx(lesion["centre_mm"], abs=0.6)
+    assert seen["lines"] == 4  # a line for each region, and one interval
+    assert seen["errors"] == seen["axe_1400"] == seen["axe_420"] == []
+    assert not seen["too_wide_1400"]
+    assert not seen["too_wide_420"]

@@ -134,10 +134,15 @@ def _new_lesions(target: PredictionsFolder, before: Record, after: Record, limit
             f"their scans are not aligned (follow_up.brain_dice is {limits.brain_dice:g})"
         )
         return pair | {"reason": reason, "aligned": False, "lesions": None}
+    schemes = [SCHEMES.get(record["provenance"].get("labels", "")) for record in (before, after)]
     labels = [
-        SCHEMES[record["provenance"]["labels"]].to_canonical(volume.grid.to_canonical(volume.array))
-        for record, volume in ((before, earlier), (after, later))
+        scheme.to_canonical(volume.grid.to_canonical(volume.array))
+        for scheme, volume in zip(schemes, (earlier, later), strict=True)
+        if scheme is not None
     ]
+    if len(labels) < len(schemes):
+        reason = "an older prediction does not say which values its labels have"
+        return pair | {"reason": reason, "aligned": None, "lesions": None}
     found = new_lesions(
         region_mask(labels[0], WHOLE),
         region_mask(labels[1], WHOLE),
@@ -153,7 +158,7 @@ def _new_lesions(target: PredictionsFolder, before: Record, after: Record, limit
 
 def _tumour_regions(record: Record) -> list[str]:
     """Return the regions of a prediction that a lesion may have, which a cavity is not."""
-    return [name for name in UNIONS if name in record["volume_mm3"] and set(UNIONS[name]) <= set(UNIONS[WHOLE])]
+    return [name for name in UNIONS if name in record.get("volume_mm3", {}) and set(UNIONS[name]) <= set(UNIONS[WHOLE])]
 
 
 def _lesion(lesion: Lesion, volume: Volume, middle: float) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def pending(
 @app.command(rich_help_panel=PANEL)
 def inbox(
     root: Root = HERE,
-    cases: Annotated[int, typer.Option(min=1, help="Number of synthetic patients.")] = 4,
+    cases: Annotated[int, typer.Option(min=1, help="Number of synthetic cases.")] = 4,
 ) -> None:
     """Put synthetic patients that no model has seen into inbox/, to try scoring."""
     run("actions.sample_inbox", root, checks.nothing, cases=cases)

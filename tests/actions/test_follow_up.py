@@ -183,6 +183,19 @@ def test_time_points_of_different_models_are_noted(target: PredictionsFolder) ->
     assert page(target)["note"].endswith(note)
 
 
+def test_an_older_prediction_without_volumes_and_values_stops_nothing(target: PredictionsFolder) -> None:
+    record = read_record_of(target, SECOND)
+    origin = {name: value for name, value in record["provenance"].items() if name != "labels"}
+    write_record(target.case(SECOND), {**record, "provenance": origin, "volume_mm3": {}})
+
+    patient = page(target)
+
+    assert patient["regions"] == []
+    assert {pair["reason"] for pair in patient["new_lesions"]} == {
+        "an older prediction does not say which values its labels have"
+    }
+
+
 def test_nothing_is_compared_again_when_nothing_changed(target: PredictionsFolder) -> None:
     page(target)
     before = target.follow_up.path.stat()

@@ -205,7 +205,7 @@ def test_a_patient_with_two_time_points_is_shown_over_time(tmp_path: Path) -> No
     seen = seen_in_browser(target.page.path, tmp_path)
 
     assert (seen["first"], seen["opened"], seen["with_new_lesion"]) == (after, before, after)
-    for text in ("Over time: BraTS-GLI-90001", "7.50", "+50 %", "−100 %", "4.50 to 5.50"):
+    for text in ("Over time: BraTS-GLI-90001", "7.50", "+50 %", "\u2212100 %", "4.50 to 5.50"):
         assert text in seen["over_time"]
     assert "1 new lesion at 101, compared with 100:" in seen["over_time"]
     assert f"{lesion['volume_ml']:.2f} ml" in seen["over_time"]

@@ -149,10 +149,11 @@ def many(page: Page, seen: dict[str, Any]) -> None:
 def over_time(page: Page, seen: dict[str, Any]) -> None:
     """Go to another time point of a patient by the table of volumes, and to the first new lesion."""
     seen["first"], seen["over_time"] = current(page), page.inner_text(".wide")
+    seen["facts_of_later"] = page.inner_text("#facts")
     seen["lines"] = page.locator(".over-time path[stroke]").count()
     page.locator(".wide table .open").first.click()
     page.wait_for_function("(name) => document.querySelector('#case-title').textContent !== name", arg=seen["first"])
-    seen["opened"] = current(page)
+    seen["opened"], seen["facts_of_first"] = current(page), page.inner_text("#facts")
     page.locator(".wide li button").first.click()
     page.wait_for_function("(name) => document.querySelector('#case-title').textContent !== name", arg=seen["opened"])
     seen["with_new_lesion"] = current(page)

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from brats_ml.actions import batch_page
+from brats_ml.actions.follow_up import write_follow_ups
+from brats_ml.actions.page_volumes import remember_scans
+from brats_ml.actions.unseen_cases import list_unseen
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume, write_volume
 from brats_ml.cohort.phantom_cohort import phantom_cohort
@@ -18,6 +21,7 @@ from brats_ml.cohort.releases import volume_name
 from brats_ml.config.operation import FollowUp
 from brats_ml.errors import StorageError
 from brats_ml.models.prediction_folders import read_record, write_record
+from brats_ml.workspace.artefact import Named
 from brats_ml.workspace.outputs import PredictionsFolder
 from tests.predictions import predict_by_reference, provenance
 
@@ -53,6 +57,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cases
 
 
+@pytest.fixture(scope="module")
+def predicted(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their predictions. Read only."""
+    target = PredictionsFolder(tmp_path_factory.mktemp("predicted") / "predictions")
+    predict_by_reference(target, drawn, RECORDS)
+    return target.path
+
+
 @pytest.fixture
 def cases(drawn: Path, tmp_path: Path) -> Path:
     shutil.copytree(drawn, tmp_path / "cases")
@@ -60,26 +72,29 @@ def cases(drawn: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def target(cases: Path, tmp_path: Path) -> PredictionsFolder:
+def target(predicted: Path, cases: Path, tmp_path: Path) -> PredictionsFolder:
+    shutil.copytree(predicted, tmp_path / "predictions")
     target = PredictionsFolder(tmp_path / "predictions")
-    predict_by_reference(target, cases, RECORDS)
+    for unseen in list_unseen(Named(cases, "cases of the test")).cases:
+        remember_scans(target, cases, unseen)
     return target
 
 
-def page(target: PredictionsFolder, limits: FollowUp = LIMITS) -> dict[str, Any]:
-    """Write the page and return what it says of the patient with several time points."""
-    batch_page.write_page(target, limits)
-    found = re.search(r'id="known">(.*?)</script>', target.page.path.read_text(), re.DOTALL)
-    assert found is not None
-    (patient,) = json.loads(found[1])["patients"].values()
-    (stored,) = json.loads(target.follow_up.path.read_text())["patients"]
-    assert patient == stored
-    return dict(patient)
+def followed(target: PredictionsFolder, limits: FollowUp = LIMITS) -> dict[str, Any]:
+    """Return what is found of the one patient with several time points."""
+    (patient,) = write_follow_ups(
+        target, [read_record_of(target, folder.path.name) for folder in target.cases()], limits
+    )
+    return patient
 
 
 def test_only_a_patient_with_several_time_points_is_followed(target: PredictionsFolder) -> None:
-    patient = page(target)
+    batch_page.write_page(target, LIMITS)
 
+    known = re.search(r'id="known">(.*?)</script>', target.page.path.read_text(), re.DOTALL)
+    assert known is not None
+    (patient,) = json.loads(known[1])["patients"].values()
+    assert json.loads(target.follow_up.path.read_text())["patients"] == [patient]
     assert patient["patient"] == "BraTS-GLI-90001"
     assert [point["time_point"] for point in patient["time_points"]] == ["100", "101", "102"]
     marks = re.findall(r'class="turn">(.*?)<', target.page.path.read_text())
@@ -87,7 +102,7 @@ def test_only_a_patient_with_several_time_points_is_followed(target: Predictions
 
 
 def test_changes_are_in_percent_since_the_time_point_before_and_since_the_first(target: PredictionsFolder) -> None:
-    first, second, third = page(target)["time_points"]
+    first, second, third = followed(target)["time_points"]
 
     assert first["change"] == {}
     assert second["change"]["WT"] == {"percent": 25.0, "percent_since_first": 25.0, "intervals_apart": False}
@@ -106,11 +121,11 @@ def test_time_points_are_in_the_order_of_their_numbers_and_not_of_scoring(
     shutil.rmtree(target.path)
     predict_by_reference(target, cases, {**RECORDS, tenth: RECORDS[THIRD]})
 
-    assert [point["time_point"] for point in page(target)["time_points"]] == ["99", "100", "101"]
+    assert [point["time_point"] for point in followed(target)["time_points"]] == ["99", "100", "101"]
 
 
 def test_a_new_lesion_has_volume_side_and_centre(target: PredictionsFolder) -> None:
-    at_second, at_third = page(target)["new_lesions"]
+    at_second, at_third = followed(target)["new_lesions"]
     (lesion,) = at_second["lesions"]
     stored = nib.load(target.case(SECOND).labels(SECOND))
     labels = np.asarray(stored.dataobj)
@@ -128,13 +143,12 @@ def test_a_new_lesion_has_volume_side_and_centre(target: PredictionsFolder) -> N
 def test_the_limits_decide_what_is_a_new_lesion(target: PredictionsFolder) -> None:
     far, large = (LIMITS.model_copy(update=change) for change in ({"margin_mm": 50.0}, {"smallest_ml": 5.0}))
 
-    assert [page(target, limits)["new_lesions"][0]["lesions"] for limits in (far, large)] == [[], []]
-    assert len(page(target)["new_lesions"][0]["lesions"]) == 1
+    assert [followed(target, limits)["new_lesions"][0]["lesions"] for limits in (far, large)] == [[], []]
+    assert len(followed(target)["new_lesions"][0]["lesions"]) == 1
 
 
 @pytest.mark.parametrize("other", [(slice(1, None),) * 3, "moved"])
-def test_nobody_can_say_what_is_new_in_another_grid(cases: Path, target: PredictionsFolder, other: Any) -> None:
-    shutil.rmtree(cases / SECOND)
+def test_nobody_can_say_what_is_new_in_another_grid(target: PredictionsFolder, other: Any) -> None:
     place = target.case(SECOND).labels(SECOND)
     stored = read_volume(place)
     if other == "moved":
@@ -145,7 +159,7 @@ def test_nobody_can_say_what_is_new_in_another_grid(cases: Path, target: Predict
         write_volume(place, stored.array[other], stored.grid.cropped(tuple(slice(1, size) for size in (48, 48, 48))))
     write_record(target.case(SECOND), dict(read_record_of(target, SECOND)))
 
-    at_second, at_third = page(target)["new_lesions"]
+    at_second, at_third = followed(target)["new_lesions"]
 
     assert at_second["reason"] == f"the label maps of {FIRST} and {SECOND} have different grids"
     assert at_second["lesions"] is at_third["lesions"] is None
@@ -160,7 +174,7 @@ def test_nobody_can_say_what_is_new_in_scans_that_are_not_aligned(
     shutil.rmtree(target.path)
     predict_by_reference(target, cases, RECORDS)
 
-    at_second, at_third = page(target)["new_lesions"]
+    at_second, at_third = followed(target)["new_lesions"]
 
     assert at_second["reason"] is None
     assert re.search(r"overlap with a Dice of 0\.\d\d only, so their scans are not aligned", at_third["reason"])
@@ -169,7 +183,7 @@ def test_nobody_can_say_what_is_new_in_scans_that_are_not_aligned(
 def test_without_scans_the_alignment_is_unknown(cases: Path, target: PredictionsFolder) -> None:
     shutil.rmtree(cases / SECOND)
 
-    at_second, at_third = page(target)["new_lesions"]
+    at_second, at_third = followed(target)["new_lesions"]
 
     assert (at_second["aligned"], at_third["aligned"], at_second["reason"]) == (None, None, None)
     assert len(at_second["lesions"]) == 1
@@ -180,7 +194,7 @@ def test_time_points_of_different_models_are_noted(target: PredictionsFolder) ->
     write_record(target.case(THIRD), {**record, "provenance": {**record["provenance"], "segmentation": newer}})
 
     note = "predicted by brats-segmentation v3 and brats-segmentation v4, so a part of the change may be theirs."
-    assert page(target)["note"].endswith(note)
+    assert followed(target)["note"].endswith(note)
 
 
 def test_an_older_prediction_without_volumes_and_values_stops_nothing(target: PredictionsFolder) -> None:
@@ -188,7 +202,7 @@ def test_an_older_prediction_without_volumes_and_values_stops_nothing(target: Pr
     origin = {name: value for name, value in record["provenance"].items() if name != "labels"}
     write_record(target.case(SECOND), {**record, "provenance": origin, "volume_mm3": {}})
 
-    patient = page(target)
+    patient = followed(target)
 
     assert patient["regions"] == []
     assert {pair["reason"] for pair in patient["new_lesions"]} == {
@@ -197,25 +211,25 @@ def test_an_older_prediction_without_volumes_and_values_stops_nothing(target: Pr
 
 
 def test_nothing_is_compared_again_when_nothing_changed(target: PredictionsFolder) -> None:
-    page(target)
+    followed(target)
     before = target.follow_up.path.stat()
-    page(target)
+    followed(target)
     assert target.follow_up.path.stat() == before
 
 
 @pytest.mark.parametrize("damage", ["torn", "changed"])
 def test_a_damaged_file_is_made_again(target: PredictionsFolder, damage: str) -> None:
-    page(target)
+    followed(target)
     whole = target.follow_up.path.read_text()
     target.follow_up.path.write_text(whole[:99] if damage == "torn" else whole.replace("25.0", "75.0", 1))
 
-    page(target)
+    followed(target)
 
     assert target.follow_up.path.read_text() == whole
 
 
 def test_a_patient_with_one_time_point_left_is_not_followed(target: PredictionsFolder) -> None:
-    page(target)
+    followed(target)
     for case_id in (FIRST, THIRD):
         shutil.rmtree(target.case(case_id).path)
 

@@ -210,6 +210,8 @@ def test_a_patient_with_two_time_points_is_shown_over_time(tmp_path: Path) -> No
     assert "1 new lesion at 101, compared with 100:" in seen["over_time"]
     assert f"{lesion['volume_ml']:.2f} ml" in seen["over_time"]
     assert "on the patient's left" in seen["over_time"]
+    assert "this one is later" in seen["facts_of_later"]
+    assert "this one is later" not in seen["facts_of_first"]
     assert seen["cross_mm"][:3] == pytest.approx(lesion["centre_mm"], abs=0.6)
     assert seen["lines"] == 4  # a line for each region, and one interval
     assert seen["errors"] == seen["axe_1400"] == seen["axe_420"] == []

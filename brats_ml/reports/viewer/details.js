@@ -31,7 +31,9 @@
     if (one.age_years != null) said.push(`age ${one.age_years} years`);
     const lines = brats.known.groups.map((group) => [group, percent(found[`probability_${group}`])]);
     const curve = found.curve_days?.length ? [brats.curve(found)] : [];
-    return part("Survival", element("p", `${said.join(", ")}.`), table(["group", "probability"], lines), ...curve, element("p", found.caveat || "", { class: "quiet" }));
+    const first = brats.known.patients[one.patient]?.time_points[0].case_id ?? one.case_id;
+    const later = first === one.case_id ? [] : [element("p", "Survival models learn from first examinations, and this one is later: rely on that of the first.", { class: "alarm" })];
+    return part("Survival", element("p", `${said.join(", ")}.`), ...later, table(["group", "probability"], lines), ...curve, element("p", found.caveat || "", { class: "quiet" }));
   };
 
   const origin = (one) => {

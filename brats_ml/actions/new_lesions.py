@@ -56,17 +56,20 @@ def lesions_between(target: PredictionsFolder, before: Record, after: Record, li
             )
             limit = f"follow_up.brain_dice is {limits.brain_dice:g}"
             return found | {"reason": f"{reason}, so their scans are not aligned ({limit})"}
-    labels = [_labels(record, volume) for record, volume in zip(records, volumes, strict=True)]
-    if labels[0] is None or labels[1] is None:
-        return found | {"reason": "an older prediction does not say which values its labels have"}
+    try:
+        labels = [_labels(record, volume) for record, volume in zip(records, volumes, strict=True)]
+    except ValueError as error:
+        return found | {"reason": str(error)}
     lesions = _lesions(labels[0], labels[1], after, volumes[1], limits)
     middle = middle_of(brains[1] if brains[1] is not None else np.ones(labels[1].shape, dtype=np.bool_))
     return found | {"reason": None, "lesions": [_lesion(lesion, volumes[1], middle) for lesion in lesions]}
 
 
-def _labels(record: Record, volume: Volume) -> LabelMap | None:
+def _labels(record: Record, volume: Volume) -> LabelMap:
     scheme = SCHEMES.get(record["provenance"].get("labels", ""))
-    return None if scheme is None else scheme.to_canonical(volume.grid.to_canonical(volume.array))
+    if scheme is None:
+        raise ValueError(f"the prediction of {record['case_id']} does not say which values its labels have")
+    return scheme.to_canonical(volume.grid.to_canonical(volume.array))
 
 
 def _lesions(before: LabelMap, after: LabelMap, record: Record, volume: Volume, limits: FollowUp) -> list[Lesion]:

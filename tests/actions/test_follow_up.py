@@ -205,9 +205,17 @@ def test_an_older_prediction_without_volumes_and_values_stops_nothing(target: Pr
     patient = followed(target)
 
     assert patient["regions"] == []
-    assert {pair["reason"] for pair in patient["new_lesions"]} == {
-        "an older prediction does not say which values its labels have"
-    }
+    reason = f"the prediction of {SECOND} does not say which values its labels have"
+    assert [pair["reason"] for pair in patient["new_lesions"]] == [reason, reason]
+
+
+def test_a_label_map_of_other_values_stops_nothing(target: PredictionsFolder) -> None:
+    record = read_record_of(target, SECOND)
+    wrong = {**record["provenance"], "labels": "brats2017-2021"}
+    write_record(target.case(SECOND), {**record, "provenance": wrong})
+
+    for pair in followed(target)["new_lesions"]:
+        assert "label values 3 are not in scheme brats2017-2021" in pair["reason"]
 
 
 def test_nothing_is_compared_again_when_nothing_changed(target: PredictionsFolder) -> None:

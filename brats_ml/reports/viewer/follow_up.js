@@ -36,7 +36,9 @@
       drawn.append(shape("path", { class: "grid", d: `M${LEFT} ${y(share * most)}H${WIDTH - RIGHT}` }));
       drawn.append(shape("text", { x: LEFT - 6, y: y(share * most) + 4, "text-anchor": "end" }, share ? ml(share * most) : "0 ml"));
     }
-    points.forEach((point, at) => drawn.append(shape("text", { x: x(at), y: HEIGHT - 10, "text-anchor": "middle" }, point.time_point)));
+    const longest = Math.max(...points.map((point) => point.time_point.length));
+    const every = Math.ceil((points.length * (longest + 2) * 6) / (WIDTH - LEFT - RIGHT)); // so that names do not overlap
+    points.forEach((point, at) => at % every || drawn.append(shape("text", { x: x(at), y: HEIGHT - 10, "text-anchor": "middle" }, point.time_point)));
     const labels = spread(patient.regions.map((region) => y(points[points.length - 1].volume_mm3[region]) + 4));
     patient.regions.forEach((region, index) => {
       const colour = COLOURS[index % COLOURS.length];
@@ -99,11 +101,10 @@
     if (pair.reason) return [element("p", `Nobody can say which lesions are new at ${after}: ${pair.reason}.`, { class: "alarm" })];
     const count = pair.lesions.length;
     const said = element("p", count ? `${count} new lesion${count > 1 ? "s" : ""} at ${after}, compared with ${before}:` : `No new lesion at ${after}, compared with ${before}.`);
-    if (pair.aligned == null) said.append(" The scans are not here, so nobody checked that they are aligned.");
-    if (!count) return [said];
     const made = element("ul");
     made.append(...pair.lesions.map((found) => lesion(found, pair.after)));
-    return [said, made];
+    const unchecked = "Nobody checked that the two are aligned, since scans of them are not where they were.";
+    return [said, ...(count ? [made] : []), ...(pair.aligned == null ? [element("p", unchecked)] : [])];
   };
 
   // The section on the patient of a case, or nothing where the page has one time point.

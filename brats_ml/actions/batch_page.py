@@ -20,6 +20,7 @@ from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
 from brats_ml.workspace.viewer import LICENCE, installed
 
+AS_SHIPPED = FollowUp()
 NO_VIEWER = "the page shows pictures only, since NiiVue is not installed: install npm, then run `make install` again"
 
 
@@ -35,7 +36,7 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
         StorageError: The operating system cannot read a prediction or write a file, or the name of the page is taken.
     """
     target = ws.predictions(output)
-    count = write_page(target, params.follow_up)
+    count = write_page(target, limits=params.follow_up)
     said = f"{count} case(s) in {target.page}" if count else f"no prediction in {target} yet"
     said += f"; {NO_VIEWER}" * bool(count and not target.page_files.niivue.exists())
     return Report("page", said, links=page_links(target), details={"cases": count})
@@ -46,7 +47,7 @@ def page_links(target: PredictionsFolder) -> dict[str, str]:
     return {"Page": target.page.path.resolve().as_uri()} if target.page.path.exists() else {}
 
 
-def write_page(target: PredictionsFolder, limits: FollowUp) -> int:
+def write_page(target: PredictionsFolder, *, limits: FollowUp = AS_SHIPPED) -> int:
     """Write the page and all that it lacks, and return how many cases it has.
 
     What does not change is not written again. A torn prediction has no row until its case is scored again.

@@ -43,7 +43,7 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
     """
     target = ws.predictions(output)
     counts, review = write_table(target)
-    write_page(target, params.follow_up)
+    write_page(target, limits=params.follow_up)
     states = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     said = f"{counts.total()} case(s) in {target.table}" + f": {states}" * bool(states) + review_note(target, review)
     links = {"Predictions": target.table.path.resolve().as_uri()} if counts else {}

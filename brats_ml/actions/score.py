@@ -75,7 +75,7 @@ def run(
         claim(target, source)
     review = write_table(target)[1] if shard is None else 0
     if shard is None:
-        write_page(target, params.follow_up)
+        write_page(target, limits=params.follow_up)
     batch.attempts.raise_failed(len(listing.cases))
     listing.require_readable()
     if shard is None and not only and counts[REFUSED] == len(listing.cases):

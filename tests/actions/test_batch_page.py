@@ -18,7 +18,6 @@ from brats_ml.actions import batch_page, prediction_table
 from brats_ml.actions.page_volumes import key_of
 from brats_ml.adapters.nifti.volume import read_volume
 from brats_ml.config import Params
-from brats_ml.config.operation import FollowUp
 from brats_ml.errors import StorageError
 from brats_ml.models.prediction_folders import read_record
 from brats_ml.workspace import Workspace
@@ -41,7 +40,7 @@ def made(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> PredictionsF
     """The page of a cohort of phantoms. Read only."""
     target = PredictionsFolder(tmp_path_factory.mktemp("page") / "predictions")
     predict_by_reference(target, cohort, RECORDS)
-    batch_page.write_page(target, FollowUp())
+    batch_page.write_page(target)
     return target
 
 
@@ -104,9 +103,9 @@ def test_a_scan_of_the_page_has_its_voxels_where_they_are_in_the_scanner(made: P
 
 
 def test_nothing_is_written_again_when_nothing_changed(target: PredictionsFolder) -> None:
-    batch_page.write_page(target, FollowUp())  # the copy has other times than the original
+    batch_page.write_page(target)  # the copy has other times than the original
     before = states(target)
-    batch_page.write_page(target, FollowUp())
+    batch_page.write_page(target)
     assert states(target) == before
 
 
@@ -118,7 +117,7 @@ def test_a_new_prediction_replaces_the_volumes_of_the_old_one(target: Prediction
     record = read_record(target.case(GOOD))
     assert record is not None
     predict_by_reference(target, cohort, {WORST: {"provenance": {**record["provenance"], "data": {"t1": "f" * 64}}}})
-    batch_page.write_page(target, FollowUp())
+    batch_page.write_page(target)
     new = shown(target, WORST)
     assert new["key"] != old
     assert not target.page_files.case(old).exists()
@@ -132,7 +131,7 @@ def test_a_case_without_its_scans_shows_its_label_map_and_says_so(cohort: Path, 
     predict_by_reference(target, scans, {})
     (scans / WORST / f"{WORST}_t1.nii.gz").write_bytes((scans / GOOD / f"{GOOD}_t1.nii.gz").read_bytes())
     shutil.rmtree(scans / GOOD)
-    batch_page.write_page(target, FollowUp())
+    batch_page.write_page(target)
     assert shown(target, WORST)["scans"] == ["flair", "t1ce", "t2"]
     assert "No picture of t1:" in shown(target, WORST)["note"]
     assert shown(target, GOOD)["scans"] == []
@@ -142,7 +141,7 @@ def test_a_case_without_its_scans_shows_its_label_map_and_says_so(cohort: Path, 
 
 def test_scans_that_went_after_the_page_was_made_stay_on_it(target: PredictionsFolder) -> None:
     target.bookkeeping(WORST).scans.unlink()
-    batch_page.write_page(target, FollowUp())
+    batch_page.write_page(target)
     assert shown(target, WORST)["scans"] == ["flair", "t1", "t1ce", "t2"]
 
 
@@ -154,7 +153,7 @@ def test_a_refused_case_has_a_row_with_its_reason(target: PredictionsFolder, coh
 
     refused = {name: record[name] for name in ("case_id", "patient", "provenance")}
     write_record(target.case(WORST), refused | {"status": "refused", "reason": "t1 is cut short"})
-    batch_page.write_page(target, FollowUp())
+    batch_page.write_page(target)
     assert known(target)[-1]["case_id"] == WORST
     assert known(target)[-1]["reason"] == "t1 is cut short"
 
@@ -166,7 +165,7 @@ def test_text_of_others_stays_text(target: PredictionsFolder) -> None:
     assert record is not None
     hostile = "</script><img src=//there.example/a onerror=alert(1)><!--"
     write_record(target.case(WORST), record | {"patient": hostile, "flags": [hostile], "qc": {"reasons": [hostile]}})
-    batch_page.write_page(target, FollowUp())
+    batch_page.write_page(target)
     page = target.page.path.read_text()
     assert hostile not in page
     assert outside_addresses(page) == []
@@ -192,7 +191,7 @@ def test_the_file_of_the_viewer_is_copied_with_its_licence(
 ) -> None:
     (tmp_path / "viewer.js").write_text("var niivue = {};")
     monkeypatch.setenv("BRATS_NIIVUE", str(tmp_path / "viewer.js"))
-    batch_page.write_page(target, FollowUp())
+    batch_page.write_page(target)
     assert target.page_files.niivue.read_text() == "var niivue = {};"
     assert "Redistribution and use" in target.page_files.licence.read_text()
     assert '<script src="page/niivue.js"></script>' in target.page.path.read_text()
@@ -205,7 +204,7 @@ def test_what_has_the_name_of_the_page_is_left_alone(target: PredictionsFolder, 
     (target.path / taken).mkdir()
     (target.path / taken / "prediction.json").write_text("{}")
     with pytest.raises(StorageError, match=f"{taken} exists, and the page of predictions needs the name"):
-        batch_page.write_page(target, FollowUp())
+        batch_page.write_page(target)
     assert (target.path / taken / "prediction.json").read_text() == "{}"
 
 
@@ -219,7 +218,7 @@ def test_pages_that_are_written_at_once_are_whole(cohort: Path, tmp_path: Path) 
     target = PredictionsFolder(tmp_path / "predictions")
     predict_by_reference(target, cohort, {})
     with ThreadPoolExecutor(4) as pool:
-        counts = list(pool.map(lambda _: batch_page.write_page(target, FollowUp()), range(4)))
+        counts = list(pool.map(lambda _: batch_page.write_page(target), range(4)))
     assert counts == [6] * 4
     assert all(case["scans"] == ["flair", "t1", "t1ce", "t2"] for case in known(target))
     assert not list(target.page_files.path.rglob(".*"))
@@ -230,7 +229,7 @@ def test_what_a_killed_process_left_is_no_volume(target: PredictionsFolder) -> N
     half = target.page_files.volumes / f".0-0-0.{key}"
     half.mkdir()
     shutil.rmtree(target.page_files.case(key))
-    batch_page.write_page(target, FollowUp())
+    batch_page.write_page(target)
     assert shown(target, WORST)["scans"] == ["flair", "t1", "t1ce", "t2"]
 
 

@@ -89,7 +89,7 @@ def followed(target: PredictionsFolder, limits: FollowUp = LIMITS) -> dict[str, 
 
 
 def test_only_a_patient_with_several_time_points_is_followed(target: PredictionsFolder) -> None:
-    batch_page.write_page(target, LIMITS)
+    batch_page.write_page(target, limits=LIMITS)
 
     known = re.search(r'id="known">(.*?)</script>', target.page.path.read_text(), re.DOTALL)
     assert known is not None
@@ -241,7 +241,7 @@ def test_a_patient_with_one_time_point_left_is_not_followed(target: PredictionsF
     for case_id in (FIRST, THIRD):
         shutil.rmtree(target.case(case_id).path)
 
-    batch_page.write_page(target, LIMITS)
+    batch_page.write_page(target, limits=LIMITS)
 
     assert json.loads(target.follow_up.path.read_text())["patients"] == []
 
@@ -250,7 +250,7 @@ def test_a_batch_of_single_time_points_has_no_such_file(target: PredictionsFolde
     for case_id in (FIRST, THIRD):
         shutil.rmtree(target.case(case_id).path)
 
-    batch_page.write_page(target, LIMITS)
+    batch_page.write_page(target, limits=LIMITS)
 
     assert not target.follow_up.path.exists()
 
@@ -259,7 +259,7 @@ def test_a_folder_of_that_name_is_the_users(target: PredictionsFolder) -> None:
     (target.follow_up.path / "mine").mkdir(parents=True)
 
     with pytest.raises(StorageError, match=r"follow_up\.json is a folder, .* move it away"):
-        batch_page.write_page(target, LIMITS)
+        batch_page.write_page(target, limits=LIMITS)
 
 
 def read_record_of(target: PredictionsFolder, case_id: str) -> dict[str, Any]:

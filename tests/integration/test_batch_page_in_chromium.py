@@ -64,7 +64,7 @@ def ws(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     shutil.copytree(cohort, ws.inbox.path)
     turn(ws.inbox.path / TURNED)
     predict_by_reference(ws.predictions(), ws.inbox.path, QC)
-    batch_page.write_page(ws.predictions(), FollowUp())
+    batch_page.write_page(ws.predictions())
     return ws
 
 
@@ -177,7 +177,7 @@ def test_five_hundred_cases_are_in_one_page(ws: Workspace, tmp_path: Path) -> No
         record = {"case_id": case_id, "patient": case_id, "status": "scored", "provenance": provenance()}
         qc = {"score": (number * 37 % 500) / 500, "reasons": [], "review": number % 10 == 0}
         write_record(folder, record | {"volume_mm3": {"WT": 1000.0}, "flags": [], "survival": SURVIVAL, "qc": qc})
-    batch_page.write_page(target, FollowUp())
+    batch_page.write_page(target)
     seen = seen_in_browser(target.page.path, tmp_path)
     assert seen["rows"] == 500
     assert seen["last"] == "Case_027"  # 27 * 37 = 999, the highest score
@@ -199,7 +199,7 @@ def test_a_patient_with_two_time_points_is_shown_over_time(tmp_path: Path) -> No
         after: {**later, "qc": {"score": 0.5, "reasons": [], "review": False}},
     }
     predict_by_reference(target, tmp_path / "cases", records)
-    batch_page.write_page(target, FollowUp(margin_mm=2, smallest_ml=0.01))
+    batch_page.write_page(target, limits=FollowUp(margin_mm=2, smallest_ml=0.01))
     (lesion,) = json.loads(target.follow_up.path.read_text())["patients"][0]["new_lesions"][0]["lesions"]
 
     seen = seen_in_browser(target.page.path, tmp_path)

@@ -44,6 +44,21 @@ def test_every_metric_has_every_figure_and_a_missed_structure_stays_in_the_mean(
     assert found["mean_without_empty"]["dice_label_NCR"] is None
 
 
+def test_the_time_points_of_a_patient_count_as_one_in_an_interval() -> None:
+    nothing, enhancing = np.zeros((4, 4, 4), dtype=np.uint8), np.full((4, 4, 4), 3, dtype=np.uint8)
+    table = table_of(*6 * [(enhancing, enhancing)], *6 * [(enhancing, nothing)])
+    patients = table.assign(patient=[*"aabbccddeeff"])
+
+    found, apart = (summary_of(cases, trained=True) for cases in (patients, table))
+
+    assert (found["cases"], found["mean"]["dice_ET"]) == (apart["cases"], apart["mean"]["dice_ET"]) == (12, 0.5)
+    # By hand, with Student's t of 5 degrees of freedom: 0.5 -+ 2.57 * 0.224, cut to the scale; and of 11: 2.2 * 0.151.
+    assert (found["low"]["dice_ET"], found["high"]["dice_ET"]) == (0, 1)
+    assert apart["low"]["dice_ET"] == pytest.approx(0.168, abs=0.001)
+    one_patient = summary_of(table.assign(patient="a"), trained=True)
+    assert (one_patient["low"]["dice_ET"], one_patient["interval"]) == (None, None)
+
+
 def test_without_cases_the_summary_says_why() -> None:
     empty = pd.DataFrame(columns=list(COLUMNS))
 

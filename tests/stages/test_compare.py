@@ -45,7 +45,8 @@ def params(*, recipes: list[str], estimators: list[str]) -> config.Params:
 
 
 def add_recipe(ws: Workspace, name: str, *, dice: list[float]) -> None:
-    cases = pd.DataFrame({"case_id": [f"c{index}" for index in range(len(dice))], "patient": "p"})
+    names = [f"c{index}" for index in range(len(dice))]
+    cases = pd.DataFrame({"case_id": names, "patient": names})
     cases[COLUMNS] = np.repeat(np.array(dice)[:, None], len(COLUMNS), axis=1)
     cases[DISTANCES], cases[VOLUMES] = 2.0, 3000.0
     folder = ws.evaluation("validation", name)
@@ -193,6 +194,18 @@ def test_the_leaderboard_lists_both_kinds_best_first(compared: Workspace) -> Non
     assert table["score"].tolist() == [0.75, 0.55, 0.5, 0.45]
     assert ((table["low"] <= table["score"]) & (table["score"] <= table["high"])).all()
     assert table["interval"].tolist() == ["t", "t", "corrected t", "corrected t"]
+
+
+def test_the_leaderboard_has_no_interval_of_one_patient(ws: Workspace) -> None:
+    add_recipe(ws, "baseline", dice=[0.5, 0.6])
+    cases = pd.read_csv(ws.evaluation("validation", "baseline").cases.path)
+    write_csv(ws.evaluation("validation", "baseline").cases, cases.assign(patient="p"))
+    add_estimator(ws, "knn", accuracy=0.45)
+
+    compare.run(ws, params(recipes=["baseline"], estimators=["knn"]))
+
+    row = pd.read_csv(ws.reports.leaderboard).set_index("name").loc["baseline"]
+    assert (row["score"], np.isnan(row["low"])) == (0.55, True)
 
 
 def test_where_nothing_was_trained_or_fitted_the_reasons_are_handed_on(ws: Workspace) -> None:

@@ -71,15 +71,7 @@ def phantom_cohort(
     """
     if not (cavity_share or lesions > 1 or time_points > 1):
         for index in range(first, first + cases):
-            patient = phantom_patient(index, shape=shape, seed=seed)
-            yield PhantomCase(
-                patient.patient,
-                patient.images,
-                patient.label,
-                phantom_affine(shape),
-                patient.name_mapping,
-                patient.survival_info,
-            )
+            yield _untreated(index, shape=shape, seed=seed)
         return
     for number, start in enumerate(range(0, cases, time_points)):
         yield from _treated(
@@ -98,6 +90,18 @@ def treated_affine(shape: Sequence[int]) -> NDArray[np.float64]:
     affine = np.diag([-1.0, 1.0, 1.0, 1.0])
     affine[:3, 3] = np.array(MNI_ORIGIN_MM) * np.array(shape) / np.array(MNI_SHAPE)
     return affine
+
+
+def _untreated(index: int, *, shape: Sequence[int], seed: int) -> PhantomCase:
+    patient = phantom_patient(index, shape=shape, seed=seed)
+    return PhantomCase(
+        case_id=patient.patient,
+        images=patient.images,
+        label=patient.label,
+        affine=phantom_affine(shape),
+        name_mapping=patient.name_mapping,
+        survival_info=patient.survival_info,
+    )
 
 
 def _has_cavity(index: int, share: float) -> bool:

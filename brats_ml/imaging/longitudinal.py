@@ -55,8 +55,8 @@ def new_lesions(
 ) -> list[Lesion]:
     """Return the lesions of `after` that are farther than the margin from each lesion of `before`, largest first.
 
-    A lesion that is dilated by the margin meets another exactly if the distance of the two is at most the margin. The
-    distance is that of the centres of their nearest voxels.
+    A lesion that is dilated by the margin meets another exactly if the centres of their nearest voxels are at most the
+    margin apart.
 
     Args:
         before: The tumour at the earlier time point, shape (X, Y, Z).
@@ -75,18 +75,16 @@ def new_lesions(
         return []
     box = bounding_box_of_any([before, after])
     voxel_mm3 = float(np.prod(spacing_mm))
-    earlier = _lesions_only(before[box], smallest_mm3 / voxel_mm3)
     parts, _ = label(after[box], NEIGHBOURS)
-    far = distance_transform_edt(~earlier, sampling=spacing_mm) if earlier.any() else np.full(parts.shape, np.inf)
+    far = _distance_mm(_lesions_only(before[box], smallest_mm3 / voxel_mm3), spacing_mm)
     found = []
     for number, place in enumerate(find_objects(parts), start=1):
         inside = parts[place] == number
-        volume_mm3 = float(np.count_nonzero(inside) * voxel_mm3)
+        volume_mm3 = _volume(inside, voxel_mm3)
         if volume_mm3 >= smallest_mm3 and far[place][inside].min() > margin_mm:
             start = [outer.start + inner.start for outer, inner in zip(box, place, strict=True)]
-            own = {name: mask[box][place] & inside for name, mask in regions.items()}
-            volumes = {name: float(np.count_nonzero(mask) * voxel_mm3) for name, mask in own.items()}
-            found.append(Lesion(volume_mm3, _central_voxel(inside, start), volumes))
+            own = {name: _volume(mask[box][place] & inside, voxel_mm3) for name, mask in regions.items()}
+            found.append(Lesion(volume_mm3, _central_voxel(inside, start), own))
     return sorted(found, key=lambda lesion: (-lesion.volume_mm3, lesion.centre))
 
 
@@ -111,12 +109,23 @@ def middle_of(brain: BoolVolume) -> float:
     return float(ends[0] + ends[1]) / 2
 
 
+def _volume(mask: BoolVolume, voxel_mm3: float) -> float:
+    return float(np.count_nonzero(mask) * voxel_mm3)
+
+
 def _lesions_only(mask: BoolVolume, smallest_voxels: float) -> BoolVolume:
     """Return the mask without parts that are too small for a lesion."""
     parts, _ = label(mask, NEIGHBOURS)
     kept = np.bincount(parts.ravel()) >= smallest_voxels
     kept[0] = False
     return np.asarray(kept[parts])
+
+
+def _distance_mm(mask: BoolVolume, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
+    """Return the distance of each voxel from the mask, which is infinite for an empty one."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf)
+    return np.asarray(distance_transform_edt(~mask, sampling=spacing_mm))
 
 
 def _central_voxel(mask: BoolVolume, start: Sequence[int]) -> tuple[int, int, int]:

@@ -128,18 +128,9 @@ def batch_page(
         table: The address of the table of predictions relative to the page, if there is one.
         has_viewer: Whether the folder of the page has NiiVue.
         modalities: The title of each modality.
-        patients: What changed in each patient with several time points.
+        patients: The patients with several time points, as follow_up.json has them.
     """
     ranked = sorted(cases, key=lambda case: case.rank)
-    known = {
-        "cases": [case.details() for case in ranked],
-        "colours": COLOURS,
-        "names": NAMES,
-        "regions": REGIONS,
-        "groups": GROUPS,
-        "modalities": dict(modalities),
-        "patients": {patient["patient"]: patient for patient in patients},
-    }
     return render(
         "batch.html",
         script_policy=SCRIPT_POLICY,
@@ -153,9 +144,24 @@ def batch_page(
         names=NAMES,
         scripts=SCRIPTS,
         style=STYLE,
-        details=script_json(known),
-        turns={case_id: text for patient in patients for case_id, text in _turns(patient)},
+        details=script_json(_known(ranked, modalities, patients)),
+        turns=dict(turn for patient in patients for turn in _turns(patient)),
     )
+
+
+def _known(
+    cases: Sequence[CaseOnPage], modalities: Mapping[str, str], patients: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what the scripts of the page know."""
+    return {
+        "cases": [case.details() for case in cases],
+        "colours": COLOURS,
+        "names": NAMES,
+        "regions": REGIONS,
+        "groups": GROUPS,
+        "modalities": dict(modalities),
+        "patients": {patient["patient"]: patient for patient in patients},
+    }
 
 
 def _turns(patient: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -72,6 +72,11 @@ class LabelSet:
         """The label that a voxel of each region gets if it is in no later region."""
         return {region: REMAINDERS[region] for region in self.regions}
 
+    @property
+    def region_values(self) -> dict[str, tuple[int, ...]]:
+        """The values of each region's labels."""
+        return {region: tuple(self.labels[label] for label in of) for region, of in self.regions.items()}
+
     def accepts(self, name: str) -> bool:
         """Return whether a cohort of this label set may have cases of another one."""
         return name == self.name or name in self.includes

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from brats_ml.cohort.lab_names import LabelSetName, Labels, LabNaming, Role
+from brats_ml.cohort.lab_names import Labels, LabelSetName, LabNaming, Role
 from brats_ml.cohort.path_pattern import PathPattern
 from brats_ml.cohort.severity import NEVER_NOTED, Check, Severity
 from brats_ml.cohort.source_address import PHANTOM, parse_address

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ def run(ws: Workspace, params: Params, *, shard: Shard | None = None) -> Report:
     with files.replacing(ws.preprocessed) as unfinished, ThreadPoolExecutor(CASES_AT_ONCE) as pool:
         unfinished.mkdir()
         folder = PreprocessedFolder(unfinished)
-        written = pool.map(lambda record: _provide(ws.raw.path, record, cache, code, folder, label_set), records)
+        written = pool.map(
+            lambda record: _provide(ws.raw.path, record, cache, code, folder, label_set=label_set), records
+        )
         entries = list(track(written, "preprocessing", total=len(records), console=Console(stderr=True)))
         index = {record["case_id"]: entry for record, entry in zip(records, entries, strict=True)}
         files.write_json(folder.index, index)
@@ -77,7 +80,7 @@ def _fill(source: Path, records: Sequence[Mapping[str, Any]], cache: Cache, code
 
 
 def _provide(
-    source: Path, record: Mapping[str, Any], cache: Cache, code: str, folder: PreprocessedFolder, label_set: LabelSet
+    source: Path, record: Mapping[str, Any], *, cache: Cache, code: str, folder: PreprocessedFolder, label_set: LabelSet
 ) -> dict[str, Any]:
     """Link the array file of a case into the folder, made now or before, and return its entry of the index."""
     case = case_of(record)

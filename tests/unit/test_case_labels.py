@@ -83,7 +83,9 @@ def test_a_cohort_that_mixes_label_sets_has_to_say_so() -> None:
 
     with pytest.raises(ValueError, match="label_set=glioma-post-treatment to learn from all of them, or make a cohort"):
         cohort_label_set(treated, None)
-    with pytest.raises(ValueError, match=r"mixes glioma \(BraTS-GLI-00001-000\) and pediatric .*: make a cohort of each"):
+    with pytest.raises(
+        ValueError, match=r"mixes glioma \(BraTS-GLI-00001-000\) and pediatric .*: make a cohort of each"
+    ):
         cohort_label_set(others, None)
     assert cohort_label_set(treated, "glioma-post-treatment") is POST
     assert cohort_label_set(treated[:1], None) is GLIOMA

@@ -54,14 +54,11 @@ def _of_series(case_id: str, series: str, declared: str | None, *, labelled: boo
         fault = f"{case_id} belongs to series {series}{what}; only {', '.join(SERIES)} are read"
         return CaseLabels(GLIOMA, SCHEMES["brats2023"].name, fault)
     if declared is None:
-        own = possible[0]
-        fault = None
-        if series == "PED" and labelled:
-            fault = (
-                f"{case_id} is of PED, whose label maps of 2023 and since 2024 have other values for the same labels: "
-                f"set {KEY} to {' or '.join(reversed(possible))}"
-            )
-        return CaseLabels(own, choices[own], fault)
+        doubt = (
+            f"{case_id} is of PED, whose label maps of 2023 and since 2024 have other values for the same labels: set "
+            f"{KEY} to {' or '.join(reversed(possible))}"
+        )
+        return CaseLabels(possible[0], choices[possible[0]], doubt if series == "PED" and labelled else None)
     wanted = LABEL_SETS[declared]
     # The declared set itself comes first: it says of which release the cases are.
     fitting = sorted((name for name in possible if wanted.accepts(name)), key=lambda name: name != declared)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from brats_ml.cohort.clinical import GROUPS
-from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.labels import LABELS, REGIONS, UNIONS, VALUES
 from brats_ml.reports.panels import COLOURS, NAMES
 from brats_ml.reports.templating import render
 
@@ -121,11 +121,16 @@ def batch_page(
         modalities: The title of each modality.
     """
     ranked = sorted(cases, key=lambda case: case.rank)
+    # Further regions and labels only where a case has them.
+    found = {name for case in cases for name in (*case.label_values, *case.record.get("volume_mm3", {}))}
+    regions = {name: of for name, of in UNIONS.items() if name in REGIONS or name in found}
+    labels = [label for label in VALUES if label in LABELS or label in found]
+    colours, names = ({label: of[label] for label in labels} for of in (COLOURS, NAMES))
     known = {
         "cases": [case.details() for case in ranked],
-        "colours": COLOURS,
-        "names": NAMES,
-        "regions": REGIONS,
+        "colours": colours,
+        "names": names,
+        "regions": {name: [label for label in of if label in labels] for name, of in regions.items()},
         "groups": GROUPS,
         "modalities": dict(modalities),
     }
@@ -137,9 +142,9 @@ def batch_page(
         table=table,
         has_viewer=has_viewer,
         modalities=modalities,
-        regions=REGIONS,
-        colours=COLOURS,
-        names=NAMES,
+        regions=regions,
+        colours=colours,
+        names=names,
         scripts=SCRIPTS,
         style=STYLE,
         details=script_json(known),

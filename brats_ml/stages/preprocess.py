@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,13 @@ def _fill(source: Path, records: Sequence[Mapping[str, Any]], cache: Cache, code
 
 
 def _provide(
-    source: Path, record: Mapping[str, Any], *, cache: Cache, code: str, folder: PreprocessedFolder, label_set: LabelSet
+    source: Path,
+    record: Mapping[str, Any],
+    *,
+    cache: Cache,
+    code: str,
+    folder: PreprocessedFolder,
+    label_set: LabelSet,
 ) -> dict[str, Any]:
     """Link the array file of a case into the folder, made now or before, and return its entry of the index."""
     case = case_of(record)

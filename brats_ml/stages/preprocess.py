@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,8 @@ def run(ws: Workspace, params: Params, *, shard: Shard | None = None) -> Report:
     with files.replacing(ws.preprocessed) as unfinished, ThreadPoolExecutor(CASES_AT_ONCE) as pool:
         unfinished.mkdir()
         folder = PreprocessedFolder(unfinished)
-        written = pool.map(
-            lambda record: _provide(ws.raw.path, record, cache, code, folder, label_set=label_set), records
-        )
+        link_case = partial(_provide, ws.raw.path, cache=cache, code=code, folder=folder, label_set=label_set)
+        written = pool.map(link_case, records)
         entries = list(track(written, "preprocessing", total=len(records), console=Console(stderr=True)))
         index = {record["case_id"]: entry for record, entry in zip(records, entries, strict=True)}
         files.write_json(folder.index, index)

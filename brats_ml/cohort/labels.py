@@ -192,8 +192,3 @@ SCHEMES = {
 def region_mask(labels: LabelMap, region: str) -> NDArray[np.bool_]:
     """Return the mask of a region, a name in `UNIONS`, in the labels of the pipeline (X, Y, Z)."""
     return np.isin(labels, [VALUES[name] for name in UNIONS[region]])
-
-
-def label_scheme() -> dict[str, Any]:
-    """Return the labels and regions of most releases, as labels.json in a model's folder holds them."""
-    return LABEL_SETS[GLIOMA].to_dict()

@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -11,7 +13,8 @@ from brats_ml.cohort.case_labels import (
     writing_scheme,
 )
 from brats_ml.cohort.lab_names import Labels, LabelSetName
-from brats_ml.cohort.labels import LABEL_SETS, SCHEMES
+from brats_ml.cohort.labels import LABEL_SETS, REMAINDERS, SCHEMES, TITLES, UNIONS, VALUES
+from brats_ml.cohort.releases import SERIES
 
 GLIOMA, POST = LABEL_SETS["glioma"], LABEL_SETS["glioma-post-treatment"]
 
@@ -122,3 +125,21 @@ def test_a_predicted_label_map_is_written_in_a_scheme_that_has_all_its_labels() 
     }
 
     assert list(written.values()) == ["brats2017-2021", "brats2024", "brats2024", "brats2023"]
+
+
+def test_the_page_of_labels_has_every_row_of_the_declared_tables() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/labels.md").read_text()
+
+    def quoted(names: Iterable[str]) -> str:
+        return ", ".join(f"`{name}`" for name in names)
+
+    rows = [f"| {label} | {value} | {TITLES[label]} |" for label, value in VALUES.items()]
+    rows += [f"| {region} | {', '.join(of)} | {REMAINDERS[region]} |" for region, of in UNIONS.items()]
+    for one in LABEL_SETS.values():
+        row = f"| `{one.name}` | {one.title} | {', '.join(one.labels)} | {', '.join(one.regions)} | "
+        rows.append(f"{row}{quoted(one.includes)} |".replace("|  |", "| |"))
+    for scheme in SCHEMES.values():
+        values = ", ".join(f"{label} {value}" for label, value in scheme.values.items())
+        rows.append(f"| `{scheme.name}` | {scheme.releases} | {values} |")
+    rows += [f"| {series} | `{name}` | `{scheme}` |" for series, of in SERIES.items() for name, scheme in of.items()]
+    assert [row for row in rows if row not in page] == []

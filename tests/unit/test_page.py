@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.cohort.labels import LABEL_SETS, LABELS, REGIONS
 from brats_ml.intervals import Interval
 from brats_ml.reports.cases_section import case_rows, sort_keys
 from brats_ml.reports.cohort_section import Description
@@ -248,6 +248,25 @@ def test_a_button_orders_the_cases_by_each_column_without_a_script() -> None:
     assert f".cases:has(#order-{number}:checked) tbody tr {{ order: var(--o{number}); }}" in html
     assert f"--o{number}:1;" in html.split('<tr role="row" style="')[2]  # the largest distance is that of `odd`
     assert f'id="order-{number}" aria-label="order by HD95 of WT"' in html
+
+
+def test_a_cohort_with_a_cavity_has_a_column_for_it_and_says_over_how_many_cases_its_mean_is() -> None:
+    label_set = LABEL_SETS["glioma-post-treatment"]
+    further = dict.fromkeys(("dice_RC", "hd95_RC", "volume_mm3_RC", "reference_volume_mm3_RC"), [0.5, 0.5, None])
+
+    html = page(
+        cases=case_rows(CASES.assign(**further), regions=label_set.regions),
+        recipes=[RECIPE],
+        label_set=label_set,
+        known={"RC": 2},
+    )
+
+    assert "grid-template-columns: repeat(15, auto)" in html
+    assert html.count('<th scope="colgroup" role="columnheader" colspan="4">') == 2
+    assert html.count('type="radio" name="order"') == len(sort_keys(label_set.regions)) + 1
+    assert html.count('<td role="cell">–</td>') == 2  # noqa: RUF001 - tables use an en dash
+    assert "RC is the resection cavity, no part of WT." in html
+    assert "RC is known of 2 validation case(s), and its mean is over these." in html
 
 
 def test_failures_are_counted_by_kind_and_region_with_their_cases() -> None:

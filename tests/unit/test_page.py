@@ -252,7 +252,7 @@ def test_a_button_orders_the_cases_by_each_column_without_a_script() -> None:
 
 def test_a_cohort_with_a_cavity_has_a_column_for_it_and_says_over_how_many_cases_its_mean_is() -> None:
     label_set = LABEL_SETS["glioma-post-treatment"]
-    further = dict.fromkeys(("dice_RC", "hd95_RC", "volume_mm3_RC", "reference_volume_mm3_RC"), [0.5, 0.5, None])
+    further = {f"{metric}_RC": [0.5, 0.5, None] for metric in ("dice", "hd95", "volume_mm3", "reference_volume_mm3")}
 
     html = page(
         cases=case_rows(CASES.assign(**further), regions=label_set.regions),

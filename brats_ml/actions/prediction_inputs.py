@@ -81,7 +81,7 @@ class Origin:
 
     def scheme(self, unseen: Unseen) -> str:
         """Return the name of the scheme in which the label map of a case is written."""
-        return writing_scheme(unseen.case.case_id, unseen.case.scheme, self.segmentation.label_set).name
+        return writing_scheme(unseen.case.case_id, unseen.case.scheme, self.segmentation.label_set)
 
     def fingerprint(self, unseen: Unseen) -> str:
         """Return a digest of the inputs that needs no file's bytes, only their sizes, times and inodes.

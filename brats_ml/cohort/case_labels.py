@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, SCHEMES, LabelScheme, LabelSet
+from brats_ml.cohort.label_table import GLIOMA, LABEL_SETS, STORED, LabelSet
 from brats_ml.cohort.releases import SERIES, possible_label_sets, series_of, treatment_of
 
 KEY = "acquire.naming.label_set"
@@ -38,11 +38,11 @@ def case_labels(case_id: str, *, scheme: str, declared: str | None, labelled: bo
     series = series_of(case_id)
     if series is not None:
         return _of_series(case_id, series, declared, labelled=labelled)
-    own, wanted = _usual_set(SCHEMES[scheme]), LABEL_SETS.get(declared or "")
+    own, wanted = _usual_set(scheme), LABEL_SETS.get(declared or "")
     if wanted is None:
         return CaseLabels(own, scheme)
     # A name of no release does not say which disease the case shows, so that the declaration does.
-    if not possible_label_sets(case_id) and wanted.labels.keys() == SCHEMES[scheme].values.keys():
+    if not possible_label_sets(case_id) and wanted.labels.keys() == STORED[scheme].keys():
         return CaseLabels(wanted.name, scheme)
     return CaseLabels(own, scheme, None if wanted.accepts(own) else _other(case_id, own, wanted))
 
@@ -52,7 +52,7 @@ def _of_series(case_id: str, series: str, declared: str | None, *, labelled: boo
     if not possible:
         what = ", which has one modality and shows the whole head" if series == "MEN-RT" else ""
         fault = f"{case_id} belongs to series {series}{what}; only {', '.join(SERIES)} are read"
-        return CaseLabels(GLIOMA, SCHEMES["brats2023"].name, fault)
+        return CaseLabels(GLIOMA, "brats2023", fault)
     if declared is None:
         doubt = (
             f"{case_id} is of PED, whose label maps of 2023 and since 2024 have other values for the same labels: set "
@@ -127,8 +127,8 @@ def treatment_flags(case_id: str, model: LabelSet) -> list[str]:
     return ["its name does not say whether it was treated: the model outlines no resection cavity (RC)"]
 
 
-def writing_scheme(case_id: str, scheme: str, label_set: LabelSet) -> LabelScheme:
-    """Return the scheme in which a predicted label map of a case is written.
+def writing_scheme(case_id: str, scheme: str, label_set: LabelSet) -> str:
+    """Return the name of the scheme in which a predicted label map of a case is written.
 
     It is the scheme of the case if that has a value for every label of the model, else the scheme that releases of the
     model's label set use.
@@ -140,15 +140,15 @@ def writing_scheme(case_id: str, scheme: str, label_set: LabelSet) -> LabelSchem
     """
     choices = SERIES.get(series_of(case_id) or "", {})
     if label_set.name in choices:
-        return SCHEMES[choices[label_set.name]]
-    if label_set.labels.keys() <= SCHEMES[scheme].values.keys():
-        return SCHEMES[scheme]
-    return next(one for one in SCHEMES.values() if label_set.labels.keys() == one.values.keys())
+        return choices[label_set.name]
+    if label_set.labels.keys() <= STORED[scheme].keys():
+        return scheme
+    return next(name for name, values in STORED.items() if label_set.labels.keys() == values.keys())
 
 
-def _usual_set(scheme: LabelScheme) -> str:
+def _usual_set(scheme: str) -> str:
     """Return the first label set that has the labels of a scheme."""
-    return next(one.name for one in LABEL_SETS.values() if one.labels.keys() == scheme.values.keys())
+    return next(one.name for one in LABEL_SETS.values() if one.labels.keys() == STORED[scheme].keys())
 
 
 def _other(case_id: str, own: str, wanted: LabelSet) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from brats_ml.cohort.case_labels import CaseLabels, case_labels
 from brats_ml.cohort.dicom import ADVICE, dicom_folders
 from brats_ml.cohort.lab_names import BRATS, LabNaming
-from brats_ml.cohort.labels import GLIOMA
+from brats_ml.cohort.label_table import GLIOMA
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.names import release_year
 from brats_ml.cohort.release_files import is_volume

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from brats_ml.cohort.labels import GLIOMA
 from brats_ml.cohort.names import release_year
 
 
@@ -56,8 +55,8 @@ DECATHLON_CHANNELS: dict[str, int] = {"flair": 0, "t1": 1, "t1ce": 2, "t2": 3}
 # The series since 2023 that are read: the label sets that their cases may have, each with the scheme of its label maps.
 # Names alone do not say which of two it is, except in GLI.
 SERIES: dict[str, dict[str, str]] = {
-    "GLI": {GLIOMA: "brats2023", "glioma-post-treatment": "brats2024"},
-    "SSA": {GLIOMA: "brats2023"},
+    "GLI": {"glioma": "brats2023", "glioma-post-treatment": "brats2024"},
+    "SSA": {"glioma": "brats2023"},
     "GoAT": {"goat": "brats2023"},
     "MEN": {"meningioma": "brats2023"},
     "MET": {"metastases": "brats2023", "metastases-post-treatment": "brats2024"},
@@ -155,7 +154,7 @@ def possible_label_sets(case_id: str) -> tuple[str, ...]:
     """Return the label sets that a case may have by its name; none if the name does not say what it shows."""
     series = series_of(case_id)
     if series is None:
-        return (GLIOMA,) if release_year(case_id) else ()
+        return ("glioma",) if release_year(case_id) else ()
     found = tuple(SERIES.get(series, {}))
     return found[1:] if series == "GLI" and treatment_of(case_id) == "after" else found
 

@@ -37,7 +37,7 @@ class Naming(Section):
         patterns: Patterns of paths, as `cohort/path_pattern.py` describes them.
         words: Words by modality or `seg`, added to those of `cohort/lab_names.py`.
         labels: The label scheme of cases with names of no release.
-        label_set: The label set of the cohort where names do not say it, or do not agree; see `cohort/labels.py`.
+        label_set: The label set of the cohort where names do not say it, or do not agree; see `cohort/label_table.py`.
     """
 
     patterns: list[Annotated[str, AfterValidator(_is_a_pattern)]] = Field(default_factory=list)

@@ -17,7 +17,7 @@ from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_shares, write_volume
 from brats_ml.cohort.case_labels import misfit, treatment_flags, writing_scheme
 from brats_ml.cohort.cases import Case
-from brats_ml.cohort.labels import REGIONS, VALUES, LabelMap, LabelSet, region_mask
+from brats_ml.cohort.labels import REGIONS, SCHEMES, VALUES, LabelMap, LabelSet, region_mask
 from brats_ml.cohort.modalities import MODALITIES, TITLES, available
 from brats_ml.config.data import Validate
 from brats_ml.dataset.examination import case_problems, unchecked
@@ -96,7 +96,7 @@ class CaseModels:
             labels, outputs = self.segment(image, spacing_mm=grid.spacing_mm)
         except ModelError as error:
             raise CaseError(case.case_id, str(error)) from error
-        scheme = writing_scheme(case.case_id, case.scheme, label_set)
+        scheme = SCHEMES[writing_scheme(case.case_id, case.scheme, label_set)]
         stored = grid.to_stored(scheme.from_canonical(labels))
         write_volume(folder.labels(case.case_id), stored, grid)
         if probabilities:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from brats_ml.adapters.tracking.registry import verify
 from brats_ml.adapters.tracking.version import DIGESTS, NAME, Version
 from brats_ml.cohort.clinical import GROUPS
-from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
+from brats_ml.cohort.label_table import GLIOMA, LABEL_SETS, LabelSet
 from brats_ml.errors import ConfigError, ModelError
 from brats_ml.workspace.outputs import ModelFolder, SurvivalFolder
 

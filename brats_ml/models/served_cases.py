@@ -168,7 +168,7 @@ class ServedCases:
             "age_years": None,
             "inference": {"preset": serving.preset, "precision": serving.precision},
             "data": dict(digests),
-            "labels": writing_scheme(case.case_id, case.scheme, self._models.segment.label_set).name,
+            "labels": writing_scheme(case.case_id, case.scheme, self._models.segment.label_set),
         }
 
 

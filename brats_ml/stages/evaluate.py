@@ -15,7 +15,7 @@ from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.case_labels import writing_scheme
-from brats_ml.cohort.labels import LabelSet
+from brats_ml.cohort.labels import SCHEMES, LabelSet
 from brats_ml.cohort.modalities import MODALITIES, TITLES, available
 from brats_ml.config import Params
 from brats_ml.dataset import label_sets
@@ -177,7 +177,7 @@ def _evaluate_case(
         predicted, probabilities = predict(image, spacing_mm=grid.spacing_mm)
     if predict.removed:
         removed[case_id] = removal_record(predict.removed)
-    scheme = writing_scheme(case_id, record["scheme"], predict.label_set)
+    scheme = SCHEMES[writing_scheme(case_id, record["scheme"], predict.label_set)]
     write_volume(folder.mask(case_id), grid.to_stored(scheme.from_canonical(predicted)), grid)
     scores = case_metrics(
         reference, predicted, spacing_mm=grid.canonical_spacing_mm, label_set=predict.label_set, unknown=unknown

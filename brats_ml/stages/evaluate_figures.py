@@ -10,7 +10,7 @@ from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume
 from brats_ml.cohort.case_labels import writing_scheme
-from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, SCHEMES, LabelSet
 from brats_ml.cohort.modalities import MODALITIES, TITLES, Modality, available
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.reports.overlays import three_planes
@@ -52,7 +52,7 @@ def draw_notable(
         figure = three_planes(
             uncrop(case.image[MODALITIES.index(shown)], case.start, case.full_shape),
             uncrop(case.label, case.start, case.full_shape),
-            writing_scheme(case_id, record["scheme"], label_set).to_canonical(canonical),
+            SCHEMES[writing_scheme(case_id, record["scheme"], label_set)].to_canonical(canonical),
             title=f"{case_id}, place {places[case_id]} of {len(table)}: {_dice_line(scores.loc[case_id].to_dict())}",
             modality=TITLES[shown],
             labels=tuple(label_set.labels),

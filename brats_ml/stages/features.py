@@ -15,7 +15,7 @@ from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tables.clinical import clinical_table, read_table
 from brats_ml.cohort.case_labels import writing_scheme
 from brats_ml.cohort.clinical import features_from_table
-from brats_ml.cohort.labels import LabelMap, LabelScheme
+from brats_ml.cohort.labels import SCHEMES, LabelMap, LabelScheme
 from brats_ml.cohort.modalities import MODALITIES, available
 from brats_ml.cohort.release_files import READY_FEATURES
 from brats_ml.config import Params
@@ -88,7 +88,7 @@ def _predicted(ws: Workspace, recipe: str, *, more: Sequence[str]) -> list[dict[
     rows, label_set = [], of_preprocessed(ws.preprocessed)
     for case_id, path in track(masks, "measuring predicted label maps", console=Console(stderr=True)):
         record = known[case_id]
-        scheme = writing_scheme(case_id, record["scheme"], label_set)
+        scheme = SCHEMES[writing_scheme(case_id, record["scheme"], label_set)]
         case, labels = read_case(ws.preprocessed.case(case_id)), _read_labels(path, scheme)
         rows.append(_row(record, labels, case, masks=recipe, more=more))
     return rows

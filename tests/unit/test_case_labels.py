@@ -13,6 +13,7 @@ from brats_ml.cohort.case_labels import (
     writing_scheme,
 )
 from brats_ml.cohort.lab_names import Labels, LabelSetName
+from brats_ml.cohort.label_table import RELEASES, STORED
 from brats_ml.cohort.labels import LABEL_SETS, REMAINDERS, SCHEMES, TITLES, UNIONS, VALUES
 from brats_ml.cohort.releases import SERIES
 
@@ -115,7 +116,7 @@ def test_a_model_refuses_what_a_name_excludes_and_flags_what_it_leaves_open() ->
 
 def test_a_predicted_label_map_is_written_in_a_scheme_that_has_all_its_labels() -> None:
     written = {
-        (name, label_set): writing_scheme(name, scheme, LABEL_SETS[label_set]).name
+        (name, label_set): writing_scheme(name, scheme, LABEL_SETS[label_set])
         for name, scheme, label_set in [
             ("BraTS20_Validation_001", "brats2017-2021", "glioma"),
             ("BraTS20_Validation_001", "brats2017-2021", "glioma-post-treatment"),
@@ -138,8 +139,14 @@ def test_the_page_of_labels_has_every_row_of_the_declared_tables() -> None:
     for one in LABEL_SETS.values():
         row = f"| `{one.name}` | {one.title} | {', '.join(one.labels)} | {', '.join(one.regions)} | "
         rows.append(f"{row}{quoted(one.includes)} |".replace("|  |", "| |"))
-    for scheme in SCHEMES.values():
-        values = ", ".join(f"{label} {value}" for label, value in scheme.values.items())
-        rows.append(f"| `{scheme.name}` | {scheme.releases} | {values} |")
+    for scheme, stored in STORED.items():
+        values = ", ".join(f"{label} {value}" for label, value in stored.items())
+        rows.append(f"| `{scheme}` | {RELEASES[scheme]} | {values} |")
     rows += [f"| {series} | `{name}` | `{scheme}` |" for series, of in SERIES.items() for name, scheme in of.items()]
     assert [row for row in rows if row not in page] == []
+
+
+def test_each_series_has_label_sets_and_schemes_that_are_declared_and_fit() -> None:
+    for of in SERIES.values():
+        for name, scheme in of.items():
+            assert LABEL_SETS[name].labels.keys() == SCHEMES[scheme].values.keys()

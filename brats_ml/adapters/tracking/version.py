@@ -6,7 +6,7 @@ from typing import Any
 
 from brats_ml import files
 from brats_ml.adapters.tracking.runs import KEY
-from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
+from brats_ml.cohort.label_table import GLIOMA, LABEL_SETS, LabelSet
 
 # This tag of a version is `synthetic` if phantoms trained it, and `patients` otherwise.
 COHORT = "cohort"

@@ -8,7 +8,7 @@ from rich.progress import track
 
 from brats_ml import files
 from brats_ml.adapters.case_files.array_file import read_labelled_case
-from brats_ml.cohort.labels import REGIONS, region_mask
+from brats_ml.cohort.labels import region_mask
 from brats_ml.config import Params
 from brats_ml.errors import EmptyCohortError, ModelError
 from brats_ml.imaging.geometry import uncrop
@@ -57,7 +57,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         )
         for precision in ("float32", "bfloat16")
     }
-    loss = {region: scores["float32"][region] - scores["bfloat16"][region] for region in REGIONS}
+    loss = {region: score - scores["bfloat16"][region] for region, score in scores["float32"].items()}
     found: dict[str, Any] = {
         "passes": max(loss.values()) <= TOLERANCE,
         "cases": len(case_ids),
@@ -74,10 +74,10 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
 
 
 def _scores(segment: SegmentationModel, cases: PreprocessedFolder, case_ids: list[str]) -> dict[str, float]:
-    rows = []
+    rows, regions = [], tuple(segment.label_set.regions)
     for case_id in track(case_ids, "predicting", console=Console(stderr=True)):
         case = read_labelled_case(cases.case(case_id))
         labels, _ = segment(uncrop(case.image, case.start, case.full_shape))
         reference = uncrop(case.label, case.start, case.full_shape)
-        rows.append([dice(region_mask(reference, name), region_mask(labels, name)) for name in REGIONS])
-    return {region: float(mean) for region, mean in zip(REGIONS, np.mean(rows, axis=0), strict=True)}
+        rows.append([dice(region_mask(reference, name), region_mask(labels, name)) for name in regions])
+    return {region: float(mean) for region, mean in zip(regions, np.mean(rows, axis=0), strict=True)}

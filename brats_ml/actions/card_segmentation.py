@@ -8,20 +8,25 @@ from typing import Any
 from brats_ml import files
 from brats_ml.actions.card_cohort import cohort_line, cohort_rows
 from brats_ml.actions.card_sections import Facts, figure, sections
-from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.names import patient_of
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
 from brats_ml.config.differences import leaves
+from brats_ml.models.folder import read_label_set
 from brats_ml.reports.model_card import UNKNOWN, ModelCard, Table
 from brats_ml.segmentation.inference.presets import PRESETS, format_window
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder
 
 MEASURES = {"dice": "Dice", "hd95": "HD95, mm"}
+NO_CAVITY = (
+    "It outlines no resection cavity: a case that its name places after treatment is refused, and one that its name "
+    "leaves open is flagged."
+)
 PURPOSE = (
-    "outline NCR, ED and ET of brain tumours in preprocessed MRI of one examination, for research and for measuring "
+    "outline {labels} of brain tumours in preprocessed MRI of one examination, for research and for measuring "
     "how good such models are"
 )
 
@@ -40,28 +45,31 @@ def segmentation_card(
         tags: The tags of the version.
     """
     made = ModelFolder(folder)
+    label_set = read_label_set(made)
+    *labels, last = label_set.labels
+    purpose = PURPOSE.format(labels=f"{', '.join(labels)} and {last}")
     settings, verdict = files.read_json(made.recipe), files.read_json(made.verdict)
     summary = files.read_json(ws.evaluation("validation", recipe).summary)
     cases: dict[str, list[str]] = verdict.get("cases", {})
     trained_on = sorted(set(map(patient_of, cases["train"]))) if "train" in cases else None
     facts = Facts(
         model=model,
-        purpose=PURPOSE,
+        purpose=purpose,
         tags=tags,
         how=f"recipe {recipe} of the method {settings.get('method', UNKNOWN)}",
         elements=[
             ("modalities that it reads", ", ".join(settings.get("modalities", ())) or UNKNOWN),
             ("networks", _networks(verdict)),
-            ("labels and their voxel values", ", ".join(f"{name} {value}" for name, value in _labels(made).items())),
-            ("regions", ", ".join(f"{name} = {' + '.join(parts)}" for name, parts in REGIONS.items())),
+            ("labels and their voxel values", ", ".join(f"{name} {value}" for name, value in label_set.labels.items())),
+            ("regions", ", ".join(f"{name} = {' + '.join(parts)}" for name, parts in label_set.regions.items())),
             ("cases of each part", ", ".join(f"{part} {len(ids)}" for part, ids in cases.items()) or UNKNOWN),
         ],
         settings=[(name, _plain(value)) for name, value in leaves(settings)],
         cohort=cohort_rows(ws, trained_on),
-        figures=[_validation(summary), *_subsets(made)],
+        figures=[_validation(summary, label_set), *_subsets(made, label_set)],
         cost=_cost(summary, verdict),
         inputs=_inputs(params.validate_, settings),
-        limits=_limits(made, settings),
+        limits=_limits(made, settings, label_set),
         quality=_quality(made),
         metrics=(
             "Dice is the overlap of a predicted region with the reference, from 0 to 1. HD95 is the 95th percentile of "
@@ -72,10 +80,10 @@ def segmentation_card(
     return ModelCard(
         model,
         [
-            ("Use", f"{PURPOSE}; reads {', '.join(settings.get('modalities', ())) or UNKNOWN}"),
+            ("Use", f"{purpose}; reads {', '.join(settings.get('modalities', ())) or UNKNOWN}"),
             ("Not for", "diagnosis, treatment, or any decision about a patient"),
             ("Cohort", cohort_line(ws, trained_on)),
-            ("Result", result_line(summary)),
+            ("Result", result_line(summary, label_set)),
         ],
         sections(facts),
     )
@@ -85,20 +93,15 @@ def _plain(value: Any) -> str:
     return "none" if value is None else json.dumps(value) if isinstance(value, list | dict) else str(value)
 
 
-def _labels(made: ModelFolder) -> dict[str, int]:
-    found: dict[str, int] = files.read_json(made.labels)["labels"] if made.labels.path.exists() else LABELS
-    return dict(sorted(found.items(), key=lambda item: item[1]))
-
-
 def _networks(verdict: Mapping[str, Any]) -> str:
     count = len(set(verdict.get("folds", {}).values()))
     return f"{count}, one per fold of the training patients; the mean of their outputs counts" if count else "one"
 
 
-def _validation(summary: Mapping[str, Any]) -> Table:
+def _validation(summary: Mapping[str, Any], label_set: LabelSet) -> Table:
     rows = [
         [region, *(figure(summary, f"{measure}_{region}", 3 if measure == "dice" else 1) for measure in MEASURES)]
-        for region in REGIONS
+        for region in label_set.regions
     ]
     method = summary.get("interval") or UNKNOWN
     caption = (
@@ -108,23 +111,23 @@ def _validation(summary: Mapping[str, Any]) -> Table:
     return Table(caption, ["region", *MEASURES.values()], rows)
 
 
-def result_line(summary: Mapping[str, Any]) -> str:
+def result_line(summary: Mapping[str, Any], label_set: LabelSet = LABEL_SETS[GLIOMA]) -> str:
     """Return the Dice of each region on validation cases, as a summary of an evaluation has it."""
-    dice = ", ".join(f"{region} {figure(summary, f'dice_{region}', 3)}" for region in REGIONS)
+    dice = ", ".join(f"{region} {figure(summary, f'dice_{region}', 3)}" for region in label_set.regions)
     return f"Dice on {summary.get('cases', UNKNOWN)} validation cases: {dice}"
 
 
-def _subsets(made: ModelFolder) -> list[Table]:
+def _subsets(made: ModelFolder, label_set: LabelSet) -> list[Table]:
     """Return what each combination of the modalities costs, of a model for which that was measured."""
     if not made.modalities.path.exists():
         return []
     measured = files.read_json(made.modalities)
-    rows = [[kept, *(f"{dice[region]:.3f}" for region in REGIONS)] for kept, dice in measured["dice"].items()]
+    rows = [[kept, *(f"{dice[region]:.3f}" for region in label_set.regions)] for kept, dice in measured["dice"].items()]
     caption = (
         f"Mean Dice on {len(measured['cases'])} cases from each combination of the modalities. Without t1ce, do not "
         "rely on ET"
     )
-    return [Table(caption, ["modalities", *REGIONS], rows)]
+    return [Table(caption, ["modalities", *label_set.regions], rows)]
 
 
 def _cost(summary: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -150,7 +153,7 @@ def _inputs(rules: Validate, settings: Mapping[str, Any]) -> list[tuple[str, str
     ]
 
 
-def _limits(made: ModelFolder, settings: Mapping[str, Any]) -> list[str]:
+def _limits(made: ModelFolder, settings: Mapping[str, Any], label_set: LabelSet) -> list[str]:
     dropped = settings.get("augmentation", {}).get("drop_modalities") or 0
     without = (
         f"Training left out modalities in {100 * dropped:g} % of the patches, so a case may lack some, and is flagged."
@@ -161,6 +164,7 @@ def _limits(made: ModelFolder, settings: Mapping[str, Any]) -> list[str]:
     return [
         "It knows what its cohort shows. How it does on children, after surgery, with other tumours, scanners or "
         "protocols is unknown unless the table above says so.",
+        *([] if "RC" in label_set.regions else [NO_CAVITY]),
         without,
         f"Postprocessing drops small pieces, and its rules {rules}. prediction.json lists each piece.",
         "A region that was not found is flagged. That is no proof of its absence.",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from brats_ml.actions.page_volumes import unchanged_scans
 from brats_ml.adapters.content_cache import link
 from brats_ml.adapters.nifti.case import read_case_volumes
 from brats_ml.adapters.nifti.volume import Volume, write_volume
-from brats_ml.cohort.labels import SCHEMES
-from brats_ml.cohort.releases import naming_of, volume_name
+from brats_ml.cohort.labels import SCHEMES, LabelScheme
+from brats_ml.cohort.releases import naming_of, series_of, volume_name
 from brats_ml.errors import SourceError, StorageError
 from brats_ml.workspace.outputs import CorrectedCase, CorrectionsFolder, PredictionsFolder
 
@@ -48,11 +49,11 @@ def add(cohort: CorrectionsFolder, target: PredictionsFolder, correction: Correc
         "changed_voxels": int(np.count_nonzero(correction.labels != correction.predicted)),
     }
     if present is not None and present["saved_at"] > note["saved_at"]:
-        _write(kept, target, correction, note)
+        _write(kept, target, correction, note, path)
         return EARLIER
     if present is not None:
         _keep(folder, cohort.earlier(case_id, present["file_sha256"][:16]))
-    _write(folder, target, correction, note)
+    _write(folder, target, correction, note, path)
     return ADDED
 
 
@@ -63,7 +64,9 @@ def _keep(folder: CorrectedCase, kept: CorrectedCase) -> None:
             shutil.copytree(folder.path, unfinished, copy_function=lambda file, copy: link(Path(file), Path(copy)))
 
 
-def _write(folder: CorrectedCase, target: PredictionsFolder, correction: Correction, note: dict[str, Any]) -> None:
+def _write(
+    folder: CorrectedCase, target: PredictionsFolder, correction: Correction, note: dict[str, Any], path: Path
+) -> None:
     record = correction.record
     case_id, digests = record["case_id"], record["provenance"]["data"]
     found = unchanged_scans(target, record)
@@ -72,7 +75,7 @@ def _write(folder: CorrectedCase, target: PredictionsFolder, correction: Correct
             case_id, "its scans are not where they were when it was scored, or they changed; score it again from them"
         )
     source, case = found
-    scheme = SCHEMES[naming_of(case_id).scheme]
+    scheme = _scheme(record)
     with files.replacing(folder.path, sole=True) as unfinished:
         made = CorrectedCase(unfinished)
         if case.channels:
@@ -82,9 +85,22 @@ def _write(folder: CorrectedCase, target: PredictionsFolder, correction: Correct
         else:
             for role, name in case.images.items():
                 link(source / name, made.volume(_named_like(volume_name(case_id, role), name)))
-        labels = scheme.from_canonical(correction.labels)
+        try:
+            labels = scheme.from_canonical(correction.labels)
+        except ValueError as error:
+            raise SourceError(path, f"{error}, by which a cohort reads the name {case_id}: rename the case") from error
         write_volume(made.volume(volume_name(case_id, "seg")), labels, correction.grid)
         files.write_json(made.note, note)
+
+
+def _scheme(record: Mapping[str, Any]) -> LabelScheme:
+    """Return the scheme in which the cohort of corrections keeps the label map of a prediction.
+
+    It is that of the case's name for those up to 2021 and for names of no release, which have one, and else that of the
+    prediction, since names since 2023 may have several.
+    """
+    case_id = record["case_id"]
+    return SCHEMES[record["provenance"]["labels"] if series_of(case_id) else naming_of(case_id).scheme]
 
 
 def _named_like(name: str, original: str) -> str:

@@ -19,13 +19,14 @@ from brats_ml.adapters.tracking.champions import open_champions, unverified
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.version import Version
-from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.labels import LabelSet
 from brats_ml.cohort.names import patient_of
 from brats_ml.config import Params
 from brats_ml.config.operation import Floors, SegmentationFloors
 from brats_ml.errors import ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics.case import case_dice
+from brats_ml.models.folder import read_label_set
 from brats_ml.promotion import Decision, Scores
 from brats_ml.report import Report
 from brats_ml.reports.verdict import Candidate, promoted, verdict_markdown
@@ -138,6 +139,13 @@ def _decide(
         fitted = None if stored is None else SurvivalFolder(stored)
         return candidate, gate_survival.judge(ws, params, chosen, fitted, floors=floors.survival, locked=locked)
     network = None if stored is None else ModelFolder(stored)
+    own, other = (None if made is None else read_label_set(made) for made in (ws.model(chosen), network))
+    if own is not None and other is not None and other != own:
+        reason = (
+            f"{candidate} outlines {own.name} and {champion} {other.name}, which cannot be compared: run "
+            f"`brats adopt {MODELS[kind]} none` if it shall replace the champion, or keep its models in another store"
+        )
+        return candidate, Decision("HOLD", [reason])
     return candidate, _judge_segmentation(ws, params, chosen, network, floors=floors.segmentation, locked=locked)
 
 
@@ -150,30 +158,37 @@ def _judge_segmentation(
     floors: SegmentationFloors,
     locked: LockedPatients,
 ) -> Decision:
-    table = frames.read_csv(ws.evaluation("test", recipe).cases)
+    table, label_set = frames.read_csv(ws.evaluation("test", recipe).cases), read_label_set(ws.model(recipe))
+    # A case with a region that nobody looked for would count with fewer regions than the others.
+    judging = table[[f"dice_{region}" for region in label_set.regions]].notna().all(axis="columns")
+    left_open, table = int((~judging).sum()), table[judging]
     if champion is not None:
         known = files.read_json(champion.verdict)["cases"]["train"]
         table = locked.unseen(table, map(patient_of, known))
     look = locked.look(table)
     decision = promotion.decide(
-        _patient_scores(look.rows, look.patients),
-        None if champion is None else _patient_scores(_rescore(ws, params, champion, look.rows), look.patients),
-        floors={str(region): floor for region, floor in floors.minimum_dice.items()},
+        _patient_scores(look.rows, look.patients, label_set),
+        None
+        if champion is None
+        else _patient_scores(_rescore(ws, params, champion, look.rows, label_set), look.patients, label_set),
+        floors={str(region): floor for region, floor in floors.minimum_dice.items() if region in label_set.regions},
         minimum_cases=floors.minimum_cases,
         comparison=promotion.Comparison(**params.gate.segmentation.model_dump()),
         looks=look.looks,
     )
-    decision.measured.update(look.measured)
+    decision.measured.update(look.measured | ({"unknown": left_open} if left_open else {}))
     return decision
 
 
-def _patient_scores(table: pd.DataFrame, patients: pd.Series) -> Scores:
+def _patient_scores(table: pd.DataFrame, patients: pd.Series, label_set: LabelSet) -> Scores:
     """Return the mean Dice of each patient: examinations of one patient are alike, and count as one."""
-    means = table.groupby(patients.to_numpy())[[f"dice_{region}" for region in REGIONS]].mean(skipna=False)
-    return {region: means[f"dice_{region}"].to_numpy(dtype=np.float64) for region in REGIONS}
+    means = table.groupby(patients.to_numpy())[[f"dice_{region}" for region in label_set.regions]].mean(skipna=False)
+    return {region: means[f"dice_{region}"].to_numpy(dtype=np.float64) for region in label_set.regions}
 
 
-def _rescore(ws: Workspace, params: Params, champion: ModelFolder, table: pd.DataFrame) -> pd.DataFrame:
+def _rescore(
+    ws: Workspace, params: Params, champion: ModelFolder, table: pd.DataFrame, label_set: LabelSet
+) -> pd.DataFrame:
     from brats_ml.models.segmentation import segmentation_model
 
     predict = segmentation_model(ws, params, champion)
@@ -181,5 +196,5 @@ def _rescore(ws: Workspace, params: Params, champion: ModelFolder, table: pd.Dat
     for case_id in track(table["case_id"].tolist(), "scoring the champion", console=Console(stderr=True)):
         case = read_labelled_case(ws.preprocessed.case(case_id))
         labels, _ = predict(uncrop(case.image, case.start, case.full_shape))
-        rows.append(case_dice(uncrop(case.label, case.start, case.full_shape), labels))
-    return pd.DataFrame(rows, columns=[f"dice_{region}" for region in REGIONS])
+        rows.append(case_dice(uncrop(case.label, case.start, case.full_shape), labels, label_set=label_set))
+    return pd.DataFrame(rows, columns=[f"dice_{region}" for region in label_set.regions])

@@ -18,11 +18,12 @@ from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.version import Version
-from brats_ml.cohort.labels import REGIONS, LabelMap
+from brats_ml.cohort.labels import LabelMap
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics.case import case_dice
+from brats_ml.models.folder import read_label_set
 from brats_ml.models.runtime import chosen_runtime
 from brats_ml.models.survival import SurvivalModel
 from brats_ml.survival.summary import PROBABILITIES
@@ -145,8 +146,9 @@ def _compare_case(ws: Workspace, params: Params, made: Path, golden: GoldenCase)
     before, now = np.load(golden.labels.path), _segment(ws, params, made, golden.case)
     if np.array_equal(before, now):
         return True, None
-    dice, least = case_dice(before, now), params.rollback.minimum_dice
-    worst = min(REGIONS, key=lambda region: dice[f"dice_{region}"])
+    label_set = read_label_set(ModelFolder(made))
+    dice, least = case_dice(before, now, label_set=label_set), params.rollback.minimum_dice
+    worst = min(label_set.regions, key=lambda region: dice[f"dice_{region}"])
     found = dice[f"dice_{worst}"]
     return False, None if found >= least else f"the Dice of {worst} is {found:.4f}, and at least {least:g} is needed"
 

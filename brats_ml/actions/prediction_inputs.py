@@ -12,6 +12,7 @@ from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tracking.champions import Champions
 from brats_ml.adapters.tracking.reigns import MODELS, no_champion
 from brats_ml.adapters.tracking.version import Version
+from brats_ml.cohort.case_labels import writing_scheme
 from brats_ml.config import Params
 from brats_ml.config.data import Validate
 from brats_ml.dataset.examination import image_digests
@@ -53,7 +54,7 @@ class Origin:
         """
         return self._shared(unseen.age) | {
             "data": image_digests(self.source, unseen.case),
-            "labels": unseen.case.scheme,
+            "labels": self.scheme(unseen),
         }
 
     def is_of(self, known: dict[str, Any], unseen: Unseen) -> bool:
@@ -74,10 +75,13 @@ class Origin:
             )
             for origin in (known, self._shared(unseen.age))
         )
-        labels = known.get("labels", unseen.case.scheme)  # a prediction of before has none
-        return (
-            before == now and labels == unseen.case.scheme and known["data"] == image_digests(self.source, unseen.case)
-        )
+        scheme = self.scheme(unseen)
+        labels = known.get("labels", scheme)  # a prediction of before has none
+        return before == now and labels == scheme and known["data"] == image_digests(self.source, unseen.case)
+
+    def scheme(self, unseen: Unseen) -> str:
+        """Return the name of the scheme in which the label map of a case is written."""
+        return writing_scheme(unseen.case.case_id, unseen.case.scheme, self.segmentation.label_set)
 
     def fingerprint(self, unseen: Unseen) -> str:
         """Return a digest of the inputs that needs no file's bytes, only their sizes, times and inodes.

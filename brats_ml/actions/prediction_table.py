@@ -12,7 +12,7 @@ from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
-from brats_ml.models.prediction_figures import VOLUMES, in_ml, rounded
+from brats_ml.models.prediction_figures import FURTHER, VOLUMES, in_ml, rounded
 from brats_ml.models.prediction_folders import read_record
 from brats_ml.report import Report
 from brats_ml.survival.summary import PROBABILITIES
@@ -22,8 +22,8 @@ from brats_ml.workspace.outputs import PredictionsFolder
 # All other columns of the table hold text.
 FLAGS = ("review",)
 NUMBERS = (
-    *(f"{name}_{unit}" for unit in ("mm3", "ml") for name in VOLUMES),
-    *(f"{region}_{end}_ml" for region in REGIONS for end in ("low", "high")),
+    *(f"{name}_{unit}" for unit in ("mm3", "ml") for name in (*VOLUMES, *FURTHER)),
+    *(f"{region}_{end}_ml" for region in (*REGIONS, *FURTHER) for end in ("low", "high")),
     *("qc_score", "qc_entropy", "qc_disagreement", "qc_distance"),
     *PROBABILITIES,
     *("expected_days", "days_low", "days_high", "model_accuracy", "model_accuracy_low", "model_accuracy_high"),
@@ -78,6 +78,7 @@ def write_table(target: PredictionsFolder) -> tuple[Counter[str], int]:
                 continue
             if record is not None:
                 rows.append(_row(record))
+        rows = _same_columns(rows)
         table = pd.DataFrame(rows, columns=list(rows[0]) if rows else None)
         frames.write_csv(target.table, table)
         frames.write_parquet(target.parquet, table, numbers=NUMBERS, flags=FLAGS)
@@ -90,10 +91,22 @@ def write_table(target: PredictionsFolder) -> tuple[Counter[str], int]:
 
 def review_list(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the cases that need a review: the lowest score first, those without a score last."""
+    further = [f"{name}_ml" for name in FURTHER if f"{name}_ml" in table]
     wanted = table[table["review"].eq(True)].sort_values(["qc_score", "case_id"], na_position="last", kind="stable")
     return wanted[
-        ["case_id", "patient", "qc_score", "review_reasons", *(f"{region}_ml" for region in REGIONS), "flags"]
+        ["case_id", "patient", "qc_score", "review_reasons", *(f"{region}_ml" for region in REGIONS), *further, "flags"]
     ]
+
+
+def _same_columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows without the columns of further labels that no case has."""
+    unused = {
+        name
+        for label in FURTHER
+        if all(row[f"{label}_mm3"] is None for row in rows)
+        for name in (f"{label}_mm3", f"{label}_ml", f"{label}_low_ml", f"{label}_high_ml")
+    }
+    return [{name: value for name, value in row.items() if name not in unused} for row in rows]
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
@@ -110,11 +123,11 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
         "status": record["status"],
         "reason": record.get("reason"),
         # Records of before have no NCR and ED, and no ml.
-        **{f"{name}_mm3": volumes.get(name) for name in VOLUMES},
-        **{f"{name}_ml": in_ml(volumes.get(name)) for name in VOLUMES},
+        **{f"{name}_mm3": volumes.get(name) for name in (*VOLUMES, *FURTHER)},
+        **{f"{name}_ml": in_ml(volumes.get(name)) for name in (*VOLUMES, *FURTHER)},
         **{
             f"{region}_{end}_ml": in_ml(volume_intervals.get(region, {}).get(end))
-            for region in REGIONS
+            for region in (*REGIONS, *FURTHER)
             for end in ("low", "high")
         },
         "qc_score": qc.get("score"),

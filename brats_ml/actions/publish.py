@@ -27,10 +27,12 @@ from brats_ml.adapters.tracking.run_facts import (
     work_line,
 )
 from brats_ml.adapters.tracking.runs import MlflowTracker
-from brats_ml.adapters.tracking.version import COHORT, COMPUTER, UNCOMMITTED, Version
+from brats_ml.adapters.tracking.version import COHORT, COMPUTER, LABEL_SET, UNCOMMITTED, Version
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS
 from brats_ml.config import Params
 from brats_ml.config.differences import leaves
 from brats_ml.models import pyfunc
+from brats_ml.models.folder import read_label_set
 from brats_ml.redaction import redacted
 from brats_ml.report import Report
 from brats_ml.segmentation.inference.presets import format_window
@@ -136,7 +138,12 @@ def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent
         if folder.figures.path.exists():
             tracked.log_file(folder.figures.path, FIGURES)
         log_cohort(ws, profile, tracked)
-        tracked.note({**work_line(ws, ws.model(recipe).made_by), "Result": result_line(summary)})
+        tracked.note(
+            {
+                **work_line(ws, ws.model(recipe).made_by),
+                "Result": result_line(summary, read_label_set(ws.model(recipe))),
+            }
+        )
         return tracked.run_id
 
 
@@ -177,10 +184,15 @@ def _register(
     run_id = runs.get(nominee)
     if run_id is None:
         return None
+    label_set = read_label_set(ws.model(nominee)) if kind == "segmentation" else LABEL_SETS[GLIOMA]
     served: dict[str, Any] = (
         {
-            **pyfunc.segmentation_interface(params),
-            "tags": {"recipe": nominee, "preset": _stated(ws, nominee)["preset"] or "none"},
+            **pyfunc.segmentation_interface(params, label_set),
+            "tags": {
+                "recipe": nominee,
+                "preset": _stated(ws, nominee)["preset"] or "none",
+                **({} if label_set.name == GLIOMA else {LABEL_SET: label_set.name}),
+            },
         }
         if kind == "segmentation"
         else publish_survival.served(

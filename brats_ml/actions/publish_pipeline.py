@@ -9,7 +9,7 @@ from brats_ml import dvc_lock, files, mlflow_pages
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker
 from brats_ml.adapters.tracking.version import LOCK_DIGEST, PARAMS_DIGEST, PIPELINE, Version
-from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.labels import UNIONS
 from brats_ml.workspace import Workspace
 
 # Numbers of cases and patients of `dvc metrics`, which would be the first charts.
@@ -131,7 +131,7 @@ def _figures(kind: str, decision: Mapping[str, Any]) -> dict[str, float]:
     """Return the mean scores of a candidate on the locked patients."""
     measured = decision["measured"]
     scores = {
-        f"dice_{name}" if name in REGIONS else name: value for name, value in measured.get("candidate", {}).items()
+        f"dice_{name}" if name in UNIONS else name: value for name, value in measured.get("candidate", {}).items()
     }
     if kind == "survival" and measured.get("accuracy") is not None:
         scores["accuracy"] = measured["accuracy"]

@@ -8,17 +8,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from brats_ml.cohort.case_labels import CaseLabels, case_labels
 from brats_ml.cohort.dicom import ADVICE, dicom_folders
 from brats_ml.cohort.lab_names import BRATS, LabNaming
+from brats_ml.cohort.label_table import GLIOMA
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.cohort.names import patient_of, release_year
 from brats_ml.cohort.release_files import is_volume
 from brats_ml.cohort.releases import (
     DECATHLON,
     DECATHLON_CHANNELS,
-    SERIES_READ,
     FileMatch,
-    foreign_series,
     naming_of,
     parse_filename,
 )
@@ -46,6 +46,7 @@ class Case:
         channels: If one file holds all modalities, the index of each along the fourth axis; else empty.
         faults: Errors that the file names reveal, by modality, `seg` or `case`. A case with faults is refused.
         unread: Volumes in the case's folder, or with its name, that are not read.
+        label_set: The name of the label set of its label map.
     """
 
     case_id: str
@@ -56,6 +57,7 @@ class Case:
     channels: dict[str, int] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    label_set: str = GLIOMA
 
     @property
     def missing(self) -> list[str]:
@@ -68,8 +70,9 @@ class Case:
         return self.images if self.label is None else {**self.images, "seg": self.label}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a record for JSON; `Case(**record)` restores the case."""
-        return asdict(self)
+        """Return a record for JSON; `Case(**record)` restores the case. The usual label set is left out."""
+        record = asdict(self)
+        return {name: value for name, value in record.items() if name != "label_set" or value != GLIOMA}
 
 
 def find_cases(files: Iterable[str], naming: LabNaming = BRATS, *, dicom: Iterable[str] = ()) -> list[Case]:
@@ -130,10 +133,11 @@ def _case(
 ) -> Case:
     found = [match for match in matches if match.is_at_home] or matches
     homes = list(dict.fromkeys(match.home for match in found))
-    roles, scheme = _roles(found), _scheme(case_id, found[0], naming)
-    fault = _fault(case_id, homes, roles)
+    roles = _roles(found)
+    labels = _labels(case_id, found[0], naming, labelled="seg" in roles)
+    fault = labels.fault or _fault(case_id, homes, roles)
     if fault is not None:
-        return _refused(case_id, scheme, fault)
+        return _refused(case_id, labels.scheme, fault)
     nameless = [file for home in homes if owners[home] == 1 for file in unmatched.get(home, [])]
     faults = {role: _two(role, files) for role, files in roles.items() if len(files) > 1}
     if nameless:
@@ -147,10 +151,11 @@ def _case(
         patient=patient_of(case_id),
         images={modality: roles[modality][0] for modality in MODALITIES if modality in roles},
         label=roles["seg"][0] if "seg" in roles else None,
-        scheme=scheme,
+        scheme=labels.scheme,
         channels=dict(DECATHLON_CHANNELS) if found[0].scheme == DECATHLON else {},
         faults=faults,
         unread=sorted({match.file for match in matches if match not in found} | set(nameless)),
+        label_set=labels.label_set,
     )
 
 
@@ -173,18 +178,16 @@ def _with_dicom(cases: Iterable[Case], folders: Mapping[str, str]) -> list[Case]
     return list(found.values())
 
 
-def _scheme(case_id: str, match: FileMatch, naming: LabNaming) -> str:
-    """Return the label scheme of a case: that of its release, or that of the lab."""
+def _labels(case_id: str, match: FileMatch, naming: LabNaming, *, labelled: bool) -> CaseLabels:
+    """Return the labels of a case: those of its release, or those of the lab."""
+    scheme = naming_of(case_id).scheme if release_year(case_id) else naming.labels
     if match.scheme == DECATHLON:
-        return DECATHLON
-    return naming_of(case_id).scheme if release_year(case_id) else naming.labels
+        scheme = DECATHLON
+    return case_labels(case_id, scheme=scheme, declared=naming.label_set, labelled=labelled)
 
 
 def _fault(case_id: str, homes: Sequence[str], roles: Mapping[str, list[str]]) -> str | None:
     """Return why a whole case is refused, or None."""
-    series = foreign_series(case_id)
-    if series is not None:
-        return f"{case_id} belongs to series {series}; only {' and '.join(SERIES_READ)} are read"
     if len(case_id.encode()) > LONGEST_ID:
         return f"the name {case_id} is longer than {LONGEST_ID} bytes; shorten it"
     # The files of a case may be spread over folders, but none may exist twice.

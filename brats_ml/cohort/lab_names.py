@@ -13,7 +13,17 @@ from brats_ml.cohort.releases import EXTENSION, FileMatch, naming_of
 
 Role = Literal[Modality, "seg"]
 ROLES: tuple[Role, ...] = get_args(Role)
-Labels = Literal["brats2017-2021", "brats2023", "msd-task01"]
+Labels = Literal["brats2017-2021", "brats2023", "msd-task01", "brats2024", "brats2024-ped"]
+LabelSetName = Literal[
+    "glioma",
+    "glioma-post-treatment",
+    "meningioma",
+    "metastases",
+    "metastases-post-treatment",
+    "pediatric",
+    "pediatric-2023",
+    "goat",
+]
 
 # The words that mean one modality only; upper and lower case count the same. T1w and T2w are those of BIDS, t2f, t1n
 # and t1c those of BraTS 2023.
@@ -44,20 +54,29 @@ class LabNaming:
         patterns: Patterns of paths. The first one that fits a path reads it.
         words: Words by modality or `seg`, which are added to `WORDS`, or replace what they mean there.
         labels: The label scheme of cases with names of no release.
+        label_set: The label set of the cohort, or None if names decide.
     """
 
     patterns: tuple[PathPattern, ...] = ()
     words: Mapping[Role, Sequence[str]] = field(default_factory=dict)
     labels: Labels = "brats2017-2021"
+    label_set: LabelSetName | None = None
 
     @classmethod
-    def of(cls, *, patterns: Sequence[str], words: Mapping[Role, Sequence[str]], labels: Labels) -> Self:
+    def of(
+        cls,
+        *,
+        patterns: Sequence[str],
+        words: Mapping[Role, Sequence[str]],
+        labels: Labels,
+        label_set: LabelSetName | None = None,
+    ) -> Self:
         """Return the naming with patterns given as text.
 
         Raises:
             ValueError: A pattern is wrong.
         """
-        return cls(tuple(map(PathPattern.parse, patterns)), words, labels)
+        return cls(tuple(map(PathPattern.parse, patterns)), words, labels, label_set)
 
     @cached_property
     def roles(self) -> dict[str, Role]:

@@ -4,6 +4,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Literal
+
+from brats_ml.cohort.names import release_year
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Naming:
 NAMINGS = (
     Naming(
         name="brats2023",
-        case_pattern=r"BraTS-[A-Za-z]+-\d+(-\d+)?",
+        case_pattern=r"BraTS-[A-Za-z]+(-RT)?-\d+(-\d+)?",
         suffixes={"flair": "-t2f", "t1": "-t1n", "t1ce": "-t1c", "t2": "-t2w", "seg": "-seg"},
         scheme="brats2023",
     ),
@@ -49,9 +52,20 @@ DECATHLON_CASE = re.compile(r"BRATS_\d+")
 DECATHLON_FOLDERS = {"imagesTr": "images", "imagesTs": "images", "labelsTr": "seg"}
 DECATHLON_CHANNELS: dict[str, int] = {"flair": 0, "t1": 1, "t1ce": 2, "t2": 3}
 
-# Adult glioma, and glioma in sub-Saharan Africa. Labels of the other series since 2023 mean something else.
-SERIES_READ = ("GLI", "SSA")
-SERIES = re.compile(r"BraTS-([A-Za-z]+)-\d+(-\d+)?")
+# The series since 2023 that are read: the label sets that their cases may have, each with the scheme of its label maps.
+# Names alone do not say which of two it is, except in GLI.
+SERIES: dict[str, dict[str, str]] = {
+    "GLI": {"glioma": "brats2023", "glioma-post-treatment": "brats2024"},
+    "SSA": {"glioma": "brats2023"},
+    "GoAT": {"goat": "brats2023"},
+    "MEN": {"meningioma": "brats2023"},
+    "MET": {"metastases": "brats2023", "metastases-post-treatment": "brats2024"},
+    "PED": {"pediatric": "brats2024-ped", "pediatric-2023": "brats2023"},
+}
+SERIES_NAME = re.compile(r"BraTS-([A-Za-z]+(?:-RT)?)-\d+(?:-(\d+))?")
+# GLI since 2024 numbers the examinations of a patient after treatment from 100 on; those before treatment, from 0 on.
+FIRST_AFTER_TREATMENT = 100
+Treatment = Literal["before", "after"]
 
 # Label maps with a wrong name in the training data of 2020, by file name, with their case.
 MISNAMED_LABEL_MAPS = {"w39_1998.09.19_segm": "BraTS20_Training_355"}
@@ -116,10 +130,33 @@ def volume_name(case_id: str, role: str) -> str:
     return f"{case_id}{naming_of(case_id).suffixes[role]}.nii.gz"
 
 
-def foreign_series(case_id: str) -> str | None:
-    """Return the series of a case, such as PED or MEN, if it is one since 2023 that is not read, else None."""
-    found = SERIES.fullmatch(case_id)
-    return found[1] if found and found[1] not in SERIES_READ else None
+def series_of(case_id: str) -> str | None:
+    """Return the series of a case, such as PED or MEN, if it has a name in the style of 2023, else None."""
+    found = SERIES_NAME.fullmatch(case_id)
+    return next((name for name in SERIES if found and name.upper() == found[1].upper()), found and found[1])
+
+
+def treatment_of(case_id: str) -> Treatment | None:
+    """Return whether a case was scanned before or after treatment, as its name says; None if it does not say so.
+
+    All cases of BraTS 2017 to 2021, SSA, GoAT, MEN and PED are from before treatment. Those of the Decathlon and of MET
+    are not, or not for certain.
+    """
+    series, found = series_of(case_id), SERIES_NAME.fullmatch(case_id)
+    if series is None or found is None:
+        return "before" if release_year(case_id) else None
+    if series == "GLI":
+        return None if found[2] is None else "after" if int(found[2]) >= FIRST_AFTER_TREATMENT else "before"
+    return "before" if series in SERIES and series != "MET" else None
+
+
+def possible_label_sets(case_id: str) -> tuple[str, ...]:
+    """Return the label sets that a case may have by its name; none if the name does not say what it shows."""
+    series = series_of(case_id)
+    if series is None:
+        return ("glioma",) if release_year(case_id) else ()
+    found = tuple(SERIES.get(series, {}))
+    return found[1:] if series == "GLI" and treatment_of(case_id) == "after" else found
 
 
 def _plain(name: str) -> str:

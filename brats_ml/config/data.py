@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from brats_ml.cohort.lab_names import Labels, LabNaming, Role
+from brats_ml.cohort.lab_names import Labels, LabelSetName, LabNaming, Role
 from brats_ml.cohort.path_pattern import PathPattern
 from brats_ml.cohort.severity import NEVER_NOTED, Check, Severity
 from brats_ml.cohort.source_address import PHANTOM, parse_address
@@ -37,11 +37,13 @@ class Naming(Section):
         patterns: Patterns of paths, as `cohort/path_pattern.py` describes them.
         words: Words by modality or `seg`, added to those of `cohort/lab_names.py`.
         labels: The label scheme of cases with names of no release.
+        label_set: The label set of the cohort where names do not say it, or do not agree; see `cohort/label_table.py`.
     """
 
     patterns: list[Annotated[str, AfterValidator(_is_a_pattern)]] = Field(default_factory=list)
     words: dict[Role, list[Annotated[str, AfterValidator(_is_a_word)]]] = Field(default_factory=dict)
     labels: Labels = "brats2017-2021"
+    label_set: LabelSetName | None = None
 
     @model_validator(mode="after")
     def _each_word_means_one_thing(self) -> Self:
@@ -55,7 +57,7 @@ class Naming(Section):
     @cached_property
     def rules(self) -> LabNaming:
         """The same as `find_cases` needs it."""
-        return LabNaming.of(patterns=self.patterns, words=self.words, labels=self.labels)
+        return LabNaming.of(patterns=self.patterns, words=self.words, labels=self.labels, label_set=self.label_set)
 
 
 class Acquire(Section):

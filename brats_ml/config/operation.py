@@ -25,7 +25,7 @@ class SegmentationFloors(Section):
     """Conditions for a segmentation model on the locked test cases, whether or not there is a champion."""
 
     minimum_cases: Count
-    minimum_dice: dict[Literal["WT", "TC", "ET"], Share]
+    minimum_dice: dict[Literal["WT", "TC", "ET", "RC", "CC"], Share]
 
 
 class SurvivalFloors(Section):

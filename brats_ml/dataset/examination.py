@@ -129,7 +129,8 @@ def measure(
     expected = [role for role in (*MODALITIES, "seg") if role in case.files or role in needed]
     roles = [WHOLE] if WHOLE in case.faults else expected
     rows = [_row(case, role, read.get(role), common, settings) for role in roles]
-    compare({row["modality"]: row for row in rows if row["same_grid"]}, whole)
+    cavity = SCHEMES[case.scheme].values.get("RC")
+    compare({row["modality"]: row for row in rows if row["same_grid"]}, whole, cavity=cavity)
     rows[0]["unread"] = ", ".join(case.unread)
     return rows, common
 
@@ -181,7 +182,10 @@ def _row(
     if volume is None or common is None:
         return row
     if role == "seg":
-        measured = profile_label_map(volume.array, SCHEMES[case.scheme])
+        scheme = SCHEMES[case.scheme]
+        measured = profile_label_map(volume.array, scheme)
+        # After treatment, nothing of the tumour may be left.
+        measured["tumour_voxels"] = measured["tumour_voxels"] or (None if "RC" in scheme.values else 0)
     else:
         measured = profile_image(volume.array)
         measured["brain_ml"] = round(measured["brain_share"] * _head_ml(volume.grid, settings.phantom_shape), 1)
@@ -189,8 +193,15 @@ def _row(
     return row | {"readable": True} | _place(volume) | {"same_grid": same} | measured
 
 
-def compare(rows: Mapping[str, Row], read: Mapping[str, Volume]) -> None:
-    """Add to the rows of volumes on one grid the measures that need the whole case; both arguments are by role."""
+def compare(rows: Mapping[str, Row], read: Mapping[str, Volume], *, cavity: int | None = None) -> None:
+    """Add to the rows of volumes on one grid the measures that need the whole case.
+
+    Args:
+        rows: The rows by role.
+        read: The volumes by role.
+        cavity: The value of resection cavities in the label map. They are dark and may reach out of the brain, so the
+            measures of the tumour leave them out.
+    """
     images = {role: read[role].array for role in rows if role != "seg"}
     if not images:
         return
@@ -198,6 +209,8 @@ def compare(rows: Mapping[str, Row], read: Mapping[str, Volume]) -> None:
     for role in images:
         rows[role]["mask_agreement"] = agreement(masks[role], masks["brain"])
     label_map = read["seg"].array if "seg" in rows else None
+    if label_map is not None and cavity is not None:
+        label_map = np.where(label_map == cavity, 0, label_map)
     if label_map is not None:
         rows["seg"]["outside_brain_share"] = outside_brain_share(label_map, masks["brain"])
     shown = {role: image for role, image in images.items() if _shows_something(rows[role])}

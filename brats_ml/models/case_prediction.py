@@ -15,8 +15,9 @@ import pandas as pd
 from brats_ml import files
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_shares, write_volume
+from brats_ml.cohort.case_labels import misfit, treatment_flags, writing_scheme
 from brats_ml.cohort.cases import Case
-from brats_ml.cohort.labels import LABELS, REGIONS, SCHEMES, LabelMap, region_mask
+from brats_ml.cohort.labels import REGIONS, SCHEMES, VALUES, LabelMap, LabelSet, region_mask
 from brats_ml.cohort.modalities import MODALITIES, TITLES, available
 from brats_ml.config.data import Validate
 from brats_ml.dataset.examination import case_problems, unchecked
@@ -25,7 +26,7 @@ from brats_ml.errors import CaseError, ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.quality.confidence import at_temperatures
 from brats_ml.models.modality_subsets import absence_flags, absence_record
-from brats_ml.models.prediction_figures import FEATURE_DECIMALS, VOLUMES, in_ml, rounded
+from brats_ml.models.prediction_figures import FEATURE_DECIMALS, in_ml, rounded, volumes_of
 from brats_ml.models.quality import judge, observe
 from brats_ml.models.removal import removal_flags, removal_record
 from brats_ml.models.segmentation_method import SegmentationModel
@@ -83,6 +84,9 @@ class CaseModels:
             CaseError: The case cannot be used.
             StorageError: The operating system cannot read a file of the case.
         """
+        label_set = self.segment.label_set
+        if reason := misfit(case.case_id, label_set):
+            raise CaseError(case.case_id, reason)
         problems = case_problems(source, case, self.rules, needed=self.segment.needed(case.images))
         if problems:
             raise CaseError(case.case_id, "; ".join(problems))
@@ -92,20 +96,23 @@ class CaseModels:
             labels, outputs = self.segment(image, spacing_mm=grid.spacing_mm)
         except ModelError as error:
             raise CaseError(case.case_id, str(error)) from error
-        stored = grid.to_stored(SCHEMES[case.scheme].from_canonical(labels))
+        scheme = SCHEMES[writing_scheme(case.case_id, case.scheme, label_set)]
+        stored = grid.to_stored(scheme.from_canonical(labels))
         write_volume(folder.labels(case.case_id), stored, grid)
         if probabilities:
             shares = self.segment.full_probabilities(outputs, full_shape=labels.shape)
             if self.segment.calibration is not None:
                 temperatures = self.segment.calibration.temperatures
-                shares = at_temperatures(shares, [temperatures[region] for region in REGIONS])
+                shares = at_temperatures(shares, [temperatures[region] for region in label_set.regions])
             write_shares(folder.probabilities(case.case_id), grid.to_stored(np.moveaxis(shares, 0, -1)), grid)
         if preview:
             shown = available("flair", case.images)
-            picture = preview_png(image[MODALITIES.index(shown)], labels, modality=TITLES[shown])
+            picture = preview_png(
+                image[MODALITIES.index(shown)], labels, modality=TITLES[shown], names=tuple(label_set.labels)
+            )
             with files.replacing(folder.preview) as temporary:
                 temporary.write_bytes(picture)
-        volumes = _volumes_mm3(labels, grid)
+        volumes = _volumes_mm3(labels, grid, label_set)
         voxel_mm3 = math.prod(grid.spacing_mm)
         seen = observe(self.segment, image, labels, outputs, voxel_mm3=voxel_mm3)
         absence = absence_record(self.segment, case.images)
@@ -114,6 +121,7 @@ class CaseModels:
             "volume_ml": {name: in_ml(volume) for name, volume in volumes.items()},
             "flags": [SYNTHETIC] * self.synthetic
             + absence_flags(absence)
+            + treatment_flags(case.case_id, label_set)
             + unchecked(case)
             + [f"not read: {', '.join(case.unread)}"] * bool(case.unread)
             + [f"no {region} found" for region in REGIONS if not volumes[region]]
@@ -149,8 +157,11 @@ class CaseModels:
         }
 
 
-def _volumes_mm3(labels: LabelMap, grid: VoxelGrid) -> dict[str, float]:
+def _volumes_mm3(labels: LabelMap, grid: VoxelGrid, label_set: LabelSet) -> dict[str, float]:
     """Return the volume of each region, and of the labels that are no region."""
     voxel = math.prod(grid.spacing_mm)
-    masks = {name: region_mask(labels, name) if name in REGIONS else labels == LABELS[name] for name in VOLUMES}
+    masks = {
+        name: region_mask(labels, name) if name in label_set.regions else labels == VALUES[name]
+        for name in volumes_of(label_set)
+    }
     return {name: round(float(mask.sum()) * voxel, 3) for name, mask in masks.items()}

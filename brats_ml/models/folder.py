@@ -1,13 +1,12 @@
 """The files of a trained segmentation model, each read in one way."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from brats_ml import files
-from brats_ml.cohort.labels import LABELS, REGIONS, label_scheme
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
 from brats_ml.config.recipes import Recipe
 from brats_ml.config.renamed import with_present_method
 from brats_ml.config.section import Count, Section
@@ -56,7 +55,7 @@ def read_recipe(folder: ModelFolder) -> Recipe:
     return recipe
 
 
-def read_rules(folder: ModelFolder) -> Rules:
+def read_rules(folder: ModelFolder, label_set: LabelSet = LABEL_SETS[GLIOMA]) -> Rules:
     """Return the rules that turn a model's probabilities into labels; without postprocessing.json, the default ones.
 
     Older rules dropped pieces of up to a tenth of the largest, with core or without. Their thresholds hold, and of the
@@ -67,10 +66,13 @@ def read_rules(folder: ModelFolder) -> Rules:
     """
     path = folder.postprocessing.path
     if not path.exists():
-        return Rules()
+        return Rules.of(label_set.regions)
     stored = files.read_json(folder.postprocessing)
     try:
-        return Rules(**_within_limits(**stored["rules"]))
+        rules = Rules(**_within_limits(**stored["rules"]))
+        if rules.thresholds.keys() != label_set.regions.keys():
+            raise ValueError(f"thresholds name {', '.join(rules.thresholds)}, not {', '.join(label_set.regions)}")
+        return rules
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TableError(path, f"holds no rules of postprocessing ({error}); remove it or train again") from error
 
@@ -110,18 +112,25 @@ def stated_inference(folder: ModelFolder) -> dict[str, Any]:
     return stated.model_dump()
 
 
-def check_labels(folder: ModelFolder) -> None:
-    """Check that a model was trained for the labels and regions of this version.
+def read_label_set(folder: ModelFolder) -> LabelSet:
+    """Return the label set that a model was trained for; without labels.json, or a name in it, the usual one.
 
     Raises:
-        ModelError: It was trained for others.
+        ModelError: This version has no such label set, or another one under its name.
     """
-    if folder.labels.path.exists() and files.read_json(folder.labels) != label_scheme():
+    if not folder.labels.path.exists():
+        return LABEL_SETS[GLIOMA]
+    stored = files.read_json(folder.labels)
+    name = stored.get("label_set", GLIOMA)
+    known = LABEL_SETS.get(name)
+    if known is None:
         raise ModelError(
-            f"{folder.labels} has labels or regions other than {_words(LABELS)} and {_words(REGIONS)}: "
-            "the model was trained for another label scheme; train it again"
+            f"{folder.labels} names label set {name}, but this version knows {', '.join(LABEL_SETS)}: train the model "
+            "again, or use the version that trained it"
         )
-
-
-def _words(names: Sequence[str] | dict[str, Any]) -> str:
-    return ", ".join(names)
+    if stored != known.to_dict():
+        raise ModelError(
+            f"{folder.labels} has labels or regions other than {', '.join(known.labels)} and "
+            f"{', '.join(known.regions)}: the model was trained for another label scheme; train it again"
+        )
+    return known

@@ -7,7 +7,7 @@ import keras
 
 from brats_ml import files
 from brats_ml.adapters.model_files.keras_file import write_model
-from brats_ml.cohort.labels import label_scheme
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
 from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
 from brats_ml.workspace.outputs import ModelFolder
 
@@ -17,6 +17,7 @@ def write_model_folder(
     networks: Sequence[keras.Model],
     recipe: BaselineRecipe | RegionsRecipe,
     verdict: dict[str, Any],
+    label_set: LabelSet = LABEL_SETS[GLIOMA],
 ) -> None:
     """Write the folder of a trained recipe: its networks, its recipe, the labels and the verdict."""
     with files.replacing(folder) as unfinished:
@@ -24,5 +25,5 @@ def write_model_folder(
         for network, file in zip(networks, written.networks(len(networks)), strict=True):
             write_model(file, network)
         files.write_json(written.recipe, recipe.model_dump())
-        files.write_json(written.labels, label_scheme())
+        files.write_json(written.labels, label_set.to_dict())
         files.write_json(written.verdict, verdict)

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from brats_ml import files
 from brats_ml.adapters.case_files.array_file import read_labelled_case
-from brats_ml.cohort.labels import REGIONS, region_mask
+from brats_ml.cohort.labels import region_mask
 from brats_ml.cohort.modalities import MODALITIES, TITLES
 from brats_ml.errors import TableError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics.overlap import dice
+from brats_ml.models.folder import read_label_set
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.workspace.outputs import ModelFolder, PreprocessedFolder
 
@@ -53,16 +54,17 @@ def subset_dice(
         CaseError: A case has no reference label map.
     """
     found: dict[str, list[list[float]]] = {}
+    regions = tuple(segment.label_set.regions)
     for case_id in case_ids:
         case = read_labelled_case(cases.case(case_id))
         image = uncrop(case.image, case.start, case.full_shape)
         reference = uncrop(case.label, case.start, case.full_shape)
         for kept in combinations or subsets(segment.modalities):
             predicted, _ = segment(keep_only(image, kept))
-            scores = [dice(region_mask(reference, name), region_mask(predicted, name)) for name in REGIONS]
+            scores = [dice(region_mask(reference, name), region_mask(predicted, name)) for name in regions]
             found.setdefault(subset_name(kept), []).append(scores)
     means = {
-        name: dict(zip(REGIONS, np.mean(scores, axis=0).round(6).tolist(), strict=True))
+        name: dict(zip(regions, np.mean(scores, axis=0).round(6).tolist(), strict=True))
         for name, scores in found.items()
     }
     return {"cases": list(case_ids), "dice": means}
@@ -84,12 +86,12 @@ def read_subset_dice(folder: ModelFolder) -> dict[str, Any] | None:
     path = folder.modalities.path
     if not path.exists():
         return None
-    stored = files.read_json(folder.modalities)
+    stored, regions = files.read_json(folder.modalities), tuple(read_label_set(folder).regions)
     try:
         return {
             "cases": list(stored["cases"]),
             "dice": {
-                name: {region: float(scores[region]) for region in REGIONS} for name, scores in stored["dice"].items()
+                name: {region: float(scores[region]) for region in regions} for name, scores in stored["dice"].items()
             },
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -128,7 +130,7 @@ def absence_flags(record: dict[str, Any] | None) -> list[str]:
     absent = ", ".join(TITLES[name] for name in record["missing"])
     these, everything = record["with_these"], record["with_all"]
     cost = (
-        ", ".join(f"{region} {these[region]:.3f} instead of {everything[region]:.3f}" for region in REGIONS)
+        ", ".join(f"{region} {these[region]:.3f} instead of {everything[region]:.3f}" for region in these)
         + f" (mean Dice on {record['cases']} validation cases)"
         if these and everything
         else "what that costs was not measured"

@@ -2,15 +2,23 @@
 
 from typing import Any
 
-from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
 from brats_ml.survival.summary import PROBABILITIES
 
-# The regions, and the labels that are no region.
-VOLUMES = (*REGIONS, *(label for label in LABELS if label not in REGIONS))
 # A voxel of BraTS has 0.001 ml.
 ML_DECIMALS = 3
 PROBABILITY_DECIMALS = 4
 FEATURE_DECIMALS = 6
+
+
+def volumes_of(label_set: LabelSet) -> tuple[str, ...]:
+    """Return the regions of a label set, and its labels that are no region."""
+    return (*label_set.regions, *(label for label in label_set.labels if label not in label_set.regions))
+
+
+VOLUMES = volumes_of(LABEL_SETS[GLIOMA])
+# What only some label sets have.
+FURTHER = tuple(dict.fromkeys(name for one in LABEL_SETS.values() for name in volumes_of(one) if name not in VOLUMES))
 
 
 def in_ml(volume_mm3: float | None) -> float | None:

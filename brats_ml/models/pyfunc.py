@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from brats_ml.adapters.tracking.registry import verify
 from brats_ml.adapters.tracking.version import DIGESTS, NAME, Version
 from brats_ml.cohort.clinical import GROUPS
+from brats_ml.cohort.label_table import GLIOMA, LABEL_SETS, LabelSet
 from brats_ml.errors import ConfigError, ModelError
 from brats_ml.workspace.outputs import ModelFolder, SurvivalFolder
 
@@ -37,19 +38,19 @@ BACKENDS = ("tensorflow-cpu", "tensorflow")
 REQUIREMENTS, REGISTERED = "requirements.txt", "registered_model_meta"
 
 
-def segmentation_interface(params: "Params") -> dict[str, Any]:
+def segmentation_interface(params: "Params", label_set: LabelSet = LABEL_SETS[GLIOMA]) -> dict[str, Any]:
     """Return what MLflow keeps of a segmentation model besides its files: a table of folders in and one of results out.
 
     Returns:
         The arguments `signature`, `example`, `requirements` and `config` of `save_pyfunc`.
     """
-    from brats_ml.models.served_cases import CASE, OUTPUT, TEXTS, VOLUME_COLUMNS, Serving
+    from brats_ml.models.served_cases import CASE, OUTPUT, TEXTS, Serving, volume_columns
 
     inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, name) for name in (CASE, OUTPUT)]
     outputs: list[ColSpec | TensorSpec] = [
         *inputs,
         *(ColSpec(DataType.string, name, required=False) for name in TEXTS),
-        *(ColSpec(DataType.double, name, required=False) for name in (*VOLUME_COLUMNS, "qc_score")),
+        *(ColSpec(DataType.double, name, required=False) for name in (*volume_columns(label_set), "qc_score")),
         ColSpec(DataType.boolean, "qc_review", required=False),
     ]
     config = Serving(

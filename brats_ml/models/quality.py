@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import REGIONS, LabelMap, region_mask
+from brats_ml.cohort.labels import LabelMap, region_mask
 from brats_ml.config.quality import Quality
 from brats_ml.imaging.quality.confidence import Counts, expected_dice, expected_precision, mean_entropy, tabulate
 from brats_ml.imaging.quality.familiarity import case_profile
@@ -34,7 +34,7 @@ class Observation:
         disagreement: By how much the predictions behind it differ, a mean over the regions; None if there was but one.
         plausibility: The measures of `plausibility`.
         profile: The features of `case_profile`.
-        volumes_mm3: The volume of each region.
+        volumes_mm3: The volume of each region, in the order of `counts`.
     """
 
     counts: Counts
@@ -62,14 +62,15 @@ def observe(
         voxel_mm3: The volume of a voxel.
     """
     of_regions, predicted = model.region_probabilities(labels, probabilities)
-    likely = dict(zip(REGIONS, of_regions > 0.5, strict=True))
+    regions = tuple(model.label_set.regions)
+    likely = dict(zip(regions, of_regions > 0.5, strict=True))
     differing = model.disagreement
     return Observation(
         tabulate(of_regions, predicted),
         None if differing is None else float(differing.mean()),
         plausibility(labels, (image != 0).any(axis=0), enhancing=likely["ET"], core=likely["TC"]),
-        case_profile(image, labels),
-        {region: float(np.count_nonzero(region_mask(labels, region))) * voxel_mm3 for region in REGIONS},
+        case_profile(image, labels, regions=regions),
+        {region: float(np.count_nonzero(region_mask(labels, region))) * voxel_mm3 for region in regions},
     )
 
 
@@ -78,7 +79,7 @@ def risk(observation: Observation, temperatures: Mapping[str, float]) -> float:
 
     It is 0 for certain probabilities and at most 1.
     """
-    tables = zip(REGIONS, observation.counts, strict=True)
+    tables = zip(observation.volumes_mm3, observation.counts, strict=True)
     return 1 - float(np.mean([expected_precision(counts, temperatures[region]) for region, counts in tables]))
 
 
@@ -86,7 +87,7 @@ def expected_dice_by_region(observation: Observation, temperatures: Mapping[str,
     """Return the expected Dice of each region at its temperature."""
     return {
         region: expected_dice(counts, temperatures[region])
-        for region, counts in zip(REGIONS, observation.counts, strict=True)
+        for region, counts in zip(observation.volumes_mm3, observation.counts, strict=True)
     }
 
 
@@ -103,11 +104,12 @@ def judge(observation: Observation, calibration: Calibration | None) -> dict[str
         of plausibility; and the interval of each region's volume. Without a calibration there is no score.
     """
     settings = Quality() if calibration is None else calibration.settings
-    temperatures = dict.fromkeys(REGIONS, 1.0) if calibration is None else calibration.temperatures
+    regions = tuple(observation.volumes_mm3)
+    temperatures = dict.fromkeys(regions, 1.0) if calibration is None else calibration.temperatures
     reasons = implausible(
         dict(observation.plausibility), {str(name): limit for name, limit in settings.largest.items()}
     )
-    entropy = mean_entropy(observation.counts, np.array([temperatures[region] for region in REGIONS]))
+    entropy = mean_entropy(observation.counts, np.array([temperatures[region] for region in regions]))
     record: dict[str, Any] = {
         "score": None,
         "expected_dice": None,

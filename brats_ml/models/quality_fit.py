@@ -42,7 +42,12 @@ class HeldOut:
 
 
 def calibrate(
-    cases: Sequence[HeldOut], *, part: str, profiles: Sequence[Mapping[str, float]], settings: Quality
+    cases: Sequence[HeldOut],
+    *,
+    part: str,
+    profiles: Sequence[Mapping[str, float]],
+    settings: Quality,
+    regions: Sequence[str] = tuple(REGIONS),
 ) -> dict[str, Any]:
     """Return the contents of qc.json.
 
@@ -51,16 +56,17 @@ def calibrate(
         part: Which cases they are.
         profiles: The profiles of training cases.
         settings: The section `qc`.
+        regions: The regions of the model.
     """
-    counts = sum((case.by_reference for case in cases), np.zeros((len(REGIONS), 2, 1), dtype=np.int64))
+    counts = sum((case.by_reference for case in cases), np.zeros((len(regions), 2, 1), dtype=np.int64))
     temperatures = {
         region: choose_temperature(of_region) if cases else 1.0
-        for region, of_region in zip(REGIONS, counts, strict=True)
+        for region, of_region in zip(regions, counts, strict=True)
     }
     expected = [expected_dice_by_region(case.observation, temperatures) for case in cases]
     fitted = len(cases) >= settings.fitted_on
     widths, inside = {}, {}
-    for region in REGIONS:
+    for region in regions:
         volumes = (
             [case.observation.volumes_mm3[region] for case in cases],
             [case.volumes_mm3[region] for case in cases],

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, REGIONS, LabelMap, region_mask
+from brats_ml.cohort.labels import LabelMap
 from brats_ml.config.recipes import BaselineRecipe
 from brats_ml.imaging.metrics.baseline import BASELINE_SCORES, baseline_scores
 from brats_ml.models.segmentation_method import SegmentationModel
@@ -18,7 +18,6 @@ from brats_ml.workspace.outputs import ModelFolder
 class BaselineModel(SegmentationModel):
     """A network of slices, which has no presets and no rules of postprocessing."""
 
-    outputs = ("background", *LABELS)
     own_scores = tuple(BASELINE_SCORES)
 
     def __init__(self, folder: ModelFolder, recipe: BaselineRecipe, **runtime: Any) -> None:
@@ -30,8 +29,13 @@ class BaselineModel(SegmentationModel):
             runtime: The arguments `runtime`, `precision` and `graphs` of `SegmentationModel`.
         """
         self.recipe = recipe
-        self._square_sums = np.zeros((2, len(REGIONS)))
         super().__init__(folder, windows=[(recipe.size, recipe.size)], channels=recipe.channels, **runtime)
+        self._square_sums = np.zeros((2, len(self.label_set.regions)))
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """The background and the labels of the label set."""
+        return ("background", *self.label_set.labels)
 
     @property
     def modalities(self) -> Sequence[str]:
@@ -40,7 +44,7 @@ class BaselineModel(SegmentationModel):
 
     def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels (X, Y, Z) and probabilities (slice, size, size, class)."""
-        self._square_sums = np.zeros((2, len(REGIONS)))
+        self._square_sums = np.zeros((2, len(self.label_set.regions)))
         labels, probabilities = predict_labels(self, image, modalities=self.recipe.modalities, **self._slices())
         if len(self._active) > 1:
             of_mean, of_networks = self._square_sums
@@ -53,19 +57,19 @@ class BaselineModel(SegmentationModel):
         if len(outputs) == 1:
             return outputs[0]
         mean = np.mean(outputs, axis=0)
-        of_networks = np.mean([_squares(output) for output in outputs], axis=0)
-        self._square_sums += np.stack([_squares(mean), of_networks])
+        of_networks = np.mean([self._squares(output) for output in outputs], axis=0)
+        self._square_sums += np.stack([self._squares(mean), of_networks])
         return mean
 
     def region_probabilities(
         self, labels: LabelMap, probabilities: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the probabilities of the regions and the likeliest labels, both on the slices of the network."""
-        return _regions(probabilities), _masks(probabilities)
+        return np.stack(self._region_sums(probabilities)), self._masks(probabilities)
 
     def region_targets(self, reference: LabelMap) -> NDArray[np.bool_]:
         """Return the regions of the likeliest labels on the slices of the network."""
-        return _masks(slice_targets(reference, **self._slices()))
+        return self._masks(slice_targets(reference, **self._slices()))
 
     def full_probabilities(
         self, probabilities: NDArray[np.float32], *, full_shape: tuple[int, ...]
@@ -73,7 +77,7 @@ class BaselineModel(SegmentationModel):
         """Return the sum of the probabilities of each region's labels, resized to the slices of the case."""
         rows, columns, depth = full_shape
         slices = self.recipe.slices
-        sums = [probabilities[..., [LABELS[label] for label in labels]].sum(axis=-1) for labels in REGIONS.values()]
+        sums = [probabilities[..., classes].sum(axis=-1) for classes in self._classes()]
         return np.stack(
             [
                 native_probabilities(share, full_shape=(rows, columns, depth), first=slices.first, count=slices.count)
@@ -90,21 +94,28 @@ class BaselineModel(SegmentationModel):
         return baseline_scores(slice_targets(reference, **self._slices()), probabilities)
 
     def _slices(self) -> dict[str, Any]:
-        recipe = self.recipe
-        return {"size": recipe.size, "first": recipe.slices.first, "count": recipe.slices.count}
+        recipe, values = self.recipe, tuple(self.label_set.labels.values())
+        return {
+            "size": recipe.size,
+            "first": recipe.slices.first,
+            "count": recipe.slices.count,
+            "values": values,
+        }
 
+    def _classes(self) -> list[list[int]]:
+        """Return the places of each region's labels among the outputs."""
+        return [[self.outputs.index(label) for label in labels] for labels in self.label_set.regions.values()]
 
-def _regions(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probability of each region, shape (region, slice, size, size), from those of the classes."""
-    return np.stack([sum(probabilities[..., LABELS[label]] for label in labels) for labels in REGIONS.values()])
+    def _region_sums(self, probabilities: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return the probability of each region, shape (slice, size, size), from those of the classes."""
+        return [sum(probabilities[..., place] for place in places) for places in self._classes()]  # type: ignore[misc]
 
+    def _squares(self, probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the sum of the squared probabilities of each region."""
+        sums = np.stack(self._region_sums(probabilities))
+        return np.asarray(np.square(sums, dtype=np.float64).sum(axis=(1, 2, 3)))
 
-def _squares(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the sum of the squared probabilities of each region."""
-    return np.asarray(np.square(_regions(probabilities), dtype=np.float64).sum(axis=(1, 2, 3)))
-
-
-def _masks(probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return the mask of each region, shape (region, slice, size, size), in the likeliest classes."""
-    likeliest = probabilities.argmax(axis=-1).astype(np.uint8)
-    return np.stack([region_mask(likeliest, region) for region in REGIONS])
+    def _masks(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return the mask of each region, shape (region, slice, size, size), in the likeliest classes."""
+        likeliest = probabilities.argmax(axis=-1)
+        return np.stack([np.isin(likeliest, places) for places in self._classes()])

@@ -14,7 +14,7 @@ from brats_ml.cohort.labels import LabelMap
 from brats_ml.cohort.modalities import MODALITIES
 from brats_ml.errors import ModelError
 from brats_ml.models.calibration import read_calibration
-from brats_ml.models.folder import check_labels, network_files
+from brats_ml.models.folder import network_files, read_label_set
 from brats_ml.models.runtime import LoadedNetwork, chosen_runtime, load_network
 from brats_ml.segmentation.inference.postprocessing import Removed
 from brats_ml.segmentation.inference.sliding_window import Axes
@@ -29,7 +29,7 @@ class SegmentationModel(ABC):
 
     Attributes:
         folder: The trained recipe.
-        outputs: The names of the network's outputs for a voxel.
+        label_set: The labels and regions that the model predicts.
         own_scores: The names of the scores that only this method has.
         preset: The name of the preset, or None for a method without presets.
         windows: The sizes of the inputs that the network sees, in voxels.
@@ -43,7 +43,6 @@ class SegmentationModel(ABC):
         disagreement: By how much the predictions of each region behind the last one differ, None if there was but one.
     """
 
-    outputs: ClassVar[Sequence[str]]
     own_scores: ClassVar[Sequence[str]] = ()
     preset: str | None = None
     spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)
@@ -72,7 +71,7 @@ class SegmentationModel(ABC):
             ModelError: A network cannot be loaded in safe mode, or does not fit the recipe.
             MissingInputError: A file of the folder is missing.
         """
-        check_labels(folder)
+        self.label_set = read_label_set(folder)
         self.calibration = read_calibration(folder)
         self.folder = folder
         self.windows = list(windows)
@@ -87,6 +86,11 @@ class SegmentationModel(ABC):
         self._active = range(len(self._networks))
         for networks in self._networks:
             self._check_network(folder, networks[self.windows[0]], channels)
+
+    @property
+    @abstractmethod
+    def outputs(self) -> Sequence[str]:
+        """The names of the network's outputs for a voxel."""
 
     @property
     @abstractmethod
@@ -118,7 +122,7 @@ class SegmentationModel(ABC):
             probabilities: The probabilities that it returned.
 
         Returns:
-            Both of shape (region, ...), in the order of `REGIONS`.
+            Both of shape (region, ...), in the order of the label set.
         """
 
     @abstractmethod
@@ -136,7 +140,7 @@ class SegmentationModel(ABC):
             full_shape: The shape of the labels.
 
         Returns:
-            Shape (region, X, Y, Z) in the order of `REGIONS`.
+            Shape (region, X, Y, Z) in the order of the label set.
         """
 
     @abstractmethod

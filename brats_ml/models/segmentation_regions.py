@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import REGIONS, LabelMap, region_mask
+from brats_ml.cohort.labels import LabelMap, region_mask
 from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.errors import ConfigError
-from brats_ml.models.folder import read_rules, stated_inference
+from brats_ml.models.folder import read_label_set, read_rules, stated_inference
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.tuning import tune_postprocessing
 from brats_ml.segmentation.inference.postprocessing import apply_rules
@@ -26,8 +26,6 @@ class RegionsModel(SegmentationModel):
     Attributes:
         rules: The rules that turn the probabilities of regions into labels.
     """
-
-    outputs = tuple(REGIONS)
 
     def __init__(
         self,
@@ -49,12 +47,17 @@ class RegionsModel(SegmentationModel):
             runtime: The arguments `runtime`, `precision` and `graphs` of `SegmentationModel`.
         """
         self.recipe = recipe
-        self.rules = read_rules(folder)
+        self.rules = read_rules(folder, read_label_set(folder))
         stated = stated_inference(folder)
         self.preset = chosen = preset or str(stated["preset"])
         requested = [window] if window else stated["windows"] if chosen == stated["preset"] else None
         super().__init__(folder, windows=_windows(recipe, chosen, requested), channels=recipe.channels, **runtime)
         self._preset = PRESETS[chosen]
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """The regions of the label set."""
+        return tuple(self.label_set.regions)
 
     @property
     def modalities(self) -> Sequence[str]:
@@ -82,6 +85,7 @@ class RegionsModel(SegmentationModel):
             windows=self.windows,
             neighbours=self.recipe.neighbours,
             preset=self._preset,
+            regions=len(self.outputs),
         )
         return probabilities
 
@@ -93,7 +97,7 @@ class RegionsModel(SegmentationModel):
 
     def region_targets(self, reference: LabelMap) -> NDArray[np.bool_]:
         """Return the regions of a label map (X, Y, Z)."""
-        return np.stack([region_mask(reference, region) for region in REGIONS])
+        return np.stack([region_mask(reference, region) for region in self.outputs])
 
     def full_probabilities(
         self, probabilities: NDArray[np.float32], *, full_shape: tuple[int, ...]

@@ -16,7 +16,9 @@ from brats_ml.adapters import folder_walk
 from brats_ml.adapters.case_folder import cases_in
 from brats_ml.adapters.source_code import code_digest
 from brats_ml.adapters.tracking.version import Version
+from brats_ml.cohort.case_labels import writing_scheme
 from brats_ml.cohort.cases import Case
+from brats_ml.cohort.labels import LabelSet
 from brats_ml.config.data import Naming, Validate
 from brats_ml.config.section import Section
 from brats_ml.config.segmentation import PresetName
@@ -24,7 +26,7 @@ from brats_ml.dataset.examination import image_digests
 from brats_ml.errors import BratsError, StorageError, TableError
 from brats_ml.models import prediction_folders as folders
 from brats_ml.models.case_prediction import CaseModels
-from brats_ml.models.prediction_figures import VOLUMES
+from brats_ml.models.prediction_figures import volumes_of
 from brats_ml.models.segmentation import load_segmentation_model
 from brats_ml.segmentation.training.out_of_memory import is_out_of_memory
 from brats_ml.workspace.artefact import Named
@@ -34,9 +36,18 @@ LOG = logging.getLogger(__name__)
 CASE, OUTPUT = "case_folder", "output_folder"
 # The status of a case that nothing final is known of: another call may predict it.
 FAILED = "failed"
-VOLUME_COLUMNS = tuple(f"{name}_mm3" for name in VOLUMES)
 TEXTS = ("case_id", "status", "reason", "label_map", "prediction", "flags", "qc_reasons")
-COLUMNS = (CASE, OUTPUT, *TEXTS[:5], *VOLUME_COLUMNS, "flags", "qc_score", "qc_review", "qc_reasons")
+
+
+def volume_columns(label_set: LabelSet) -> tuple[str, ...]:
+    """Return the columns with the volumes that a model of a label set predicts."""
+    return tuple(f"{name}_mm3" for name in volumes_of(label_set))
+
+
+def columns_of(label_set: LabelSet) -> tuple[str, ...]:
+    """Return the columns of the table of predictions of a model of a label set."""
+    volumes = volume_columns(label_set)
+    return (CASE, OUTPUT, *TEXTS[:5], *volumes, "flags", "qc_score", "qc_review", "qc_reasons")
 
 
 class Serving(Section):
@@ -92,7 +103,7 @@ class ServedCases:
                 of the case in the output folder, as that of `brats score --output`.
 
         Returns:
-            A row for each row, with the columns `COLUMNS` and the index of the input.
+            A row for each row, with the columns of `columns_of` and the index of the input.
 
         Raises:
             TableError: A column is missing.
@@ -105,8 +116,10 @@ class ServedCases:
             self._row(case, output, written)
             for case, output in zip(model_input[CASE], model_input[OUTPUT], strict=True)
         ]
-        table = pd.DataFrame(rows, index=model_input.index, columns=list(COLUMNS))
-        return table.astype(dict.fromkeys((*VOLUME_COLUMNS, "qc_score"), "float64") | {"qc_review": "boolean"})
+        label_set = self._models.segment.label_set
+        table = pd.DataFrame(rows, index=model_input.index, columns=list(columns_of(label_set)))
+        numbers = (*volume_columns(label_set), "qc_score")
+        return table.astype(dict.fromkeys(numbers, "float64") | {"qc_review": "boolean"})
 
     def _row(self, case_folder: Any, output_folder: Any, written: dict[Path, str]) -> dict[str, Any]:
         row: dict[str, Any] = {CASE: case_folder, OUTPUT: output_folder}
@@ -155,7 +168,7 @@ class ServedCases:
             "age_years": None,
             "inference": {"preset": serving.preset, "precision": serving.precision},
             "data": dict(digests),
-            "labels": case.scheme,
+            "labels": writing_scheme(case.case_id, case.scheme, self._models.segment.label_set),
         }
 
 

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brats_ml.adapters.case_files.array_file import read_labelled_case
-from brats_ml.cohort.labels import LabelMap
+from brats_ml.cohort.labels import LabelMap, LabelSet
 from brats_ml.imaging.geometry import crop, uncrop
-from brats_ml.segmentation.inference.postprocessing import Probabilities, Rules, TuningGrid, tune
+from brats_ml.segmentation.inference.postprocessing import Probabilities, Rules
+from brats_ml.segmentation.inference.rule_tuning import TuningGrid, tune
 from brats_ml.workspace.outputs import PreprocessedFolder
 from brats_ml.workspace.state import ArrayFolder
 
@@ -24,6 +25,7 @@ CASES = 40
 class Tunable(Protocol):
     """The interface that tuning needs of a region model."""
 
+    label_set: LabelSet
     rules: Rules
     spacing_mm: Sequence[float]
 
@@ -42,6 +44,7 @@ def tune_postprocessing(
     folds: Mapping[str, int],
     most: int = CASES,
     grid: TuningGrid | None = None,
+    unknown: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, Any]:
     """Choose the rules of postprocessing for a trained region recipe, and set them in the model.
 
@@ -52,6 +55,7 @@ def tune_postprocessing(
         folds: The fold that held out each case. Only the network of that fold predicts the case.
         most: The largest number of cases to use. If there are more, evenly spaced ones are used.
         grid: The values to try.
+        unknown: The regions that are not known of a case, by its id.
 
     Returns:
         The contents of postprocessing.json, with the rules, the cases, and the mean region Dice before and after.
@@ -64,7 +68,14 @@ def tune_postprocessing(
     chosen = [case_ids[at] for at in np.unique(np.linspace(0, len(case_ids) - 1, number).round().astype(int))]
     with tempfile.TemporaryDirectory(prefix="brats-tuning-") as name:
         predicted = _Predicted(segment, cases, chosen, folds, ArrayFolder(Path(name)))
-        found = tune(predicted, grid=grid, voxel_ml=math.prod(segment.spacing_mm) / 1000)
+        regions = tuple(segment.label_set.regions)
+        found = tune(
+            predicted,
+            unknown=[(unknown or {}).get(case_id, ()) for case_id in chosen],
+            regions=regions,
+            grid=grid,
+            voxel_ml=math.prod(segment.spacing_mm) / 1000,
+        )
     segment.rules = found.rules
     return {
         "rules": found.rules.to_dict(),

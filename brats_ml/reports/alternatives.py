@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.labels import UNIONS
 from brats_ml.imaging.metrics.case import column
 from brats_ml.intervals import Interval
 
@@ -36,7 +36,8 @@ def of_planes(case_id: str, recipe: str, scores: Mapping[str, float]) -> str:
     volumes = (
         f"{region} {scores[column('reference_volume_mm3', region)] / 1000:.2f} mL in the reference and "
         f"{scores[column('volume_mm3', region)] / 1000:.2f} mL predicted, Dice {scores[column('dice', region)]:.2f}"
-        for region in REGIONS
+        for region in UNIONS
+        if not np.isnan(scores.get(column("dice", region), np.nan))
     )
     return (
         f"Axial, coronal and sagittal slice of {case_id} through the centre of the tumour, each with the reference and "

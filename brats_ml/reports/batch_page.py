@@ -10,7 +10,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from brats_ml.cohort.clinical import GROUPS
-from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.labels import LABELS, REGIONS, UNIONS, VALUES
 from brats_ml.reports.panels import COLOURS, NAMES
 from brats_ml.reports.templating import render
 
@@ -131,6 +131,16 @@ def batch_page(
         patients: The patients with several time points, as follow_up.json has them.
     """
     ranked = sorted(cases, key=lambda case: case.rank)
+    # Further regions and labels only where a case has them.
+    found = {name for case in cases for name in (*case.label_values, *case.record.get("volume_mm3", {}))}
+    regions = {name: of for name, of in UNIONS.items() if name in REGIONS or name in found}
+    labels = [label for label in VALUES if label in LABELS or label in found]
+    colours, names = ({label: of[label] for label in labels} for of in (COLOURS, NAMES))
+    named = {
+        "colours": colours,
+        "names": names,
+        "regions": {name: [label for label in of if label in labels] for name, of in regions.items()},
+    }
     return render(
         "batch.html",
         script_policy=SCRIPT_POLICY,
@@ -139,12 +149,12 @@ def batch_page(
         table=table,
         has_viewer=has_viewer,
         modalities=modalities,
-        regions=REGIONS,
-        colours=COLOURS,
-        names=NAMES,
+        regions=regions,
+        colours=colours,
+        names=names,
         scripts=SCRIPTS,
         style=STYLE,
-        details=script_json(_known(ranked, modalities, patients)),
+        details=script_json(_known(ranked, modalities, patients) | named),
         turns=dict(turn for patient in patients for turn in _turns(patient)),
     )
 
@@ -152,12 +162,9 @@ def batch_page(
 def _known(
     cases: Sequence[CaseOnPage], modalities: Mapping[str, str], patients: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return what the scripts of the page know."""
+    """Return what the scripts of the page know, apart from regions and labels."""
     return {
         "cases": [case.details() for case in cases],
-        "colours": COLOURS,
-        "names": NAMES,
-        "regions": REGIONS,
         "groups": GROUPS,
         "modalities": dict(modalities),
         "patients": {patient["patient"]: patient for patient in patients},

@@ -1,6 +1,6 @@
 """Data of the report's section on single cases: one row per case, and what went wrong in which cases."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +19,17 @@ KINDS = {
     "size": "predicted volume below half or above twice that of the reference",
     "distance": f"HD95 above {FAR_MM:g} mm",
 }
-# The keys by which a reader can order the table: whether a larger value is worse.
-SORT_KEYS: dict[str, bool] = {
-    "dice": False,
-    **{column("dice", region): False for region in REGIONS},
-    **{column("hd95", region): True for region in REGIONS},
-    **{column("reference_volume_mm3", region): True for region in REGIONS},
-}
+
+
+def sort_keys(regions: Iterable[str] = tuple(REGIONS)) -> dict[str, bool]:
+    """Return the keys by which a reader can order the table: whether a larger value is worse."""
+    named = list(regions)
+    return {
+        "dice": False,
+        **{column("dice", region): False for region in named},
+        **{column("hd95", region): True for region in named},
+        **{column("reference_volume_mm3", region): True for region in named},
+    }
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class CaseRow:
     Attributes:
         case_id: The name of the case.
         scores: Dice, HD95 in mm and volumes in mm3 by column; `dice` is the mean of the regions.
-        places: The place of the case by each of `SORT_KEYS`, from 1 for the worst, and by `name`.
+        places: The place of the case by each of `sort_keys`, from 1 for the worst, and by `name`.
         failures: For each region with a failure, its kinds.
     """
 
@@ -45,18 +49,22 @@ class CaseRow:
     failures: Mapping[str, tuple[str, ...]]
 
 
-def case_rows(cases: pd.DataFrame) -> list[CaseRow]:
+def case_rows(cases: pd.DataFrame, *, regions: Iterable[str] = tuple(REGIONS)) -> list[CaseRow]:
     """Return the cases of an evaluation, the worst mean Dice first.
 
     Args:
-        cases: One row per case: `case_id`, and Dice, HD95 and both volumes of each region.
+        cases: One row per case: `case_id`, and Dice, HD95 and both volumes of each region. They are NaN for a region
+            that is not known of the case; its mean is over the other regions.
+        regions: The regions of the cohort.
     """
-    table = cases.assign(dice=cases[[column("dice", region) for region in REGIONS]].mean(axis="columns"))
+    regions = list(regions)
+    table = cases.assign(dice=cases[[column("dice", region) for region in regions]].mean(axis="columns"))
     table = table.sort_values("case_id", kind="stable").reset_index(drop=True)
     places = {"name": pd.Series(range(1, len(table) + 1), index=table.index)}
-    for key, larger_is_worse in SORT_KEYS.items():
-        places[key] = table[key].rank(method="first", ascending=not larger_is_worse).astype(int)
-    kinds = {region: failures(table, region) for region in REGIONS}
+    for key, larger_is_worse in sort_keys(regions).items():
+        ranks = table[key].rank(method="first", ascending=not larger_is_worse, na_option="bottom")
+        places[key] = ranks.astype(int)
+    kinds = {region: failures(table, region) for region in regions}
     rows = [
         CaseRow(
             str(table["case_id"][row]),
@@ -78,7 +86,7 @@ def failures(cases: pd.DataFrame, region: str) -> dict[str, "pd.Series[bool]"]:
 
     Args:
         cases: One row per case: Dice, HD95 and both volumes of the region.
-        region: A name of `REGIONS`.
+        region: A region.
     """
     predicted, reference = cases[column("volume_mm3", region)], cases[column("reference_volume_mm3", region)]
     both = (predicted > 0) & (reference > 0)
@@ -92,9 +100,12 @@ def failures(cases: pd.DataFrame, region: str) -> dict[str, "pd.Series[bool]"]:
     }
 
 
-def failed_cases(rows: Sequence[CaseRow]) -> dict[str, dict[str, list[str]]]:
+def failed_cases(
+    rows: Sequence[CaseRow], *, regions: Iterable[str] = tuple(REGIONS)
+) -> dict[str, dict[str, list[str]]]:
     """Return the names of the failed cases by kind and region, the worst first."""
+    regions = list(regions)
     return {
-        kind: {region: [row.case_id for row in rows if kind in row.failures.get(region, ())] for region in REGIONS}
+        kind: {region: [row.case_id for row in rows if kind in row.failures.get(region, ())] for region in regions}
         for kind in KINDS
     }

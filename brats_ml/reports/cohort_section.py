@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.labels import LABELS, REGIONS, UNIONS, VALUES
 from brats_ml.cohort.modalities import MODALITIES
 
 # Locked test patients are counted and not described, so that nothing is chosen by them.
@@ -49,8 +49,11 @@ def case_values(headers: pd.DataFrame) -> pd.DataFrame:
     found["brain"] = images.groupby("case_id")["brain_ml"].median()
     label_maps = headers[headers["modality"] == "seg"].set_index("case_id")
     voxel_ml = label_maps[[f"spacing_{axis}" for axis in AXES]].astype(float).prod(axis="columns") / 1000
-    for region, labels in REGIONS.items():
-        voxels = label_maps[[f"voxels_{label}" for label in labels]].astype(float).sum(axis="columns", min_count=1)
+    # Columns of further labels exist where the cohort has them.
+    known = [label for label in VALUES if label in LABELS or f"voxels_{label}" in headers]
+    for region in (region for region in UNIONS if region in REGIONS or region in known):
+        labels = [f"voxels_{label}" for label in UNIONS[region] if label in known]
+        voxels = label_maps[labels].astype(float).sum(axis="columns", min_count=1)
         found[region] = voxels * voxel_ml
     for modality in MODALITIES:
         of_modality = images[images["modality"] == modality].set_index("case_id")
@@ -78,7 +81,7 @@ def descriptions(values: pd.DataFrame, ages: pd.DataFrame, parts: Mapping[str, s
     ]
     for name, key in (("voxels", "size"), ("spacing, mm", "spacing")):
         rows.append(Description(name, {part: _counts(table[key]) for part, table in of_cases.items()}))
-    measured = [("brain, mL", "brain"), *((f"{region}, mL", region) for region in REGIONS)]
+    measured = [("brain, mL", "brain"), *((f"{region}, mL", region) for region in UNIONS if region in values)]
     for modality in MODALITIES:
         measured += [
             (f"{modality}, median intensity", f"{modality} p50"),
@@ -97,11 +100,14 @@ def cohort_figure(values: pd.DataFrame, ages: pd.DataFrame, parts: Mapping[str, 
         parts: The part of each patient.
     """
     panels: list[tuple[str, pd.DataFrame, str]] = [("age, years", ages.drop_duplicates("patient"), "age_years")]
-    panels += [(f"{region}, mL", values, region) for region in REGIONS]
+    panels += [(f"{region}, mL", values, region) for region in UNIONS if region in values]
     panels += [(f"{modality}, median intensity", values, f"{modality} p50") for modality in MODALITIES]
     figure = Figure(figsize=(9.6, 3.6), dpi=100, layout="constrained")
     spread = np.random.default_rng(0)
-    for axes, (title, table, key) in zip(figure.subplots(2, 4).ravel(), panels, strict=True):
+    grid = figure.subplots(2, (len(panels) + 1) // 2).ravel()
+    for unused in grid[len(panels) :]:
+        unused.set_axis_off()
+    for axes, (title, table, key) in zip(grid, panels, strict=False):
         for height, part in enumerate(DESCRIBED):
             of_part = table.loc[table["patient"].map(parts) == part, key].dropna().to_numpy(dtype=np.float64)
             across = height + spread.uniform(-0.25, 0.25, len(of_part))
@@ -118,7 +124,7 @@ def cohort_figure(values: pd.DataFrame, ages: pd.DataFrame, parts: Mapping[str, 
 
 def medians(rows: Sequence[Description]) -> str:
     """Return the properties as one sentence, for those who cannot see the figure."""
-    wanted = [row for row in rows if row.name.startswith("age") or "median" in row.name or row.name[:2] in REGIONS]
+    wanted = [row for row in rows if row.name.startswith("age") or "median" in row.name or row.name[:2] in UNIONS]
     texts = (
         f"{row.name}: " + ", ".join(f"{DESCRIBED[part]} {cell}" for part, cell in row.cells.items()) for row in wanted
     )

@@ -1,12 +1,13 @@
 """Figures of the three planes through the centre of a tumour, with reference and prediction side by side."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LabelMap
+from brats_ml.cohort.labels import LABELS, LabelMap
 from brats_ml.imaging.geometry import Box, bounding_box
 from brats_ml.reports.panels import MARGIN_VOXELS, draw_slice, label_legend, mark_sides
 
@@ -15,7 +16,13 @@ HEAD_INCHES = 2.75
 
 
 def three_planes(
-    background: NDArray[Any], reference: LabelMap, predicted: LabelMap, *, title: str, modality: str
+    background: NDArray[Any],
+    reference: LabelMap,
+    predicted: LabelMap,
+    *,
+    title: str,
+    modality: str,
+    labels: Collection[str] = tuple(LABELS),
 ) -> Figure:
     """Draw the axial, coronal and sagittal plane through the centre of the tumour, each with reference and prediction.
 
@@ -28,6 +35,7 @@ def three_planes(
         predicted: The canonical predicted label map, shape (X, Y, Z).
         title: The title, with the name and the score of the case.
         modality: The name of the background's modality.
+        labels: The labels that the cohort outlines.
     """
     centre = tumour_centre(reference, predicted)
     box = head_box(background)
@@ -43,12 +51,12 @@ def three_planes(
         axis = PLANES[plane]
         part.suptitle(f"{plane}, slice {centre[axis]}", fontsize=10.5, fontweight="bold", color="#5B6472")
         grey, *maps = (plane_of(volume, axis, cropped_centre[axis]) for volume in volumes)
-        for axes, labels, name in zip(part.subplots(1, 2), maps, ("reference", "predicted"), strict=True):
-            draw_slice(axes, grey, labels)
+        for axes, drawn, name in zip(part.subplots(1, 2), maps, ("reference", "predicted"), strict=True):
+            draw_slice(axes, grey, drawn)
             axes.set_title(name, fontsize=10)
             axes.set_anchor("N")
             mark_sides(axes, "AP" if plane == "sagittal" else "RL")
-    label_legend(figure)
+    label_legend(figure, labels=labels)
     figure.text(0.995, 0.01, f"background: {modality}", ha="right", va="bottom", fontsize=10, color="#555555")
     return figure
 

@@ -1,5 +1,6 @@
 """The report page: one HTML file that compares all trained models and loads nothing else."""
 
+import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LABELS, TITLES, LabelSet
 from brats_ml.intervals import Interval
-from brats_ml.reports.cases_section import KINDS, SORT_KEYS, CaseRow, failed_cases
+from brats_ml.reports.cases_section import KINDS, CaseRow, failed_cases, sort_keys
 from brats_ml.reports.cohort_section import DESCRIBED, Description
 from brats_ml.reports.header import Header, Previous
 from brats_ml.reports.survival_section import BASELINE_SURVIVAL, DRAWINGS, MaskLoss, Scale
@@ -97,6 +98,8 @@ def comparison_page(
     scales: Mapping[str, Scale],
     drawings: Mapping[str, Sequence[Picture]],
     mask_loss: MaskLoss | None,
+    label_set: LabelSet = LABEL_SETS[GLIOMA],
+    known: Mapping[str, int] | None = None,
 ) -> str:
     """Return the page as HTML.
 
@@ -118,7 +121,13 @@ def comparison_page(
         scales: What the scores of each estimator of nested cross-validation compare with.
         drawings: The figures of the estimators, by the keys of `DRAWINGS`.
         mask_loss: The loss of the nominated estimator on predicted label maps, or None if it is unknown.
+        label_set: The label set of the cohort.
+        known: The number of validation cases that know a region, of those regions that not all know.
     """
+    some = [
+        f"{region} is known of {count} validation case(s), and its mean is over these"
+        for region, count in (known or {}).items()
+    ]
     return render(
         "comparison.html",
         {"image": _image, "ml": _millilitres},
@@ -134,9 +143,9 @@ def comparison_page(
         cases_in_both=cases_in_both,
         standings=standings,
         cases=cases,
-        failed=failed_cases(cases),
+        failed=failed_cases(cases, regions=label_set.regions),
         kinds=KINDS,
-        sort_keys=["name", *SORT_KEYS],
+        sort_keys=["name", *sort_keys(label_set.regions)],
         anchors={picture.case_id: f"picture-{number}" for number, picture in enumerate(planes, start=1)},
         planes=planes,
         panels=panels,
@@ -144,8 +153,10 @@ def comparison_page(
         scales=scales,
         drawings=drawings,
         mask_loss=mask_loss,
-        regions=REGIONS,
-        labels=LABELS,
+        regions=label_set.regions,
+        labels=label_set.labels,
+        further={label: TITLES[label] for label in label_set.labels if label not in LABELS},
+        some=". ".join(some),
         baseline_segmentation=BASELINE_SEGMENTATION,
         baseline_survival=BASELINE_SURVIVAL,
         captions=DRAWINGS,
@@ -158,6 +169,8 @@ def _image(picture: Picture) -> Markup:
 
 
 def _millilitres(value_mm3: float) -> str:
-    """Return a volume in mL; the small tumours of phantoms have two decimals."""
+    """Return a volume in mL, or a dash if it is unknown; the small tumours of phantoms have two decimals."""
+    if math.isnan(value_mm3):
+        return "–"  # noqa: RUF001 - tables use an en dash
     value_ml = value_mm3 / 1000
     return f"{value_ml:.{1 if value_ml >= 10 else 2}f}"

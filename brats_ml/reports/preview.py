@@ -1,5 +1,6 @@
 """A small picture of one predicted case: three planes through the tumour, drawn in a fraction of a second."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.cohort.labels import LABELS, VALUES, LabelMap
 from brats_ml.reports.overlays import PLANES, head_box, plane_of, tumour_centre
 from brats_ml.reports.panels import COLOURS, figure_png
 
@@ -21,7 +22,9 @@ THINNED = 3
 DPI = 100
 
 
-def preview_png(background: NDArray[Any], labels: LabelMap, *, modality: str) -> bytes:
+def preview_png(
+    background: NDArray[Any], labels: LabelMap, *, modality: str, names: Collection[str] = tuple(LABELS)
+) -> bytes:
     """Return the axial, coronal and sagittal plane through the tumour as PNG; equal input gives equal bytes.
 
     The right side of the patient is on the left; in the sagittal plane, the front of the head is. Without a tumour, the
@@ -31,6 +34,7 @@ def preview_png(background: NDArray[Any], labels: LabelMap, *, modality: str) ->
         background: The canonical volume, shape (X, Y, Z), with any intensity scale; 0 is outside the brain.
         labels: The canonical predicted label map, shape (X, Y, Z).
         modality: The name of the background's modality.
+        names: The labels that the model predicts.
     """
     box = head_box(background)
     shown, found = background[box], labels[box]
@@ -52,14 +56,14 @@ def preview_png(background: NDArray[Any], labels: LabelMap, *, modality: str) ->
             figure.text(x / width, 1 - rows / 2 / height, name, color="white", fontsize=8, ha="center", va="center")
         left += columns + GAP_PIXELS
     figure.figimage(whole, origin="upper")
-    _legend(figure, modality, height=height, width=width)
+    _legend(figure, modality, names, height=height, width=width)
     return figure_png(figure, dpi=DPI)
 
 
 def _coloured(grey: NDArray[Any], labels: LabelMap) -> NDArray[np.float64]:
     """Return a plane in colour, shape (row, column, 3), enlarged."""
-    palette = np.zeros((1 + max(LABELS.values()), 3))
-    for label, value in LABELS.items():
+    palette = np.zeros((1 + max(VALUES.values()), 3))
+    for label, value in VALUES.items():
         palette[value] = to_rgb(COLOURS[label])
     opacity = OPACITY * (labels != 0)[..., None]
     picture = grey[..., None] * (1 - opacity) + palette[labels] * opacity
@@ -67,8 +71,8 @@ def _coloured(grey: NDArray[Any], labels: LabelMap) -> NDArray[np.float64]:
     return enlarged
 
 
-def _legend(figure: Figure, modality: str, *, height: int, width: int) -> None:
+def _legend(figure: Figure, modality: str, names: Collection[str], *, height: int, width: int) -> None:
     middle = LEGEND_PIXELS / 2 / height
-    for at, label in enumerate(LABELS):
+    for at, label in enumerate(names):
         figure.text((8 + 40 * at) / width, middle, label, color=COLOURS[label], fontsize=8, va="center")
     figure.text(1 - 8 / width, middle, modality, color="#BBBBBB", fontsize=8, ha="right", va="center")

@@ -1,5 +1,6 @@
 """Fill in the templates of pages. A page loads nothing but its own pictures, and shows all text as text."""
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -30,4 +31,4 @@ def render(template: str, filters: Mapping[str, Callable[..., str]] = MappingPro
 
 def format_number(value: float | None, digits: int = 3) -> str:
     """Return a number of a table, or a dash if it is unknown."""
-    return "–" if value is None else f"{value:.{digits}f}"  # noqa: RUF001 - tables use an en dash
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"  # noqa: RUF001 - tables use an en dash

@@ -9,8 +9,9 @@ import pandas as pd
 
 from brats_ml import files
 from brats_ml.adapters.tables import frames
-from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
 from brats_ml.config import Params
+from brats_ml.dataset.label_sets import of_manifest
 from brats_ml.intervals import by_patient, mean_interval
 from brats_ml.report import Report
 from brats_ml.reports.page import FeatureDifference, LeaderboardEntry, comparison_page
@@ -21,9 +22,10 @@ from brats_ml.workspace.outputs import ReportsFolder
 
 def run(ws: Workspace, params: Params) -> Report:
     """Write leaderboard.csv, nominees.json and index.html; without a model they say why there is none."""
-    recipes = ranked([_recipe(ws, name) for name in params.train.recipes])
+    label_set = of_manifest(ws.validation)
+    recipes = ranked([_recipe(ws, name, label_set) for name in params.train.recipes])
     estimators = ranked([compare_survival.leaderboard_entry(ws, name) for name in params.survival.estimators])
-    recipe, recipe_reason = nominee(recipes)
+    recipe, recipe_reason = nominee(recipes, label_set)
     refused = compare_survival.why_none(params)
     estimator, estimator_reason = (None, refused) if refused else compare_survival.nominee(estimators)
     nominees = {
@@ -31,7 +33,7 @@ def run(ws: Workspace, params: Params) -> Report:
         "survival": {"estimator": estimator, "reason": estimator_reason},
     }
     header = compare_header.header(ws, params)
-    cases = compare_cases.rows(ws, recipe)
+    cases = compare_cases.rows(ws, recipe, label_set)
     reference, predicted = frames.read_csv(ws.features("reference")), frames.read_csv(ws.features("predicted"))
     parts = files.read_json(ws.splits)["patients"]
     seen = reference[reference["patient"].map(parts) != "test"]
@@ -52,7 +54,7 @@ def run(ws: Workspace, params: Params) -> Report:
         nominees=nominees,
         differences=differences,
         cases_in_both=cases_in_both,
-        standings=compare_cases.leaderboard_picture(ws, recipes),
+        standings=compare_cases.leaderboard_picture(ws, recipes, label_set),
         cases=cases,
         planes=compare_cases.planes(ws, recipe, cases),
         panels=compare_cases.panels(ws, recipe),
@@ -60,6 +62,8 @@ def run(ws: Workspace, params: Params) -> Report:
         scales=compare_survival.scales(ws, params, estimators),
         drawings=compare_survival_pictures.pictures(ws, estimators, reference),
         mask_loss=compare_survival.mask_loss(ws, params, estimator, reference, predicted),
+        label_set=label_set,
+        known=_known(ws, recipe, label_set),
     )
     with files.replacing(ws.reports) as unfinished:
         folder = ReportsFolder(unfinished)
@@ -74,16 +78,19 @@ def ranked(entries: Sequence[LeaderboardEntry]) -> list[LeaderboardEntry]:
     return sorted(entries, key=lambda entry: -np.inf if entry.score is None else entry.score.mean, reverse=True)
 
 
-def nominee(recipes: Sequence[LeaderboardEntry]) -> tuple[str | None, str]:
+def nominee(recipes: Sequence[LeaderboardEntry], label_set: LabelSet = LABEL_SETS[GLIOMA]) -> tuple[str | None, str]:
     """Return the name of the best recipe and the reason; or None and why there is none.
 
     Args:
         recipes: Recipes, best first.
+        label_set: The label set of the cohort.
     """
+    *regions, last = label_set.regions
     best = recipes[0]
     if best.score is None:
         return None, "; ".join(dict.fromkeys(recipe.verdict for recipe in recipes))
-    return best.name, f"highest mean Dice of WT, TC and ET, {best.score.mean:.3f} on {best.count} validation cases"
+    named = f"{', '.join(regions)} and {last}"
+    return best.name, f"highest mean Dice of {named}, {best.score.mean:.3f} on {best.count} validation cases"
 
 
 def leaderboard(
@@ -143,14 +150,20 @@ def feature_differences(reference: pd.DataFrame, predicted: pd.DataFrame) -> tup
     return differences, len(both)
 
 
-def _recipe(ws: Workspace, name: str) -> LeaderboardEntry:
+def _known(ws: Workspace, recipe: str | None, label_set: LabelSet) -> dict[str, int]:
+    """Return how many validation cases know a region, for the regions that not all know."""
+    known = {} if recipe is None else files.read_json(ws.evaluation("validation", recipe).summary).get("known", {})
+    return {region: known[f"dice_{region}"] for region in label_set.regions if f"dice_{region}" in known}
+
+
+def _recipe(ws: Workspace, name: str, label_set: LabelSet) -> LeaderboardEntry:
     folder = ws.evaluation("validation", name)
     summary = files.read_json(folder.summary)
     if not summary["cases"]:
         return _unmeasured(name, summary["verdict"])
     cases = frames.read_csv(folder.cases)
-    scores = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64).mean(axis=1)
-    score = mean_interval(by_patient(scores, cases["patient"].tolist()), scale=(0, 1))
+    scores = by_patient(compare_cases.mean_dice(cases, label_set), cases["patient"].tolist())
+    score = mean_interval(scores, scale=(0, 1))
     return LeaderboardEntry(name, summary["verdict"], summary["cases"], score, summary["mean"])
 
 

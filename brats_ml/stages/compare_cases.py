@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brats_ml.adapters.tables import frames
-from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.labels import LabelSet
 from brats_ml.intervals import Interval, by_patient, mean_interval
 from brats_ml.reports import alternatives
 from brats_ml.reports.cases_section import CaseRow, case_rows
@@ -19,12 +20,19 @@ from brats_ml.workspace.outputs import NOTABLE_RANKS, WORST_RANKS
 
 PANELS = 3
 ORDINALS = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-MEASURES = ("mean of regions", *REGIONS)
 
 
-def rows(ws: Workspace, recipe: str | None) -> list[CaseRow]:
+def rows(ws: Workspace, recipe: str | None, label_set: LabelSet) -> list[CaseRow]:
     """Return the validation cases of a recipe, the worst first; none without a recipe."""
-    return [] if recipe is None else case_rows(frames.read_csv(ws.evaluation("validation", recipe).cases))
+    if recipe is None:
+        return []
+    return case_rows(frames.read_csv(ws.evaluation("validation", recipe).cases), regions=label_set.regions)
+
+
+def mean_dice(cases: pd.DataFrame, label_set: LabelSet) -> NDArray[np.float64]:
+    """Return the mean Dice of each case over the regions that are known of it."""
+    dice = cases[[f"dice_{region}" for region in label_set.regions]].to_numpy(dtype=np.float64)
+    return np.asarray(np.nanmean(dice, axis=1) if np.isnan(dice).any() else dice.mean(axis=1))
 
 
 def planes(ws: Workspace, recipe: str | None, cases: Sequence[CaseRow]) -> list[Picture]:
@@ -53,15 +61,21 @@ def panels(ws: Workspace, recipe: str | None) -> list[Picture]:
     ]
 
 
-def leaderboard_picture(ws: Workspace, recipes: Sequence[LeaderboardEntry]) -> list[Picture]:
+def leaderboard_picture(ws: Workspace, recipes: Sequence[LeaderboardEntry], label_set: LabelSet) -> list[Picture]:
     """Return the leaderboard as a picture, or none where no recipe has a score."""
     measured = [recipe.name for recipe in recipes if recipe.score is not None]
     if not measured:
         return []
     tables = {name: frames.read_csv(ws.evaluation("validation", name).cases) for name in measured}
-    estimates = {name: _estimates(table) for name, table in tables.items()}
-    figure = leaderboard_figure(estimates, MEASURES)
-    alt = alternatives.of_leaderboard(estimates, MEASURES)
+    regions = [
+        region
+        for region in label_set.regions
+        if all(table[f"dice_{region}"].notna().any() for table in tables.values())
+    ]
+    measures = ("mean of regions", *regions)
+    estimates = {name: _estimates(table, regions, label_set) for name, table in tables.items()}
+    figure = leaderboard_figure(estimates, measures)
+    alt = alternatives.of_leaderboard(estimates, measures)
     return [Picture("Mean Dice of each recipe with its 95 % interval", figure_png(figure), alt)]
 
 
@@ -81,8 +95,13 @@ def _words(rank: str) -> str:
     return f"{ORDINALS[int(place) - 2]} {name}" if place else rank
 
 
-def _estimates(cases: pd.DataFrame) -> list[Interval]:
-    dice = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64)
-    columns = [dice.mean(axis=1), *dice.T]
-    patients = cases["patient"].tolist()
-    return [mean_interval(by_patient(scores, patients), scale=(0, 1)) for scores in columns]
+def _estimates(cases: pd.DataFrame, regions: Sequence[str], label_set: LabelSet) -> list[Interval]:
+    """Return the intervals of the mean and of each region; a region counts the cases that know it."""
+    scores = pd.DataFrame(
+        {"mean": mean_dice(cases, label_set), **{region: cases[f"dice_{region}"] for region in regions}}
+    )
+    known = [scores[name].dropna() for name in scores]
+    return [
+        mean_interval(by_patient(one.to_numpy(dtype=np.float64), cases["patient"][one.index].tolist()), scale=(0, 1))
+        for one in known
+    ]

@@ -1,6 +1,6 @@
 """Predict and measure the held-out cases of one recipe; validation and test cases have separate folders."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,12 +14,21 @@ from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.adapters.tables import frames
-from brats_ml.cohort.labels import REGIONS, SCHEMES
+from brats_ml.cohort.case_labels import writing_scheme
+from brats_ml.cohort.labels import SCHEMES, LabelSet
 from brats_ml.cohort.modalities import MODALITIES, TITLES, available
 from brats_ml.config import Params
-from brats_ml.errors import CaseError
+from brats_ml.dataset import label_sets
+from brats_ml.errors import CaseError, ModelError
 from brats_ml.imaging.geometry import uncrop
-from brats_ml.imaging.metrics.case import CASE_METRICS, case_metrics, greatest_value, reference_volume_column
+from brats_ml.imaging.metrics.case import (
+    CASE_METRICS,
+    case_metrics,
+    greatest_value,
+    metric_columns,
+    reference_volume_column,
+    structures_of,
+)
 from brats_ml.imaging.metrics.summary import summarise
 from brats_ml.models.modality_subsets import subset_dice
 from brats_ml.models.removal import removal_record
@@ -46,9 +55,16 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     parts = verdict.get("cases", {"validation": [], "test": []})
     fold_of: dict[str, int] = verdict.get("folds", {})
     parts = parts | {"out_of_fold": sorted(fold_of)}
-    predict, postprocessing = None, None
+    predict, postprocessing, label_set = None, None, label_sets.of_preprocessed(ws.preprocessed)
+    index = files.read_json(ws.preprocessed.index)
+    unknown = {case_id: found for case_id in index if (found := label_sets.unknown_of(index, case_id))}
     if verdict["verdict"] == "trained":
         predict = segmentation_model(ws, params, model, preset=params.evaluate.preset, window=params.evaluate.window)
+        if predict.label_set != label_set:
+            raise ModelError(
+                f"{recipe} was trained on {predict.label_set.name}, and the cohort is {label_set.name}: run "
+                f"`{model.made_by} --recipe {recipe}`"
+            )
         # Without folds the network knows every training case, and validation cases must stay unseen by the choice.
         if fold_of and params.evaluate.tuned_on:
             postprocessing = predict.tune(
@@ -56,12 +72,13 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
                 case_ids=parts["out_of_fold"],
                 folds=fold_of,
                 most=params.evaluate.tuned_on,
+                unknown=unknown,
             )
     valid = {case["case_id"]: case for case in files.read_json(ws.validation.manifest)["cases"]}
     gone = [case_id for part in EVALUATED for case_id in parts[part] if case_id not in valid]
     if gone:
         raise CaseError(gone[0], f"held out by {recipe}, is no longer valid: run `{model.made_by}`")
-    quality = QualityFit(ws, params.qc, part="out_of_fold" if fold_of else "validation")
+    quality = QualityFit(ws, params.qc, part="out_of_fold" if fold_of else "validation", label_set=label_set)
     summaries = {
         part: _evaluate(
             ws,
@@ -73,15 +90,17 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
             postprocessing=postprocessing,
             fold_of=fold_of,
             quality=quality,
+            label_set=label_set,
+            unknown=unknown,
         )
         for part in EVALUATED
     }
     if predict is not None:
         files.write_json(ws.evaluation("validation", recipe).quality, quality.document(parts["train"]))
-    files.write_json(ws.segmentation_metrics(recipe), headline(summaries["validation"]))
+    files.write_json(ws.segmentation_metrics(recipe), headline(summaries["validation"], label_set))
     # People tune recipes by this line, so it reports no test patient.
     spent = "" if predict is None else f"; {predict.spent()}"
-    return Report("evaluate", f"{recipe} on validation: {_line(summaries['validation'])}{spent}")
+    return Report("evaluate", f"{recipe} on validation: {_line(summaries['validation'], label_set)}{spent}")
 
 
 def _evaluate(
@@ -95,6 +114,8 @@ def _evaluate(
     postprocessing: dict[str, Any] | None,
     fold_of: Mapping[str, int],
     quality: QualityFit,
+    label_set: LabelSet,
+    unknown: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     rows, removed = [], dict[str, Any]()
     with files.replacing(folder) as unfinished:
@@ -111,11 +132,13 @@ def _evaluate(
                     fold=fold_of.get(record["case_id"]),
                     removed=removed,
                     quality=quality if part == quality.part else None,
+                    unknown=unknown.get(record["case_id"], ()),
                 )
                 for index, record in enumerate(steps)
             ]
         own_scores = () if predict is None else predict.own_scores
-        table = pd.DataFrame(rows, columns=[*NAMES, *CASE_METRICS, *own_scores])
+        columns = [*NAMES, *metric_columns(structures_of(label_set)), *own_scores]
+        table = pd.DataFrame(rows, columns=columns)
         summary = summary_of(table, trained=predict is not None)
         summary["preset"] = predict.preset if predict is not None else None
         summary["windows"] = list(map(list, predict.windows)) if predict is not None and predict.preset else None
@@ -123,7 +146,7 @@ def _evaluate(
         summary["removed"] = removed
         # People tune recipes by these pictures, so they show no test patient.
         if rows and figures and part == "validation":
-            draw_notable(written, ws.preprocessed, table, records)
+            draw_notable(written, ws.preprocessed, table, records, label_set)
         if predict is not None and rows and part == "validation" and predict.knows_missing:
             case_ids = [record["case_id"] for record in records]
             found = subset_dice(predict, cases=ws.preprocessed, case_ids=case_ids)
@@ -143,6 +166,7 @@ def _evaluate_case(
     fold: int | None,
     removed: dict[str, Any],
     quality: QualityFit | None,
+    unknown: Sequence[str],
 ) -> dict[str, Any]:
     case_id = record["case_id"]
     case = read_labelled_case(ws.preprocessed.case(case_id))
@@ -153,14 +177,18 @@ def _evaluate_case(
         predicted, probabilities = predict(image, spacing_mm=grid.spacing_mm)
     if predict.removed:
         removed[case_id] = removal_record(predict.removed)
-    stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(predicted))
-    write_volume(folder.mask(case_id), stored, grid)
-    scores = case_metrics(reference, predicted, spacing_mm=grid.canonical_spacing_mm)
-    if quality is not None:
+    scheme = SCHEMES[writing_scheme(case_id, record["scheme"], predict.label_set)]
+    write_volume(folder.mask(case_id), grid.to_stored(scheme.from_canonical(predicted)), grid)
+    scores = case_metrics(
+        reference, predicted, spacing_mm=grid.canonical_spacing_mm, label_set=predict.label_set, unknown=unknown
+    )
+    # A case with an unknown region has no mean Dice of all regions to calibrate by.
+    if quality is not None and not unknown:
         quality.add(record, predict, image, predicted, probabilities, reference=reference, scores=scores)
     if figure:
         shown = available("flair", record["images"])
-        panels = six_panels(image[MODALITIES.index(shown)], reference, predicted, title=case_id, modality=TITLES[shown])
+        drawn = {"title": case_id, "modality": TITLES[shown], "labels": tuple(predict.label_set.labels)}
+        panels = six_panels(image[MODALITIES.index(shown)], reference, predicted, **drawn)
         write_figure(folder.figure(case_id), panels)
     return {
         "case_id": case_id,
@@ -173,6 +201,9 @@ def _evaluate_case(
 def summary_of(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
     """Return verdict, number of cases, method of the intervals, and each of `FIGURES` by metric.
 
+    A metric of a region that some cases do not know is over the other cases, and `known` has their number. One that no
+    case knows is left out.
+
     Args:
         table: One row per case, with `NAMES` and a column per metric; it may have no row.
         trained: Whether there is a model.
@@ -182,29 +213,46 @@ def summary_of(table: pd.DataFrame, *, trained: bool) -> dict[str, Any]:
         verdict = f"not evaluated: {reason}"
         return {"verdict": verdict, "cases": 0, "interval": None, **{figure: {} for figure in FIGURES}}
     found: dict[str, dict[str, Any]] = {}
+    known: dict[str, int] = {}
     for name in table.columns.drop(list(NAMES)):
         volumes = reference_volume_column(name)
-        empty = None if volumes is None else table[volumes].to_numpy() == 0
-        values = table[name].to_numpy(dtype=np.float64)
+        counted = table[table[name].notna()] if volumes is not None else table
+        if len(counted) < len(table):
+            known[name] = len(counted)
+        if counted.empty:
+            continue
+        empty = None if volumes is None else counted[volumes].to_numpy() == 0
+        values = counted[name].to_numpy(dtype=np.float64)
         scale = (0, greatest_value(name))
-        found[name] = asdict(summarise(values, empty=empty, patients=table["patient"].tolist(), scale=scale))
+        found[name] = asdict(summarise(values, empty=empty, patients=counted["patient"].tolist(), scale=scale))
     by_figure = {figure: {name: summary[figure] for name, summary in found.items()} for figure in FIGURES}
     # The method depends on the number of patients alone, so one name holds for every metric.
-    return {"verdict": "evaluated", "cases": len(table), "interval": found[CASE_METRICS[0]]["interval"], **by_figure}
+    stated = {"known": known} if known else {}
+    interval = found[CASE_METRICS[0]]["interval"]
+    return {"verdict": "evaluated", "cases": len(table), "interval": interval, **stated, **by_figure}
 
 
-def headline(summary: dict[str, Any]) -> dict[str, Any]:
-    """Return what `dvc metrics` shows of a recipe: mean Dice and HD95 of each region on validation cases."""
+def headline(summary: dict[str, Any], label_set: LabelSet) -> dict[str, Any]:
+    """Return what `dvc metrics` shows of a recipe: mean Dice and HD95 of each known region on validation cases."""
     if not summary["cases"]:
         return {"cases": 0}
     mean = summary["mean"]
-    dice = {f"dice_{region}": round(mean[f"dice_{region}"], 6) for region in REGIONS}
-    hd95 = {f"hd95_{region}": round(mean[f"hd95_{region}"], 6) for region in REGIONS}
+    regions = [region for region in label_set.regions if f"dice_{region}" in mean]
+    dice = {f"dice_{region}": round(mean[f"dice_{region}"], 6) for region in regions}
+    hd95 = {f"hd95_{region}": round(mean[f"hd95_{region}"], 6) for region in regions}
     return {"cases": summary["cases"], "dice": round(float(np.mean(list(dice.values()))), 6), **dice, **hd95}
 
 
-def _line(summary: dict[str, Any]) -> str:
+def _line(summary: dict[str, Any], label_set: LabelSet) -> str:
     if not summary["cases"]:
         return str(summary["verdict"])
-    regions = " ".join(f"{region} {summary['mean'][f'dice_{region}']:.3f}" for region in REGIONS)
-    return f"{summary['cases']} case(s), Dice {regions}"
+    return f"{summary['cases']} case(s), Dice {' '.join(_score(summary, region) for region in label_set.regions)}"
+
+
+def _score(summary: dict[str, Any], region: str) -> str:
+    """Return the Dice of a region in words, with the number of cases if not all know it."""
+    name = f"dice_{region}"
+    if name not in summary["mean"]:
+        return f"{region} unknown"
+    some = f" on {summary['known'][name]}" if name in summary.get("known", {}) else ""
+    return f"{region} {summary['mean'][name]:.3f}{some}"

@@ -9,7 +9,8 @@ import pandas as pd
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume
-from brats_ml.cohort.labels import REGIONS, SCHEMES
+from brats_ml.cohort.case_labels import writing_scheme
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, SCHEMES, LabelSet
 from brats_ml.cohort.modalities import MODALITIES, TITLES, Modality, available
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.reports.overlays import three_planes
@@ -19,11 +20,14 @@ from brats_ml.workspace.outputs import NOTABLE_RANKS, WORST_RANKS, EvaluationFol
 BACKGROUND: Modality = "t1ce"
 # Pictures of the other worst cases are smaller, since a report page shows nine of them.
 SMALL_DPI = 72
-DICE = [f"dice_{region}" for region in REGIONS]
 
 
 def draw_notable(
-    folder: EvaluationFolder, preprocessed: PreprocessedFolder, table: pd.DataFrame, records: list[dict[str, Any]]
+    folder: EvaluationFolder,
+    preprocessed: PreprocessedFolder,
+    table: pd.DataFrame,
+    records: list[dict[str, Any]],
+    label_set: LabelSet = LABEL_SETS[GLIOMA],
 ) -> None:
     """Write the planes of the cases that `notable_cases` returns.
 
@@ -34,9 +38,10 @@ def draw_notable(
         preprocessed: Its cases.
         table: One row a case, with the Dice of the regions.
         records: The manifest's records of the same cases.
+        label_set: The label set of the model and of the cohort.
     """
     cases = {record["case_id"]: record for record in records}
-    scores = table.set_index("case_id")[DICE]
+    scores = table.set_index("case_id")[[f"dice_{region}" for region in label_set.regions]]
     places = {case_id: place for place, case_id in enumerate(best_first(scores.mean(axis="columns")), start=1)}
     for rank, case_id in notable_cases(scores.mean(axis="columns")).items():
         record = cases[case_id]
@@ -47,9 +52,10 @@ def draw_notable(
         figure = three_planes(
             uncrop(case.image[MODALITIES.index(shown)], case.start, case.full_shape),
             uncrop(case.label, case.start, case.full_shape),
-            SCHEMES[record["scheme"]].to_canonical(canonical),
+            SCHEMES[writing_scheme(case_id, record["scheme"], label_set)].to_canonical(canonical),
             title=f"{case_id}, place {places[case_id]} of {len(table)}: {_dice_line(scores.loc[case_id].to_dict())}",
             modality=TITLES[shown],
+            labels=tuple(label_set.labels),
         )
         write_figure(folder.planes(rank, case_id), figure, dpi=DPI if rank in NOTABLE_RANKS else SMALL_DPI)
 
@@ -78,5 +84,6 @@ def _middle(count: int) -> int:
 
 
 def _dice_line(dice: Mapping[Any, float]) -> str:
-    regions = ", ".join(f"{region} {dice[f'dice_{region}']:.3f}" for region in REGIONS)
-    return f"Dice {regions}, mean {np.mean(list(dice.values())):.3f}"
+    known = {str(name).removeprefix("dice_"): value for name, value in dice.items() if not np.isnan(value)}
+    regions = ", ".join(f"{region} {value:.3f}" for region, value in known.items())
+    return f"Dice {regions}, mean {np.mean(list(known.values())):.3f}"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.nifti.grid import VoxelGrid
-from brats_ml.cohort.labels import REGIONS, LabelMap, region_mask
+from brats_ml.cohort.labels import LabelMap, LabelSet, region_mask
 from brats_ml.config.quality import Quality
 from brats_ml.imaging.quality.confidence import tabulate
 from brats_ml.imaging.quality.familiarity import case_profile
@@ -26,9 +26,9 @@ class QualityFit:
         part: The part, `out_of_fold` or `validation`. Test cases stay out, since nothing may be chosen by them.
     """
 
-    def __init__(self, ws: Workspace, settings: Quality, *, part: str) -> None:
+    def __init__(self, ws: Workspace, settings: Quality, *, part: str, label_set: LabelSet) -> None:
         """Start without any case."""
-        self._ws, self._settings, self.part = ws, settings, part
+        self._ws, self._settings, self.part, self._regions = ws, settings, part, tuple(label_set.regions)
         self._cases: list[HeldOut] = []
 
     def add(
@@ -54,12 +54,12 @@ class QualityFit:
             scores: The metrics of the case.
         """
         voxel_mm3 = math.prod(VoxelGrid.from_dict(record["grid"]).spacing_mm)
-        masks = {region: region_mask(reference, region) for region in REGIONS}
+        masks = {region: region_mask(reference, region) for region in self._regions}
         self._cases.append(
             HeldOut(
                 observe(model, image, labels, probabilities, voxel_mm3=voxel_mm3),
                 tabulate(model.region_probabilities(labels, probabilities)[0], model.region_targets(reference)),
-                {region: float(scores[f"dice_{region}"]) for region in REGIONS},
+                {region: float(scores[f"dice_{region}"]) for region in self._regions},
                 {region: float(np.count_nonzero(mask)) * voxel_mm3 for region, mask in masks.items()},
                 str(record["scheme"]),
             )
@@ -72,5 +72,5 @@ class QualityFit:
         profiles = []
         for case_id in chosen:
             case = read_labelled_case(self._ws.preprocessed.case(case_id))
-            profiles.append(case_profile(case.image, case.label))
-        return calibrate(self._cases, part=self.part, profiles=profiles, settings=self._settings)
+            profiles.append(case_profile(case.image, case.label, regions=self._regions))
+        return calibrate(self._cases, part=self.part, profiles=profiles, settings=self._settings, regions=self._regions)

@@ -13,13 +13,15 @@ from brats_ml.adapters.case_files.array_file import PreprocessedCase, read_case
 from brats_ml.adapters.nifti.volume import read_volume
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tables.clinical import clinical_table, read_table
+from brats_ml.cohort.case_labels import writing_scheme
 from brats_ml.cohort.clinical import features_from_table
-from brats_ml.cohort.labels import SCHEMES, LabelMap
+from brats_ml.cohort.labels import SCHEMES, LabelMap, LabelScheme
 from brats_ml.cohort.modalities import MODALITIES, available
 from brats_ml.cohort.release_files import READY_FEATURES
 from brats_ml.config import Params
 from brats_ml.config.survival import check_masks
 from brats_ml.dataset.identities import present_identities
+from brats_ml.dataset.label_sets import of_preprocessed
 from brats_ml.errors import CaseError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.report import Report
@@ -83,17 +85,18 @@ def _predicted(ws: Workspace, recipe: str, *, more: Sequence[str]) -> list[dict[
         folder = ws.evaluation(part, recipe)
         files.require(folder.summary)
         masks += folder.masks().items()
-    rows = []
+    rows, label_set = [], of_preprocessed(ws.preprocessed)
     for case_id, path in track(masks, "measuring predicted label maps", console=Console(stderr=True)):
         record = known[case_id]
-        case, labels = read_case(ws.preprocessed.case(case_id)), _read_labels(path, record["scheme"])
+        scheme = SCHEMES[writing_scheme(case_id, record["scheme"], label_set)]
+        case, labels = read_case(ws.preprocessed.case(case_id)), _read_labels(path, scheme)
         rows.append(_row(record, labels, case, masks=recipe, more=more))
     return rows
 
 
-def _read_labels(path: Path, scheme: str) -> LabelMap:
+def _read_labels(path: Path, scheme: LabelScheme) -> LabelMap:
     stored = read_volume(path)
-    return SCHEMES[scheme].to_canonical(stored.grid.to_canonical(stored.array))
+    return scheme.to_canonical(stored.grid.to_canonical(stored.array))
 
 
 def _row(

@@ -20,6 +20,7 @@ from brats_ml.config import Params
 from brats_ml.config.differences import leaves
 from brats_ml.config.recipes import Recipe
 from brats_ml.config.segmentation import Train
+from brats_ml.dataset.label_sets import of_preprocessed
 from brats_ml.dataset.partition import labelled_cases
 from brats_ml.dataset.planned_recipe import planned_recipe
 from brats_ml.errors import CohortError
@@ -77,7 +78,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
                 networks = [network]
         # A history that was read from a checkpoint has its columns in another order.
         frames.write_csv(ws.history(recipe), pd.DataFrame(history).sort_index(axis="columns"))
-        write_model_folder(ws.model(recipe), networks, chosen, verdict)
+        write_model_folder(ws.model(recipe), networks, chosen, verdict, of_preprocessed(ws.preprocessed))
     page = tracker.page(tracked.run_id)
     done = f"{recipe} trained for {len(history)} epoch(s), loss {history[-1]['loss']:.4f}"
     return Report("train", done, links={"MLflow": page} if page else {})

@@ -6,12 +6,15 @@ import keras
 from rich.console import Console
 from rich.progress import Progress
 
+from brats_ml import files
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.tracking.runs import Curves
-from brats_ml.cohort.labels import CLASSES
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
 from brats_ml.config.recipes import BaselineRecipe
 from brats_ml.config.segmentation import Train
+from brats_ml.dataset.label_sets import of_preprocessed, unknown_of
+from brats_ml.errors import ConfigError
 from brats_ml.imaging.channels import select
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.segmentation.devices import across, chosen_devices
@@ -23,7 +26,7 @@ from brats_ml.workspace import Artefact
 from brats_ml.workspace.outputs import PreprocessedFolder
 
 
-def read_batch(file: Artefact, recipe: BaselineRecipe) -> baseline.Batch:
+def read_batch(file: Artefact, recipe: BaselineRecipe, label_set: LabelSet = LABEL_SETS[GLIOMA]) -> baseline.Batch:
     """Return one preprocessed case as a recipe's inputs and targets, shapes (slice, size, size, channel | class).
 
     Raises:
@@ -34,7 +37,8 @@ def read_batch(file: Artefact, recipe: BaselineRecipe) -> baseline.Batch:
     labels = uncrop(case.label, case.start, case.full_shape)
     first, count = recipe.slices.first, recipe.slices.count
     inputs = slice_inputs(image, size=recipe.size, first=first, count=count)
-    return inputs, slice_targets(labels, size=recipe.size, first=first, count=count)
+    values = tuple(label_set.labels.values())
+    return inputs, slice_targets(labels, size=recipe.size, first=first, count=count, values=values)
 
 
 def fit(
@@ -52,14 +56,16 @@ def fit(
         The network without its optimiser, and the history.
 
     Raises:
-        ConfigError: `train.device` is gpu, and there is none.
+        ConfigError: `train.device` is gpu, and there is none; or a region is not known of a case.
         DivergedError: The loss is not a number.
     """
+    label_set = of_preprocessed(cases)
+    _refuse_unknown(cases, parts, label_set)
     prepare(seed=settings.seed, deterministic=settings.deterministic)
     # The baseline uses one device.
     devices = chosen_devices(settings.device, settings.devices)[:1]
     with across(devices), Progress(console=Console(stderr=True)) as progress:
-        model, history = checkpoints.load_model(folder) or (_fresh(recipe, settings.seed), [])
+        model, history = checkpoints.load_model(folder) or (_fresh(recipe, label_set, settings.seed), [])
         tracked.log_metrics(history, step="epoch")
         task = progress.add_task("training", total=recipe.epochs, completed=len(history))
 
@@ -74,7 +80,7 @@ def fit(
             model,
             training=parts["train"],
             validation=parts["validation"],
-            read=lambda case_id: read_batch(cases.case(case_id), recipe),
+            read=lambda case_id: read_batch(cases.case(case_id), recipe, label_set),
             epochs=recipe.epochs,
             seed=settings.seed,
             learning_rate=recipe.learning_rate,
@@ -90,11 +96,27 @@ def _epoch_line(row: baseline.EpochRow, epochs: int) -> str:
     return f"epoch {row['epoch']:.0f}/{epochs}: loss {row['loss']:.4f}{held_out}"
 
 
-def _fresh(recipe: BaselineRecipe, seed: int) -> keras.Model:
+def _refuse_unknown(cases: PreprocessedFolder, parts: dict[str, list[str]], label_set: LabelSet) -> None:
+    """Refuse cases with regions that nobody looked for, since each voxel of the baseline has one label.
+
+    Raises:
+        ConfigError: There is such a case.
+    """
+    index = files.read_json(cases.index) if label_set.includes else {}
+    for case_id in (*parts["train"], *parts["validation"]):
+        if unknown := unknown_of(index, case_id):
+            raise ConfigError(
+                f"train.recipes has a recipe of the method baseline, which cannot learn from {case_id}, since nobody "
+                f"knows whether it has {', '.join(unknown)}: set train.recipes=[regions2d]",
+                key="train.recipes",
+            )
+
+
+def _fresh(recipe: BaselineRecipe, label_set: LabelSet, seed: int) -> keras.Model:
     model = unet(
         size=recipe.size,
         channels=recipe.channels,
-        classes=CLASSES,
+        classes=1 + len(label_set.labels),
         filters=recipe.filters,
         dropout=recipe.dropout,
         seed=seed,

@@ -7,13 +7,16 @@ from pathlib import Path
 from types import FrameType
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from brats_ml.adapters.case_files import training_set
 from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.tracking.runs import Curves
-from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.labels import LabelSet
 from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.config.segmentation import Train
+from brats_ml.dataset.label_sets import known_regions, of_preprocessed
 from brats_ml.segmentation.devices import RESIDENT_SHARE, across, are_gpus, chosen_devices, memory_bytes
 from brats_ml.segmentation.networks.region_unet import region_unet
 from brats_ml.segmentation.training import regions
@@ -29,6 +32,8 @@ from brats_ml.workspace.state import ArrayFolder
 VALIDATION_BATCHES = 8
 # Every training validates on the same patches.
 VALIDATION_SEED = 2**20
+# Whether each region is known in each case, shape (case, region); None if everything is known.
+Known = NDArray[np.float32] | None
 POLICY = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -55,7 +60,8 @@ def fit(
         The network with its averaged weights, in float32 and for inputs of any extent; and the history.
     """
     prepare(seed=settings.seed, deterministic=settings.deterministic)
-    devices = chosen_devices(settings.device, settings.devices)
+    devices, label_set = chosen_devices(settings.device, settings.devices), of_preprocessed(cases)
+    known = {part: known_regions(cases, parts[part], label_set) for part in ("train", "validation")}
     on_gpu = are_gpus(devices)
     host_share = int(memory_bytes([]) * RESIDENT_SHARE)
     in_memory = 0 if settings.residence == "mapped" else host_share
@@ -64,16 +70,16 @@ def fit(
         settings.residence == "auto" and on_gpu and training.bytes < memory_bytes(devices) * RESIDENT_SHARE
     )
     with across(devices), out_of_memory_explained(recipe.patch or (), recipe.batch or 1):
-        model = _model(recipe, settings, training if on_device else None, on_gpu=on_gpu)
+        model = _model(recipe, settings, label_set, training if on_device else None, on_gpu=on_gpu)
         progress = _progress(folder)
         tracked.log_metrics(progress.rows, step="epoch")
         steps = recipe.epochs * recipe.epoch_steps
         validation = _read(cases, parts["validation"], recipe, host_share, folder / "held_out")
-        held_out = _validation(validation, recipe)
+        held_out = _validation(validation, recipe, known["validation"])
         with _asked_to_stop() as stop:
             rows = regions.fit(
                 model,
-                training=_batches(training, recipe, settings.seed, on_device=on_device),
+                training=_batches(training, recipe, settings.seed, known["train"], on_device=on_device),
                 validation=held_out,
                 steps=steps,
                 epoch_steps=recipe.epoch_steps,
@@ -82,11 +88,11 @@ def fit(
                     folder, step=kept.step, state=kept.state or {}, history=kept.rows
                 ),
                 keep_seconds=60 * settings.checkpoint_minutes,
-                after_epoch=TrainingLog(recipe, tracked, held_out),
+                after_epoch=TrainingLog(recipe, tracked, held_out, label_set),
                 stop=stop,
             )
         trained = regions.averaged(model)
-    plain = _network(recipe, seed=settings.seed, dtype="float32")
+    plain = _network(recipe, label_set, seed=settings.seed, dtype="float32")
     plain.set_weights(trained.get_weights())
     return plain, rows
 
@@ -117,11 +123,11 @@ def _progress(folder: Path) -> regions.Progress:
     return regions.Progress() if kept is None else regions.Progress(kept[0], kept[2], kept[1])
 
 
-def _network(recipe: RegionsRecipe, *, seed: int, dtype: str, sliced: bool = False) -> keras.Model:
+def _network(recipe: RegionsRecipe, label_set: LabelSet, *, seed: int, dtype: str, sliced: bool = False) -> keras.Model:
     return region_unet(
         dimensions=recipe.dimensions,
         channels=recipe.channels,
-        regions=len(REGIONS),
+        regions=len(label_set.regions),
         filters=recipe.filters or (),
         stem=recipe.stem,
         seed=seed,
@@ -131,16 +137,19 @@ def _network(recipe: RegionsRecipe, *, seed: int, dtype: str, sliced: bool = Fal
     )
 
 
-def _model(recipe: RegionsRecipe, settings: Train, on_device: TrainingSet | None, *, on_gpu: bool) -> PatchTraining:
+def _model(
+    recipe: RegionsRecipe, settings: Train, label_set: LabelSet, on_device: TrainingSet | None, *, on_gpu: bool
+) -> PatchTraining:
     by_xla = settings.xla or keras.backend.backend() == "jax"
     model = PatchTraining(
-        _network(recipe, seed=settings.seed, dtype=POLICY[settings.precision], sliced=on_gpu and by_xla),
+        _network(recipe, label_set, seed=settings.seed, dtype=POLICY[settings.precision], sliced=on_gpu and by_xla),
         dimensions=recipe.dimensions,
         modalities=len(recipe.modalities),
         augmentation=recipe.augmentation.model_dump(),
         batch_dice=recipe.batch_dice,
         seed=settings.seed,
         resident=ResidentSet(on_device, extent(recipe)) if on_device is not None else None,
+        label_set=label_set,
     )
     regions.compile_regions(
         model,
@@ -153,22 +162,25 @@ def _model(recipe: RegionsRecipe, settings: Train, on_device: TrainingSet | None
     return model
 
 
-def _batches(cases: TrainingSet, recipe: RegionsRecipe, seed: int, *, on_device: bool) -> Callable[[int], Inputs]:
+def _batches(
+    cases: TrainingSet, recipe: RegionsRecipe, seed: int, known: Known, *, on_device: bool
+) -> Callable[[int], Inputs]:
     found = [foreground(labels, seed=index) for index, labels in enumerate(cases.labels)]
 
     def batch(step: int) -> Inputs:
         patches = draw_patches(
             found, patch=extent(recipe), batch=recipe.batch or 1, share=recipe.foreground, seed=seed, step=step
         )
-        return vars(patches) if on_device else cut(cases, patches, patch=extent(recipe))
+        inputs = vars(patches) if on_device else cut(cases, patches, patch=extent(recipe))
+        return inputs if known is None else {**inputs, "known": known[patches.case]}
 
     return batch
 
 
-def _validation(cases: TrainingSet, recipe: RegionsRecipe) -> Sequence[Inputs]:
+def _validation(cases: TrainingSet, recipe: RegionsRecipe, known: Known) -> Sequence[Inputs]:
     if not cases.images:
         return ()
-    make = _batches(cases, recipe, VALIDATION_SEED, on_device=False)
+    make = _batches(cases, recipe, VALIDATION_SEED, known, on_device=False)
     return [make(step) for step in range(VALIDATION_BATCHES)]
 
 

@@ -14,15 +14,17 @@ from brats_ml.adapters import folder_walk
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tables.clinical import identities, read_tables
 from brats_ml.case_lines import case_line
-from brats_ml.cohort.cases import Case, find_cases
+from brats_ml.cohort.case_labels import cohort_label_set
+from brats_ml.cohort.cases import WHOLE, Case, find_cases
 from brats_ml.cohort.clinical_report import report_clinical
+from brats_ml.cohort.labels import GLIOMA, LabelSet
 from brats_ml.cohort.patients import Identities
 from brats_ml.config import Params
 from brats_ml.dataset.examination import Examination, examine_all, rules_of
 from brats_ml.dataset.shard import Shard
 from brats_ml.errors import CohortError, EmptyCohortError
 from brats_ml.imaging.quality.duplicates import mark_among, mark_within
-from brats_ml.imaging.quality.profile import COLUMNS, Row
+from brats_ml.imaging.quality.profile import Row, columns_of
 from brats_ml.imaging.quality.rules import Rule, findings
 from brats_ml.imaging.quality.unchecked import unchecked_rules
 from brats_ml.report import Report
@@ -45,7 +47,8 @@ def run(ws: Workspace, params: Params, *, shard: Shard | None = None) -> Report:
 
     Raises:
         EmptyCohortError: There are cases, and all of them are quarantined; the files are written first.
-        CohortError: A case breaks a critical rule, or too few cases are valid; the files are written first.
+        CohortError: The cohort mixes label sets without saying so; or, after the files are written, a case breaks a
+            critical rule, or too few cases are valid.
         TableError: A clinical table is wrong.
         StorageError: The operating system cannot read a file; nothing is written, and another try may succeed.
     """
@@ -56,6 +59,7 @@ def run(ws: Workspace, params: Params, *, shard: Shard | None = None) -> Report:
     cases = find_cases(folder_walk.walk(raw), params.acquire.naming.rules)
     if shard is not None:
         return examine_shard(ws, params, shard, cases)
+    label_set = _label_set(cases, params)
     needed = params.needed_modalities
     found = examine_all(raw, cases, params.validate_, cache=ws.state.examinations, needed=needed)
     steps = track(found, "checking", total=len(cases), console=Console(stderr=True))
@@ -64,7 +68,7 @@ def run(ws: Workspace, params: Params, *, shard: Shard | None = None) -> Report:
     copies = _mark_copies(examined, checks, minimum_levels=params.validate_.minimum_levels)
     people = identities(tables, [case.patient for case in cases], copies)
     rows = [row for _, examination in examined for row in examination.rows]
-    headers = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    headers = pd.DataFrame(rows, columns=columns_of(label_set), dtype=object)
     with files.replacing(ws.validation) as unfinished:
         unfinished.mkdir()
         folder = ValidationFolder(unfinished)
@@ -79,7 +83,9 @@ def run(ws: Workspace, params: Params, *, shard: Shard | None = None) -> Report:
         files.write_json(folder.verdict, verdict)
         # Without a manifest no later stage runs, not even when called by hand.
         if verdict["verdict"] == "pass":
-            files.write_json(folder.manifest, {"cases": records})
+            # The usual label set is left out, as in the manifests of older versions.
+            stated = {} if label_set.name == GLIOMA else {"label_set": label_set.name}
+            files.write_json(folder.manifest, {"cases": records, **stated})
         files.write_json(folder.clinical_report, report_clinical(read_tables(tables), people, imaged))
         write_page(
             folder, raw, cases, rows=rows, checks=checks, offences=offences, quarantine=quarantine, verdict=verdict
@@ -87,6 +93,19 @@ def run(ws: Workspace, params: Params, *, shard: Shard | None = None) -> Report:
     for entry in _entries(quarantine):
         print(case_line(entry["case_id"], f"quarantined: {entry['reason']}"), file=sys.stderr)
     return _report(ws, verdict, _entries(quarantine))
+
+
+def _label_set(cases: Iterable[Case], params: Params) -> LabelSet:
+    """Return the label set of the cohort.
+
+    Raises:
+        CohortError: The cohort mixes label sets without saying so.
+    """
+    known = [(case.case_id, case.label_set) for case in cases if WHOLE not in case.faults]
+    try:
+        return cohort_label_set(known, params.acquire.naming.label_set)
+    except ValueError as error:
+        raise CohortError(str(error)) from error
 
 
 def _mark_copies(examined: Examined, checks: Iterable[Rule], *, minimum_levels: int) -> list[tuple[str, str]]:

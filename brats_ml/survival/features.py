@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.cohort.labels import LABELS, VALUES, LabelMap
 from brats_ml.cohort.modalities import Modality
 from brats_ml.imaging.shape import LOCATION, SHAPE, location_features, shape_features
 
@@ -40,7 +40,7 @@ def sub_region_ratios(labels: LabelMap, brain_voxels: int) -> dict[str, float]:
     """
     if brain_voxels <= 0:
         raise ValueError("the T1 volume holds no non-zero voxel, so there is no brain volume to divide by")
-    counts = np.bincount(labels.ravel(), minlength=1 + max(LABELS.values()))
+    counts = np.bincount(labels.ravel(), minlength=1 + max(VALUES.values()))
     return {RATIOS[label]: float(counts[value] / brain_voxels) for label, value in LABELS.items()}
 
 

@@ -42,6 +42,7 @@ class PreprocessedFolder(Artefact):
     made_by: str = "brats preprocess"
 
     index = Made("index.json")
+    labels = Made("labels.json")  # the label set of the cohort; without it, the usual one
 
     def case(self, case_id: str) -> Artefact:
         """Return the array file of a case."""

@@ -13,6 +13,7 @@ from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.runs import KEY
 from brats_ml.adapters.tracking.version import COHORT
+from brats_ml.cohort.labels import LABEL_SETS
 from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.files import read_json, write_json
@@ -267,3 +268,31 @@ def test_without_a_model_to_promote_there_is_nothing_to_approve(
     details = gate.run(ws, params).details
 
     assert (details["models"], details["markdown"]) == ([], "")
+
+
+def test_models_of_different_label_sets_are_not_compared(ws: Workspace, registry: MlflowClient, params: Params) -> None:
+    register(ws, registry, key="old", cohort="patients", champion=True)
+    write_json(ws.model("baseline_mini").labels, LABEL_SETS["glioma-post-treatment"].to_dict())
+    register(ws, registry, key="new", cohort="patients")
+
+    found = decision(ws, params)
+
+    assert found["verdict"] == "HOLD"
+    assert found["reasons"] == [
+        f"{NAME} v2 outlines glioma-post-treatment and {NAME} v1 glioma, which cannot be compared: run `brats adopt "
+        f"{NAME} none` if it shall replace the champion, or keep its models in another store"
+    ]
+    assert looks(ws.state.ledger.path) == []
+
+
+def test_a_case_with_an_unknown_region_does_not_judge(ws: Workspace, registry: MlflowClient, params: Params) -> None:
+    write_json(ws.model("baseline_mini").labels, LABEL_SETS["glioma-post-treatment"].to_dict())
+    register(ws, registry, key="new", cohort="patients")
+    path = ws.evaluation("test", "baseline_mini").cases
+    cases = pd.read_csv(path.path)
+    write_csv(path, cases.assign(dice_RC=[None, *[0.5] * (len(cases) - 1)]))
+
+    found = decision(ws, params)
+
+    assert (found["verdict"], found["measured"]["cases"], found["measured"]["unknown"]) == ("PROMOTE", 11, 1)
+    assert found["measured"]["candidate"]["RC"] == pytest.approx(0.5)

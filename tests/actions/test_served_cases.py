@@ -16,6 +16,7 @@ from brats_ml.actions.trace import trace
 from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
+from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.errors import ConfigError, ModelError
 from brats_ml.workspace import Workspace
@@ -99,7 +100,13 @@ def test_rows_that_fail_have_a_reason_and_the_others_are_predicted(
     foreign = tmp_path / "foreign" / whole.name
     foreign.mkdir(parents=True)
     (foreign / "thesis.txt").write_text("mine")
+    treated = tmp_path / "BraTS-GLI-00001-100"
+    treated.mkdir()
+    for scan in whole.iterdir():
+        role = scan.name.removeprefix(f"{whole.name}_").removesuffix(".nii.gz")
+        shutil.copy(scan, treated / volume_name(treated.name, role))
     rows = [
+        (treated, tmp_path / "out", "refused", "after treatment, and the model of glioma outlines no resection cavity"),
         (torn, tmp_path / "out", "refused", "flair"),
         (whole, tmp_path / "out", "scored", None),
         (whole, tmp_path / "out", "failed", "has the same case and output folder"),

@@ -10,11 +10,12 @@ from scipy.special import expit
 
 from brats_ml import files
 from brats_ml.adapters.model_files.keras_file import read_model, write_model
-from brats_ml.cohort.labels import label_scheme
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS
 from brats_ml.config import Params
 from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.errors import BratsError, ConfigError, ModelError
 from brats_ml.imaging.channels import region_channels
+from brats_ml.models.folder import read_label_set
 from brats_ml.models.modality_subsets import keep_only, subsets
 from brats_ml.models.segmentation import load_segmentation_model
 from brats_ml.segmentation.inference.baseline import predict_labels
@@ -256,7 +257,7 @@ def holding(name: str, text: str) -> Callable[[Path], object]:
         (holding("inference.json", '{"preset": "fast"}'), "does not fit this version"),
         (
             lambda folder: files.write_json(
-                folder / "labels.json", label_scheme() | {"labels": {"NCR": 1, "ED": 2, "ET": 4}}
+                folder / "labels.json", LABEL_SETS[GLIOMA].to_dict() | {"labels": {"NCR": 1, "ED": 2, "ET": 4}}
             ),
             "another label scheme",
         ),
@@ -293,3 +294,17 @@ def test_a_recipe_that_was_never_planned_is_refused(
 def test_a_window_that_the_network_cannot_take_is_refused(volumetric: ModelFolder, window: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="3 axes, each a multiple of 4"):
         load_segmentation_model(volumetric, window=window)
+
+
+def test_a_label_set_that_this_version_does_not_know_is_named(tmp_path: Path) -> None:
+    folder = ModelFolder(tmp_path)
+    files.write_json(folder.labels, {"label_set": "glioma-2031", "labels": {}, "regions": {}})
+
+    with pytest.raises(ModelError, match=r"names label set glioma-2031, but this version knows glioma, .*goat: train"):
+        read_label_set(folder)
+
+    files.write_json(folder.labels, {"labels": {"NCR": 1, "ED": 2, "ET": 3}, "regions": {}})
+    with pytest.raises(ModelError, match="has labels or regions other than NCR, ED, ET and WT, TC, ET"):
+        read_label_set(folder)
+    folder.labels.path.unlink()
+    assert read_label_set(folder) is LABEL_SETS[GLIOMA]

@@ -15,7 +15,7 @@ from brats_ml.errors import BratsError, CaseError, EmptyCohortError, ModelError
 from brats_ml.models.runtime import bfloat16_passes
 from brats_ml.models.segmentation import load_segmentation_model
 from brats_ml.models.tuning import tune_postprocessing
-from brats_ml.segmentation.inference.postprocessing import TuningGrid
+from brats_ml.segmentation.inference.rule_tuning import TuningGrid
 from brats_ml.segmentation.networks.region_unet import region_unet
 from brats_ml.workspace import Workspace
 

@@ -82,7 +82,11 @@ def test_only_the_first_cases_and_defects_are_drawn(
 def test_a_record_of_the_manifest_holds_case_grid_and_digest(workspace: Workspace, params: Params) -> None:
     validate.run(workspace, params)
 
-    record = read_json(workspace.validation.manifest)["cases"][0]
+    manifest = read_json(workspace.validation.manifest)
+    record = manifest["cases"][0]
+    # The usual label set is stated nowhere, as in older versions.
+    assert list(manifest) == ["cases"]
+    assert "label_set" not in record
     grid, digest = VoxelGrid.from_dict(record.pop("grid")), record.pop("digest")
     assert record.pop("aliases") == []
     assert Case(**record).label == "BraTS20_Training_501/BraTS20_Training_501_seg.nii.gz"

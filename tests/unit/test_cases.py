@@ -129,14 +129,22 @@ def test_files_that_are_no_volumes_are_ignored(name: str) -> None:
     assert find_cases([name]) == []
 
 
-@pytest.mark.parametrize("series", ["PED", "MEN", "MET", "GoAT"])
-def test_other_series_of_2023_are_refused_with_the_name_of_the_series(series: str) -> None:
-    name = f"BraTS-{series}-00001-000"
-
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("BraTS-XYZ-00001-000", "belongs to series XYZ; only GLI, SSA, GoAT, MEN, MET, PED are read"),
+        (
+            "BraTS-MEN-RT-0001-1",
+            "belongs to series MEN-RT, which has one modality and shows the whole head; only GLI, SSA, GoAT, MEN, MET, "
+            "PED are read",
+        ),
+    ],
+)
+def test_other_series_since_2023_are_refused_with_the_name_of_the_series(name: str, reason: str) -> None:
     (case,) = find_cases([f"{name}/{name}-t1n.nii.gz", f"{name}/{name}-seg.nii.gz"])
 
     assert (case.case_id, case.images) == (name, {})
-    assert case.faults == {WHOLE: f"{name} belongs to series {series}; only GLI and SSA are read"}
+    assert case.faults == {WHOLE: f"{name} {reason}"}
 
 
 def test_volumes_with_names_of_no_release_are_refused_with_the_name_of_their_folder() -> None:

@@ -67,3 +67,15 @@ def test_failed_cases_are_listed_worst_first() -> None:
 
 def test_an_evaluation_without_cases_has_no_rows() -> None:
     assert case_rows(cases(dice_WT=[0.4]).iloc[:0]) == []
+
+
+def test_a_region_that_is_not_known_of_a_case_counts_in_no_mean_and_is_no_failure() -> None:
+    table = cases(dice_WT=[0.9, 0.6]).assign(dice_RC=[None, 0.0], hd95_RC=[None, 373.13])
+    table = table.assign(volume_mm3_RC=[None, 5.0], reference_volume_mm3_RC=[None, 0.0])
+
+    rows = case_rows(table, regions=[*REGIONS, "RC"])
+
+    assert [row.case_id for row in rows] == ["c1", "c0"]
+    assert rows[1].scores["dice"] == pytest.approx(2.9 / 3)
+    assert [row.places["dice_RC"] for row in rows] == [1, 2]
+    assert failed_cases(rows, regions=["RC"])["invented"] == {"RC": ["c1"]}

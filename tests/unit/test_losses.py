@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from brats_ml.cohort.labels import LABEL_SETS
 from brats_ml.imaging.metrics.case import case_dice
 from brats_ml.segmentation.training.augmentation import jitter_intensity, mirrored, rotate_and_zoom
 from brats_ml.segmentation.training.losses import dice_and_cross_entropy, region_targets, soft_dice
@@ -37,6 +38,36 @@ def test_soft_dice_of_a_binary_prediction_equals_the_dice_of_the_evaluation() ->
     found = soft_dice(region_targets(np.tile(once, copies)), region_targets(np.tile(other, copies)), over_batch=True)
 
     assert np.asarray(found) == pytest.approx([measured[f"dice_{region}"] for region in ("WT", "TC", "ET")], abs=1e-3)
+
+
+@pytest.mark.parametrize("over_batch", [True, False])
+def test_what_is_not_known_of_a_sample_adds_nothing_to_the_loss(over_batch: bool) -> None:
+    regions = LABEL_SETS["glioma-post-treatment"].region_values
+    labels = RNG.integers(0, 5, (2, 6, 6, 6)).astype(np.uint8)
+    logits = RNG.normal(size=(2, 6, 6, 6, 4)).astype(np.float32)
+    known = np.array([[1, 1, 1, 1], [1, 1, 1, 0]], dtype=np.float32)  # RC of the second sample is not known
+
+    def loss(labels: np.ndarray, logits: np.ndarray, known: np.ndarray | None) -> tuple[float, list[float]]:
+        targets = region_targets(labels, regions)
+        found, dice = dice_and_cross_entropy(targets, ops.convert_to_tensor(logits), over_batch=over_batch, known=known)
+        return float(found), np.asarray(dice).tolist()
+
+    other_logits, other_labels = logits.copy(), labels.copy()
+    other_logits[1, ..., 3] += 3.0
+    other_labels[1][labels[1] == 4] = 0  # a cavity there or not
+    masked, dice = loss(labels, logits, known)
+
+    assert loss(other_labels, other_logits, known) == (pytest.approx(masked), pytest.approx(dice))
+    assert loss(labels, other_logits, None)[0] != pytest.approx(masked, abs=1e-3)
+    # Where everything is known, nothing changes.
+    whole = loss(labels, logits, None)
+    assert loss(labels, logits, np.ones((2, 4), dtype=np.float32)) == (
+        pytest.approx(whole[0], abs=1e-6),
+        pytest.approx(whole[1], abs=1e-6),
+    )
+    # The Dice of RC is that of the sample that knows it.
+    alone = loss(labels[:1], logits[:1], None)[1]
+    assert dice[3] == pytest.approx(alone[3], abs=1e-6)
 
 
 def test_dice_per_patch_differs_from_dice_over_the_batch_if_tumours_differ_in_size() -> None:

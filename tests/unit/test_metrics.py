@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial import distance
 
-from brats_ml.cohort.labels import LABELS, region_mask
+from brats_ml.cohort.labels import LABEL_SETS, LABELS, region_mask
 from brats_ml.imaging.metrics.case import (
     CASE_DICE,
     CASE_METRICS,
@@ -18,7 +18,9 @@ from brats_ml.imaging.metrics.case import (
     case_hd95,
     case_metrics,
     column,
+    metric_columns,
     reference_volume_column,
+    structures_of,
 )
 from brats_ml.imaging.metrics.overlap import dice
 
@@ -205,8 +207,25 @@ def test_regions_are_unions_of_labels() -> None:
 
 
 def test_values_that_are_no_canonical_labels_are_refused() -> None:
-    with pytest.raises(ValueError, match="label value 4"):
-        case_metrics(np.full(SHAPE, 4, dtype=np.uint8), np.zeros(SHAPE, dtype=np.uint8), spacing_mm=MM)
+    with pytest.raises(ValueError, match="label value 6"):
+        case_metrics(np.full(SHAPE, 6, dtype=np.uint8), np.zeros(SHAPE, dtype=np.uint8), spacing_mm=MM)
+
+
+def test_regions_of_a_label_set_are_measured_and_what_the_reference_does_not_know_is_left_out() -> None:
+    label_set = LABEL_SETS["glioma-post-treatment"]
+    reference, predicted = one_voxel("ET"), one_voxel("ET")
+    predicted[-1, -1, -1] = label_set.labels["RC"]
+
+    invented = case_metrics(reference, predicted, spacing_mm=MM, label_set=label_set)
+    unknown = case_metrics(reference, predicted, spacing_mm=MM, label_set=label_set, unknown=["RC"])
+
+    assert tuple(invented) == tuple(unknown) == metric_columns(structures_of(label_set))
+    assert (invented["dice_RC"], invented["dice_WT"], invented["volume_mm3_RC"]) == (0, 1, 1)
+    assert {name for name, value in unknown.items() if np.isnan(value)} == {
+        column(metric.name, structure) for metric in METRICS for structure in ("RC", "label_RC")
+    }
+    assert reference_volume_column("dice_RC") == "reference_volume_mm3_RC"
+    assert case_dice(reference, predicted, label_set=label_set)["dice_RC"] == 0
 
 
 @pytest.mark.parametrize("spacing", [(1, 1), (1, 0, 1), (1, float("nan"), 1)])

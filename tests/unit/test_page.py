@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from brats_ml.cohort.labels import LABELS, REGIONS
+from brats_ml.cohort.labels import LABEL_SETS, LABELS, REGIONS
 from brats_ml.intervals import Interval
-from brats_ml.reports.cases_section import SORT_KEYS, case_rows
+from brats_ml.reports.cases_section import case_rows, sort_keys
 from brats_ml.reports.cohort_section import Description
 from brats_ml.reports.header import Header, Previous, ScoreChange
 from brats_ml.reports.page import BASELINE_SEGMENTATION, FeatureDifference, LeaderboardEntry, Picture, comparison_page
@@ -240,14 +240,33 @@ def test_the_cases_are_listed_worst_first_with_scores_and_a_link_to_the_picture(
 def test_a_button_orders_the_cases_by_each_column_without_a_script() -> None:
     html = page(cases=case_rows(CASES))
 
-    assert html.count('type="radio" name="order"') == len(SORT_KEYS) + 1
+    assert html.count('type="radio" name="order"') == len(sort_keys()) + 1
     assert (
         html.count('type="radio" name="order" id="order-2" aria-label="order by mean Dice of the regions" checked') == 1
     )
-    number = ["name", *SORT_KEYS].index("hd95_WT") + 1
+    number = ["name", *sort_keys()].index("hd95_WT") + 1
     assert f".cases:has(#order-{number}:checked) tbody tr {{ order: var(--o{number}); }}" in html
     assert f"--o{number}:1;" in html.split('<tr role="row" style="')[2]  # the largest distance is that of `odd`
     assert f'id="order-{number}" aria-label="order by HD95 of WT"' in html
+
+
+def test_a_cohort_with_a_cavity_has_a_column_for_it_and_says_over_how_many_cases_its_mean_is() -> None:
+    label_set = LABEL_SETS["glioma-post-treatment"]
+    further = {f"{metric}_RC": [0.5, 0.5, None] for metric in ("dice", "hd95", "volume_mm3", "reference_volume_mm3")}
+
+    html = page(
+        cases=case_rows(CASES.assign(**further), regions=label_set.regions),
+        recipes=[RECIPE],
+        label_set=label_set,
+        known={"RC": 2},
+    )
+
+    assert "grid-template-columns: repeat(15, auto)" in html
+    assert html.count('<th scope="colgroup" role="columnheader" colspan="4">') == 2
+    assert html.count('type="radio" name="order"') == len(sort_keys(label_set.regions)) + 1
+    assert html.count('<td role="cell">–</td>') == 2  # noqa: RUF001 - tables use an en dash
+    assert "RC is the resection cavity, no part of WT." in html
+    assert "RC is known of 2 validation case(s), and its mean is over these." in html
 
 
 def test_failures_are_counted_by_kind_and_region_with_their_cases() -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brats_ml.cohort.labels import LABELS
+from brats_ml.cohort.labels import LABEL_SETS, LABELS
 from brats_ml.imaging.quality.plausibility import MEASURES, implausible, plausibility
 
 BRAIN = np.pad(np.ones((18, 18, 18), dtype=np.bool_), 1)
@@ -66,3 +66,13 @@ def test_a_flip_of_the_head_changes_nothing(seed: int, axis: int) -> None:
 
 def test_without_a_tumour_nothing_is_implausible() -> None:
     assert measured(tumour()) == dict.fromkeys(MEASURES, 0.0)
+
+
+def test_a_resection_cavity_within_the_tumour_is_no_hole() -> None:
+    treated = tumour(cube(2))
+    treated[3:6, 5:8, 5:8] = LABEL_SETS["glioma-post-treatment"].labels["RC"]
+
+    found = measured(treated)
+
+    assert found["hole_share"] == 0
+    assert found["brain_share"] == pytest.approx((125 - 27) / 18**3)

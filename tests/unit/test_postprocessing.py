@@ -7,18 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from brats_ml.cohort.labels import LABELS, REGIONS, region_mask
+from brats_ml.cohort.labels import LABEL_SETS, LABELS, REGIONS, region_mask
 from brats_ml.imaging.metrics.case import dice
-from brats_ml.segmentation.inference import postprocessing
+from brats_ml.segmentation.inference import rule_tuning
 from brats_ml.segmentation.inference.postprocessing import (
     LARGEST_ML,
     LARGEST_SHARE,
     Rules,
-    TuningGrid,
     apply_rules,
     labels_from_regions,
-    tune,
 )
+from brats_ml.segmentation.inference.rule_tuning import TuningGrid, tune
 
 SHAPE = (6, 5, 4)
 chances = arrays(np.float32, (3, *SHAPE), elements=st.floats(0, 1, width=32))
@@ -149,12 +148,51 @@ def test_a_satellite_with_core_stays_next_to_a_tumour_forty_times_its_size(rules
 @given(chances, label_maps)
 def test_scores_from_counts_equal_scores_from_label_maps(probabilities: np.ndarray, reference: np.ndarray) -> None:
     thresholds, minima = (0.25, 0.5), (0, 30)
-    scores = postprocessing._scores(postprocessing._counts(probabilities, reference, thresholds), minima)
+    table = rule_tuning._counts(probabilities, reference, thresholds)
+    scores = rule_tuning._scores(table, minima, tuple(REGIONS), REGIONS)
 
     for wt, tc, et, minimum in itertools.product(range(2), range(2), range(2), range(2)):
         chosen = dict(zip(REGIONS, (thresholds[wt], thresholds[tc], thresholds[et]), strict=True))
         labels = labels_from_regions(probabilities, Rules(chosen, minima[minimum], minimum_ml=0))
         assert scores[wt, tc, et, minimum] == pytest.approx(mean_dice(reference, labels))
+
+
+@settings(deadline=None, max_examples=5)
+@given(
+    arrays(np.float32, (4, *SHAPE), elements=st.floats(0, 1, width=32)),
+    arrays(np.uint8, SHAPE, elements=st.integers(0, 5)),
+    st.sampled_from([("glioma-post-treatment", "RC"), ("pediatric", "CC")]),
+)
+def test_scores_from_counts_equal_those_from_label_maps_with_a_fourth_region_known_or_not(
+    probabilities: np.ndarray, reference: np.ndarray, named: tuple[str, str]
+) -> None:
+    label_set, fourth = LABEL_SETS[named[0]], named[1]
+    reference = np.where(np.isin(reference, list(label_set.labels.values())), reference, 0).astype(np.uint8)
+    thresholds, minima, regions = (0.25, 0.5), (0, 30), tuple(label_set.regions)
+    table = rule_tuning._counts(probabilities, reference, thresholds)
+
+    for known in (regions, [region for region in regions if region != fourth]):
+        scores = rule_tuning._scores(table, minima, regions, known)
+        for *places, minimum in itertools.product(range(2), repeat=5):
+            chosen = dict(zip(regions, (thresholds[at] for at in places), strict=True))
+            labels = labels_from_regions(probabilities, Rules(chosen, minima[minimum], minimum_ml=0))
+            dices = [dice(region_mask(reference, name), region_mask(labels, name)) for name in known]
+            assert scores[(*places, minimum)] == pytest.approx(np.mean(dices))
+
+
+def test_a_cavity_is_drawn_over_the_tumour_and_is_no_piece_of_it() -> None:
+    label_set = LABEL_SETS["glioma-post-treatment"]
+    labels = np.zeros((40, 30, 30), dtype=np.uint8)
+    labels[:20, :20, :20] = LABELS["ED"]
+    labels[5:10, 5:10, 5:10] = label_set.labels["RC"]
+    labels[30, 20, 20] = label_set.labels["RC"]
+    chances = np.stack([np.where(region_mask(labels, region), 0.9, 0.1) for region in label_set.regions])
+    chances[0, 5:10, 5:10, 5:10] = 0.9  # the network takes the cavity for tumour, too
+
+    found, removed = apply_rules(chances.astype(np.float32), Rules.of(label_set.regions))
+
+    np.testing.assert_array_equal(found, labels)
+    assert removed == []
 
 
 def test_tuning_lowers_the_threshold_for_a_network_with_low_probabilities() -> None:

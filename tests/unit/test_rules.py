@@ -83,8 +83,8 @@ def test_a_valid_volume_breaks_no_rule() -> None:
         ({"negative_share": 0.3}, "a_t1.nii is negative in 30.00% of its voxels: check whether values overflowed"),
         (
             {"labels": "0 3", "foreign_labels": "3"},
-            "a_t1.nii has labels 0 3, but its release does not define 3: correct or remove them; for names of no "
-            "release, acquire.naming.labels says what labels mean",
+            "a_t1.nii has labels 0 3, but its release does not define 3: correct or remove them, or say with "
+            "acquire.naming which labels the cohort has (docs/reference/labels.md)",
         ),
         ({"tumour_voxels": 0}, "a_t1.nii labels no voxel: remove the file, or label the tumour"),
         (

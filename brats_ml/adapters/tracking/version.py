@@ -6,6 +6,7 @@ from typing import Any
 
 from brats_ml import files
 from brats_ml.adapters.tracking.runs import KEY
+from brats_ml.cohort.label_table import GLIOMA, LABEL_SETS, LabelSet
 
 # This tag of a version is `synthetic` if phantoms trained it, and `patients` otherwise.
 COHORT = "cohort"
@@ -15,6 +16,8 @@ DIGESTS = "brats.files"
 # dvc.lock, the computer that trained it, and the files that its commit has otherwise. The ledger keeps them.
 UNCOMMITTED = "uncommitted"
 PIPELINE, PARAMS_DIGEST, LOCK_DIGEST, COMPUTER = "brats.pipeline", "brats.params", "brats.dvc_lock", "brats.computer"
+# This tag of a segmentation model names its label set; without it, that is the usual one.
+LABEL_SET = "label_set"
 # This key of MLmodel's metadata holds the name of the registered model.
 NAME = "brats.model"
 
@@ -41,6 +44,11 @@ class Version:
     def synthetic(self) -> bool:
         """Whether it was trained on synthetic patients only."""
         return self.tags.get(COHORT) == "synthetic"
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The label set that a segmentation model predicts; the usual one if this version does not know its name."""
+        return LABEL_SETS.get(self.tags.get(LABEL_SET, GLIOMA), LABEL_SETS[GLIOMA])
 
     @property
     def digest(self) -> str | None:

@@ -4,7 +4,8 @@ The scores do not measure what their names say, so each name starts with `baseli
 soft targets, most of them count background, and `baseline_mean_iou` does not compare classes at all. Every function
 takes two arrays:
 
-- `target`: one-hot or soft, shape (slice, size, size, class), classes in the order background, NCR, ED, ET;
+- `target`: one-hot or soft, shape (slice, size, size, class), classes in the order background, NCR, ED, ET, and a
+  further label if the cohort has one;
 - `predicted`: probabilities of the same shape.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import CLASSES, LABELS
+from brats_ml.cohort.labels import LABELS
 
 ClassMaps = NDArray[np.float32]  # (slice, size, size, class)
 
@@ -34,8 +35,9 @@ def baseline_mean_iou(target: ClassMaps, predicted: ClassMaps) -> float:
     of the maps instead of the classes. Background everywhere scores about 0.97, and a right prediction with 95 %
     confidence scores 0.375. Our summary averages cases, while Keras would pool their counts.
     """
-    pairs = CLASSES * target.astype(np.uint8) + predicted.astype(np.uint8)
-    counts = np.bincount(pairs.ravel(), minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+    classes = target.shape[-1]
+    pairs = classes * target.astype(np.uint8) + predicted.astype(np.uint8)
+    counts = np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes)
     overlap = counts.diagonal()
     union = counts.sum(axis=0) + counts.sum(axis=1) - overlap
     return float(np.mean(overlap[union > 0] / union[union > 0]))

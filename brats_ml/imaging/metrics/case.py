@@ -6,9 +6,9 @@ from math import prod
 
 import numpy as np
 
-from brats_ml.cohort.labels import CLASSES, LABELS, REGIONS, LabelMap
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, REMAINDERS, UNIONS, VALUES, LabelMap, LabelSet
 from brats_ml.imaging.geometry import crop, label_box
-from brats_ml.imaging.metrics.overlap import Confusion, Overlap, check_shapes, confusion, dice, overlap
+from brats_ml.imaging.metrics.overlap import CLASSES, Confusion, Overlap, check_shapes, confusion, dice, overlap
 from brats_ml.imaging.metrics.surface_distance import Hausdorff95, checked_spacing, hausdorff95_by_bit
 
 __all__ = [
@@ -23,12 +23,24 @@ __all__ = [
     "column",
     "dice",
     "greatest_value",
+    "metric_columns",
     "reference_volume_column",
+    "structures_of",
 ]
 
-# BraTS ranks by regions, and a network of four classes predicts labels. Names of labels start with `label_`, because
-# the region ET and the label ET would otherwise have the same name.
-STRUCTURES: dict[str, tuple[str, ...]] = {**REGIONS, **{f"label_{label}": (label,) for label in LABELS}}
+
+def structures_of(label_set: LabelSet) -> dict[str, tuple[str, ...]]:
+    """Return the regions and labels of a label set by their names, each with its labels.
+
+    BraTS ranks by regions, and a network of four classes predicts labels. Names of labels start with `label_`, because
+    the region ET and the label ET would otherwise have the same name.
+    """
+    return {**label_set.regions, **{f"label_{label}": (label,) for label in label_set.labels}}
+
+
+# Those of the usual label set, and those of all label sets.
+STRUCTURES = structures_of(LABEL_SETS[GLIOMA])
+EVERY_STRUCTURE = {**UNIONS, **{f"label_{label}": (label,) for label in VALUES}}
 
 # BraTS counts the diagonal of its 240 x 240 x 155 volume of 1 mm if one of two masks is empty.
 WORST_HD95_MM = float(np.sqrt(240**2 + 240**2 + 155**2))
@@ -75,35 +87,48 @@ def column(metric: str, structure: str) -> str:
 
 def reference_volume_column(name: str) -> str | None:
     """Return the column that holds the reference volume of column `name`, or None if `name` is not a metric."""
-    found = {column(metric.name, structure): structure for metric in METRICS for structure in STRUCTURES}
+    found = {column(metric.name, structure): structure for metric in METRICS for structure in EVERY_STRUCTURE}
     return column("reference_volume_mm3", found[name]) if name in found else None
 
 
 def greatest_value(name: str) -> float:
     """Return the upper end of the scale of column `name`: infinity for distances and volumes, 1 for everything else."""
-    unbounded = {column(metric.name, structure) for metric in METRICS if metric.unit for structure in STRUCTURES}
+    unbounded = {column(metric.name, structure) for metric in METRICS if metric.unit for structure in EVERY_STRUCTURE}
     return np.inf if name in unbounded else 1.0
 
 
 CASE_DICE = tuple(column("dice", structure) for structure in STRUCTURES)
-CASE_METRICS = tuple(column(metric.name, structure) for metric in METRICS for structure in STRUCTURES)
 
 
-def case_dice(reference: LabelMap, predicted: LabelMap) -> dict[str, float]:
+def metric_columns(structures: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of every metric of some structures."""
+    named = list(structures)
+    return tuple(column(metric.name, structure) for metric in METRICS for structure in named)
+
+
+CASE_METRICS = metric_columns(STRUCTURES)
+
+
+def case_dice(
+    reference: LabelMap, predicted: LabelMap, *, label_set: LabelSet = LABEL_SETS[GLIOMA]
+) -> dict[str, float]:
     """Return the Dice of every structure of one case, as in `case_metrics` but without the cost of the other metrics.
 
     Args:
         reference: Canonical label map, shape (X, Y, Z).
         predicted: Canonical label map of the same shape.
+        label_set: The label set of both.
 
     Returns:
-        One value for each name in `CASE_DICE`.
+        One value for each structure of the label set; for the usual one, those of `CASE_DICE`.
 
     Raises:
         ValueError: The shapes differ, or a value is not a canonical label.
     """
     pairs = confusion(reference, predicted)
-    return {column("dice", structure): overlap(pairs, labels).dice for structure, labels in STRUCTURES.items()}
+    return {
+        column("dice", structure): overlap(pairs, labels).dice for structure, labels in structures_of(label_set).items()
+    }
 
 
 def case_hd95(
@@ -114,7 +139,7 @@ def case_hd95(
     Args:
         reference: Canonical label map, shape (X, Y, Z).
         predicted: Canonical label map of the same shape.
-        structures: Names in `STRUCTURES`.
+        structures: Names in `EVERY_STRUCTURE`.
         spacing_mm: Voxel size along X, Y and Z.
 
     Raises:
@@ -127,16 +152,26 @@ def case_hd95(
     return _distances(*inside, confusion(*inside), structures=structures, spacing_mm=spacing_mm)
 
 
-def case_metrics(reference: LabelMap, predicted: LabelMap, *, spacing_mm: Sequence[float]) -> dict[str, float]:
+def case_metrics(
+    reference: LabelMap,
+    predicted: LabelMap,
+    *,
+    spacing_mm: Sequence[float],
+    label_set: LabelSet = LABEL_SETS[GLIOMA],
+    unknown: Iterable[str] = (),
+) -> dict[str, float]:
     """Return every metric of every structure of one case.
 
     Args:
         reference: Canonical label map of the whole volume, shape (X, Y, Z); specificity counts every voxel.
         predicted: Canonical label map of the same shape.
         spacing_mm: Voxel size along X, Y and Z.
+        label_set: The label set of both.
+        unknown: Regions that the reference does not know.
 
     Returns:
-        One value for each name in `CASE_METRICS`, in that order; none of them is NaN.
+        One value for each of `metric_columns` of the label set, in that order; it is NaN for what is unknown, and else
+        never.
 
     Raises:
         ValueError: The shapes differ, a value is not a canonical label, or the spacing is not three positive numbers.
@@ -147,13 +182,15 @@ def case_metrics(reference: LabelMap, predicted: LabelMap, *, spacing_mm: Sequen
     inside = crop(reference, box), crop(predicted, box)
     pairs = confusion(*inside)
     pairs[0, 0] += reference.size - inside[0].size
-    overlaps = {structure: overlap(pairs, labels) for structure, labels in STRUCTURES.items()}
-    distances = _distances(*inside, pairs, structures=STRUCTURES, spacing_mm=spacing_mm)
-    measured = {structure: _measures(overlaps[structure], distances[structure], voxel_mm3) for structure in STRUCTURES}
+    every, missing = structures_of(label_set), {REMAINDERS[region] for region in unknown}
+    known = {structure: labels for structure, labels in every.items() if not missing & set(labels)}
+    overlaps = {structure: overlap(pairs, labels) for structure, labels in known.items()}
+    distances = _distances(*inside, pairs, structures=known, spacing_mm=spacing_mm)
+    measured = {structure: _measures(overlaps[structure], distances[structure], voxel_mm3) for structure in known}
     return {
-        column(metric.name, structure): measured[structure][metric.name]
+        column(metric.name, structure): measured[structure][metric.name] if structure in known else np.nan
         for metric in METRICS
-        for structure in STRUCTURES
+        for structure in every
     }
 
 
@@ -183,7 +220,7 @@ def _distances(
 
     The counts of `confusion` show which masks are empty.
     """
-    wanted = {structure: STRUCTURES[structure] for structure in structures}
+    wanted = {structure: EVERY_STRUCTURE[structure] for structure in structures}
     known: dict[tuple[str, ...], Hausdorff95] = {}
     bits: dict[tuple[str, ...], int] = {}
     for labels in wanted.values():
@@ -196,7 +233,7 @@ def _distances(
     if bits:
         table = np.zeros(CLASSES, dtype=np.uint8)
         for labels, bit in bits.items():
-            table[[LABELS[label] for label in labels]] |= 1 << bit
+            table[[VALUES[label] for label in labels]] |= 1 << bit
         masks = [np.take(table, volume, mode="clip") for volume in (reference, predicted)]  # all values are labels
         measured = hausdorff95_by_bit(*masks, bits=list(bits.values()), spacing_mm=spacing_mm)
         known |= {labels: measured[bit] for labels, bit in bits.items()}

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import CLASSES, LABELS, LabelMap
+from brats_ml.cohort.labels import VALUES, LabelMap
 
 BoolVolume = NDArray[np.bool_]  # (X, Y, Z)
 Confusion = NDArray[np.intp]  # (reference label, predicted label), background first
+# Background and every label of any cohort.
+CLASSES = 1 + max(VALUES.values())
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def overlap(pairs: Confusion, labels: Iterable[str]) -> Overlap:
         pairs: Counts that `confusion` returns.
         labels: Names of labels, such as NCR.
     """
-    inside = np.isin(np.arange(CLASSES), [LABELS[label] for label in labels])
+    inside = np.isin(np.arange(CLASSES), [VALUES[label] for label in labels])
     return Overlap(
         both=int(pairs[np.ix_(inside, inside)].sum()),
         predicted_only=int(pairs[np.ix_(~inside, inside)].sum()),

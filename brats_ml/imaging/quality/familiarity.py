@@ -1,6 +1,6 @@
 """Measure how far the intensities and volumes of a case are from those of the cases that a model was trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -20,7 +20,7 @@ STEP = 2
 SMALLEST_SCALE = 0.02
 
 
-def case_profile(image: NDArray[Any], labels: LabelMap) -> dict[str, float]:
+def case_profile(image: NDArray[Any], labels: LabelMap, *, regions: Iterable[str] = tuple(REGIONS)) -> dict[str, float]:
     """Return what a case looks like: the features of its intensities, and its volumes relative to the brain.
 
     Intensities are normalised first, so another unit of the scanner changes nothing. Each modality has the percentiles
@@ -31,6 +31,7 @@ def case_profile(image: NDArray[Any], labels: LabelMap) -> dict[str, float]:
         image: Shape (modality, X, Y, Z), all of `MODALITIES` in order, 0 outside the brain. A modality that is 0
             everywhere is left out.
         labels: Canonical labels, shape (X, Y, Z).
+        regions: The regions of the model.
     """
     mask = (image != 0).any(axis=0)
     if not mask.any():
@@ -51,7 +52,7 @@ def case_profile(image: NDArray[Any], labels: LabelMap) -> dict[str, float]:
     for first, second in combinations(known, 2):
         both = np.corrcoef(scaled[first][brain], scaled[second][brain])[0, 1]
         features[f"{MODALITIES[first]}_{MODALITIES[second]}"] = float(both)
-    for region in REGIONS:
+    for region in regions:
         features[f"volume_{region}"] = float(np.cbrt(np.count_nonzero(region_mask(labels, region)) / inside))
     return features
 

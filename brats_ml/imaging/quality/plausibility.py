@@ -36,11 +36,13 @@ def plausibility(
     size = int(np.count_nonzero(tumour))
     box = bounding_box(tumour)
     pieces, _ = ndimage.label(tumour[box], structure=np.ones((3, 3, 3)))
-    filled = int(np.count_nonzero(ndimage.binary_fill_holes(tumour[box])))
+    # A resection cavity within the tumour is no hole.
+    solid = tumour[box] | region_mask(labels[box], "RC")
+    filled = int(np.count_nonzero(ndimage.binary_fill_holes(solid)))
     return {
         "brain_share": size / max(int(np.count_nonzero(brain)), 1),
         "scattered_share": 1 - int(np.bincount(pieces.ravel())[1:].max()) / size,
-        "hole_share": 1 - size / filled,
+        "hole_share": 1 - int(np.count_nonzero(solid)) / filled,
         "mirrored_share": _mirrored_share(tumour, brain),
         "unnested_share": unnested,
     }

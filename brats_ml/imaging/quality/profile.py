@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, LabelScheme, whole_labels
+from brats_ml.cohort.labels import LABELS, LabelScheme, LabelSet, whole_labels
 from brats_ml.imaging.quality.distribution import Distribution
 
 Row = dict[str, Any]
@@ -58,6 +58,11 @@ COLUMNS = (
     "unread",
     "error",
 )
+
+
+def columns_of(label_set: LabelSet) -> list[str]:
+    """Return the columns of the profile of a cohort: `COLUMNS`, and a number of voxels for each further label."""
+    return [*COLUMNS, *(f"voxels_{label}" for label in label_set.labels if label not in LABELS)]
 
 
 def profile_image(volume: NDArray[Any]) -> Row:

@@ -143,8 +143,8 @@ def rules(
         Rule(
             "foreign_labels",
             None,
-            "{name} has labels {labels}, but its release does not define {foreign_labels}: correct or remove them; for "
-            "names of no release, acquire.naming.labels says what labels mean",
+            "{name} has labels {labels}, but its release does not define {foreign_labels}: correct or remove them, "
+            "or say with acquire.naming which labels the cohort has (docs/reference/labels.md)",
         ),
         Rule("tumour_voxels", (1, None), "{name} labels no voxel: remove the file, or label the tumour"),
         Rule(

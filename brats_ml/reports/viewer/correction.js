@@ -37,6 +37,7 @@
   };
 
   brats.setPen = (pen) => {
+    if (pen !== "erase" && !(pen in state.one.label_values)) pen = Object.keys(state.one.label_values)[0];
     correcting.pen = pen;
     const value = pen === "erase" ? 0 : state.one.label_values[pen];
     state.niivue.setPenValue(value, find("fill").checked && value > 0);

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from brats_ml.cohort.labels import LabelMap
 from brats_ml.imaging.channels import select
-from brats_ml.segmentation.slices import labels_from_probabilities, slice_inputs
+from brats_ml.segmentation.slices import VALUES, labels_from_probabilities, slice_inputs
 
 # Slices per call of the network. This limit saves memory and costs no speed on CPUs.
 BATCH = 32
@@ -45,6 +45,7 @@ def predict_labels(
     size: int,
     first: int,
     count: int | None,
+    values: Sequence[int] = VALUES,
 ) -> tuple[LabelMap, NDArray[np.float32]]:
     """Return a case's label map at native resolution, and the probabilities behind it.
 
@@ -55,11 +56,14 @@ def predict_labels(
         size: The recipe's height and width of a slice.
         first: The first axial slice that the recipe uses.
         count: The number of slices that it uses, or None for all from `first` on.
+        values: The label of each class after the background.
 
     Returns:
         Canonical labels (X, Y, Z); probabilities (slice, size, size, class).
     """
     inputs = slice_inputs(select(image, modalities), size=size, first=first, count=count)
     probabilities = predict_slices(model, inputs)
-    labels = labels_from_probabilities(probabilities, full_shape=image.shape[1:], first=first, count=count)
+    labels = labels_from_probabilities(
+        probabilities, full_shape=image.shape[1:], first=first, count=count, values=values
+    )
     return labels, probabilities

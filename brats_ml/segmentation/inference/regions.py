@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from brats_ml.cohort.labels import REGIONS
 from brats_ml.imaging.channels import region_channels, select
 from brats_ml.imaging.geometry import bounding_box, crop, uncrop
 from brats_ml.imaging.quality.confidence import disagreement
@@ -35,6 +34,7 @@ def predict_regions(
     windows: Sequence[Sequence[int]],
     neighbours: int,
     preset: Preset,
+    regions: int = 3,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Return the probability of each region in every voxel of a case, at native resolution.
 
@@ -48,9 +48,10 @@ def predict_regions(
         windows: The window sizes in voxels, along two axes or three.
         neighbours: The slices on each side that a 2D network sees with each plane.
         preset: The overlap and the mirrored copies.
+        regions: The number of regions that the networks predict.
 
     Returns:
-        Shape (region, X, Y, Z) in the order of `REGIONS`; exactly 0 outside the brain. And the `disagreement` of
+        Shape (region, X, Y, Z) in the order of the outputs; exactly 0 outside the brain. And the `disagreement` of
         windows, copies and networks in each region.
     """
     box = bounding_box((image != 0).any(axis=0))
@@ -58,7 +59,7 @@ def predict_regions(
 
     channels, brain = region_channels(seen, contralateral=contralateral), (seen != 0).any(axis=0)
     # The mean of the probabilities, and below it the mean of their squares.
-    moments = np.zeros((2 * len(REGIONS), *brain.shape), dtype=np.float32)
+    moments = np.zeros((2 * regions, *brain.shape), dtype=np.float32)
     for window in windows:
         moments += sliding_window_inference(
             channels,
@@ -72,7 +73,7 @@ def predict_regions(
             batch=PLANES if len(window) == 2 else 1,
         )
     moments /= len(windows)
-    mean, square = moments[: len(REGIONS)], moments[len(REGIONS) :]
+    mean, square = moments[:regions], moments[regions:]
     return uncrop(mean, [side.start for side in box], image.shape[1:]), disagreement(mean, square)
 
 

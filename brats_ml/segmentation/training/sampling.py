@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.cohort.labels import LabelMap, region_mask
 
 # Random numbers per patch for its augmentation; see `segmentation.training.augmentation`.
 DRAWS = 24
@@ -21,7 +21,7 @@ class Foreground:
     """Where the tumour of one case is.
 
     Attributes:
-        whole: Voxels of the whole tumour, shape (n, 3).
+        whole: Voxels of the whole tumour, and of cavities, shape (n, 3).
         core: Voxels of its core, shape (m, 3).
         shape: The shape of the case, (X, Y, Z).
     """
@@ -55,7 +55,7 @@ def foreground(labels: LabelMap, *, seed: int) -> Foreground:
         kept = rng.permutation(len(voxels))[:REMEMBERED] if len(voxels) > REMEMBERED else np.arange(len(voxels))
         return voxels[kept]
 
-    core = (labels == LABELS["NCR"]) | (labels == LABELS["ET"])
+    core = region_mask(labels, "TC")
     rows, columns, depth = labels.shape
     return Foreground(remembered(labels > 0), remembered(core), (rows, columns, depth))
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from brats_ml.cohort.labels import REGIONS
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
 from brats_ml.segmentation.training.augmentation import (
     drop_modalities,
     jitter_intensity,
@@ -22,7 +22,7 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
 
     The input is a batch of patches. It holds `image` (batch, X, Y, Z, channel) and `labels` (batch, X, Y, Z), or
     `case` and `corner` of the patches in a resident set. It also holds `draws` (batch, DRAWS), the random numbers of
-    the augmentation.
+    the augmentation; and, where something is not known of a case, `known` (batch, region).
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
         batch_dice: bool,
         seed: int,
         resident: ResidentSet | None = None,
+        label_set: LabelSet = LABEL_SETS[GLIOMA],
     ) -> None:
         """Keep the network and the settings of its training.
 
@@ -46,14 +47,15 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
             batch_dice: Whether Dice is computed over the batch; see `over_batch` of `soft_dice`.
             seed: The seed of the noise.
             resident: The training set on the device, or None if the host cuts the patches.
+            label_set: The labels, and the regions that the network predicts.
         """
         super().__init__(name="patch_training")
         self.network, self.resident = network, resident
         self._flat, self._modalities, self._augmentation = dimensions == 2, modalities, dict(augmentation)
-        self._batch_dice = batch_dice
+        self._batch_dice, self._regions = batch_dice, label_set.region_values
         self._noise = keras.random.SeedGenerator(seed)
         self._loss = keras.metrics.Mean(name="loss")
-        self._dice = [keras.metrics.Mean(name=f"dice_{region}") for region in REGIONS]
+        self._dice = [keras.metrics.Mean(name=f"dice_{region}") for region in label_set.regions]
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -74,7 +76,9 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
             image, labels = self._augmented(image, labels, inputs["draws"])
         if self._flat:
             image, labels = as_slices(image), labels[:, :, :, labels.shape[3] // 2]
-        return {"logits": self.network(image, training=training), "targets": region_targets(labels)}
+        known = {"known": inputs["known"]} if "known" in inputs else {}
+        logits = self.network(image, training=training)
+        return {"logits": logits, "targets": region_targets(labels, self._regions), **known}
 
     def _augmented(self, image: Any, labels: Any, draws: Any) -> tuple[Any, Any]:
         how = self._augmentation
@@ -99,11 +103,16 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
         training: bool = True,
     ) -> Any:
         """Return the loss of `y_pred`, which holds logits and targets, and update the metrics."""
-        loss, dice = dice_and_cross_entropy(y_pred["targets"], y_pred["logits"], over_batch=self._batch_dice)
+        loss, dice = dice_and_cross_entropy(
+            y_pred["targets"], y_pred["logits"], over_batch=self._batch_dice, known=y_pred.get("known")
+        )
         count = ops.shape(y_pred["logits"])[0]
         self._loss.update_state(loss, sample_weight=count)
-        for metric, value in zip(self._dice, ops.unstack(dice, num=len(self._dice)), strict=True):
-            metric.update_state(value, sample_weight=count)
+        counts = [count] * len(self._dice)
+        if "known" in y_pred:
+            counts = ops.unstack(ops.sum(y_pred["known"], axis=0), num=len(self._dice))
+        for metric, value, of in zip(self._dice, ops.unstack(dice, num=len(self._dice)), counts, strict=True):
+            metric.update_state(value, sample_weight=of)
         return loss
 
 

@@ -10,6 +10,7 @@ from brats_ml import files
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.cohort.labels import region_mask
 from brats_ml.config import Params
+from brats_ml.dataset.label_sets import of_preprocessed, unknown_cases
 from brats_ml.errors import EmptyCohortError, ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.metrics.case import dice
@@ -38,7 +39,9 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     verdict = files.read_json(folder.verdict)
     if verdict["verdict"] != "trained":
         raise ModelError(f"recipe {recipe} has no trained model ({verdict['verdict']}); run `{folder.made_by}`")
-    case_ids = verdict["cases"]["validation"]
+    # A case with a region that nobody looked for has no Dice of it.
+    unknown = unknown_cases(ws.preprocessed, of_preprocessed(ws.preprocessed))
+    case_ids = [case_id for case_id in verdict["cases"]["validation"] if case_id not in unknown]
     if not case_ids:
         raise EmptyCohortError(f"recipe {recipe} has no validation case to measure bfloat16 on")
     chosen_runtime("openvino")

@@ -176,7 +176,10 @@ def _judge_segmentation(
         comparison=promotion.Comparison(**params.gate.segmentation.model_dump()),
         looks=look.looks,
     )
-    decision.measured.update(look.measured | ({"unknown": left_open} if left_open else {}))
+    decision.measured.update(look.measured)
+    if left_open:
+        decision.measured["unknown"] = left_open
+        decision.reasons.append(f"{left_open} locked case(s) with a region that nobody looked for did not judge")
     return decision
 
 

@@ -34,13 +34,17 @@ def unknown_entry(case: Case, cohort: LabelSet) -> dict[str, list[str]]:
 
 def known_regions(cases: PreprocessedFolder, case_ids: Sequence[str], cohort: LabelSet) -> NDArray[np.float32] | None:
     """Return whether each region is known in each case, as ones and zeros (case, region); None if all of it is."""
-    if not cohort.includes:
-        return None
-    index = files.read_json(cases.index)
-    unknown = [unknown_of(index, case_id) for case_id in case_ids]
+    found = unknown_cases(cases, cohort)
+    unknown = [found.get(case_id, ()) for case_id in case_ids]
     if not any(unknown):
         return None
     return np.array([[float(region not in of) for region in cohort.regions] for of in unknown], dtype=np.float32)
+
+
+def unknown_cases(cases: PreprocessedFolder, cohort: LabelSet) -> dict[str, tuple[str, ...]]:
+    """Return the regions that are not known of a case, for the cases of which one is not known."""
+    index = files.read_json(cases.index) if cohort.includes else {}
+    return {case_id: found for case_id in index if (found := unknown_of(index, case_id))}
 
 
 def unknown_of(index: dict[str, Any], case_id: str) -> tuple[str, ...]:

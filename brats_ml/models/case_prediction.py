@@ -85,11 +85,7 @@ class CaseModels:
             StorageError: The operating system cannot read a file of the case.
         """
         label_set = self.segment.label_set
-        if reason := misfit(case.case_id, label_set):
-            raise CaseError(case.case_id, reason)
-        problems = case_problems(source, case, self.rules, needed=self.segment.needed(case.images))
-        if problems:
-            raise CaseError(case.case_id, "; ".join(problems))
+        self._check(source, case)
         prepared, grid = preprocess_case(source, case)
         image = uncrop(prepared.image, prepared.start, prepared.full_shape)
         try:
@@ -131,6 +127,15 @@ class CaseModels:
             "qc": judge(seen, self.segment.calibration),
             "survival": self._survival(case, labels, image, age_years, age_faults),
         }
+
+    def _check(self, source: Path, case: Case) -> None:
+        """Refuse a case that the model is not for, or that breaks a rule."""
+        reason = misfit(case.case_id, self.segment.label_set)
+        problems = (
+            [reason] if reason else case_problems(source, case, self.rules, needed=self.segment.needed(case.images))
+        )
+        if problems:
+            raise CaseError(case.case_id, "; ".join(problems))
 
     def _survival(
         self, case: Case, labels: LabelMap, image: Any, age_years: float | None, age_faults: Sequence[str]

@@ -56,15 +56,9 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     fold_of: dict[str, int] = verdict.get("folds", {})
     parts = parts | {"out_of_fold": sorted(fold_of)}
     predict, postprocessing, label_set = None, None, label_sets.of_preprocessed(ws.preprocessed)
-    index = files.read_json(ws.preprocessed.index)
-    unknown = {case_id: found for case_id in index if (found := label_sets.unknown_of(index, case_id))}
+    unknown = label_sets.unknown_cases(ws.preprocessed, label_set)
     if verdict["verdict"] == "trained":
-        predict = segmentation_model(ws, params, model, preset=params.evaluate.preset, window=params.evaluate.window)
-        if predict.label_set != label_set:
-            raise ModelError(
-                f"{recipe} was trained on {predict.label_set.name}, and the cohort is {label_set.name}: run "
-                f"`{model.made_by} --recipe {recipe}`"
-            )
+        predict = _model(ws, params, recipe, label_set)
         # Without folds the network knows every training case, and validation cases must stay unseen by the choice.
         if fold_of and params.evaluate.tuned_on:
             postprocessing = predict.tune(
@@ -103,6 +97,17 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     return Report("evaluate", f"{recipe} on validation: {_line(summaries['validation'], label_set)}{spent}")
 
 
+def _model(ws: Workspace, params: Params, recipe: str, label_set: LabelSet) -> SegmentationModel:
+    folder = ws.model(recipe)
+    predict = segmentation_model(ws, params, folder, preset=params.evaluate.preset, window=params.evaluate.window)
+    if predict.label_set != label_set:
+        raise ModelError(
+            f"{recipe} was trained on {predict.label_set.name}, and the cohort is {label_set.name}: run "
+            f"`{folder.made_by} --recipe {recipe}`"
+        )
+    return predict
+
+
 def _evaluate(
     ws: Workspace,
     part: str,
@@ -137,8 +142,7 @@ def _evaluate(
                 for index, record in enumerate(steps)
             ]
         own_scores = () if predict is None else predict.own_scores
-        columns = [*NAMES, *metric_columns(structures_of(label_set)), *own_scores]
-        table = pd.DataFrame(rows, columns=columns)
+        table = pd.DataFrame(rows, columns=[*NAMES, *metric_columns(structures_of(label_set)), *own_scores])
         summary = summary_of(table, trained=predict is not None)
         summary["preset"] = predict.preset if predict is not None else None
         summary["windows"] = list(map(list, predict.windows)) if predict is not None and predict.preset else None
@@ -148,7 +152,8 @@ def _evaluate(
         if rows and figures and part == "validation":
             draw_notable(written, ws.preprocessed, table, records, label_set)
         if predict is not None and rows and part == "validation" and predict.knows_missing:
-            case_ids = [record["case_id"] for record in records]
+            # Each mean is over the cases that know all regions.
+            case_ids = [record["case_id"] for record in records if record["case_id"] not in unknown]
             found = subset_dice(predict, cases=ws.preprocessed, case_ids=case_ids)
             files.write_json(written.modalities, found)
         frames.write_csv(written.cases, table)

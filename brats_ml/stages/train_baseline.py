@@ -6,14 +6,13 @@ import keras
 from rich.console import Console
 from rich.progress import Progress
 
-from brats_ml import files
 from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.tracking.runs import Curves
 from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
 from brats_ml.config.recipes import BaselineRecipe
 from brats_ml.config.segmentation import Train
-from brats_ml.dataset.label_sets import of_preprocessed, unknown_of
+from brats_ml.dataset.label_sets import of_preprocessed, unknown_cases
 from brats_ml.errors import ConfigError
 from brats_ml.imaging.channels import select
 from brats_ml.imaging.geometry import uncrop
@@ -102,9 +101,9 @@ def _refuse_unknown(cases: PreprocessedFolder, parts: dict[str, list[str]], labe
     Raises:
         ConfigError: There is such a case.
     """
-    index = files.read_json(cases.index) if label_set.includes else {}
+    found = unknown_cases(cases, label_set)
     for case_id in (*parts["train"], *parts["validation"]):
-        if unknown := unknown_of(index, case_id):
+        if unknown := found.get(case_id):
             raise ConfigError(
                 f"train.recipes has a recipe of the method baseline, which cannot learn from {case_id}, since nobody "
                 f"knows whether it has {', '.join(unknown)}: set train.recipes=[regions2d]",

@@ -296,3 +296,4 @@ def test_a_case_with_an_unknown_region_does_not_judge(ws: Workspace, registry: M
 
     assert (found["verdict"], found["measured"]["cases"], found["measured"]["unknown"]) == ("PROMOTE", 11, 1)
     assert found["measured"]["candidate"]["RC"] == pytest.approx(0.5)
+    assert found["reasons"][-1] == "1 locked case(s) with a region that nobody looked for did not judge"

@@ -109,7 +109,13 @@ class CaseOnPage:
 
 
 def batch_page(
-    cases: Sequence[CaseOnPage], *, title: str, table: str | None, has_viewer: bool, modalities: Mapping[str, str]
+    cases: Sequence[CaseOnPage],
+    *,
+    title: str,
+    table: str | None,
+    run: str | None = None,
+    has_viewer: bool,
+    modalities: Mapping[str, str],
 ) -> str:
     """Return the page as HTML.
 
@@ -117,6 +123,7 @@ def batch_page(
         cases: All cases of the batch, in any order.
         title: The name of the batch.
         table: The address of the table of predictions relative to the page, if there is one.
+        run: The address of the batch's run in MLflow, if a server has it.
         has_viewer: Whether the folder of the page has NiiVue.
         modalities: The title of each modality.
     """
@@ -135,6 +142,7 @@ def batch_page(
         title=title,
         cases=ranked,
         table=table,
+        run=run,
         has_viewer=has_viewer,
         modalities=modalities,
         regions=REGIONS,

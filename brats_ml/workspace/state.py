@@ -232,6 +232,10 @@ class State(Located):
         """Return the clones that tasks are making or have left unfinished."""
         return list(self.path.glob("workspaces/*/.*"))
 
+    def batch(self, batch: str) -> Artefact:
+        """Return the file that names the folder of a batch, for Airflow's server, which shows its page."""
+        return Artefact(self.path / f"batches/{batch}.json", "brats page")
+
     def unseen(self, digest: str) -> UnseenCopy:
         """Return the copy of unseen cases, by a digest of their address."""
         return UnseenCopy(self.path / "unseen" / digest)

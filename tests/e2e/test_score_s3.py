@@ -1,9 +1,9 @@
-"""brats_score under a real scheduler on cases in S3, and the links between Airflow, the page and MLflow in a browser."""
+"""brats_score under a real scheduler on cases in S3, and the links between Airflow, page and MLflow in a browser."""
 
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Observed:
 
 
 @pytest.fixture(scope="module")
-def bucket(s3_address: str, make_checkout: Callable[..., Checkout]) -> Iterator[Checkout]:
+def bucket(s3_address: str, make_checkout: Callable[..., Checkout]) -> Checkout:
     """A checkout with a champion; the two unseen cases are in a bucket, and so is a study in DICOM."""
     checkout = make_checkout("orchestration.score=null", "evaluate.runtime=keras")
     checkout.environment.update(
@@ -61,8 +61,8 @@ def bucket(s3_address: str, make_checkout: Callable[..., Checkout]) -> Iterator[
     s3 = boto3.client(
         "s3",
         endpoint_url=s3_address,
-        aws_access_key_id="tester",
-        aws_secret_access_key="secret",
+        aws_access_key_id=checkout.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=checkout.environment["AWS_SECRET_ACCESS_KEY"],
         region_name="us-east-1",
     )
     s3.create_bucket(Bucket="ward")
@@ -71,7 +71,7 @@ def bucket(s3_address: str, make_checkout: Callable[..., Checkout]) -> Iterator[
         s3.upload_file(str(path), "ward", f"new/{path.relative_to(inbox)}")
     s3.put_object(Bucket="ward", Key="pacs/study/1.dcm", Body=DICOM)
     shutil.rmtree(inbox)
-    yield checkout
+    return checkout
 
 
 @pytest.fixture(scope="module")

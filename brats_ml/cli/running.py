@@ -1,7 +1,10 @@
 """What every command does: find the checkout, check cheaply, then import what is heavy and run it."""
 
 import importlib
+import json
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,13 +19,14 @@ from brats_ml.workspace import Artefact, Workspace
 from brats_ml.workspace.artefact import Named
 
 Root = Annotated[Path, typer.Option(help="The checkout with params.yaml and dvc.yaml.", envvar=environment.ROOT.name)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys (docs/reference/cli.md).")]
 Recipe = Annotated[str, typer.Option(help="A section of `recipes` in params.yaml.")]
 HERE = Path()
 
 Check = Callable[..., Iterable[Artefact | Named]]
 
 
-def run(module_name: str, root: Path, check: Check, **options: Any) -> None:
+def run(module_name: str, root: Path, check: Check, *, as_json: bool = False, **options: Any) -> None:
     """Run a stage or an action and print its report.
 
     Args:
@@ -30,15 +34,18 @@ def run(module_name: str, root: Path, check: Check, **options: Any) -> None:
         root: The checkout.
         check: Gets the same arguments before the module is imported, refuses wrong options, and returns the files and
             folders that the module reads.
+        as_json: Whether to print the report as JSON; what the command prints before goes to stderr.
         options: The options of the command.
     """
     ws = workspace(root)
     params = load(ws.params)
     for artefact in check(ws, params, **options):
         files.require(artefact)
-    report = importlib.import_module(f"brats_ml.{module_name}").run(ws, params, **options)
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        report = importlib.import_module(f"brats_ml.{module_name}").run(ws, params, **options)
     outcomes.write(outcomes.Outcome(str(report), links=report.links, details=report.details))
-    print(report)
+    document = {"summary": report.summary, **report.details, "links": dict(report.links)}
+    print(json.dumps(document, indent=1) if as_json else report)
 
 
 def workspace(root: Path, *, needs_params: bool = False) -> Workspace:

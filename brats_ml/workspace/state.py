@@ -224,6 +224,10 @@ class State(Located):
         """Return the clone in which a version of a model is reproduced."""
         return self.workspace("reproduce", f"{name}-v{number}")
 
+    def reproductions(self) -> list[Path]:
+        """Return the clones of all reproductions that were kept."""
+        return sorted(self.workspace("reproduce", "x").parent.glob("[!.]*"))
+
     def reproduction_lock(self, name: str, number: int) -> Path:
         """Return the lock of the process that reproduces a version."""
         return self.path / f"reproduce-{name}-v{number}.lock"

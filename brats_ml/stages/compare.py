@@ -151,7 +151,9 @@ def _recipe(ws: Workspace, name: str) -> LeaderboardEntry:
     cases = frames.read_csv(folder.cases)
     scores = cases[[f"dice_{region}" for region in REGIONS]].to_numpy(dtype=np.float64).mean(axis=1)
     score = mean_interval(scores, scale=(0, 1))
-    return LeaderboardEntry(name, summary["verdict"], summary["cases"], score, summary["mean"])
+    # Of recipes that have learnt to do without a modality.
+    subsets = {"subsets": files.read_json(folder.modalities)} if folder.modalities.path.exists() else {}
+    return LeaderboardEntry(name, summary["verdict"], summary["cases"], score, {**summary["mean"], **subsets})
 
 
 def _unmeasured(name: str, verdict: str) -> LeaderboardEntry:

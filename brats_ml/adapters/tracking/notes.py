@@ -11,6 +11,9 @@ NOTE = "mlflow.note.content"
 TITLES = (
     "Ledger",
     "Work",
+    "Page",
+    "Cases",
+    "Models",
     "Use",
     "Not for",
     "Cohort",
@@ -20,9 +23,6 @@ TITLES = (
     "Verdict on segmentation",
     "Verdict on survival",
     "Verdict",
-    "Page",
-    "Cases",
-    "Models",
     "Scored",
     "Card",
 )

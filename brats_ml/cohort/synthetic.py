@@ -4,16 +4,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from brats_ml.cohort.phantom import FIRST_NUMBER
-
-# BraTS 2020 numbers its patients up to 369; `phantom` names synthetic ones alike, with numbers that no patient has.
-NAME = re.compile(r"BraTS20_(?:Training|Validation)_(\d{3,})")
+# Phantoms are named as patients of a release, with numbers that none of its patients has: the training data of BraTS
+# 2020 end at 369, and cases of BraTS 2024 end far below 90001.
+FIRST_NUMBER, FIRST_TREATED = 501, 90001
+NAMES = (
+    (re.compile(r"BraTS20_(?:Training|Validation)_(\d{3,})"), FIRST_NUMBER),
+    (re.compile(r"BraTS-GLI-(\d{5,})"), FIRST_TREATED),
+)
 
 
 def is_synthetic(name: str) -> bool:
     """Return whether a case, a patient or a file has the name of a phantom."""
-    found = NAME.search(name)
-    return found is not None and int(found[1]) >= FIRST_NUMBER
+    return any(found and int(found[1]) >= first for pattern, first in NAMES for found in [pattern.search(name)])
 
 
 def all_synthetic(listing: Mapping[str, Any]) -> bool:

@@ -12,7 +12,15 @@ PATIENT = "BraTS20_Training_369/BraTS20_Training_369_t1.nii.gz"
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [(PHANTOM, True), ("BraTS20_Validation_501", True), (PATIENT, False), ("BraTS2021_00501", False), ("P501", False)],
+    [
+        (PHANTOM, True),
+        ("BraTS20_Validation_501", True),
+        ("BraTS-GLI-90001-100", True),
+        ("BraTS-GLI-02405-100", False),
+        (PATIENT, False),
+        ("BraTS2021_00501", False),
+        ("P501", False),
+    ],
 )
 def test_a_phantom_is_known_by_its_name(name: str, expected: bool) -> None:
     assert is_synthetic(name) == expected

@@ -7,7 +7,7 @@ import typer
 
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.cli import checks
-from brats_ml.cli.running import HERE, Json, Recipe, Root, run, workspace
+from brats_ml.cli.running import HERE, Json, Recipe, Root, run, run_for_json, workspace
 
 app = typer.Typer()
 PANEL = "Actions on the world"
@@ -79,7 +79,7 @@ def reproduce(
 ) -> None:
     """Evaluate a version again from its own code, data and parameters; status 1 if it does not come out the same."""
     options = {"version": version, "model": model, "train": train, "keep": keep, "if_any": if_any}
-    run("actions.reproduce", root, checks.reproduce, as_json=as_json, **options)
+    (run_for_json if as_json else run)("actions.reproduce", root, checks.reproduce, **options)
 
 
 @app.command(rich_help_panel=PANEL)

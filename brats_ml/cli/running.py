@@ -15,6 +15,7 @@ from brats_ml import environment, files, privacy
 from brats_ml.config import load
 from brats_ml.errors import ConfigError, MissingInputError
 from brats_ml.orchestration.runs import outcomes
+from brats_ml.report import Report
 from brats_ml.workspace import Artefact, Workspace
 from brats_ml.workspace.artefact import Named
 
@@ -26,7 +27,7 @@ HERE = Path()
 Check = Callable[..., Iterable[Artefact | Named]]
 
 
-def run(module_name: str, root: Path, check: Check, *, as_json: bool = False, **options: Any) -> None:
+def run(module_name: str, root: Path, check: Check, **options: Any) -> None:
     """Run a stage or an action and print its report.
 
     Args:
@@ -34,18 +35,26 @@ def run(module_name: str, root: Path, check: Check, *, as_json: bool = False, **
         root: The checkout.
         check: Gets the same arguments before the module is imported, refuses wrong options, and returns the files and
             folders that the module reads.
-        as_json: Whether to print the report as JSON; what the command prints before goes to stderr.
         options: The options of the command.
     """
+    print(_report(module_name, root, check, **options))
+
+
+def run_for_json(module_name: str, root: Path, check: Check, **options: Any) -> None:
+    """Do as `run` does, but print the report as JSON; what the command prints before goes to stderr."""
+    with redirect_stdout(sys.stderr):
+        report = _report(module_name, root, check, **options)
+    print(json.dumps({"summary": report.summary, **report.details, "links": dict(report.links)}, indent=1))
+
+
+def _report(module_name: str, root: Path, check: Check, **options: Any) -> Report:
     ws = workspace(root)
     params = load(ws.params)
     for artefact in check(ws, params, **options):
         files.require(artefact)
-    with redirect_stdout(sys.stderr if as_json else sys.stdout):
-        report = importlib.import_module(f"brats_ml.{module_name}").run(ws, params, **options)
+    report: Report = importlib.import_module(f"brats_ml.{module_name}").run(ws, params, **options)
     outcomes.write(outcomes.Outcome(str(report), links=report.links, details=report.details))
-    document = {"summary": report.summary, **report.details, "links": dict(report.links)}
-    print(json.dumps(document, indent=1) if as_json else report)
+    return report
 
 
 def workspace(root: Path, *, needs_params: bool = False) -> Workspace:

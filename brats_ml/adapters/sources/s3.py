@@ -47,7 +47,9 @@ class S3Source:
 
     def contents(self) -> Contents:
         """Return the volumes and tables with size and ETag."""
-        entries, dicom, doubtful = [], [], []
+        entries: list[Entry] = []
+        dicom: list[str] = []
+        doubtful: list[str] = []
         with translate_errors(self._name):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.address.bucket, Prefix=self._root

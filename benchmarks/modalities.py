@@ -6,6 +6,9 @@ The other network would refuse a case that lacks one, so it predicts from all fo
 
     python benchmarks/modalities.py                                     # 2,000 steps each, with the batch of the plan
     python benchmarks/modalities.py --steps 500 --batch 2 --cases 3     # short trainings, one case of each release
+    python benchmarks/modalities.py --quick                             # 100 steps of two patches, all unseen cases
+
+`--quick` shows that the whole works; after so few steps the figures rank nothing.
 """
 
 import argparse
@@ -33,6 +36,7 @@ from brats_ml.workspace import Workspace
 
 RECIPE = "regions2d"
 EPOCH_STEPS = 50
+QUICK = (100, 2)
 # Each case is predicted fifteen times.
 PRESET = "fast"
 WHOLE = subset_name(MODALITIES)
@@ -82,9 +86,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int)
     parser.add_argument("--share", type=float, default=0.3)
     parser.add_argument("--cases", type=int, default=len(UNSEEN), choices=range(1, len(UNSEEN) + 1))
+    parser.add_argument("--quick", action="store_true", help="as --steps 100 --batch 2")
     parser.add_argument("--child", type=float)
     parser.add_argument("--root", type=Path)
     options = parser.parse_args()
+    if options.quick:
+        options.steps, options.batch = QUICK
     if options.child is not None:
         train_and_measure(options.root, options.child, options.steps, options.batch, options.cases)
         return

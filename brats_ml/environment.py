@@ -101,6 +101,11 @@ MLFLOW_BACKEND_STORE_URI = Variable(
 )
 AWS_ENDPOINT_URL_S3 = Variable("AWS_ENDPOINT_URL_S3", "Address of the S3 server.", "`AWS_ENDPOINT_URL`")
 AWS_ENDPOINT_URL = Variable("AWS_ENDPOINT_URL", "Address of the server of all AWS services.", "Amazon's own")
+AIRFLOW_BASE_URL = Variable(
+    "AIRFLOW__API__BASE_URL",
+    "Address of Airflow in links, such as those to the page of a batch; Airflow itself reads it, too.",
+    "that of the servers of `brats up`, if they run",
+)
 CUDA_VISIBLE_DEVICES = Variable(
     "CUDA_VISIBLE_DEVICES", "GPUs that a process may use; empty or `-1` for none.", "all GPUs"
 )
@@ -116,6 +121,7 @@ OF_OTHER_PROGRAMS = (
     MLFLOW_BACKEND_STORE_URI,
     AWS_ENDPOINT_URL_S3,
     AWS_ENDPOINT_URL,
+    AIRFLOW_BASE_URL,
     CUDA_VISIBLE_DEVICES,
     DVC_SITE_CACHE_DIR,
 )

@@ -78,6 +78,10 @@ class SourceError(BratsError, ValueError):
         self.reason = reason
 
 
+class ChangedSourceError(SourceError):
+    """A file of a source changed or vanished after it was listed."""
+
+
 class CaseError(BratsError, ValueError):
     """One case cannot be used."""
 

@@ -65,6 +65,11 @@ def version_page(server: str, model: str, version: int) -> str | None:
     return page(server, "models", model, "versions", str(version))
 
 
+def version_link(model: str, version: int | str) -> str:
+    """Return the link to a version of a registered model, for a text on another page of the same server."""
+    return _within("models", model, "versions", str(version))
+
+
 def _shown(artifact: str | None) -> tuple[str, ...]:
     return () if artifact is None else ("artifacts", artifact)
 

@@ -119,6 +119,7 @@ with DAG(
         operator=TableOperator,
         predictions=FIELDS["predictions"],
         scored_by="score",
+        links=("Page", "MLflow"),
         outlets=[PREDICTIONS],
         doc_md="Lists all predictions in predictions.csv, also after a shard that failed.",
         trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,

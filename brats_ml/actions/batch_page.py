@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import files, locks
+from brats_ml.actions.batch_addresses import enrol, page_links, run_page
 from brats_ml.actions.follow_up import write_follow_ups
 from brats_ml.actions.page_volumes import key_of, note_of, write_volumes
 from brats_ml.cohort.labels import LABELS, SCHEMES
@@ -18,6 +19,7 @@ from brats_ml.reports import viewer
 from brats_ml.reports.batch_page import SCRIPTS, STYLE, CaseOnPage, batch_page
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
+from brats_ml.workspace.state import State
 from brats_ml.workspace.viewer import LICENCE, installed
 
 AS_SHIPPED = FollowUp()
@@ -36,18 +38,13 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
         StorageError: The operating system cannot read a prediction or write a file, or the name of the page is taken.
     """
     target = ws.predictions(output)
-    count = write_page(target, limits=params.follow_up)
+    count = write_page(target, limits=params.follow_up, state=ws.state)
     said = f"{count} case(s) in {target.page}" if count else f"no prediction in {target} yet"
     said += f"; {NO_VIEWER}" * bool(count and not target.page_files.niivue.exists())
-    return Report("page", said, links=page_links(target), details={"cases": count})
+    return Report("page", said, links=page_links(ws.state, target), details={"cases": count})
 
 
-def page_links(target: PredictionsFolder) -> dict[str, str]:
-    """Return the address of the page by its title, or nothing if there is no page."""
-    return {"Page": target.page.path.resolve().as_uri()} if target.page.path.exists() else {}
-
-
-def write_page(target: PredictionsFolder, *, limits: FollowUp = AS_SHIPPED) -> int:
+def write_page(target: PredictionsFolder, *, limits: FollowUp = AS_SHIPPED, state: State | None = None) -> int:
     """Write the page and all that it lacks, and return how many cases it has.
 
     What does not change is not written again. A torn prediction has no row until its case is scored again.
@@ -55,6 +52,7 @@ def write_page(target: PredictionsFolder, *, limits: FollowUp = AS_SHIPPED) -> i
     Args:
         target: The predictions.
         limits: What a new lesion is, for patients with several time points.
+        state: Where Airflow's server finds which folder to show; without it, the page has no link to a server.
 
     Raises:
         StorageError: The operating system cannot read a prediction or write a file, or the name of the page is taken.
@@ -72,18 +70,24 @@ def write_page(target: PredictionsFolder, *, limits: FollowUp = AS_SHIPPED) -> i
         for record in drawn:
             write_volumes(target, record)
         patients = write_follow_ups(target, drawn, limits)
+        if state is not None:
+            enrol(state, target)
         cases = [_case(target, folder, record) for folder, record in records]
         _write_viewer(target)
-        _write_text(target.page.path, _page(target, cases, patients))
+        run = run_page(state, target) if state else None
+        _write_text(target.page.path, _page(target, cases, patients, run=run))
         _remove_others(target, {case.key for case in cases})
     return len(cases)
 
 
-def _page(target: PredictionsFolder, cases: list[CaseOnPage], patients: list[dict[str, Any]]) -> str:
+def _page(
+    target: PredictionsFolder, cases: list[CaseOnPage], patients: list[dict[str, Any]], *, run: str | None
+) -> str:
     return batch_page(
         cases,
         title=f"Predictions in {target.path.resolve().name}",
         table=target.table.path.name if target.table.path.exists() else None,
+        run=run,
         has_viewer=target.page_files.niivue.exists(),
         modalities={modality: TITLES[modality] for modality in MODALITIES},
         patients=patients,

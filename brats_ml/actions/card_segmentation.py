@@ -67,7 +67,7 @@ def segmentation_card(
         settings=[(name, _plain(value)) for name, value in leaves(settings)],
         cohort=cohort_rows(ws, trained_on),
         figures=[_validation(summary, label_set), *_subsets(made, label_set)],
-        cost=_cost(summary, verdict),
+        cost=_cost(summary, verdict, settings),
         inputs=_inputs(params.validate_, settings),
         limits=_limits(made, settings, label_set),
         quality=_quality(made),
@@ -130,11 +130,18 @@ def _subsets(made: ModelFolder, label_set: LabelSet) -> list[Table]:
     return [Table(caption, ["modalities", *label_set.regions], rows)]
 
 
-def _cost(summary: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _cost(summary: Mapping[str, Any], verdict: Mapping[str, Any], settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     preset, windows = summary.get("preset"), summary.get("windows")
-    if preset not in PRESETS or not windows:
-        return [("preset", "none: the method has no presets"), ("passes per case", UNKNOWN), ("seconds", UNKNOWN)]
     networks = len(set(verdict.get("folds", {}).values())) or 1
+    if preset not in PRESETS or not windows:
+        slices = settings.get("slices", {})
+        first, count = slices.get("first", 0), slices.get("count")
+        which = f"of {count} slices" if count else f"slice from number {first} on"
+        return [
+            ("preset", "none: the method has no presets"),
+            ("passes per case", f"one for each {which}, by each of {networks} network(s)"),
+            ("seconds", "depend on the machine; brats score prints them after each run"),
+        ]
     passes = sum(PRESETS[preset].passes(window) for window in windows)
     return [
         ("preset of the figures above", f"{preset}, windows of {' and '.join(map(format_window, windows))}"),

@@ -16,6 +16,7 @@ from brats_ml.adapters.nifti.case import read_case_volumes
 from brats_ml.adapters.nifti.volume import Volume, write_volume
 from brats_ml.cohort.labels import SCHEMES, LabelScheme
 from brats_ml.cohort.releases import naming_of, series_of, volume_name
+from brats_ml.cohort.synthetic import is_synthetic
 from brats_ml.errors import SourceError, StorageError
 from brats_ml.workspace.outputs import CorrectedCase, CorrectionsFolder, PredictionsFolder
 
@@ -46,6 +47,7 @@ def add(cohort: CorrectionsFolder, target: PredictionsFolder, correction: Correc
         return PRESENT
     note = correction.note.to_dict() | {
         "file_sha256": digest,
+        "synthetic": is_synthetic(case_id),
         "changed_voxels": int(np.count_nonzero(correction.labels != correction.predicted)),
     }
     if present is not None and present["saved_at"] > note["saved_at"]:

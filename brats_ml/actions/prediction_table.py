@@ -7,7 +7,9 @@ from typing import Any
 import pandas as pd
 
 from brats_ml import files, locks
-from brats_ml.actions.batch_page import page_links, write_page
+from brats_ml.actions.batch_addresses import page_links
+from brats_ml.actions.batch_page import write_page
+from brats_ml.actions.batch_run import record_batch
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.labels import REGIONS
 from brats_ml.config import Params
@@ -43,11 +45,15 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
     """
     target = ws.predictions(output)
     counts, review = write_table(target)
-    write_page(target, limits=params.follow_up)
+    note = record_batch(ws, target)
+    write_page(target, limits=params.follow_up, state=ws.state)
     states = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     said = f"{counts.total()} case(s) in {target.table}" + f": {states}" * bool(states) + review_note(target, review)
+    said += f"; {note}" * bool(note)
     links = {"Predictions": target.table.path.resolve().as_uri()} if counts else {}
-    return Report("table", said, links=page_links(target) | links, details={"cases": dict(counts), "review": review})
+    return Report(
+        "table", said, links=page_links(ws.state, target) | links, details={"cases": dict(counts), "review": review}
+    )
 
 
 def review_note(target: PredictionsFolder, count: int) -> str:

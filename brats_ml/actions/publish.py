@@ -29,6 +29,7 @@ from brats_ml.adapters.tracking.run_facts import (
 from brats_ml.adapters.tracking.runs import MlflowTracker
 from brats_ml.adapters.tracking.version import COHORT, COMPUTER, LABEL_SET, UNCOMMITTED, Version
 from brats_ml.cohort.labels import GLIOMA, LABEL_SETS
+from brats_ml.cohort.synthetic import all_synthetic
 from brats_ml.config import Params
 from brats_ml.config.differences import leaves
 from brats_ml.models import pyfunc
@@ -166,7 +167,7 @@ def _cohort(ws: Workspace, kind: str) -> str:
     """Return `synthetic` or `patients`: who a nominee learnt from. A ready table of features is always of patients."""
     listing = files.read_json(ws.listing)
     tabled = kind == "survival" and listing["features"] is not None
-    return "synthetic" if listing["phantom"] is not None and not tabled else "patients"
+    return "synthetic" if all_synthetic(listing) and not tabled else "patients"
 
 
 def _register(

@@ -8,12 +8,15 @@ from typing import Any
 from rich.console import Console
 
 from brats_ml import files, locks
-from brats_ml.adapters.sources.base import Entry, Source
+from brats_ml.adapters.sources.base import Entry, Source, refuse_dicom_alone
 from brats_ml.adapters.sources.factory import open_source
-from brats_ml.errors import MissingInputError, SourceError, TableError
+from brats_ml.cohort.dicom import ADVICE
+from brats_ml.errors import ChangedSourceError, MissingInputError, SourceError, TableError
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.artefact import CopyOf, Named
 from brats_ml.workspace.state import UnseenCopy
+
+CHANGED = "changed or vanished while it was downloaded; run the same command again once its upload is complete"
 
 
 def refresh(ws: Workspace, cases: Named) -> list[str]:
@@ -30,6 +33,7 @@ def refresh(ws: Workspace, cases: Named) -> list[str]:
         Why files are left out, such as one whose bytes do not fit its checksum.
 
     Raises:
+        EmptyCohortError: There is DICOM alone.
         SourceError: The bucket is missing, the credentials are refused, or no file can be downloaded.
         ServiceError: The server does not answer.
         StorageError: The disk is too small.
@@ -38,10 +42,14 @@ def refresh(ws: Workspace, cases: Named) -> list[str]:
         return []
     copy = UnseenCopy(cases.path.parent)
     source = open_source(cases.address, root=ws.root, downloads=ws.state.downloads)
-    entries = source.contents().entries
+    contents = source.contents()
+    refuse_dicom_alone(str(cases), contents)
+    if contents.dicom:
+        said = f"{cases} holds DICOM, such as {contents.dicom[0]}, which is not read: {ADVICE}"
+        Console(stderr=True).print(said, highlight=False, markup=False, soft_wrap=True)
     with locks.exclusive(copy.lock, holder=f"another process that downloads {cases}"):
         copy.cases.mkdir(parents=True, exist_ok=True)
-        return _update(copy, source, entries)
+        return _update(copy, source, contents.entries)
 
 
 def _update(copy: UnseenCopy, source: Source, entries: list[Entry]) -> list[str]:
@@ -75,17 +83,19 @@ def _fetch(source: Source, wanted: Mapping[Entry, Path]) -> dict[str, str]:
     try:
         _fetch_all(source, wanted)
     except SourceError:
-        failed: dict[str, str] = {}
+        failed: dict[str, SourceError] = {}
         for entry, path in wanted.items():
             if path.exists():
                 continue
             try:
                 _fetch_all(source, {entry: path})
+            except ChangedSourceError as error:
+                failed[entry.path] = SourceError(error.where, CHANGED)
             except SourceError as error:
-                failed[entry.path] = str(error)
+                failed[entry.path] = error
         if len(failed) == len(wanted):
-            raise
-        return failed
+            raise next(iter(failed.values())) from None
+        return {path: str(error) for path, error in failed.items()}
     return {}
 
 

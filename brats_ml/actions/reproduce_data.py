@@ -10,6 +10,8 @@ from brats_ml.actions.reproduce_inputs import Inputs, unused
 from brats_ml.actions.reproduce_room import Room
 from brats_ml.adapters.dvc_cache import DvcCache, md5
 from brats_ml.adapters.tracking.registry import Registry
+from brats_ml.cohort.source_address import with_absolute_path
+from brats_ml.config import read_document
 from brats_ml.errors import ModelError, ServiceError
 from brats_ml.workspace.outputs import ModelFolder
 
@@ -141,11 +143,21 @@ class Supply:
         try:
             self.room.run(stage, self.inputs.graph[stage].command)
         except ModelError as error:
-            raise ModelError(
-                f"{out} is neither in DVC's cache nor in a remote, and cannot be made again: {error}"
-            ) from error
+            said = f"{out} is neither in DVC's cache nor in a remote, and cannot be made again: {error}"
+            raise ModelError(said + self._relative_source(stage)) from error
         parts = [self._compared(stage, one, f"made again by {stage}") for one in recorded.outs]
         return next((part for part in parts if part.is_lost), parts[0])
+
+    def _relative_source(self, stage: str) -> str:
+        """Return a clause on a source that is relative to the checkout, for a stage that reads the source."""
+        ws = self.room.ws
+        source = str(read_document(ws.params)["acquire"]["source"])
+        if ws.name(ws.raw) not in self.inputs.recorded[stage].outs or with_absolute_path(source, ws.root) == source:
+            return ""
+        return (
+            f"; acquire.source is {source}, which is relative to the checkout that trained the model and not to this "
+            f"clone: run `dvc push` in a checkout that still has {ws.name(ws.raw)}, or restore DVC's cache"
+        )
 
     def _compared(self, stage: str, out: str, how: str) -> Part:
         expected, found = self.inputs.recorded[stage].outs[out], self.room.digest(out)

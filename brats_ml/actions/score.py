@@ -6,7 +6,9 @@ from pathlib import Path
 from rich.console import Console
 
 from brats_ml.actions.batch import Batch
-from brats_ml.actions.batch_page import page_links, write_page
+from brats_ml.actions.batch_addresses import page_links
+from brats_ml.actions.batch_page import write_page
+from brats_ml.actions.batch_run import record_batch
 from brats_ml.actions.case_prediction import Predictor
 from brats_ml.actions.prediction_inputs import present_origin
 from brats_ml.actions.prediction_table import review_note, write_table
@@ -75,7 +77,8 @@ def run(
         claim(target, source)
     review = write_table(target)[1] if shard is None else 0
     if shard is None:
-        write_page(target, limits=params.follow_up)
+        notes.append(record_batch(ws, target))
+        write_page(target, limits=params.follow_up, state=ws.state)
     batch.attempts.raise_failed(len(listing.cases))
     listing.require_readable()
     if shard is None and not only and counts[REFUSED] == len(listing.cases):
@@ -85,7 +88,7 @@ def run(
     where = f"results in {target.path}" + (f", one row a case in {target.table.path.name}" if shard is None else "")
     said = "; ".join((done, predictor.summary(), *filter(None, notes), where)) + review_note(target, review)
     details = {name: counts[name] for name in (SCORED, "kept", REFUSED)} | {"gone": gone, "models": origin.models()}
-    links = page_links(target) | champions.registry.pages([origin.segmentation])
+    links = page_links(ws.state, target) | champions.registry.pages([origin.segmentation])
     return Report("score", said, links=links, details=details)
 
 

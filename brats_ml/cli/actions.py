@@ -7,7 +7,7 @@ import typer
 
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.cli import checks
-from brats_ml.cli.running import HERE, Recipe, Root, run, workspace
+from brats_ml.cli.running import HERE, Json, Recipe, Root, run, run_for_json, workspace
 
 app = typer.Typer()
 PANEL = "Actions on the world"
@@ -75,10 +75,11 @@ def reproduce(
     train: Annotated[bool, typer.Option("--train", help="Train again too.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folder of the reproduction.")] = False,
     if_any: Annotated[bool, typer.Option("--if-any", help="Succeed where there is no champion yet.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Evaluate a version again from its own code, data and parameters; status 1 if it does not come out the same."""
     options = {"version": version, "model": model, "train": train, "keep": keep, "if_any": if_any}
-    run("actions.reproduce", root, checks.reproduce, **options)
+    (run_for_json if as_json else run)("actions.reproduce", root, checks.reproduce, **options)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -8,14 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from brats_ml.cli.running import HERE, Root, workspace
+from brats_ml.cli.running import HERE, Json, Root, workspace
 from brats_ml.errors import BratsError
 
 app = typer.Typer()
 PANEL = "Overview"
 RUNS = 10
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys (docs/reference/cli.md).")]
 
 
 @app.command(rich_help_panel=PANEL)

@@ -1,7 +1,10 @@
 """What every command does: find the checkout, check cheaply, then import what is heavy and run it."""
 
 import importlib
+import json
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +15,12 @@ from brats_ml import environment, files, privacy
 from brats_ml.config import load
 from brats_ml.errors import ConfigError, MissingInputError
 from brats_ml.orchestration.runs import outcomes
+from brats_ml.report import Report
 from brats_ml.workspace import Artefact, Workspace
 from brats_ml.workspace.artefact import Named
 
 Root = Annotated[Path, typer.Option(help="The checkout with params.yaml and dvc.yaml.", envvar=environment.ROOT.name)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys (docs/reference/cli.md).")]
 Recipe = Annotated[str, typer.Option(help="A section of `recipes` in params.yaml.")]
 HERE = Path()
 
@@ -32,13 +37,24 @@ def run(module_name: str, root: Path, check: Check, **options: Any) -> None:
             folders that the module reads.
         options: The options of the command.
     """
+    print(_report(module_name, root, check, **options))
+
+
+def run_for_json(module_name: str, root: Path, check: Check, **options: Any) -> None:
+    """Do as `run` does, but print the report as JSON; what the command prints before goes to stderr."""
+    with redirect_stdout(sys.stderr):
+        report = _report(module_name, root, check, **options)
+    print(json.dumps({"summary": report.summary, **report.details, "links": dict(report.links)}, indent=1))
+
+
+def _report(module_name: str, root: Path, check: Check, **options: Any) -> Report:
     ws = workspace(root)
     params = load(ws.params)
     for artefact in check(ws, params, **options):
         files.require(artefact)
-    report = importlib.import_module(f"brats_ml.{module_name}").run(ws, params, **options)
+    report: Report = importlib.import_module(f"brats_ml.{module_name}").run(ws, params, **options)
     outcomes.write(outcomes.Outcome(str(report), links=report.links, details=report.details))
-    print(report)
+    return report
 
 
 def workspace(root: Path, *, needs_params: bool = False) -> Workspace:

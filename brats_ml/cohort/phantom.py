@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from brats_ml.cohort.labels import LABELS, SCHEMES, LabelMap
 from brats_ml.cohort.phantom_drawing import draw_head, draw_scans, draw_tumour
+from brats_ml.cohort.synthetic import FIRST_NUMBER
 
 # The voxels of a BraTS volume; a phantom of another shape is a smaller picture of the same head.
 TRUE_SHAPE = (240, 240, 155)
-
-# The training data of BraTS 2020 end at 369, so no synthetic patient can be mistaken for a real one.
-FIRST_NUMBER = 501
 
 LOWER_GRADE_EVERY = 10  # every tenth patient, starting with the fifth
 ALIVE_EVERY = 20  # every twentieth patient, starting with the fourth

@@ -10,9 +10,8 @@ from brats_ml.cohort.labels import SCHEMES, VALUES, LabelMap
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient, survival_row
 from brats_ml.cohort.phantom_drawing import draw_head, draw_scans
 from brats_ml.cohort.phantom_treated import draw_lesions, label_maps
+from brats_ml.cohort.synthetic import FIRST_TREATED
 
-# Cases of BraTS 2024 end far below, so no synthetic patient can be mistaken for a real one.
-FIRST_TREATED = 90001
 # The number of the first time point after treatment in BraTS 2024.
 FIRST_TIME_POINT = 100
 # The grid of BraTS 2024 is that of the MNI152 template with voxels of 1 mm, as FSL ships it: axes to L, A, S.

@@ -26,7 +26,7 @@ from brats_ml.workspace.outputs import ModelFolder, SurvivalFolder
 
 if TYPE_CHECKING:
     from brats_ml.config import Params
-    from brats_ml.models.served_cases import Serving
+    from brats_ml.models.served_cases import ServedWith, Serving
 
 # Packages of the survival models, and those that segmentation needs, too. OpenVINO is an extra.
 SURVIVAL_PACKAGES = ("numpy", "pandas", "pydantic", "scikit-learn", "scipy", "skops")
@@ -44,13 +44,15 @@ def segmentation_interface(params: "Params", label_set: LabelSet = LABEL_SETS[GL
     Returns:
         The arguments `signature`, `example`, `requirements` and `config` of `save_pyfunc`.
     """
-    from brats_ml.models.served_cases import CASE, OUTPUT, TEXTS, Serving, volume_columns
+    from brats_ml.models.served_cases import CASE, OUTPUT, TEXTS, Serving, number_columns
+    from brats_ml.survival.features import AGE
 
-    inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, name) for name in (CASE, OUTPUT)]
+    folders: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, name) for name in (CASE, OUTPUT)]
+    inputs: list[ColSpec | TensorSpec] = [*folders, ColSpec(DataType.double, AGE, required=False)]
     outputs: list[ColSpec | TensorSpec] = [
-        *inputs,
+        *folders,
         *(ColSpec(DataType.string, name, required=False) for name in TEXTS),
-        *(ColSpec(DataType.double, name, required=False) for name in (*volume_columns(label_set), "qc_score")),
+        *(ColSpec(DataType.double, name, required=False) for name in number_columns(label_set)),
         ColSpec(DataType.boolean, "qc_review", required=False),
     ]
     config = Serving(
@@ -62,7 +64,7 @@ def segmentation_interface(params: "Params", label_set: LabelSet = LABEL_SETS[GL
     backend = next(filter(_is_installed, BACKENDS), BACKENDS[-1])
     return {
         "signature": ModelSignature(Schema(inputs), Schema(outputs)),
-        "example": pd.DataFrame([{CASE: "/data/new/BraTS20_Validation_001", OUTPUT: "/data/predictions"}]),
+        "example": pd.DataFrame([{CASE: "/data/new/BraTS20_Validation_001", OUTPUT: "/data/predictions", AGE: 61.0}]),
         "requirements": requirements([*SEGMENTATION_PACKAGES, *filter(_is_installed, [OPENVINO]), backend]),
         "config": config.model_dump(mode="json"),
     }
@@ -178,7 +180,42 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Se
         return ServedImages(ModelFolder(folder))
     from brats_ml.models.served_cases import ServedCases
 
-    return ServedCases(ModelFolder(folder), _version(model, described), serving(model_config))
+    registered, settings = _version(model, described), serving(model_config)
+    survival = None if settings.survival is None else _survival(settings.survival, registered)
+    return ServedCases(ModelFolder(folder), registered, settings, survival)
+
+
+def _survival(address: str, segmentation: Version) -> "ServedWith":
+    """Return the survival model at an address of MLflow, or why the segmentation model must not be used with it.
+
+    Raises:
+        ModelError: There is no survival model at this address, or its files are not what was registered.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    from brats_ml.models.compatibility import incompatibility
+    from brats_ml.models.served_cases import ServedWith
+    from brats_ml.models.survival import SurvivalModel
+
+    try:
+        model = Path(mlflow.artifacts.download_artifacts(address))
+        described = Model.load(str(model))
+    except (MlflowException, OSError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"there is no survival model at {address} ({first}): correct `survival` in model_config"
+        ) from error
+    found = [folder for folder in sorted((model / "data").glob("*")) if SurvivalFolder(folder).estimator.path.exists()]
+    if len(found) != 1:
+        raise ModelError(f"{address} is no survival model of brats: correct `survival` in model_config")
+    version = _version(model, described)
+    if version.digests is not None:
+        verify(found[0], version.digests, name=str(version))
+    reason = incompatibility(version, segmentation)
+    if reason is None and version.synthetic != segmentation.synthetic:
+        reason = f"one of {version} and {segmentation} learnt from synthetic patients, and the other from real ones"
+    return ServedWith(reason=reason) if reason else ServedWith(version, SurvivalModel(SurvivalFolder(found[0])))
 
 
 def serving(model_config: Mapping[str, Any]) -> "Serving":

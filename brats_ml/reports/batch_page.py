@@ -116,6 +116,7 @@ def batch_page(
     *,
     title: str,
     table: str | None,
+    run: str | None = None,
     has_viewer: bool,
     modalities: Mapping[str, str],
     patients: Sequence[Mapping[str, Any]] = (),
@@ -126,6 +127,7 @@ def batch_page(
         cases: All cases of the batch, in any order.
         title: The name of the batch.
         table: The address of the table of predictions relative to the page, if there is one.
+        run: The address of the batch's run in MLflow, if a server has it.
         has_viewer: Whether the folder of the page has NiiVue.
         modalities: The title of each modality.
         patients: The patients with several time points, as follow_up.json has them.
@@ -147,6 +149,7 @@ def batch_page(
         title=title,
         cases=ranked,
         table=table,
+        run=run,
         has_viewer=has_viewer,
         modalities=modalities,
         regions=regions,

@@ -108,7 +108,8 @@ def comparison_page(
         previous: The comparison before this one, or None if this is the first.
         cohort: The description of the training and validation patients.
         cohort_pictures: The figure of the cohort.
-        recipes: The recipes, best first. Their `details` are the means of the columns of the evaluation.
+        recipes: The recipes, best first. Their `details` are the means of the columns of the evaluation, and the Dice
+            from each combination of modalities as `subsets`, where a recipe has learnt to do without some.
         estimators: The estimators, best first. Their `details` are their summaries.
         nominees: The nominees for `segmentation` and `survival`, as in nominees.json.
         differences: The differences of survival features; empty if no case has both kinds of label maps.

@@ -164,7 +164,9 @@ def _recipe(ws: Workspace, name: str, label_set: LabelSet) -> LeaderboardEntry:
     cases = frames.read_csv(folder.cases)
     scores = by_patient(compare_cases.mean_dice(cases, label_set), cases["patient"].tolist())
     score = mean_interval(scores, scale=(0, 1))
-    return LeaderboardEntry(name, summary["verdict"], summary["cases"], score, summary["mean"])
+    # Of recipes that have learnt to do without a modality.
+    subsets = {"subsets": files.read_json(folder.modalities)} if folder.modalities.path.exists() else {}
+    return LeaderboardEntry(name, summary["verdict"], summary["cases"], score, {**summary["mean"], **subsets})
 
 
 def _unmeasured(name: str, verdict: str) -> LeaderboardEntry:

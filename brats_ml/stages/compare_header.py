@@ -11,6 +11,7 @@ from brats_ml import files
 from brats_ml.adapters import provenance
 from brats_ml.adapters.tables import frames
 from brats_ml.cohort.splits import PARTS
+from brats_ml.cohort.synthetic import all_synthetic
 from brats_ml.config import Params
 from brats_ml.redaction import redacted
 from brats_ml.reports.cohort_section import Description, case_values, cohort_figure, descriptions, medians
@@ -38,7 +39,7 @@ def header(ws: Workspace, params: Params) -> Header:
         dirty=revision.get("dirty") == "true",
         source=redacted(listing["source"]),
         cohort=files.digest_value(listing)[:12],
-        synthetic=listing["phantom"] is not None,
+        synthetic=all_synthetic(listing),
         cases=len(cases),
         releases=dict(sorted(Counter(case["scheme"] for case in cases).items())),
         patients={part: of_part[part] for part in PARTS},

@@ -10,6 +10,7 @@ from sklearn.model_selection import KFold
 
 from brats_ml import files
 from brats_ml.adapters.tables import frames
+from brats_ml.cohort.synthetic import all_synthetic
 from brats_ml.config import Params
 from brats_ml.config.survival import Survival
 from brats_ml.intervals import Interval, mean_interval
@@ -114,7 +115,7 @@ def mask_loss(
         reference=float(right["reference"].mean()),
         predicted=float(right["predicted"].mean()),
         lost=mean_interval(lost, seed=params.survival.seed),
-        synthetic=files.read_json(ws.listing)["phantom"] is not None,
+        synthetic=all_synthetic(files.read_json(ws.listing)),
     )
 
 

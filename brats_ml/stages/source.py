@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import files
+from brats_ml.adapters.sources.base import refuse_dicom_alone
 from brats_ml.adapters.sources.factory import open_source
 from brats_ml.adapters.sources.folder import file_entry
 from brats_ml.cohort.cases import find_cases
@@ -48,9 +49,7 @@ def _look(ws: Workspace, source: str, listing: dict[str, Any], naming: LabNaming
     volumes = [entry for entry in contents.entries if is_volume(entry.path)]
     tables = [entry for entry in contents.entries if is_table(entry.path)]
     folders = dicom_folders(contents.dicom, (entry.path for entry in volumes))
-    if folders and not volumes:
-        example = next(iter(folders.values()))
-        raise EmptyCohortError(f"{source} holds DICOM, such as {example}, and no NIfTI volume: {ADVICE}")
+    refuse_dicom_alone(source, contents)
     if not (volumes or tables or listing["features"]):
         local = isinstance(parse_address(source), LocalAddress)
         place = "folder or archive" if local else "prefix or folder, not to a file or an archive in it,"

@@ -227,6 +227,7 @@ class PredictionsFolder(Artefact):
     review = Made("review.csv")  # the cases for a person to look at, the worst first
     page = Made("index.html", by="brats page")  # shows all cases in a browser
     batch = Made(".batch/cases.json")  # the folder or address of the cases
+    addresses = At(".batch/addresses.json")  # the id of the batch on the page of Airflow, and its run in MLflow
     lock = At(".cases/.lock")
     drift = Made("drift.json", by="brats drift")  # every batch that was compared with the training cases
     follow_up = Made("follow_up.json", by="brats page")  # volumes over time and new lesions of each patient

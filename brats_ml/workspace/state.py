@@ -224,6 +224,10 @@ class State(Located):
         """Return the clone in which a version of a model is reproduced."""
         return self.workspace("reproduce", f"{name}-v{number}")
 
+    def reproductions(self) -> list[Path]:
+        """Return the clones of all reproductions that were kept."""
+        return sorted(self.workspace("reproduce", "x").parent.glob("[!.]*"))
+
     def reproduction_lock(self, name: str, number: int) -> Path:
         """Return the lock of the process that reproduces a version."""
         return self.path / f"reproduce-{name}-v{number}.lock"
@@ -231,6 +235,10 @@ class State(Located):
     def unfinished_workspaces(self) -> list[Path]:
         """Return the clones that tasks are making or have left unfinished."""
         return list(self.path.glob("workspaces/*/.*"))
+
+    def batch(self, batch: str) -> Artefact:
+        """Return the file that names the folder of a batch, for Airflow's server, which shows its page."""
+        return Artefact(self.path / f"batches/{batch}.json", "brats page")
 
     def unseen(self, digest: str) -> UnseenCopy:
         """Return the copy of unseen cases, by a digest of their address."""

@@ -76,6 +76,7 @@ def test_a_correction_joins_the_cohort_with_its_scans(ws: Workspace) -> None:
         assert (folder.path / name).read_bytes() == (ws.inbox.path / CASE / name).read_bytes()
     note = json.loads(folder.note.read_text())
     assert (note["reader"], note["saved_at"], note["changed_voxels"]) == ("Dr. A", "2026-01-02T10:00:00+00:00", 1)
+    assert note["synthetic"]  # a phantom, although nobody says so but its name
 
 
 def test_exactly_the_corrected_voxel_differs_on_the_same_grid(ws: Workspace) -> None:

@@ -295,6 +295,9 @@ def test_a_card_follows_a_version_from_its_registration_to_the_throne(ws: Worksp
     train_again(ws, dice=0.95)  # the files of version 1 belong to all tests of this module
     publish.run(ws, small)
     before = card(ws, SEGMENTATION, 2)
+    assert re.search(
+        r"\| passes per case \| one for each (of \d+ slices|slice from number \d+ on), by each of 1 network", before
+    )
     gate.run(ws, small)
     judged = card(ws, SEGMENTATION, 2)
     publish.run(ws, small)  # a second publish keeps what the gate said

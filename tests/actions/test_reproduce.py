@@ -1,7 +1,9 @@
 """What a reproduction compares: parameters, files, computers, and metrics where digests differ."""
 
+import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +16,7 @@ import pytest
 from brats_ml.actions import reproduce
 from brats_ml.actions.parts import CHANGED, DIFFERENT, UNCHANGED, UNKNOWN, Part
 from brats_ml.actions.reproduce import _verdict
-from brats_ml.actions.reproduce_data import differing_files
+from brats_ml.actions.reproduce_data import Supply, differing_files
 from brats_ml.actions.reproduce_inputs import Inputs
 from brats_ml.actions.reproduce_origin import Origin, chosen_version, parameter_difference, read_origin
 from brats_ml.actions.reproduce_results import metrics
@@ -25,9 +27,10 @@ from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.adapters.tracking.version import Version
 from brats_ml.config import Params
 from brats_ml.dvc_lock import Recorded, stages
-from brats_ml.errors import ModelError
+from brats_ml.errors import ModelError, StorageError
 from brats_ml.files import write_json
 from brats_ml.orchestration.dag.graph import Node, Policy
+from brats_ml.orchestration.runs import clones
 from brats_ml.workspace import Workspace
 from tests.actions.registered_models import champions_of
 
@@ -185,6 +188,36 @@ def test_a_parameter_is_named_that_differs_from_dvc_lock(tmp_path: Path) -> None
     assert parameter_difference(tmp_path) is None
     (tmp_path / "params.yaml").write_text("b: {c: 1\n")
     assert parameter_difference(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [("cohort", "acquire.source is cohort, which is relative"), ("/data/cohort", None)],
+)
+def test_a_source_that_is_relative_and_lost_everywhere_ends_in_a_sentence(
+    room: Room, evaluated: Callable[[float], Inputs], source: str, hint: str | None
+) -> None:
+    (room.ws.root / "params.yaml").write_text(f"acquire: {{source: {source}}}\n")
+    raw = Recorded({"data/raw": "0" * 32 + ".dir"}, "", {}, "acquire")
+    inputs = evaluated(0.8, acquire=raw)
+    inputs = replace(inputs, graph={**inputs.graph, "acquire": Node("acquire", (), Policy(), "false")})
+    supply = Supply(room, inputs, None)  # type: ignore[arg-type]  # nothing asks the registry
+
+    with pytest.raises(ModelError, match="data/raw is neither in DVC's cache nor in a remote") as caught:
+        supply._make("acquire", "data/raw")
+
+    assert ("run `dvc push` in a checkout that still has data/raw" in str(caught.value)) == (hint is not None)
+    assert hint is None or hint in str(caught.value)
+
+
+def test_a_full_disk_is_a_sentence_and_no_verdict_on_the_version(room: Room) -> None:
+    outcome = {"sentence": "no space is left on the disk of /data", "error": "StorageError"}
+    write_json(room.ws.root / "said.json", outcome)
+    with pytest.raises(StorageError, match="evaluate failed, so nobody knows whether it would agree: no space is left"):
+        room.run("evaluate", """sh -c 'cp said.json "$BRATS_OUTCOME"; exit 1'""")
+    say = f"import sys; sys.exit({os.strerror(errno.ENOSPC)!r})"
+    with pytest.raises(StorageError, match=r"no space is left for .*`brats prune` may"):
+        clones.call([sys.executable, "-c", say], folder=room.ws.root)
 
 
 def test_differing_files_of_a_folder_are_named(room: Room) -> None:

@@ -1,8 +1,10 @@
 """Cases under an address of S3, on a real server on loopback."""
 
+import errno
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -11,12 +13,14 @@ import pytest
 
 from brats_ml.actions import score, unscored
 from brats_ml.actions.trace import trace
+from brats_ml.adapters.sources.downloads import UNFINISHED
 from brats_ml.cli import checks
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.errors import ConfigError, EmptyCohortError, ServiceError, SourceError, StorageError
-from brats_ml.orchestration.runs import retention
+from brats_ml.orchestration.runs import outcomes, retention
 from brats_ml.workspace import Workspace
+from tests.actions.disk import watching
 from tests.s3_server import FaultyProxy, faulty_proxy, free_port
 
 FIRST, SECOND = "BraTS20_Validation_501", "BraTS20_Validation_502"
@@ -150,6 +154,51 @@ def test_refused_credentials_are_named_while_listing_and_while_downloading(
         score.run(ws, quick_params, cases=f"s3://{bucket}/new")
 
     assert not ws.predictions().path.exists()
+
+
+@pytest.mark.parametrize("name", ["study/1.dcm", "study/IM-0001"])
+def test_a_prefix_of_dicom_alone_is_one_sentence_that_says_so(
+    name: str, ws: Workspace, quick_params: Params, s3: Any, bucket: str
+) -> None:
+    s3.put_object(Bucket=bucket, Key=f"dicom/{name}", Body=bytes(128) + b"DICM" + bytes(99))
+
+    with pytest.raises(
+        EmptyCohortError, match=rf"s3://{bucket}/dicom holds DICOM, such as {name}, and no NIfTI volume"
+    ):
+        score.run(ws, quick_params, cases=f"s3://{bucket}/dicom")
+
+    assert not ws.predictions().path.exists()
+
+
+def test_an_object_that_changes_while_it_is_downloaded_is_named_with_what_to_do(
+    ws: Workspace, quick_params: Params, bucket: str, proxy: FaultyProxy
+) -> None:
+    proxy.only = volume_name(SECOND, "t1")
+    proxy.faults.extend(["PreconditionFailed"] * 4)
+
+    with pytest.raises(StorageError, match=rf"{proxy.only}: changed or vanished while .*; run the same command again"):
+        score.run(ws, quick_params, cases=f"s3://{bucket}/new")
+
+    assert list(pd.read_csv(ws.predictions().table)["case_id"]) == [FIRST]
+
+
+def test_a_disk_that_fills_while_cases_are_downloaded_leaves_nothing_half_written(
+    ws: Workspace, quick_params: Params, bucket: str
+) -> None:
+    address, tried = f"s3://{bucket}/new", []
+
+    def fill(number: int, path: Path) -> int | None:
+        tried.append(path) if path.suffix == UNFINISHED else None
+        return errno.ENOSPC if path.suffix == UNFINISHED and len(tried) > 3 else None
+
+    with watching(ws.state.downloads, fails=fill), pytest.raises(OSError, match="No space left on device") as caught:
+        score.run(ws, quick_params, cases=address)
+
+    assert "no space is left on the disk" in outcomes.failure(caught.value).sentence
+    assert not ws.predictions().path.exists()
+    for copy in ws.root.glob(".brats/unseen/*/cases/*/*"):
+        assert copy.read_bytes() == (ws.inbox.path / copy.parent.name / copy.name).read_bytes()
+    assert "2 scored" in str(score.run(ws, quick_params, cases=address))
 
 
 @pytest.mark.parametrize("address", ["s3://", "s3://x/../y", "s3://key:secret@bucket/new"])

@@ -16,9 +16,15 @@ from brats_ml.actions.trace import trace
 from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.registry import Registry
 from brats_ml.adapters.tracking.reigns import MODELS
+from brats_ml.adapters.tracking.runs import MlflowTracker
+from brats_ml.adapters.tracking.version import COHORT
+from brats_ml.cohort.clinical import GROUPS
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.errors import ConfigError, ModelError
+from brats_ml.models import pyfunc
+from brats_ml.models.compatibility import MASKS
+from brats_ml.survival.features import FEATURES
 from brats_ml.workspace import Workspace
 from tests.actions.registered_models import (
     TRAINED,
@@ -154,6 +160,76 @@ def test_who_loads_a_model_may_override_how_it_predicts(served: tuple[Workspace,
         mlflow.pyfunc.load_model(CHAMPION, model_config={"preset": "quick"})
 
     assert mlflow.pyfunc.load_model(CHAMPION, model_config={"preset": "fast"}).model_config["preset"] == "fast"
+
+
+@pytest.fixture(scope="module")
+def survival(served: tuple[Workspace, PyFuncModel]) -> str:
+    """The address of a survival model that was registered as `brats publish` does."""
+    ws, _ = served
+    uri, folder = embedded_store(ws.state), TRAINED / "registered/survival/data/cox"
+    summary = json.loads((folder / "summary.json").read_text())
+    signature, example = pyfunc.survival_interface(summary.get("features", FEATURES), timed=True)
+    with MlflowTracker(uri).run("cox", name="cox", tags={}) as run:
+        run_id = run.run_id
+    version = Registry(uri).register(
+        MODELS["survival"],
+        key="cox",
+        run_id=run_id,
+        folder=folder,
+        tags={COHORT: "synthetic", MASKS: "reference"},
+        loader=pyfunc.__name__,
+        signature=signature,
+        example=example,
+        requirements=pyfunc.requirements(pyfunc.SURVIVAL_PACKAGES),
+    )
+    return f"models:/{MODELS['survival']}/{version.number}"
+
+
+def test_a_served_champion_gives_the_survival_group_where_an_age_is_known(
+    served: tuple[Workspace, PyFuncModel], survival: str, tmp_path: Path
+) -> None:
+    ws, alone = served
+    model = mlflow.pyfunc.load_model(CHAMPION, model_config={"survival": survival})
+    asked = table(folders(ws), tmp_path / "out").assign(age_years=[61.0, None])
+
+    found = model.predict(asked)
+
+    assert found["survival_group"][0] in GROUPS
+    assert found[[f"probability_{group}" for group in GROUPS]].loc[0].sum() == pytest.approx(1)
+    assert pd.isna(found["survival_group"][1])
+    assert "age" in found["survival_reason"][1]
+    record = json.loads(Path(found["prediction"][0]).read_text())
+    assert record["provenance"]["age_years"] == 61.0
+    assert record["provenance"]["survival"]["name"] == MODELS["survival"]
+    without = alone.predict(asked.assign(output_folder=str(tmp_path / "alone")))
+    assert without["survival_group"].isna().all()
+    assert "model_config={'survival'" in without["survival_reason"][0]
+
+
+def test_a_survival_model_that_does_not_fit_is_left_out_with_the_reason(
+    served: tuple[Workspace, PyFuncModel], tmp_path: Path
+) -> None:
+    ws, _ = served
+    model = mlflow.pyfunc.load_model(CHAMPION, model_config={"survival": f"models:/{MODELS['survival']}/1"})
+    found = model.predict(table(folders(ws)[:1], tmp_path / "out").assign(age_years=61.0))
+    assert found["status"].tolist() == ["scored"]
+    assert "learnt from synthetic patients, and the other from real ones" in found["survival_reason"][0]
+    for address in (f"models:/{MODELS['survival']}/99", CHAMPION, str(tmp_path)):
+        with pytest.raises(ModelError, match="correct `survival` in model_config"):
+            mlflow.pyfunc.load_model(CHAMPION, model_config={"survival": address})
+
+
+def test_a_model_of_another_label_scheme_ends_in_a_sentence(
+    served: tuple[Workspace, PyFuncModel], quick_params: Params, tmp_path: Path
+) -> None:
+    ws, _ = served
+    other = Path(shutil.copytree(TRAINED / "registered/segmentation/data/seed_mini", tmp_path / "seed_mini"))
+    labels = json.loads((other / "labels.json").read_text())
+    (other / "labels.json").write_text(json.dumps(labels | {"labels": {"LESION": 1}, "regions": {"WT": ["LESION"]}}))
+    version = register_whole(ws, quick_params, other, key="other labels")
+
+    with pytest.raises(ModelError, match="the model was trained for another label scheme; train it again"):
+        mlflow.pyfunc.load_model(f"models:/{MODELS['segmentation']}/{version.number}")
 
 
 def test_a_missing_package_ends_in_a_sentence(served: tuple[Workspace, PyFuncModel], tmp_path: Path) -> None:

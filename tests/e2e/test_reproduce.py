@@ -1,6 +1,7 @@
 """Versions come out the same from their own code, data and parameters, and one changed byte of any of them is named."""
 
 import json
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -249,6 +250,23 @@ def test_what_the_cache_has_lost_is_made_again_and_compared(checkout: Checkout) 
     assert "unchanged  data: data/preprocessed (not in DVC's cache; made again by preprocess)" in output
     assert f"unchanged  data: {TRAINED} (not in DVC's cache; from the registry)" in output
     assert "is reproduced" in output.splitlines()[-1]
+
+
+def test_what_the_cache_has_lost_comes_from_the_remote(checkout: Checkout) -> None:
+    checkout.dvc("push", "-q")
+    with away(checkout.root / ".dvc/cache"):
+        output = reproduced(checkout, "1")
+
+    assert re.search(r"unchanged  data: data/raw \(\d+ file\(s\) in DVC's cache\)", output)
+    assert "is reproduced" in output.splitlines()[-1]
+
+
+def test_the_result_is_json_for_programs(checkout: Checkout) -> None:
+    output = checkout.brats("reproduce", "champion", "--json")
+
+    found = json.loads(output[output.index("\n{") :])
+    assert "is reproduced" in found["summary"]
+    assert found["parts"]
 
 
 def test_a_commit_that_is_gone_and_versions_that_do_not_exist_end_in_a_sentence(

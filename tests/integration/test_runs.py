@@ -266,6 +266,19 @@ def test_a_run_that_is_not_known_is_not_fetched(closed: Callable[..., Run], repo
     assert not (repository / "dvc.lock").exists()
 
 
+def test_a_reproduction_that_was_kept_for_long_is_pruned(closed: Callable[..., Run], repository: Path) -> None:
+    state = closed("one", "one").locations.state
+    old, new = (state.reproduction("brats-segmentation", number) for number in (1, 2))
+    for folder in (old, new):
+        (folder / ".git").mkdir(parents=True)
+    os.utime(old, (0, 0))
+
+    assert "kept reproductions: brats-segmentation-v1" in retention.prune(repository, keep_days=1, dry=True)
+    assert old.exists()
+    assert "kept reproductions: brats-segmentation-v1" in retention.prune(repository, keep_days=1)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_prune_keeps_promoted_and_last_runs_and_frees_what_no_kept_lock_names(
     closed: Callable[..., Run], repository: Path
 ) -> None:

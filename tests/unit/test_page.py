@@ -103,6 +103,17 @@ def test_the_page_names_the_methods_of_its_intervals() -> None:
     assert "Interval over folds: corrected t; p is two-sided. Interval over patients: percentile bootstrap, for" in html
 
 
+def test_the_cost_of_missing_modalities_is_shown_where_it_is_known() -> None:
+    dice = {"flair+t1+t1ce+t2": {"WT": 0.9, "TC": 0.8, "ET": 0.71}, "flair": {"WT": 0.8, "TC": 0.5, "ET": 0.032}}
+    measured = replace(RECIPE, details={**RECIPE.details, "subsets": {"cases": ["a", "b"], "dice": dice}})
+
+    html = page(recipes=[measured, UNTRAINED])
+
+    assert "on 2 validation case(s) from each combination of the modalities" in html
+    assert '<th scope="row">flair</th><td>0.800</td><td>0.500</td><td>0.032</td>' in html
+    assert "each combination" not in page(recipes=[RECIPE])
+
+
 def test_a_single_case_shows_its_score_without_an_interval() -> None:
     single = LeaderboardEntry("baseline", "evaluated", 1, Interval(0.7, None, None, None), RECIPE.details)
 

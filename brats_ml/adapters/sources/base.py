@@ -9,7 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from brats_ml.adapters.folder_walk import MAX_DEPTH
-from brats_ml.errors import BratsError, SourceError, StorageError
+from brats_ml.cohort.dicom import ADVICE
+from brats_ml.cohort.release_files import is_volume
+from brats_ml.errors import BratsError, ChangedSourceError, EmptyCohortError, SourceError, StorageError
 
 CHUNK_BYTES = 1 << 20
 # Linux allows names of 255 bytes and paths of 4096; the checkout's own path needs some of them.
@@ -80,9 +82,19 @@ def file_digest(path: Path, name: str) -> bytes:
         return hashlib.file_digest(file, lambda: hashlib.new(name, usedforsecurity=False)).digest()
 
 
+def refuse_dicom_alone(source: str, contents: Contents) -> None:
+    """Refuse a source of DICOM without any volume.
+
+    Raises:
+        EmptyCohortError: The source is one.
+    """
+    if contents.dicom and not any(is_volume(entry.path) for entry in contents.entries):
+        raise EmptyCohortError(f"{source} holds DICOM, such as {contents.dicom[0]}, and no NIfTI volume: {ADVICE}")
+
+
 def changed(where: Path | str) -> SourceError:
     """Return the error of an entry that changed after it was listed."""
-    return SourceError(where, "changed or vanished since the source was listed; run `brats source` again")
+    return ChangedSourceError(where, "changed or vanished since the source was listed; run `brats source` again")
 
 
 def unreadable(path: Path, error: OSError) -> SourceError:

@@ -15,7 +15,7 @@ from brats_ml.adapters.sources.base import CHUNK_BYTES, Contents, Entry, changed
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
 from brats_ml.adapters.sources.s3_checks import fits
 from brats_ml.adapters.sources.s3_errors import needs_boto3, translate_errors
-from brats_ml.cohort.dicom import is_dicom_name
+from brats_ml.cohort.dicom import START_BYTES, is_dicom_name, may_be_dicom
 from brats_ml.cohort.release_files import is_release_file
 from brats_ml.cohort.source_address import S3Address
 from brats_ml.errors import ServiceError, SourceError
@@ -25,6 +25,8 @@ WORKERS = 8
 TRIES = 5
 # Downloads of one object before its bytes count as wrong.
 DOWNLOADS = 3
+# Objects with names that show nothing, of which the first bytes are read.
+MOST_STARTS = 20
 # A connection that transfers less than this in `timeout_s` (1 kB/s by default) counts as interrupted.
 LEAST_BYTES = 1 << 16
 
@@ -45,7 +47,9 @@ class S3Source:
 
     def contents(self) -> Contents:
         """Return the volumes and tables with size and ETag."""
-        entries, dicom = [], []
+        entries: list[Entry] = []
+        dicom: list[str] = []
+        doubtful: list[str] = []
         with translate_errors(self._name):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.address.bucket, Prefix=self._root
@@ -59,7 +63,12 @@ class S3Source:
                     entries.append(Entry(path, item["Size"], item["ETag"].strip('"')))
                 elif is_dicom_name(path):
                     dicom.append(path)
-        return Contents(checked(entries, self._name), dicom=one_of_each_folder(dicom, lambda _: b""))
+                elif may_be_dicom(path) and len(doubtful) < MOST_STARTS:
+                    doubtful.append(path)
+            # Each start is a request, so they are for those who find nothing else and would wonder why.
+            looked_at = dicom or (doubtful if not entries else [])
+            found = one_of_each_folder(looked_at, self._start if not dicom else lambda _: b"")
+        return Contents(checked(entries, self._name), dicom=found)
 
     def fetch(self, wanted: Mapping[Entry, Path], revision: str | None) -> Generator[Entry, None, None]:
         """Download the entries that are not in the cache yet."""
@@ -67,6 +76,12 @@ class S3Source:
             with translate_errors(self._name):
                 _ = self._client  # made before the threads start, since making it is not thread-safe
         yield from in_parallel(wanted, self._download, workers=WORKERS)
+
+    def _start(self, path: str) -> bytes:
+        """Return the first bytes of an object."""
+        place = {"Bucket": self.address.bucket, "Key": f"{self._root}{path}"}
+        start: bytes = self._client.get_object(**place, Range=f"bytes=0-{START_BYTES - 1}")["Body"].read(START_BYTES)
+        return start
 
     @property
     def _name(self) -> str:

@@ -40,6 +40,19 @@ def write_parquet(path: os.PathLike[str], table: pd.DataFrame, *, numbers: Seque
         typed.to_parquet(temporary, engine="pyarrow", index=False)
 
 
+def read_parquet(table: Artefact) -> pd.DataFrame:
+    """Read what `write_parquet` wrote.
+
+    Raises:
+        MissingInputError: There is no such file.
+        TableError: It is no Parquet file.
+    """
+    try:
+        return pd.read_parquet(require(table), engine="pyarrow")
+    except (OSError, ValueError) as error:
+        raise TableError(table.path, f"is not a table; run `{table.made_by}` again") from error
+
+
 def read_csv(table: Artefact, *, names: Sequence[str] = ("patient", "case_id")) -> pd.DataFrame:
     """Read a table that another command wrote; only an empty cell is a missing value.
 

@@ -11,6 +11,9 @@ NOTE = "mlflow.note.content"
 TITLES = (
     "Ledger",
     "Work",
+    "Page",
+    "Cases",
+    "Models",
     "Use",
     "Not for",
     "Cohort",
@@ -20,6 +23,7 @@ TITLES = (
     "Verdict on segmentation",
     "Verdict on survival",
     "Verdict",
+    "Scored",
     "Card",
 )
 
@@ -29,6 +33,7 @@ EXPERIMENT_NOTE = """Runs of brats_ml, one for each piece of work:
 - `pipeline`: a whole checkout, with its report, its nominees and the gate's verdicts on them.
 - `train`: a recipe of segmentation, with its curves and its figures on validation cases.
 - `survival`: an estimator of survival, with its cross-validation.
+- `score`: a folder of predictions, with the link to its page.
 
 Columns that help to compare: the metrics `validation.dice_WT`, `validation.dice_TC` and `validation.dice_ET`, the
 parameters `recipe` and `estimator`, and the tags `brats.stage`, `commit` and `data`. A name has the beginning of the

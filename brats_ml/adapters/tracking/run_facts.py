@@ -12,6 +12,7 @@ from brats_ml.adapters.computer import computer
 from brats_ml.adapters.tracking.notes import NOTE, with_lines
 from brats_ml.adapters.tracking.runs import MlflowRun
 from brats_ml.adapters.tracking.version import COMPUTER
+from brats_ml.cohort.synthetic import all_synthetic
 from brats_ml.workspace import Workspace
 
 # MLflow takes no digest of more than 36 characters, and shows it with the name.
@@ -73,7 +74,7 @@ def cohort_profile(ws: Workspace) -> dict[str, Any]:
         schemes = Counter(case.get("scheme", "unknown") for case in manifest["cases"])
         profile["releases"] = dict(sorted(schemes.items()))
     if listing is not None:
-        profile["synthetic"] = listing["phantom"] is not None
+        profile["synthetic"] = all_synthetic(listing)
     return profile
 
 

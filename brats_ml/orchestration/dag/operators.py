@@ -55,7 +55,13 @@ class ReportLink(CommandLink):
     name = "Report"
 
 
-LINKS = {"MLflow": MlflowLink, "Report": ReportLink}
+class PageLink(CommandLink):
+    """The link to the page of a batch of predictions."""
+
+    name = "Page"
+
+
+LINKS = {"MLflow": MlflowLink, "Report": ReportLink, "Page": PageLink}
 
 
 class CommandOperator(RunOperator):
@@ -166,7 +172,7 @@ class CloseOperator(RunOperator):
         super().__init__(**options)
         self.promoted_by = promoted_by
         self.links_of = links_of
-        self.operator_extra_links = tuple(link() for link in LINKS.values()) if links_of else ()
+        self.operator_extra_links = (MlflowLink(), ReportLink()) if links_of else ()
 
     def work(self, context: Context, run: Run) -> None:
         """Copy what describes the run to its record and remove its workspace."""

@@ -1,4 +1,4 @@
-"""Serves the page of a run's results in Airflow's API server, to those who may read the run."""
+"""Serves pages in Airflow's API server: a run's results to those who may read the run, and the pages of batches."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse
 
+from brats_ml.orchestration.dag.batch_page_server import router
 from brats_ml.orchestration.dag.run_page import render
 from brats_ml.orchestration.runs import outcomes
 from brats_ml.orchestration.runs.locations import Locations
@@ -14,6 +15,7 @@ from brats_ml.orchestration.runs.run import Run
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 application = FastAPI(title="Results of runs of brats", docs_url=None, redoc_url=None, openapi_url=None)
+application.include_router(router)
 
 
 @application.get(

@@ -84,6 +84,8 @@ def absent(run: Run, checkout: Path) -> list[str]:
 def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
     """Remove results of old runs that promoted nothing, cached data that no kept dvc.lock names, and unused files.
 
+    Old clones of reproductions and old copies of unseen cases are removed, too.
+
     Every run that was used in the last `keep_days` is kept, every run that promoted a model, and the last closed run
     of each DAG. So are data of the checkout's own dvc.lock and of those in the repository's branches and tags. Other
     projects may use a cache folder that DVC's configuration names, so nothing is removed from it.
@@ -114,6 +116,7 @@ def prune(checkout: Path, *, keep_days: float, dry: bool = False) -> list[str]:
         removed += _remove_unfinished(locations.state, dry=dry)
         removed += _collect(locations, checkout, [run for run in runs if run not in old], dry=dry)
         removed += _remove_copies(locations.state, keep_days, dry=dry)
+        removed += _remove_reproductions(locations.state, keep_days, dry=dry)
         removed += _free(locations.state.caches, keep_days, dry=dry)
     return removed
 
@@ -147,6 +150,16 @@ def _remove_copies(state: State, keep_days: float, *, dry: bool) -> list[str]:
         for copy in old:
             shutil.rmtree(copy.path)
     return [f"copies of unseen cases from S3: {len(old)}"] if old else []
+
+
+def _remove_reproductions(state: State, keep_days: float, *, dry: bool) -> list[str]:
+    """Remove clones of reproductions that were kept long ago; each can be made again. None is at work."""
+    limit = time.time() - keep_days * DAY_S
+    old = [folder for folder in state.reproductions() if folder.stat().st_mtime < limit]
+    if not dry:
+        for folder in old:
+            files.remove_whole(folder)
+    return [f"kept reproductions: {', '.join(folder.name for folder in old)}"] if old else []
 
 
 def _free(folders: Iterable[Path], keep_days: float, *, dry: bool) -> list[str]:

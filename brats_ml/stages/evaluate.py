@@ -29,6 +29,7 @@ from brats_ml.report import Report
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.stages.evaluate_figures import draw_notable
 from brats_ml.stages.evaluate_quality import QualityFit
+from brats_ml.stages.evaluate_rulers import RulerRows
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import EvaluationFolder
 
@@ -73,6 +74,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
             postprocessing=postprocessing,
             fold_of=fold_of,
             quality=quality,
+            rulers=RulerRows(params.evaluate.rulers),
         )
         for part in EVALUATED
     }
@@ -95,6 +97,7 @@ def _evaluate(
     postprocessing: dict[str, Any] | None,
     fold_of: Mapping[str, int],
     quality: QualityFit,
+    rulers: RulerRows,
 ) -> dict[str, Any]:
     rows, removed = [], dict[str, Any]()
     with files.replacing(folder) as unfinished:
@@ -111,6 +114,7 @@ def _evaluate(
                     fold=fold_of.get(record["case_id"]),
                     removed=removed,
                     quality=quality if part == quality.part else None,
+                    rulers=rulers,
                 )
                 for index, record in enumerate(steps)
             ]
@@ -128,6 +132,7 @@ def _evaluate(
             case_ids = [record["case_id"] for record in records]
             found = subset_dice(predict, cases=ws.preprocessed, case_ids=case_ids)
             files.write_json(written.modalities, found)
+        summary["rulers"] = rulers.write(written)
         frames.write_csv(written.cases, table)
         files.write_json(written.summary, summary)
     return summary
@@ -143,6 +148,7 @@ def _evaluate_case(
     fold: int | None,
     removed: dict[str, Any],
     quality: QualityFit | None,
+    rulers: RulerRows,
 ) -> dict[str, Any]:
     case_id = record["case_id"]
     case = read_labelled_case(ws.preprocessed.case(case_id))
@@ -156,6 +162,7 @@ def _evaluate_case(
     stored = grid.to_stored(SCHEMES[record["scheme"]].from_canonical(predicted))
     write_volume(folder.mask(case_id), stored, grid)
     scores = case_metrics(reference, predicted, spacing_mm=grid.canonical_spacing_mm)
+    rulers.add(record, reference, predicted, grid)
     if quality is not None:
         quality.add(record, predict, image, predicted, probabilities, reference=reference, scores=scores)
     if figure:

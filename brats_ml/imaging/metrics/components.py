@@ -164,7 +164,7 @@ def _list(members: Iterable[int]) -> list[int]:
 
 def _inside(components: Components, members: Members, every: Members) -> BoolVolume:
     if members == every:
-        return components != 0
+        return np.not_equal(components, 0)
     table = np.zeros(len(every) + 1, dtype=bool)
     table[_list(members)] = True
     return np.asarray(table[components], dtype=np.bool_)

@@ -1,7 +1,7 @@
-"""Every official ruler of one case in one pass: lesion-wise scores of 2023 and 2024, surface Dice, matched instances.
+"""Every official ruler of a case in one pass: lesion-wise scores of 2023 and 2024, surface Dice, matched components.
 
-Our own metrics are in `case.py`. All rulers share the components of each region, and each comparison of two sets of
-components is measured once.
+The Dice and the HD95 of `case.py` are among them. All rulers share the components of each region, and two sets of
+components are compared once.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from brats_ml.cohort.labels import LabelMap
 from brats_ml.imaging.geometry import crop
-from brats_ml.imaging.metrics.case import Metric, column
+from brats_ml.imaging.metrics.case import METRICS, WORST_HD95_MM, Metric, column
 from brats_ml.imaging.metrics.challenges import Challenge
 from brats_ml.imaging.metrics.components import Comparison, region_box
 from brats_ml.imaging.metrics.instances import InstanceScores, instance_scores
@@ -20,10 +20,11 @@ from brats_ml.imaging.metrics.overlap import check_shapes
 from brats_ml.imaging.metrics.surface_distance import checked_spacing
 
 TOLERANCES_MM = (0.5, 1.0)
-WORST_HD95_MM = 374.0
+WORST_AREA_MM = 374.0
+PERCENTILE = 95
 
 _SHARE = "1 where both are empty, 0 where one is"
-_DISTANCE = f"0 where both are empty, {WORST_HD95_MM:g} where one is"
+_DISTANCE = f"0 where both are empty, {WORST_AREA_MM:g} where one is"
 _LESIONS = "1 without lesions and inventions"
 _LESION_MM = "0 without lesions and inventions"
 _NO_MATCH = "1 where both are empty, 0 without a match"
@@ -31,6 +32,7 @@ _NO_MATCH_MM = "0 where both are empty, 373 without a match"
 _COUNT = "0"
 
 RULERS = (
+    *(metric for metric in METRICS if metric.name in ("dice", "hd95", "hd95_pooled")),
     Metric("nsd_05", "", 1.0, "share of both surfaces within 0.5 mm of the other", _SHARE),
     Metric("nsd_10", "", 1.0, "share of both surfaces within 1 mm of the other", _SHARE),
     Metric("hd95_area", "mm", 0.0, "HD95 by area of surface, the larger direction", _DISTANCE),
@@ -94,7 +96,8 @@ def case_rulers(
         ValueError: The shapes differ, or the spacing is not three positive numbers.
     """
     check_shapes(reference, predicted)
-    spacing = tuple(checked_spacing(spacing_mm).tolist())
+    # Headers store single precision; rounding to it keeps a distance that equals a tolerance within it.
+    spacing = tuple(float(np.float32(size)) for size in checked_spacing(spacing_mm))
     compared = _compared(reference, predicted, challenge, regions, spacing)
     scored = [region for region in regions if region not in challenge.unscored]
     shape = reference.shape
@@ -143,9 +146,19 @@ def _whole(comparison: Comparison) -> dict[str, float]:
     pair = comparison.references, comparison.predictions
     if not all(pair):
         equal = not any(pair)
-        return {"nsd_05": float(equal), "nsd_10": float(equal), "hd95_area": 0.0 if equal else WORST_HD95_MM}
+        worst = {"hd95": WORST_HD95_MM, "hd95_pooled": WORST_HD95_MM, "hd95_area": WORST_AREA_MM}
+        shares = dict.fromkeys(("dice", "nsd_05", "nsd_10"), float(equal))
+        return shares | {name: 0.0 if equal else value for name, value in worst.items()}
     nsd = [comparison.nsd(*pair, tolerance_mm=tolerance) for tolerance in TOLERANCES_MM]
-    return {"nsd_05": nsd[0], "nsd_10": nsd[1], "hd95_area": comparison.area_hd95(*pair)}
+    sides = comparison.surface_mm(*pair)
+    return {
+        "dice": comparison.dice(*pair),
+        "hd95": max(float(np.percentile(side, PERCENTILE)) for side in sides),
+        "hd95_pooled": float(np.percentile(np.concatenate(sides), PERCENTILE)),
+        "nsd_05": nsd[0],
+        "nsd_10": nsd[1],
+        "hd95_area": comparison.area_hd95(*pair),
+    }
 
 
 def _of_lesions(scores: LesionScores, year: str) -> dict[str, float]:

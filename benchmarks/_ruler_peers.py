@@ -162,7 +162,7 @@ def steps_of_2023(challenge, reference, prediction, spacing):
     found = {}
     for region in SCORED[challenge]:
         masks = [np.isin(volume, REGIONS[challenge][region]) for volume in (reference, prediction)]
-        scores = lesion_means(lesions_of(masks[0], steps), components(masks[1]), spacing, steps, smallest, 374)
+        scores = lesion_means(lesions_of(masks[0], steps), components(masks[1]), spacing, steps, smallest, penalty=374)
         found[region] = {f"{name}_2023": value for name, value in scores.items() if "nsd" not in name}
         found[region]["hd95_area"] = hd95_by_area(*masks, spacing, 374)
     return found
@@ -191,7 +191,7 @@ def steps_of_2024(challenge, reference, prediction, spacing):
     for region in SCORED[challenge]:
         pair = [side[region] for side in sides]
         scores = lesion_means(
-            *pair, spacing, steps[region], smallest[region], penalty, inventions=challenge != "MEN-RT"
+            *pair, spacing, steps[region], smallest[region], penalty=penalty, inventions=challenge != "MEN-RT"
         )
         found[region] = {f"{name}_2024": value for name, value in scores.items()}
     return found
@@ -252,7 +252,7 @@ def joined(challenge, region, maps):
     return np.unique(lesions, return_inverse=True)[1].reshape(lesions.shape).astype(np.int32)
 
 
-def lesion_means(reference, prediction, spacing, steps, smallest, penalty, inventions=True):
+def lesion_means(reference, prediction, spacing, steps, smallest, *, penalty, inventions=True):
     values, met, found, missed = [], set(), 0, 0
     for number in range(1, int(reference.max()) + 1):
         lesion = reference == number

@@ -12,7 +12,7 @@ from brats_ml.actions.measured_pairs import MeasuredPair, find_pairs
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import Volume, read_volume
 from brats_ml.adapters.tables import frames
-from brats_ml.cohort.labels import LABELS, SCHEMES, LabelMap
+from brats_ml.cohort.labels import SCHEMES, LabelMap
 from brats_ml.errors import ConfigError, SourceError
 from brats_ml.imaging.metrics.challenges import CHALLENGES, region_values
 from brats_ml.imaging.metrics.rulers import case_rulers
@@ -93,7 +93,7 @@ def measure_pair(pair: MeasuredPair, challenge: str) -> dict[str, float]:
     reference, predicted = _read(pair.reference), _read(pair.predicted)
     _check_grid(pair.predicted, predicted.grid, reference.grid)
     rules = CHALLENGES[challenge]
-    regions = region_values(rules.regions, LABELS)
+    regions = region_values(rules.regions, pair.labels)
     if not regions:
         raise ConfigError(
             f"the rules of {challenge} score {', '.join(rules.regions)}, and scheme {pair.scheme} has no such label",

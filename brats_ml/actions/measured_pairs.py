@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from brats_ml.adapters.folder_walk import walk
-from brats_ml.cohort.labels import SCHEMES
+from brats_ml.cohort.labels import SCHEMES, VALUES
 from brats_ml.cohort.release_files import is_volume
 from brats_ml.cohort.releases import EXTENSION, SERIES, parse_filename
 from brats_ml.errors import ConfigError, MissingInputError, SourceError
@@ -35,6 +35,11 @@ class MeasuredPair:
     predicted: Path
     reference: Path
     scheme: str
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """The labels that the scheme has, with their values in the pipeline."""
+        return {label: VALUES[label] for label in SCHEMES[self.scheme].values}
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def find_pairs(predictions: Path, references: Path, *, challenge: str | None, sc
         for case_id, found in sorted(wanted.items())
         if case_id in predicted
     ]
+    _check_labels(pairs)
     return Pairs(challenge or _challenge(predicted), pairs, sorted(wanted.keys() - predicted.keys()))
 
 
@@ -135,6 +141,18 @@ def _challenge(cases: Iterable[str]) -> str:
     found = series.pop()
     check_known(found, CHALLENGES, what="challenge", key="--challenge")
     return found
+
+
+def _check_labels(pairs: Iterable[MeasuredPair]) -> None:
+    """Refuse cases with different labels, which have no common mean."""
+    by_labels = {frozenset(pair.labels): pair for pair in pairs}
+    if len(by_labels) > 1:
+        first, second = list(by_labels.values())[:2]
+        raise ConfigError(
+            f"{first.case_id} has the labels of {first.scheme}, and {second.case_id} those of {second.scheme}: measure "
+            "them apart, or state one scheme for all with --scheme",
+            key="--scheme",
+        )
 
 
 def _listed(names: list[str]) -> str:

@@ -14,7 +14,7 @@ from brats_ml.adapters.case_files.array_file import read_labelled_case
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_volume
 from brats_ml.adapters.tables import frames
-from brats_ml.cohort.labels import REGIONS, SCHEMES
+from brats_ml.cohort.labels import LABELS, REGIONS, SCHEMES
 from brats_ml.cohort.modalities import MODALITIES, TITLES, available
 from brats_ml.config import Params
 from brats_ml.errors import CaseError
@@ -74,7 +74,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
             postprocessing=postprocessing,
             fold_of=fold_of,
             quality=quality,
-            rulers=RulerRows(params.evaluate.rulers),
+            rulers=RulerRows(params.evaluate.rulers, LABELS),
         )
         for part in EVALUATED
     }

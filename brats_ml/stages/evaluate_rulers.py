@@ -7,7 +7,7 @@ import pandas as pd
 
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.tables import frames
-from brats_ml.cohort.labels import LABELS, LabelMap
+from brats_ml.cohort.labels import LabelMap
 from brats_ml.imaging.metrics.challenges import CHALLENGES, region_values
 from brats_ml.imaging.metrics.rulers import case_rulers
 from brats_ml.workspace.outputs import EvaluationFolder
@@ -18,9 +18,14 @@ NAMES = ["case_id", "patient"]
 class RulerRows:
     """The rulers of the cases of one part, in the order in which they are added."""
 
-    def __init__(self, challenge: str | None) -> None:
-        """Begin without cases; without a challenge nothing is measured."""
-        self._challenge = challenge
+    def __init__(self, challenge: str | None, labels: Mapping[str, int]) -> None:
+        """Begin without cases.
+
+        Args:
+            challenge: The challenge with the rules; None measures nothing.
+            labels: The labels of the cohort, with their values in the pipeline.
+        """
+        self._challenge, self._labels = challenge, labels
         self._rows: list[dict[str, Any]] = []
 
     def add(self, record: Mapping[str, Any], reference: LabelMap, predicted: LabelMap, grid: VoxelGrid) -> None:
@@ -32,7 +37,7 @@ class RulerRows:
             grid.to_stored(reference),
             grid.to_stored(predicted),
             challenge=rules,
-            regions=region_values(rules.regions, LABELS),
+            regions=region_values(rules.regions, self._labels),
             spacing_mm=grid.spacing_mm,
         )
         self._rows.append({**{name: record[name] for name in NAMES}, **values})

@@ -42,6 +42,7 @@ class Comparison:
             minlength=(references + 1) * (predictions + 1),
         )
         self.overlaps = pairs.reshape(references + 1, predictions + 1)
+        self._grown: dict[int, Components] = {}
         self._near: dict[int, NDArray[np.bool_]] = {}
         self._area_hd95: dict[tuple[Members, Members], float] = {}
         self._surface_mm: dict[tuple[Members, Members, Spacing], tuple[Millimetres, Millimetres]] = {}
@@ -61,10 +62,16 @@ class Comparison:
         """The volume of a voxel."""
         return prod(self.spacing_mm)
 
+    def grown_reference(self, steps: int) -> Components:
+        """Return the components of the reference after growing."""
+        if steps not in self._grown:
+            self._grown[steps] = grown_components(self.reference, steps)
+        return self._grown[steps]
+
     def predictions_near(self, references: Members, *, steps: int) -> Members:
         """Return the components of the prediction within some steps of 18 neighbours from those of the reference."""
         if steps not in self._near:
-            grown = grown_components(self.reference, steps)
+            grown = self.grown_reference(steps)
             pairs = np.zeros((self.overlaps.shape[0], int(grown.max(initial=0)) + 1), dtype=bool)
             inside = self.reference != 0
             pairs[self.reference[inside], grown[inside]] = True

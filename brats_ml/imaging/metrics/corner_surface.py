@@ -5,7 +5,6 @@ around a corner are the bits of its code, from 1 to 254. Triangles by marching c
 fall into 20 classes, because mirroring and turning the eight voxels turns the triangles along with them.
 """
 
-from collections.abc import Sequence
 from functools import cache
 from itertools import permutations, product
 
@@ -63,8 +62,9 @@ def is_surface(codes: Corners) -> BoolVolume:
     return (codes - np.uint8(1)) < np.uint8(INSIDE - 1)
 
 
-def corner_areas(spacing_mm: Sequence[float]) -> NDArray[np.float64]:
-    """Return the area of the surface by code in mm2, shape (256,).
+@cache
+def corner_areas(spacing_mm: tuple[float, ...]) -> NDArray[np.float64]:
+    """Return the area of the surface by code in mm2, shape (256,), which must not be changed.
 
     Args:
         spacing_mm: Voxel size along each axis.

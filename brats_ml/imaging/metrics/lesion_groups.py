@@ -5,10 +5,13 @@ Some rules join lesions further where they touch the same lesion of another labe
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from brats_ml.imaging.geometry import label_box
 
 BoolVolume = NDArray[np.bool_]  # (X, Y, Z)
 Components = NDArray[np.int32]  # (X, Y, Z), 0 outside, otherwise the number of a component
@@ -19,8 +22,9 @@ CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)  # 26 neighbours
 
 def connected(mask: BoolVolume) -> tuple[Components, int]:
     """Return the components of a mask by 26-connectivity, numbered by their first voxel, and how many there are."""
-    labels = np.empty(mask.shape, dtype=np.int32)
-    count = ndimage.label(mask, structure=CONNECTIVITY, output=labels)
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    box = label_box(mask.view(np.uint8))
+    count = ndimage.label(mask[box], structure=CONNECTIVITY, output=labels[box])
     return labels, int(count)
 
 
@@ -36,13 +40,14 @@ def grown(mask: BoolVolume, steps: int) -> BoolVolume:
 
 def grown_components(components: Components, steps: int) -> Components:
     """Return the components of a mask after growing."""
-    return connected(grown(components != 0, steps))[0]
+    after = grown(components != 0, steps)
+    return after.astype(np.int32) if components.max(initial=0) < 2 else connected(after)[0]
 
 
 def divided(
     regions: Mapping[str, Components],
     *,
-    steps: Mapping[str, int],
+    grow: Callable[[str], Components],
     joined_by: Mapping[str, Sequence[str]],
     is_kept: Callable[[str, Members], bool] = lambda region, members: True,
 ) -> dict[str, list[Members]]:
@@ -50,11 +55,11 @@ def divided(
 
     Args:
         regions: Components of every region.
-        steps: How far each region grows.
+        grow: Returns the components of a region after growing.
         joined_by: For each region, the regions that join its lesions, one after another.
         is_kept: Whether a lesion of a region counts; the others do not join anything either.
     """
-    simple = {region: _joined_by_growing(components, steps[region]) for region, components in regions.items()}
+    simple = {region: _joined_by_growing(components, partial(grow, region)) for region, components in regions.items()}
     kept = {region: [lesion for lesion in lesions if is_kept(region, lesion)] for region, lesions in simple.items()}
     found = dict(kept)
     for region, others in joined_by.items():
@@ -65,14 +70,14 @@ def divided(
     return found
 
 
-def _joined_by_growing(components: Components, steps: int) -> list[Members]:
+def _joined_by_growing(components: Components, grow: Callable[[], Components]) -> list[Members]:
     """Return the components that are one after growing, in the order of the first voxels of the grown masks."""
     count = int(components.max(initial=0))
     if count < 2:
         return [frozenset({1})] * count
     inside = components != 0
     after = np.zeros(count + 1, dtype=np.intp)
-    after[components[inside]] = grown_components(components, steps)[inside]
+    after[components[inside]] = grow()[inside]
     return [frozenset(np.flatnonzero(after == number).tolist()) for number in np.unique(after[1:])]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from brats_ml.imaging.metrics.components import Comparison
-from brats_ml.imaging.metrics.lesion_groups import Members, divided
+from brats_ml.imaging.metrics.lesion_groups import Members, divided, grown_components
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,11 @@ def lesion_scores(
 
 def _lesions(compared: Mapping[str, Comparison], rule: LesionRule) -> dict[str, list[Members]]:
     sides = {region: comparison.reference for region, comparison in compared.items()}
-    return divided(sides, steps=_steps(compared, rule), joined_by=_joined_by(compared, rule))
+    return divided(
+        sides,
+        grow=lambda region: compared[region].grown_reference(rule.of(region).steps),
+        joined_by=_joined_by(compared, rule),
+    )
 
 
 def _predictions(compared: Mapping[str, Comparison], rule: LesionRule) -> dict[str, list[Members]]:
@@ -125,11 +129,12 @@ def _predictions(compared: Mapping[str, Comparison], rule: LesionRule) -> dict[s
             size *= compared[region].voxel_mm3
         return size > rule.of(region).smallest
 
-    return divided(sides, steps=_steps(compared, rule), joined_by=_joined_by(compared, rule), is_kept=is_kept)
-
-
-def _steps(compared: Mapping[str, Comparison], rule: LesionRule) -> dict[str, int]:
-    return {region: rule.of(region).steps for region in compared}
+    return divided(
+        sides,
+        grow=lambda region: grown_components(sides[region], rule.of(region).steps),
+        joined_by=_joined_by(compared, rule),
+        is_kept=is_kept,
+    )
 
 
 def _joined_by(compared: Mapping[str, Comparison], rule: LesionRule) -> dict[str, tuple[str, ...]]:

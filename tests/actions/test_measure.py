@@ -86,6 +86,16 @@ def test_old_label_values_follow_from_the_names_and_a_cavity_from_the_scheme(fol
     assert (treated["dice_ET"], treated["dice_RC"]) == (1.0, old["dice_ET"])
 
 
+def test_a_case_after_treatment_may_have_a_cavity(folders: tuple[Path, Path]) -> None:
+    predictions, references = folders
+    write_labels(predictions / "BraTS-GLI-02062-101.nii.gz", tumour(first=3, enhancing=4))
+    write_labels(references / "BraTS-GLI-02062-101-seg.nii.gz", tumour(enhancing=4))
+
+    found = means(measure(predictions, references))
+
+    assert 0 < found["dice_2024_RC"] < 1
+
+
 def test_the_command_prints_each_ruler_and_writes_a_row_per_case(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +145,8 @@ def wrong(folders: tuple[Path, Path], what: str) -> dict[str, str]:
         "two": {predictions: [f"more/{CASE}"]},
         "series": {predictions: ["BraTS-MET-00002-000"], references: ["BraTS-MET-00002-000-seg"]},
         "unnamed": {predictions: ["anna"], references: ["anna"]},
+        "treated": {predictions: ["BraTS-GLI-00001-101"], references: ["BraTS-GLI-00001-101-seg"]},
+        "children": {predictions: ["BraTS-PED-00001-000"], references: ["BraTS-PED-00001-000-seg"]},
     }
     for folder, names in more.get(what, {}).items():
         for name in names:
@@ -157,6 +169,8 @@ def wrong(folders: tuple[Path, Path], what: str) -> dict[str, str]:
         ("two", r"has two label maps of BraTS-GLI-00001-000"),
         ("series", r"GLI, MET, which have rules of their own"),
         ("unnamed", r"anna\.nii\.gz has a name of no release: state its label values with --scheme"),
+        ("treated", r"labels of brats2023, and BraTS-GLI-00001-101 those of brats2024"),
+        ("children", r"has labels that changed in 2024: state its label values with --scheme"),
         ("file", r"BraTS-GLI-00001-000\.nii\.gz: .*replace the file"),
         ("challenge", r"GLX.*did you mean GLI"),
         ("scheme", r"brats2042.*did you mean brats2024"),

@@ -80,7 +80,7 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=5)
+    parser.add_argument("--cases", type=int, default=3)
     parser.add_argument("--challenge", default="GLI", choices=list(CONFIGS)[:4])
     parser.add_argument("--scripts", default="-", help="folder with clones of the scripts of 2023 and 2024")
     return parser.parse_args()

@@ -128,6 +128,8 @@ def lesions_2024(challenge, scripts):
 
 
 def script(module, challenge, names):
+    replace_in_numbers_only(module.pd.DataFrame)
+
     def measure(reference, prediction):
         found = module.get_LesionWiseResults(str(prediction), str(reference), f"BraTS-{challenge}")
         table = found[0] if isinstance(found, tuple) else found
@@ -137,6 +139,19 @@ def script(module, challenge, names):
         }
 
     return measure
+
+
+def replace_in_numbers_only(table):
+    """Let `replace` skip cells with arrays, as pandas did when the scripts were written; today it raises an error."""
+    before = table.replace
+
+    def replace(self, *values, inplace=False):
+        found = self if inplace else self.copy()
+        numbers = found.select_dtypes("number").columns
+        found[numbers] = before(found[numbers], *values)
+        return None if inplace else found
+
+    table.replace = replace
 
 
 def surface_distance():

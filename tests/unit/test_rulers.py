@@ -1,9 +1,13 @@
 """The official rulers: laws, toy cases where the tools differ, and values of the tools themselves.
 
-`tests/golden/rulers.json` has cases drawn as balls, with the values of brats-evaluation 0.0.10 with panoptica 2.1.7, of
-the script of rachitsaluja/BraTS-2023-Metrics, and of those of BraTS-2024-Metrics at the commit that adds the normalised
-surface Dice (9e8879a), with the packages of `benchmarks/_ruler_peers.py`. That script computed them from the label maps
-that `drawn` returns; `--scripts` of `benchmarks/rulers.py` runs the same comparison on whole cases.
+`tests/golden/rulers.json` has cases drawn as balls, with the values of official tools, which
+`benchmarks/_ruler_peers.py` computed from the label maps that `drawn` returns, with the packages that it lists:
+
+- brats-evaluation 0.0.10 with panoptica 2.1.7;
+- `eval.py` of rachitsaluja/BraTS-2023-Metrics at 0e272e6, by the text of the script;
+- `metrics_GLI.py` and `metrics_PED.py` of rachitsaluja/BraTS-2024-Metrics at 9e8879a, and `metrics_SSA.py` at f61f7de,
+  `metrics_MET.py` at b04e5a0 and `metrics_MEN_RT.py` at bc6308f with the surface Dice that 9e8879a gives to the others,
+  by the texts of the scripts.
 """
 
 import json

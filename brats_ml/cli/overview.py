@@ -82,6 +82,37 @@ def trace_(
         raise typer.Exit(1)
 
 
+@app.command(rich_help_panel=PANEL)
+def measure(
+    predictions: Annotated[Path, typer.Argument(help="Folder of predicted label maps.")],
+    references: Annotated[Path, typer.Argument(help="Folder of reference label maps; scans may be in it too.")],
+    *,
+    challenge: Annotated[
+        str | None,
+        typer.Option(
+            help="`GLI`, `SSA`, `MEN`, `MET` or `PED`: the rules.", show_default="that of the names, else GLI"
+        ),
+    ] = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="Label values of both folders.", show_default="that of the names")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="New CSV file, a row per case.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure predictions by every ruler of BraTS: legacy, lesion-wise 2023 and 2024, surface Dice, panoptica's."""
+    from brats_ml.actions.measure import check_output, means, measure, write
+
+    check_output(output)
+    found = measure(predictions, references, challenge=challenge, scheme=scheme)
+    write(found, output)
+    if as_json:
+        print(json.dumps({"challenge": found.challenge, "cases": len(found.table), "mean": means(found)}, indent=1))
+        return
+    from brats_ml.cli.tables import print_rulers
+
+    print_rulers(found.challenge, len(found.table), means(found), found.unpredicted)
+
+
 def _part(look: Callable[[], Any], problems: list[str]) -> Any:
     """Return what a look finds, or None and a sentence in `problems`: one damaged file hides no other part."""
     try:

@@ -1,6 +1,6 @@
 """Tables of the overview, which fit 80 columns and read well in a log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -67,6 +67,24 @@ def print_models(found: list[dict[str, Any]]) -> None:
             console.print(f"differs: {difference}")
     if found and found[0]["registry"]:
         console.print(f"\nthe aliases are unknown: {found[0]['registry']}")
+
+
+def print_rulers(challenge: str, cases: int, means: Mapping[str, float], unpredicted: Sequence[str]) -> None:
+    """Print the mean of every ruler, one line each and one column per region."""
+    from brats_ml.imaging.metrics.rulers import RULERS
+
+    console = _console()
+    names = [ruler.name for ruler in RULERS]
+    regions = [name.removeprefix(f"{names[0]}_") for name in means if name.startswith(f"{names[0]}_")]
+    regions = [region for region in regions if f"{names[-1]}_{region}" in means]
+    table = _table("mean", *regions, "unit")
+    for ruler in RULERS:
+        table.add_row(ruler.name, *(f"{means[f'{ruler.name}_{region}']:.3f}" for region in regions), ruler.unit)
+    _show(console, f"{cases} case(s) by the rules of {challenge}", table, nothing="no case")
+    if unpredicted:
+        console.print(
+            f"\n{len(unpredicted)} reference(s) have no prediction and are in no mean, such as {unpredicted[0]}"
+        )
 
 
 def _console() -> Console:

@@ -75,6 +75,7 @@ class Evaluate(Section):
         tuned_on: How many training cases, each predicted by the fold that did not see it, choose the rules of
             postprocessing; 0 keeps the default rules.
         figures: Cases that get the six-panel figure.
+        rulers: The challenge with the rules for the official rulers of each case; None leaves them out.
     """
 
     preset: PresetName
@@ -83,3 +84,4 @@ class Evaluate(Section):
     precision: Literal["float32", "bfloat16", "auto"]
     tuned_on: Annotated[int, Field(ge=0)]
     figures: Annotated[int, Field(ge=0)]
+    rulers: Literal["GLI", "SSA", "MEN", "MET", "PED"] | None

@@ -38,6 +38,7 @@ from brats_ml.report import Report
 from brats_ml.reports.panels import six_panels, write_figure
 from brats_ml.stages.evaluate_figures import draw_notable
 from brats_ml.stages.evaluate_quality import QualityFit
+from brats_ml.stages.evaluate_rulers import RulerRows
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import EvaluationFolder
 
@@ -86,6 +87,7 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
             quality=quality,
             label_set=label_set,
             unknown=unknown,
+            rulers=RulerRows(params.evaluate.rulers, label_set.labels),
         )
         for part in EVALUATED
     }
@@ -121,6 +123,7 @@ def _evaluate(
     quality: QualityFit,
     label_set: LabelSet,
     unknown: Mapping[str, Sequence[str]],
+    rulers: RulerRows,
 ) -> dict[str, Any]:
     rows, removed = [], dict[str, Any]()
     with files.replacing(folder) as unfinished:
@@ -138,6 +141,7 @@ def _evaluate(
                     removed=removed,
                     quality=quality if part == quality.part else None,
                     unknown=unknown.get(record["case_id"], ()),
+                    rulers=rulers,
                 )
                 for index, record in enumerate(steps)
             ]
@@ -156,6 +160,7 @@ def _evaluate(
             case_ids = [record["case_id"] for record in records if record["case_id"] not in unknown]
             found = subset_dice(predict, cases=ws.preprocessed, case_ids=case_ids)
             files.write_json(written.modalities, found)
+        summary["rulers"] = rulers.write(written)
         frames.write_csv(written.cases, table)
         files.write_json(written.summary, summary)
     return summary
@@ -172,6 +177,7 @@ def _evaluate_case(
     removed: dict[str, Any],
     quality: QualityFit | None,
     unknown: Sequence[str],
+    rulers: RulerRows,
 ) -> dict[str, Any]:
     case_id = record["case_id"]
     case = read_labelled_case(ws.preprocessed.case(case_id))
@@ -187,6 +193,7 @@ def _evaluate_case(
     scores = case_metrics(
         reference, predicted, spacing_mm=grid.canonical_spacing_mm, label_set=predict.label_set, unknown=unknown
     )
+    rulers.add(record, reference, predicted, grid, unknown=unknown)
     # A case with an unknown region has no mean Dice of all regions to calibrate by.
     if quality is not None and not unknown:
         quality.add(record, predict, image, predicted, probabilities, reference=reference, scores=scores)

@@ -85,6 +85,7 @@ class EvaluationFolder(Artefact):
     made_by: str = "brats evaluate"
 
     cases = Made("cases.csv")  # one row per case
+    rulers = Made("rulers.csv")  # one row per case, where `evaluate.rulers` names a challenge
     summary = Made("summary.json")
     quality = Made("qc.json")  # the calibration of the recipe, in the folder of the validation cases alone
     modalities = Made("modalities.json")  # validation, of a recipe that drops modalities: Dice by those that are there

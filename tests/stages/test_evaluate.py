@@ -7,6 +7,7 @@ from brats_ml.adapters.model_files.keras_file import write_model
 from brats_ml.config import Params
 from brats_ml.imaging.metrics.baseline import BASELINE_SCORES
 from brats_ml.imaging.metrics.case import CASE_METRICS, case_metrics
+from brats_ml.imaging.metrics.rulers import ruler_columns
 from brats_ml.segmentation.networks.region_unet import region_unet
 from brats_ml.stages import evaluate, preprocess, validate
 from brats_ml.stages.evaluate import FIGURES, NAMES, summary_of
@@ -90,12 +91,19 @@ def test_a_recipe_by_regions_has_no_scores_of_the_baseline_and_states_its_preset
     assert (quality["part"], quality["cases"], quality["cohort"]) == ("validation", 1, None)
     assert quality["settings"] == params.qc.model_dump()
     assert not part.modalities.path.exists()
+    rows = pd.read_csv(part.rulers)
+    assert list(rows) == ["case_id", "patient", *ruler_columns(["WT", "TC", "ET", "NETC", "SNFH"])]
+    means = files.read_json(part.summary)["rulers"]["mean"]
+    assert (means["dice_WT"], means["hd95_2024_ET"]) == (rows["dice_WT"].mean(), rows["hd95_2024_ET"].mean())
+    assert rows["dice_TC"].tolist() == pd.read_csv(part.cases)["dice_TC"].tolist()
 
     recipe["augmentation"]["drop_modalities"] = 0.3
     files.write_json(folder.recipe, recipe)
     files.write_json(folder.verdict, {"verdict": "trained", "key": "k", "cases": cases, "folds": {learnt[0]: 0}})
-    report = evaluate.run(workspace, params, recipe="regions3d")
+    without = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"rulers": None})})
+    report = evaluate.run(workspace, without, recipe="regions3d")
 
+    assert not part.rulers.path.exists()
     summary = files.read_json(part.summary)
     assert list(pd.read_csv(part.cases)) == ["case_id", "patient", *CASE_METRICS]
     assert list(summary["mean"]) == sorted(CASE_METRICS)

@@ -55,8 +55,8 @@ def _of_series(case_id: str, series: str, declared: str | None, *, labelled: boo
         return CaseLabels(GLIOMA, "brats2023", fault)
     if declared is None:
         doubt = (
-            f"{case_id} is of PED, whose label maps of 2023 and since 2024 have other values for the same labels: set "
-            f"{KEY} to {' or '.join(reversed(possible))}"
+            f"{case_id} is of PED, and label maps of PED have other values since 2024 than in 2023: set {KEY} to "
+            f"{' or '.join(reversed(possible))}"
         )
         return CaseLabels(possible[0], choices[possible[0]], doubt if series == "PED" and labelled else None)
     wanted = LABEL_SETS[declared]

@@ -11,11 +11,14 @@ import pytest
 from brats_ml import files
 from brats_ml.adapters.case_files.array_file import read_case
 from brats_ml.adapters.nifti.grid import VoxelGrid
-from brats_ml.adapters.nifti.volume import write_volume
+from brats_ml.adapters.nifti.volume import Volume, write_volume
+from brats_ml.cohort.cases import Case
 from brats_ml.cohort.labels import LABEL_SETS
+from brats_ml.cohort.phantom import phantom_affine
 from brats_ml.cohort.phantom_cohort import phantom_cohort
 from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
+from brats_ml.dataset.examination import measure
 from brats_ml.dataset.label_sets import known_regions, of_preprocessed
 from brats_ml.errors import CohortError, ConfigError
 from brats_ml.stages import preprocess, train_baseline, validate
@@ -24,6 +27,7 @@ from brats_ml.workspace import Workspace
 
 SHAPE = (32, 32, 32)
 POST = "glioma-post-treatment"
+GRID = VoxelGrid(SHAPE, phantom_affine(SHAPE))
 AFTER, BEFORE, OPEN = "BraTS-GLI-90001-100", "BraTS20_Training_501", "PAT_0001"
 
 
@@ -115,3 +119,23 @@ def test_a_mean_over_fewer_cases_says_over_how_many() -> None:
     assert (summary["known"]["dice_RC"], summary["known"]["dice_CC"]) == (1, 0)
     assert "dice_WT" not in summary["known"]
     assert "dice_CC" not in summary["mean"]
+
+
+def test_a_cavity_is_no_tumour_outside_the_brain_and_after_treatment_no_tumour_may_be_left(params: Params) -> None:
+    brain = np.zeros(SHAPE, dtype=np.int16)
+    brain[4:28, 4:28, 4:28] = np.random.default_rng(0).integers(50, 900, (24, 24, 24))
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[10:14, 10:14, 10:14] = 2
+    labels[0:3, 0:3, 0:3] = 4
+    volumes = {role: Volume(array, GRID, 0.0, is_oriented=True) for role, array in (("t1", brain), ("seg", labels))}
+
+    def rows(case_id: str, scheme: str) -> dict[str, dict[str, Any]]:
+        case = Case(case_id, case_id, {"t1": "t1"}, "seg", scheme)
+        found, _ = measure(case, volumes, params.validate_, needed=["t1"])
+        return {row["modality"]: row for row in found}
+
+    assert rows(AFTER, "brats2024")["seg"]["outside_brain_share"] == 0
+    assert rows(BEFORE, "brats2017-2021")["seg"]["outside_brain_share"] > 0
+    volumes["seg"] = Volume(np.zeros_like(labels), GRID, 0.0, is_oriented=True)
+    assert rows(AFTER, "brats2024")["seg"]["tumour_voxels"] is None
+    assert rows(BEFORE, "brats2017-2021")["seg"]["tumour_voxels"] == 0

@@ -10,6 +10,7 @@ from brats_ml.cohort.labels import LABELS, SCHEMES
 from brats_ml.cohort.modalities import MODALITIES, TITLES
 from brats_ml.config import Params
 from brats_ml.errors import StorageError
+from brats_ml.models.drift_batches import alarm_in_words
 from brats_ml.models.prediction_folders import has_its_labels, read_record
 from brats_ml.report import Report
 from brats_ml.reports import viewer
@@ -76,6 +77,7 @@ def _page(target: PredictionsFolder, cases: list[CaseOnPage]) -> str:
         table=target.table.path.name if target.table.path.exists() else None,
         has_viewer=target.page_files.niivue.exists(),
         modalities={modality: TITLES[modality] for modality in MODALITIES},
+        alarm=alarm_in_words(target),
     )
 
 

@@ -7,6 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from brats_ml.models.drift_batches import in_words
+
 WIDTH = 80
 
 
@@ -36,6 +38,8 @@ def print_status(found: dict[str, Any]) -> None:
     for champion in found["champions"] or ():
         champions.add_row(champion["model"], _version(champion["version"]), _time(champion["since"]))
     _show(console, "Champions", champions, nothing="unknown")
+    if found["drift"]:
+        console.print(f"\nDrift: {in_words(found['drift'])}")
     for problem in found["problems"]:
         console.print(f"\nProblem: {problem}")
 

@@ -109,7 +109,13 @@ class CaseOnPage:
 
 
 def batch_page(
-    cases: Sequence[CaseOnPage], *, title: str, table: str | None, has_viewer: bool, modalities: Mapping[str, str]
+    cases: Sequence[CaseOnPage],
+    *,
+    title: str,
+    table: str | None,
+    has_viewer: bool,
+    modalities: Mapping[str, str],
+    alarm: str | None = None,
 ) -> str:
     """Return the page as HTML.
 
@@ -119,6 +125,7 @@ def batch_page(
         table: The address of the table of predictions relative to the page, if there is one.
         has_viewer: Whether the folder of the page has NiiVue.
         modalities: The title of each modality.
+        alarm: What the last comparison with the training cases says, if it raised an alarm.
     """
     ranked = sorted(cases, key=lambda case: case.rank)
     known = {
@@ -142,6 +149,7 @@ def batch_page(
         names=NAMES,
         scripts=SCRIPTS,
         style=STYLE,
+        alarm=alarm,
         details=script_json(known),
     )
 

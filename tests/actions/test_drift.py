@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brats_ml import files
+from brats_ml import environment, files
 from brats_ml.actions import drift
 from brats_ml.adapters.tracking.own_store import embedded_store
 from brats_ml.adapters.tracking.reigns import MODELS
 from brats_ml.config import Params
 from brats_ml.config.quality import Quality
+from brats_ml.errors import TableError
 from brats_ml.imaging.quality.familiarity import Cohort
 from brats_ml.models.calibration import Calibration
 from brats_ml.models.prediction_folders import SCORED, write_record
@@ -99,6 +100,30 @@ def test_another_scanner_raises_an_alarm_that_names_the_feature(champion: Worksp
     assert "ALARM: 12 new cases differ" in found.summary
     assert "most in flair_roughness +" in found.summary
     assert [len(batch["cases"]) for batch in kept(champion)] == [8, 12]  # type: ignore[arg-type]
+
+
+def test_a_retry_of_the_task_that_found_an_alarm_reports_it_again_and_no_other_run_does(
+    champion: Workspace, quick_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score(champion, "other", drawn(2, 12, shift=2.0))
+    monkeypatch.setenv(environment.RUN.name, "brats_score/manual__1")
+    first = drift.run(champion, quick_params)
+
+    retried = drift.run(champion, quick_params)
+    monkeypatch.setenv(environment.RUN.name, "brats_score/manual__2")
+    other = drift.run(champion, quick_params)
+
+    assert retried.summary == first.summary
+    assert retried.details == first.details
+    assert (other.details["alarm"], len(kept(champion))) == (None, 1)
+
+
+def test_a_damaged_list_of_batches_is_named_with_what_to_do(champion: Workspace, quick_params: Params) -> None:
+    champion.predictions().path.mkdir(parents=True, exist_ok=True)
+    champion.predictions().drift.path.write_text('{"batches"')
+
+    with pytest.raises(TableError, match="move it away, and `brats drift` compares all cases again"):
+        drift.run(champion, quick_params)
 
 
 def test_few_cases_wait_for_more(champion: Workspace, quick_params: Params) -> None:

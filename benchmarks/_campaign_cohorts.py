@@ -24,9 +24,11 @@ from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import PreprocessedFolder
 
 SHAPE = (32, 32, 32)
-# By the last digit of a phantom's number; all others are common. `phantom_patient` gives every tenth a lower grade.
-RARE = {4: "lower grade", 7: "other scanner"}
+# By the remainder of a phantom's number; all others are common. `phantom_patient` gives every tenth a lower grade.
+EVERY = 10
+RARE = {4: "lower grade", 7: "no contrast agent", 9: "other scanner"}
 COMMON = "common"
+WORSE = {"no contrast agent": ["T1 as T1ce"], "other scanner": ["bias field", "FLAIR contrast"]}
 
 
 @dataclass(frozen=True)
@@ -64,20 +66,23 @@ def phantoms(folder: Path, seed: int, *, rounds: int, first: int, arrive: int, h
     cases, kinds = PreprocessedFolder(folder), {}
     for index in range(first + rounds * arrive + held_out):
         name = f"p{index:03d}"
-        kinds[name] = RARE.get(index % 10, COMMON)
+        kinds[name] = RARE.get(index % EVERY, COMMON)
         image, labels = phantom(index, seed)
         shape = (labels.shape[0], labels.shape[1], labels.shape[2])
         write_case(cases.case(name), PreprocessedCase(image, labels, (0, 0, 0), shape))
     names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(kinds))]
-    return _divided(cases, kinds, names[held_out:], names[:held_out], first=first, rounds=rounds)
+    labelled = [name for name in names if kinds[name] == COMMON][:first]
+    rest = [name for name in names if name not in labelled]
+    arriving = [[str(name) for name in part] for part in np.array_split(rest[held_out:], rounds)]
+    return Cohort(cases, kinds, labelled, arriving, rest[:held_out])
 
 
 def phantom(index: int, seed: int) -> tuple[Any, LabelMap]:
     """Return image (modality, X, Y, Z) and canonical labels of a phantom."""
     patient = phantom_patient(index, shape=SHAPE, seed=seed)
     image = np.stack([patient.images[modality] for modality in MODALITIES]).astype(np.float32)
-    if RARE.get(index % 10) == "other scanner":
-        image = degraded(degraded(image, "bias field", seed=index), "FLAIR contrast", seed=index)
+    for step in WORSE.get(RARE.get(index % EVERY, COMMON), ()):
+        image = degraded(image, step, seed=index)
     return image, SCHEMES["brats2017-2021"].to_canonical(patient.label)
 
 
@@ -108,10 +113,3 @@ def halved(case: PreprocessedCase) -> PreprocessedCase:
         raise ValueError("a case of a campaign needs a reference")
     image, label = case.image[:, ::2, ::2, ::2], case.label[::2, ::2, ::2]
     return PreprocessedCase(image, label, (0, 0, 0), (label.shape[0], label.shape[1], label.shape[2]))
-
-
-def _divided(
-    cases: PreprocessedFolder, kinds: Mapping[str, str], names: list[str], held_out: list[str], *, first: int, rounds: int
-) -> Cohort:
-    arriving = [[str(name) for name in part] for part in np.array_split(names[first:], rounds)]
-    return Cohort(cases, kinds, names[:first], arriving, held_out)

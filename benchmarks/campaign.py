@@ -1,28 +1,27 @@
-"""Compare the labels that a model needs if a reader corrects the cases of the review queue first, or random ones.
+"""Compare the labels that a model needs if a reader corrects the worst cases of the review list first, or random ones.
 
-A campaign starts with a few labelled cases. In each round, unlabelled cases arrive, the current model predicts all that
-wait, the reader corrects some of them, and a new model trains from the start on the grown set. The reader is the
-reference. Each model is judged by the mean Dice of the regions on held-out cases that no round touches. Both orders
-share cases, first labels and seeds; a training has the same steps in every round.
+A campaign starts with a few labelled cases. In each round unlabelled cases arrive, the model predicts all that wait,
+the reader corrects some of them, and a new model trains from the start on the grown set, for as many steps as any
+other. The reader is the reference. Each model is judged by the mean Dice of the regions on held-out cases that no round
+touches. Both orders share cases, first labels and seeds.
 
-    python benchmarks/campaign.py          # phantoms; about an hour on two cores
-    python benchmarks/campaign.py --real   # the real cases in BRATS_REAL_DATA at half resolution
+    python benchmarks/campaign.py          # phantoms
+    python benchmarks/campaign.py --real   # the real cases in BRATS_REAL_DATA, at half resolution
+    python benchmarks/campaign.py --seeds 4
 
-Finished campaigns are kept in .brats/campaign, so that a second call goes on.
+A finished campaign is kept in .brats/campaign, so that a second call goes on from there.
 
-`labels_needed_over_random`: the corrected labels with which the mean Dice over the seeds of our order reaches the one that
-the random order has at its end, by linear interpolation between rounds, divided by the labels with which the random
-order first reaches it; at most 0.6 is wanted. `..._low`, `..._high`: its 95 % bootstrap over seeds. If our order never
-reaches the Dice, its labels count as one round more than it has.
+- `labels_needed_over_random`: the labels with which the mean curve of our order reaches the Dice that the random order
+  has at its end, divided by those with which the random order first reaches it; between rounds by linear interpolation.
+  At most 0.6 is wanted. If our order never reaches it, its labels count as one round more than it has.
+- `labels_needed_low`, `labels_needed_high`: 95 % of the ratios if seeds are drawn with replacement.
+- `end_..._dice`: of both orders after the last round; `start_dice`: before the first one.
 """
 
 import argparse
-import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from _frame import ROOT, report, table
 from _campaign_cohorts import Cohort, phantoms, real_cases, slim
 from _qc_phantoms import predicted
 from accuracy import EpochTimes, prepared
+from numpy.typing import NDArray
 
 from brats_ml import files
 from brats_ml.actions.prediction_table import review_list
@@ -50,13 +50,14 @@ from brats_ml.models.quality_fit import HeldOut, calibrate
 from brats_ml.models.segmentation import load_segmentation_model
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.stages import train_regions
+from brats_ml.workspace.artefact import Artefact
 from brats_ml.workspace.outputs import ModelFolder
 
-Curve = list[dict[str, Any]]
+Round = dict[str, Any]
 Order = Callable[..., list[str]]
-# Of a campaign of phantoms.
-ROUNDS, FIRST, ARRIVE, CORRECTED, JUDGED = 6, 6, 16, 4, 40
-# Of one of real cases, of which all thirteen that may train wait from the start.
+# Of phantoms.
+ROUNDS, FIRST, ARRIVE, CORRECTED, JUDGED = 4, 6, 15, 5, 50
+# Of real cases: all thirteen that may train wait from the start, less the first ones.
 REAL_ROUNDS, REAL_FIRST, REAL_CORRECTED = 4, 3, 2
 RESAMPLES = 2000
 
@@ -67,12 +68,13 @@ def at_random(waiting: Sequence[str], count: int, *, seed: int, **_: Any) -> lis
 
 
 def by_review(waiting: Sequence[str], count: int, *, records: dict[str, dict[str, Any]], **_: Any) -> list[str]:
-    """Choose the first cases of review.csv; if it has too few, those with the lowest score of the rest."""
+    """Choose the first cases of review.csv; if it has too few, those with the lowest score of the others."""
+    empty = dict.fromkeys(("review_reasons", "WT_ml", "TC_ml", "ET_ml", "flags"), "")
     rows = [
-        {"case_id": name, "patient": name, "qc_score": records[name]["score"], "review": records[name]["review"],
-         "review_reasons": "", "WT_ml": 0, "TC_ml": 0, "ET_ml": 0, "flags": ""}
+        {"case_id": name, "patient": name, "qc_score": records[name]["score"], "review": records[name]["review"]}
+        | empty
         for name in waiting
-    ]  # fmt: skip
+    ]
     listed = [str(name) for name in review_list(pd.DataFrame(rows))["case_id"]]
     rest = sorted(set(waiting) - set(listed), key=lambda name: (records[name]["score"], name))
     return [*listed, *rest][:count]
@@ -81,7 +83,74 @@ def by_review(waiting: Sequence[str], count: int, *, records: dict[str, dict[str
 ORDERS: dict[str, Order] = {"random": at_random, "review": by_review}
 
 
-def trained(cohort: Cohort, labelled: Sequence[str], recipe: RegionsRecipe, folder: Path, seed: int) -> SegmentationModel:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--real", action="store_true", help="real cases in place of phantoms")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--first-seed", type=int, default=0)
+    options = parser.parse_args()
+    count = REAL_CORRECTED if options.real else CORRECTED
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    curves = {order: [curve(seed, order, real=options.real, count=count) for seed in seeds] for order in ORDERS}
+    show(curves)
+    report(**compared(curves, count))
+
+
+def curve(seed: int, order: str, *, real: bool, count: int) -> list[Round]:
+    """Return a campaign that was kept, or make it."""
+    home = ROOT / ".brats/campaign"
+    kept = Artefact(home / f"{'real' if real else 'phantoms'}-{seed}-{order}.json", "benchmarks/campaign.py")
+    if not kept.path.exists():
+        work = home / f"work-{seed}"
+        if real:
+            cohort = real_cases(prepared(os.environ.get("BRATS_REAL_DATA")), seed, rounds=REAL_ROUNDS, first=REAL_FIRST)
+            recipe = slim(patch=[80, 96], batch=4, filters=[16, 32, 64, 96], epochs=1, epoch_steps=300, ema=0.95)
+        else:
+            cohort = phantoms(work / "cases", seed, rounds=ROUNDS, first=FIRST, arrive=ARRIVE, held_out=JUDGED)
+            recipe = phantom_recipe()
+        files.write_json(kept, campaign(cohort, order, recipe, work, count=count, seed=seed))
+        shutil.rmtree(work, ignore_errors=True)
+    found: list[Round] = files.read_json(kept)
+    return found
+
+
+def phantom_recipe() -> RegionsRecipe:
+    """Return a small 2D recipe; phantoms need neither turns nor neighbours nor the mirror side."""
+    given = slim()
+    return slim(
+        patch=[32, 32],
+        batch=8,
+        filters=[16, 32, 64],
+        epochs=1,
+        epoch_steps=300,
+        ema=0.9,
+        neighbours=0,
+        contralateral=False,
+        augmentation=given.augmentation.model_copy(update={"spatial_share": 0.0}),
+        optimizer=given.optimizer.model_copy(update={"learning_rate": 5e-3}),
+    )
+
+
+def campaign(cohort: Cohort, order: str, recipe: RegionsRecipe, folder: Path, *, count: int, seed: int) -> list[Round]:
+    """Return what each model learnt from and how good it is, from the one before the first round on."""
+    labelled, waiting = list(cohort.labelled), list[str]()
+    rounds: list[Round] = []
+    for arrived in [*cohort.arriving, None]:
+        model = trained(cohort, labelled, recipe, folder, seed)
+        rounds.append(measured(cohort, labelled, outcomes(model, cohort, cohort.held_out)))
+        print(seed, order, rounds[-1], flush=True)
+        if arrived is not None:
+            waiting += arrived
+            records = {} if order == "random" else judged(model, cohort, labelled, waiting)
+            chosen = ORDERS[order](waiting, count, records=records, seed=seed)
+            labelled += chosen
+            waiting = [name for name in waiting if name not in chosen]
+    return rounds
+
+
+def trained(
+    cohort: Cohort, labelled: Sequence[str], recipe: RegionsRecipe, folder: Path, seed: int
+) -> SegmentationModel:
     """Return a model that has just been trained on some cases."""
     settings = load(ROOT / "params.yaml").train.model_copy(update={"seed": seed})
     checkpoints = folder / "checkpoints"
@@ -97,7 +166,7 @@ def trained(cohort: Cohort, labelled: Sequence[str], recipe: RegionsRecipe, fold
 
 
 def outcomes(model: SegmentationModel, cohort: Cohort, names: Sequence[str]) -> dict[str, HeldOut]:
-    """Return the predictions of cases."""
+    """Return the predictions of cases, with their references."""
     found = {}
     for name in names:
         stored = read_labelled_case(cohort.cases.case(name))
@@ -105,8 +174,10 @@ def outcomes(model: SegmentationModel, cohort: Cohort, names: Sequence[str]) -> 
     return found
 
 
-def judged(model: SegmentationModel, cohort: Cohort, labelled: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """Return what `brats score` would state of the quality of each prediction."""
+def judged(
+    model: SegmentationModel, cohort: Cohort, labelled: Sequence[str], names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the quality that `brats score` would state of each prediction, by a model without validation cases."""
     known = [read_labelled_case(cohort.cases.case(name)) for name in labelled]
     profiles = [case_profile(case.image, case.label) for case in known]
     made = calibrate([], part="validation", profiles=profiles, settings=Quality())
@@ -114,22 +185,67 @@ def judged(model: SegmentationModel, cohort: Cohort, labelled: Sequence[str], na
     return {name: judge(one.observation, calibration) for name, one in outcomes(model, cohort, names).items()}
 
 
-def campaign(cohort: Cohort, order: Order, recipe: RegionsRecipe, folder: Path, *, count: int, seed: int) -> Curve:
-    """Return the number of corrected labels and the Dice after each round, that before the first one included."""
-    labelled, waiting, curve = list(cohort.labelled), [], Curve()
-    for arrived in [*cohort.arriving, None]:
-        model = trained(cohort, labelled, recipe, folder, seed)
-        dice = {name: float(np.mean(list(one.dice.values()))) for name, one in outcomes(model, cohort, cohort.held_out).items()}
-        of_kinds = {kind: float(np.mean([dice[name] for name in dice if cohort.kinds[name] == kind])) for kind in sorted(set(cohort.kinds[name] for name in dice))}
-        corrected = labelled[len(cohort.labelled):]
-        chosen_kinds = {kind: sum(cohort.kinds[name] == kind for name in corrected) for kind in of_kinds}
-        curve.append({"labels": len(corrected), "dice": float(np.mean(list(dice.values()))), "kinds": of_kinds, "chosen": chosen_kinds})
-        print(curve[-1], flush=True)
-        if arrived is None:
-            return curve
-        waiting += arrived
-        records = {} if order is at_random else judged(model, cohort, labelled, waiting)
-        chosen = order(waiting, count, records=records, seed=seed)
-        labelled += chosen
-        waiting = [name for name in waiting if name not in chosen]
-    return curve
+def measured(cohort: Cohort, labelled: Sequence[str], found: dict[str, HeldOut]) -> Round:
+    """Return how many labels were corrected, of which kinds, and the Dice of the held-out cases by kind."""
+    dice = {name: float(np.mean(list(one.dice.values()))) for name, one in found.items()}
+    corrected = [cohort.kinds[name] for name in labelled[len(cohort.labelled) :]]
+    kinds = sorted({cohort.kinds[name] for name in dice})
+    of_kind = {kind: [dice[name] for name in dice if cohort.kinds[name] == kind] for kind in kinds}
+    return {
+        "labels": len(corrected),
+        "dice": float(np.mean(list(dice.values()))),
+        "dice_of": {kind: float(np.mean(values)) for kind, values in of_kind.items()},
+        "corrected": {kind: corrected.count(kind) for kind in kinds},
+    }
+
+
+def show(curves: dict[str, list[list[Round]]]) -> None:
+    rows = []
+    for order, campaigns in curves.items():
+        for at, first in enumerate(campaigns[0]):
+            same = [rounds[at] for rounds in campaigns]
+            means = {kind: float(np.mean([one["dice_of"][kind] for one in same])) for kind in first["dice_of"]}
+            chosen = {f"{kind}, labels": float(np.mean([one["corrected"][kind] for one in same])) for kind in means}
+            dice = float(np.mean([one["dice"] for one in same]))
+            rows.append({"order": order, "labels": first["labels"], "Dice": dice} | means | chosen)
+    table(rows, title=f"means over {len(curves['random'])} campaigns")
+
+
+def compared(curves: dict[str, list[list[Round]]], count: int) -> dict[str, float]:
+    """Return the figures of the comparison."""
+    dice = {order: np.array([[one["dice"] for one in rounds] for rounds in of]) for order, of in curves.items()}
+    seeds = len(dice["random"])
+    generator = np.random.default_rng(0)
+    drawn = [generator.integers(0, seeds, seeds) for _ in range(RESAMPLES)]
+    ratios = [ratio(dice["review"][chosen], dice["random"][chosen]) for chosen in drawn]
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return {
+        "campaigns": seeds,
+        "labels_needed_over_random": ratio(dice["review"], dice["random"]),
+        "labels_needed_low": float(low),
+        "labels_needed_high": float(high),
+        "labels_at_most": float(count * (dice["random"].shape[1] - 1)),
+        "start_dice": float(dice["random"][:, 0].mean()),
+        "end_random_dice": float(dice["random"][:, -1].mean()),
+        "end_review_dice": float(dice["review"][:, -1].mean()),
+    }
+
+
+def ratio(ours: NDArray[np.float64], random: NDArray[np.float64]) -> float:
+    """Return the rounds that our order needs over those of the random one, from the Dice, shape (seed, round)."""
+    goal = float(random.mean(axis=0)[-1])
+    return rounds_to(ours.mean(axis=0), goal) / max(rounds_to(random.mean(axis=0), goal), 1e-9)
+
+
+def rounds_to(dice: NDArray[np.float64], goal: float) -> float:
+    """Return after how many rounds a curve first reaches a Dice; one more than it has if it does not."""
+    if dice[0] >= goal:
+        return 0.0
+    for at in range(1, len(dice)):
+        if dice[at] >= goal:
+            return at - 1 + float((goal - dice[at - 1]) / (dice[at] - dice[at - 1]))
+    return float(len(dice))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,8 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from brats_ml import environment, files, locks
 from brats_ml.actions.batch_page import page_links, write_page
+from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.champions import open_champions
 from brats_ml.adapters.tracking.reigns import MODELS, no_champion
 from brats_ml.adapters.tracking.version import Version
@@ -25,7 +28,7 @@ OF_LABELS = "volume_"
 Profile = dict[str, float]
 
 
-def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
+def run(ws: Workspace, params: Params, *, output: Path | None = None, features: Path | None = None) -> Report:
     """Compare the cases that no earlier batch has with the training cases of the segmentation champion.
 
     Each case counts once for each champion, so that of all batches without a difference, `drift.level` raise an alarm.
@@ -35,10 +38,11 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
         ws: The checkout.
         params: Its parameters.
         output: Folder of the predictions; the checkout's by default.
+        features: A CSV to write: what training cases and predicted cases look like, for a report by other tools.
 
     Raises:
         ModelError: There is no segmentation champion, or the new cases share no feature with its training cases.
-        StorageError: The operating system cannot read a prediction.
+        StorageError: The operating system cannot read a prediction or write the file.
     """
     target, champions = ws.predictions(output), open_champions(ws.state)
     champion = champions.of(MODELS["segmentation"])
@@ -50,14 +54,24 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
             f"{champion} keeps no profiles of its training cases, so nothing was compared; train and publish it again"
         )
         return Report("drift", said, details={"alarm": None, "cases": 0})
+    training, scored = [*map(_of_images, calibration.cohort.profiles)], dict(_profiles(target, champion))
+    if features is not None:
+        _write_features(features, training, scored)
     target.path.mkdir(parents=True, exist_ok=True)
+    return _compared(target, params, champion, training, scored)
+
+
+def _compared(
+    target: PredictionsFolder, params: Params, champion: Version, training: list[Profile], scored: dict[str, Profile]
+) -> Report:
+    """Compare the scored cases that no batch has, if they are enough for one, and keep what came out."""
     with locks.exclusive(target.drift_lock, holder="another process that looks for drift"):
         batches = kept_batches(target)
         own = [batch for batch in batches if batch["model"] == str(champion)]
         known = {case_id for batch in own for case_id in batch["cases"]}
-        new = {case_id: profile for case_id, profile in _profiles(target, champion) if case_id not in known}
+        new = {case_id: profile for case_id, profile in scored.items() if case_id not in known}
         if len(new) >= params.drift.cases:
-            found = compare([_of_images(profile) for profile in calibration.cohort.profiles], list(new.values()))
+            found = compare(training, list(new.values()))
             if found is None:
                 raise ModelError(f"the new cases share no feature with the training cases of {champion}")
             own = [_batch(champion, list(new), found, alarm=found.p_value <= params.drift.level)]
@@ -70,6 +84,13 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
         write_page(target)
     details = {"alarm": batch["alarm"], "cases": len(batch["cases"]), "p_value": batch["p_value"]}
     return Report("drift", in_words(batch), links=page_links(target), details=details | {"model": batch["model"]})
+
+
+def _write_features(path: Path, training: list[Profile], scored: dict[str, Profile]) -> None:
+    """Write one row per training case, which has no name, and per predicted case."""
+    rows = [{"set": "training", "case_id": "", **profile} for profile in training]
+    rows += [{"set": "predicted", "case_id": case_id, **profile} for case_id, profile in scored.items()]
+    frames.write_csv(path, pd.DataFrame(rows))
 
 
 def _by_this_run(batch: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ touches. Both orders share cases, first labels and seeds.
     python benchmarks/campaign.py --real   # the real cases in BRATS_REAL_DATA, at half resolution
     python benchmarks/campaign.py --seeds 4
 
-A finished campaign is kept in .brats/campaign, so that a second call goes on from there.
+Finished rounds are kept in .brats/campaign, so that a second call goes on from there.
 
 - `labels_needed_over_random`: the labels with which the mean curve of our order reaches the Dice that the random order
   has at its end, divided by those with which the random order first reaches it; between rounds by linear interpolation.
@@ -19,9 +19,12 @@ A finished campaign is kept in .brats/campaign, so that a second call goes on fr
 """
 
 import argparse
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -97,21 +100,27 @@ def main() -> None:
 
 
 def curve(seed: int, order: str, *, real: bool, count: int) -> list[Round]:
-    """Return a campaign that was kept, or make it."""
-    home = ROOT / ".brats/campaign"
-    kept = Artefact(home / f"{'real' if real else 'phantoms'}-{seed}-{order}.json", "benchmarks/campaign.py")
-    if not kept.path.exists():
-        work = home / f"work-{seed}"
-        if real:
-            cohort = real_cases(prepared(os.environ.get("BRATS_REAL_DATA")), seed, rounds=REAL_ROUNDS, first=REAL_FIRST)
-            recipe = slim(patch=[80, 96], batch=4, filters=[16, 32, 64, 96], epochs=1, epoch_steps=300, ema=0.95)
-        else:
-            cohort = phantoms(work / "cases", seed, rounds=ROUNDS, first=FIRST, arrive=ARRIVE, held_out=JUDGED)
-            recipe = phantom_recipe()
-        files.write_json(kept, campaign(cohort, order, recipe, work, count=count, seed=seed))
-        shutil.rmtree(work, ignore_errors=True)
-    found: list[Round] = files.read_json(kept)
-    return found
+    """Return the rounds of a campaign, from the model before the first one on."""
+    home = ROOT / f".brats/campaign/{'real' if real else 'phantoms'}-{seed}"
+    if real:
+        cohort = real_cases(prepared(os.environ.get("BRATS_REAL_DATA")), seed, rounds=REAL_ROUNDS, first=REAL_FIRST)
+        recipe = slim(patch=[80, 96], batch=4, filters=[16, 32, 64, 96], epochs=1, epoch_steps=300, ema=0.95)
+    else:
+        cohort = phantoms(home / "cases", seed, rounds=ROUNDS, first=FIRST, arrive=ARRIVE, held_out=JUDGED)
+        recipe = phantom_recipe()
+    learner = Learner(cohort, recipe, home, seed)
+    labelled, waiting = list(cohort.labelled), list[str]()
+    rounds: list[Round] = []
+    for arrived in [*cohort.arriving, None]:
+        waiting += arrived or []
+        found = learner.round(labelled, waiting if order == "review" and arrived is not None else [])
+        rounds.append(found["measured"])
+        print(seed, order, rounds[-1], flush=True)
+        if arrived is not None:
+            chosen = ORDERS[order](waiting, count, records=found["records"], seed=seed)
+            labelled += chosen
+            waiting = [name for name in waiting if name not in chosen]
+    return rounds
 
 
 def phantom_recipe() -> RegionsRecipe:
@@ -131,21 +140,33 @@ def phantom_recipe() -> RegionsRecipe:
     )
 
 
-def campaign(cohort: Cohort, order: str, recipe: RegionsRecipe, folder: Path, *, count: int, seed: int) -> list[Round]:
-    """Return what each model learnt from and how good it is, from the one before the first round on."""
-    labelled, waiting = list(cohort.labelled), list[str]()
-    rounds: list[Round] = []
-    for arrived in [*cohort.arriving, None]:
-        model = trained(cohort, labelled, recipe, folder, seed)
-        rounds.append(measured(cohort, labelled, outcomes(model, cohort, cohort.held_out)))
-        print(seed, order, rounds[-1], flush=True)
-        if arrived is not None:
-            waiting += arrived
-            records = {} if order == "random" else judged(model, cohort, labelled, waiting)
-            chosen = ORDERS[order](waiting, count, records=records, seed=seed)
-            labelled += chosen
-            waiting = [name for name in waiting if name not in chosen]
-    return rounds
+@dataclass(frozen=True)
+class Learner:
+    """Trains models on growing sets, and keeps what each round gave.
+
+    Attributes:
+        cohort: The cases.
+        recipe: How every model trains.
+        home: The folder of what is kept.
+        seed: The seed of every training.
+    """
+
+    cohort: Cohort
+    recipe: RegionsRecipe
+    home: Path
+    seed: int
+
+    def round(self, labelled: Sequence[str], waiting: Sequence[str]) -> dict[str, Any]:
+        """Return how good a model of some labelled cases is, and the quality that it states of each waiting case."""
+        key = sha256(json.dumps([sorted(labelled), sorted(waiting), self.recipe.model_dump()]).encode()).hexdigest()
+        kept = Artefact(self.home / f"{key[:16]}.json", "benchmarks/campaign.py")
+        if not kept.path.exists():
+            model = trained(self.cohort, labelled, self.recipe, self.home / "work", self.seed)
+            held_out = outcomes(model, self.cohort, self.cohort.held_out)
+            records = judged(model, self.cohort, labelled, waiting)
+            files.write_json(kept, {"measured": measured(self.cohort, labelled, held_out), "records": records})
+        found: dict[str, Any] = files.read_json(kept)
+        return found
 
 
 def trained(

@@ -94,7 +94,8 @@ def main() -> None:
     options = parser.parse_args()
     count = REAL_CORRECTED if options.real else CORRECTED
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    curves = {order: [curve(seed, order, real=options.real, count=count) for seed in seeds] for order in ORDERS}
+    pairs = [{order: curve(seed, order, real=options.real, count=count) for order in ORDERS} for seed in seeds]
+    curves = {order: [pair[order] for pair in pairs] for order in ORDERS}
     show(curves)
     report(**compared(curves, count))
 
@@ -136,7 +137,7 @@ def phantom_recipe() -> RegionsRecipe:
         neighbours=0,
         contralateral=False,
         augmentation=given.augmentation.model_copy(update={"spatial_share": 0.0}),
-        optimizer=given.optimizer.model_copy(update={"learning_rate": 5e-3}),
+        optimizer=given.optimizer.model_copy(update={"learning_rate": 1e-2}),
     )
 
 

@@ -47,8 +47,8 @@ UMASK = Variable(
 )
 NOTIFY_MAIL = Variable(
     "BRATS_NOTIFY_MAIL",
-    "Addresses, with commas between them, that get a mail when a run fails or asks for approval. The mail server is "
-    "Airflow's connection `smtp_default`.",
+    "Addresses, with commas between them, that get a mail when a run fails, asks for approval or finds drift. The mail "
+    "server is Airflow's connection `smtp_default`.",
     "no mail is sent",
 )
 NOTIFY_WEBHOOK = Variable(

@@ -29,7 +29,7 @@ If all cases have a prediction by the current champions, `open` ends the run and
 Otherwise `pending` divides the cases without one into shards. Each task of `score` has the name of its first case. It
 predicts a label map for every case of its shard. If there is a survival champion, it also predicts the survival group
 of the patient. `table` lists all predictions in predictions.csv and updates the asset `brats_predictions`. `drift`
-compares new cases with those that the champion was trained on.
+compares new cases with those that the champion was trained on; an alarm updates the asset `brats_drift`.
 
 A run does not score a case twice, so you can start one at any time. `orchestration.score` in params.yaml sets the
 schedule, and a new champion starts a run as well.

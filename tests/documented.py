@@ -10,10 +10,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def commands(page: str, name: str) -> str:
-    """Return the block of shell commands that follows the comment `<!-- name -->` on a page."""
+def commands(page: str, name: str, *, language: str = "sh") -> str:
+    """Return the block of commands, or of another language, that follows the comment `<!-- name -->` on a page."""
     text = (ROOT / "docs" / page).read_text()
-    found = re.search(rf"<!-- {re.escape(name)} -->\n```sh\n(.*?)```", text, re.DOTALL)
+    found = re.search(rf"<!-- {re.escape(name)} -->\n```{language}\n(.*?)```", text, re.DOTALL)
     assert found, f"{page} has no block {name}"
     return found[1]
 

@@ -13,6 +13,7 @@ from brats_ml.cohort.modalities import MODALITIES, TITLES
 from brats_ml.config import Params
 from brats_ml.config.operation import FollowUp
 from brats_ml.errors import StorageError
+from brats_ml.models.drift_batches import alarm_in_words
 from brats_ml.models.prediction_folders import has_its_labels, read_record
 from brats_ml.report import Report
 from brats_ml.reports import viewer
@@ -91,6 +92,7 @@ def _page(
         has_viewer=target.page_files.niivue.exists(),
         modalities={modality: TITLES[modality] for modality in MODALITIES},
         patients=patients,
+        alarm=alarm_in_words(target),
     )
 
 

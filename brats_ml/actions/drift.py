@@ -5,7 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from brats_ml import files, locks
+import pandas as pd
+
+from brats_ml import environment, files, locks
+from brats_ml.actions.batch_page import page_links, write_page
+from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.champions import open_champions
 from brats_ml.adapters.tracking.reigns import MODELS, no_champion
 from brats_ml.adapters.tracking.version import Version
@@ -13,6 +17,7 @@ from brats_ml.config import Params
 from brats_ml.errors import ModelError
 from brats_ml.imaging.quality.drift import Drift, compare
 from brats_ml.models.calibration import read_calibration
+from brats_ml.models.drift_batches import in_words, kept_batches
 from brats_ml.models.prediction_folders import SCORED, read_record
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
@@ -20,23 +25,24 @@ from brats_ml.workspace.outputs import ModelFolder, PredictionsFolder
 
 # A model learns from reference volumes and scores predicted ones, which differ in new cases and old ones alike.
 OF_LABELS = "volume_"
-NAMED = 3
 Profile = dict[str, float]
 
 
-def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
+def run(ws: Workspace, params: Params, *, output: Path | None = None, features: Path | None = None) -> Report:
     """Compare the cases that no earlier batch has with the training cases of the segmentation champion.
 
     Each case counts once for each champion, so that of all batches without a difference, `drift.level` raise an alarm.
+    A retry of the task of Airflow that found an alarm reports it again. The page of the predictions shows the last one.
 
     Args:
         ws: The checkout.
         params: Its parameters.
         output: Folder of the predictions; the checkout's by default.
+        features: A CSV to write: what training cases and predicted cases look like, for a report by other tools.
 
     Raises:
         ModelError: There is no segmentation champion, or the new cases share no feature with its training cases.
-        StorageError: The operating system cannot read a prediction.
+        StorageError: The operating system cannot read a prediction or write the file.
     """
     target, champions = ws.predictions(output), open_champions(ws.state)
     champion = champions.of(MODELS["segmentation"])
@@ -48,22 +54,49 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None) -> Report:
             f"{champion} keeps no profiles of its training cases, so nothing was compared; train and publish it again"
         )
         return Report("drift", said, details={"alarm": None, "cases": 0})
+    training, scored = [*map(_of_images, calibration.cohort.profiles)], dict(_profiles(target, champion))
+    if features is not None:
+        _write_features(features, training, scored)
     target.path.mkdir(parents=True, exist_ok=True)
+    return _compared(target, params, champion, training, scored)
+
+
+def _compared(
+    target: PredictionsFolder, params: Params, champion: Version, training: list[Profile], scored: dict[str, Profile]
+) -> Report:
+    """Compare the scored cases that no batch has, if they are enough for one, and keep what came out."""
     with locks.exclusive(target.drift_lock, holder="another process that looks for drift"):
-        batches = files.read_json(target.drift)["batches"] if target.drift.path.exists() else []
-        known = {case_id for batch in batches if batch["model"] == str(champion) for case_id in batch["cases"]}
-        new = {case_id: profile for case_id, profile in _profiles(target, champion) if case_id not in known}
-        if len(new) < params.drift.cases:
+        batches = kept_batches(target)
+        own = [batch for batch in batches if batch["model"] == str(champion)]
+        known = {case_id for batch in own for case_id in batch["cases"]}
+        new = {case_id: profile for case_id, profile in scored.items() if case_id not in known}
+        if len(new) >= params.drift.cases:
+            found = compare(training, list(new.values()))
+            if found is None:
+                raise ModelError(f"the new cases share no feature with the training cases of {champion}")
+            own = [_batch(champion, list(new), found, alarm=found.p_value <= params.drift.level)]
+            files.write_json(target.drift, {"batches": [*batches, *own]})
+        elif not own or not _by_this_run(own[-1]):
             said = f"{len(new)} new case(s) by {champion}; a batch needs {params.drift.cases} (drift.cases)"
             return Report("drift", said, details={"alarm": None, "cases": len(new)})
-        found = compare([_of_images(profile) for profile in calibration.cohort.profiles], list(new.values()))
-        if found is None:
-            raise ModelError(f"the new cases share no feature with the training cases of {champion}")
-        alarm = found.p_value <= params.drift.level
-        batch = _batch(champion, list(new), found, alarm=alarm)
-        files.write_json(target.drift, {"batches": [*batches, batch]})
-    details = {"alarm": alarm, "cases": len(new), "p_value": found.p_value}
-    return Report("drift", _in_words(champion, len(new), found, alarm=alarm), details=details)
+    batch = own[-1]
+    if target.page.path.exists():
+        write_page(target)
+    details = {"alarm": batch["alarm"], "cases": len(batch["cases"]), "p_value": batch["p_value"]}
+    return Report("drift", in_words(batch), links=page_links(target), details=details | {"model": batch["model"]})
+
+
+def _write_features(path: Path, training: list[Profile], scored: dict[str, Profile]) -> None:
+    """Write one row per training case, which has no name, and per predicted case."""
+    rows = [{"set": "training", "case_id": "", **profile} for profile in training]
+    rows += [{"set": "predicted", "case_id": case_id, **profile} for case_id, profile in scored.items()]
+    frames.write_csv(path, pd.DataFrame(rows))
+
+
+def _by_this_run(batch: dict[str, Any]) -> bool:
+    """Return whether an earlier try of this very run of Airflow compared a batch: what it found is to be reported."""
+    run = environment.RUN.read()
+    return run is not None and batch.get("run") == run
 
 
 def _profiles(target: PredictionsFolder, champion: Version) -> Iterator[tuple[str, Profile]]:
@@ -86,19 +119,10 @@ def _of_images(profile: Profile) -> Profile:
 def _batch(champion: Version, cases: list[str], found: Drift, *, alarm: bool) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": environment.RUN.read(),
         "model": str(champion),
         "cases": cases,
         "alarm": alarm,
         "p_value": found.p_value,
         "shifts": dict(found.shifts),
     }
-
-
-def _in_words(champion: Version, count: int, found: Drift, *, alarm: bool) -> str:
-    if not alarm:
-        return f"{count} new cases look like the training cases of {champion} (p = {found.p_value:.2g})"
-    most = ", ".join(f"{name} {shift:+.1f} sd" for name, shift in list(found.shifts.items())[:NAMED])
-    return (
-        f"ALARM: {count} new cases differ from the training cases of {champion} (p = {found.p_value:.2g}), most in "
-        f"{most}; review them, correct their label maps, and release these for a training"
-    )

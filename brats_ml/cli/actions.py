@@ -107,9 +107,15 @@ def table(root: Root = HERE, output: Output = None) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
-def drift(root: Root = HERE, output: Output = None) -> None:
+def drift(
+    root: Root = HERE,
+    output: Output = None,
+    features: Annotated[
+        Path | None, typer.Option(help="CSV to write with the features of all cases, for a report by other tools.")
+    ] = None,
+) -> None:
     """Compare new cases with those that the champion was trained on, and raise an alarm if they differ."""
-    run("actions.drift", root, checks.table, output=output)
+    run("actions.drift", root, checks.drift, output=output, features=features)
 
 
 @app.command(rich_help_panel=PANEL)

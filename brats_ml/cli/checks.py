@@ -231,6 +231,14 @@ def table(ws: Workspace, params: Params, *, output: Path | None) -> Inputs:
     return ()
 
 
+def drift(ws: Workspace, params: Params, *, output: Path | None, features: Path | None) -> Inputs:
+    """Return nothing: the predictions are in a folder, and a file may be written where `features` names one."""
+    if features is not None and (features.is_dir() or not features.absolute().parent.is_dir()):
+        reason = "is a folder" if features.is_dir() else "is in no folder that exists"
+        raise ConfigError(f"{features} {reason}: name a CSV file to write", key="--features")
+    return table(ws, params, output=output)
+
+
 def correct(
     ws: Workspace, params: Params, *, label_maps: Sequence[Path], output: Path | None, corrections: Path | None
 ) -> Inputs:

@@ -18,10 +18,11 @@ RUNS = 10
 
 @app.command(rich_help_panel=PANEL)
 def status(root: Root = HERE, as_json: Json = False) -> None:
-    """Show local servers, runs of Airflow, the inbox and the champions."""
+    """Show local servers, runs of Airflow, the inbox, the champions and an alarm of drift."""
     from brats_ml.actions.champions import champions
     from brats_ml.actions.waiting import inbox
     from brats_ml.config import load
+    from brats_ml.models.drift_batches import last_alarm
 
     ws = workspace(root, needs_params=True)
     servers, states = _servers(ws.root)
@@ -32,6 +33,7 @@ def status(root: Root = HERE, as_json: Json = False) -> None:
         "runs": _runs(ws.root, states),
         "inbox": _part(lambda: inbox(ws, load(ws.params).acquire.naming.rules), problems),
         "champions": _part(lambda: champions(ws), problems),
+        "drift": _part(lambda: last_alarm(ws.predictions()), problems),
         "problems": problems,
     }
     if as_json:

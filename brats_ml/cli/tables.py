@@ -7,6 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from brats_ml.models.drift_batches import in_words
+
 WIDTH = 80
 
 
@@ -36,8 +38,9 @@ def print_status(found: dict[str, Any]) -> None:
     for champion in found["champions"] or ():
         champions.add_row(champion["model"], _version(champion["version"]), _time(champion["since"]))
     _show(console, "Champions", champions, nothing="unknown")
-    for problem in found["problems"]:
-        console.print(f"\nProblem: {problem}")
+    drift = [f"Drift: {in_words(batch)}" for batch in (found["drift"],) if batch]
+    for sentence in (*drift, *(f"Problem: {problem}" for problem in found["problems"])):
+        console.print(f"\n{sentence}")
 
 
 def print_trace(found: dict[str, Any]) -> None:

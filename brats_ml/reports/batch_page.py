@@ -120,6 +120,7 @@ def batch_page(
     has_viewer: bool,
     modalities: Mapping[str, str],
     patients: Sequence[Mapping[str, Any]] = (),
+    alarm: str | None = None,
 ) -> str:
     """Return the page as HTML.
 
@@ -131,6 +132,7 @@ def batch_page(
         has_viewer: Whether the folder of the page has NiiVue.
         modalities: The title of each modality.
         patients: The patients with several time points, as follow_up.json has them.
+        alarm: What the last comparison with the training cases says, if it raised an alarm.
     """
     ranked = sorted(cases, key=lambda case: case.rank)
     # Further regions and labels only where a case has them.
@@ -157,6 +159,7 @@ def batch_page(
         names=names,
         scripts=SCRIPTS,
         style=STYLE,
+        alarm=alarm,
         details=script_json(_known(ranked, modalities, patients) | named),
         turns=dict(turn for patient in patients for turn in _turns(patient)),
     )

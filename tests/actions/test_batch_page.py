@@ -173,6 +173,25 @@ def test_text_of_others_stays_text(target: PredictionsFolder) -> None:
     assert page.count("</script>") == page.count("<script")
 
 
+def test_an_alarm_of_drift_is_at_the_top_and_a_damaged_list_of_batches_stops_no_page(
+    target: PredictionsFolder,
+) -> None:
+    batch = {"model": "m v1", "cases": [WORST], "p_value": 0.01, "shifts": {"t1_p50": 3.0}}
+    shown_text = []
+    for content in (
+        json.dumps({"batches": [batch | {"alarm": True}]}),
+        json.dumps({"batches": [batch | {"alarm": True}, batch | {"alarm": False}]}),
+        '{"batches"',
+    ):
+        target.drift.path.write_text(content)
+        batch_page.write_page(target)
+        shown_text += re.findall(r'<p class="alarm" id="drift">(.*?)</p>', target.page.path.read_text()) or [""]
+
+    assert shown_text[0].startswith("ALARM: 1 new cases differ from the training cases of m v1")
+    assert shown_text[1] == ""
+    assert "drift.json: is damaged; move it away" in unescape(shown_text[2])
+
+
 def test_a_page_without_a_viewer_says_what_to_install(
     cohort: Path, tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:

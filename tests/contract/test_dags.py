@@ -138,6 +138,7 @@ def test_the_table_of_predictions_is_written_once_after_all_shards_even_if_one_f
     assert tasks["table"]["upstream"] == ["pending", "score"]
     assert tasks["table"]["rule"] == "all_done_min_one_success"
     assert tasks["drift"]["upstream"] == ["table"]
+    assert tasks["drift"]["outlets"] == ["brats_drift_alarm"]
     assert tasks["close"]["upstream"] == ["drift", "score", "table"]
 
 

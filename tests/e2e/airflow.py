@@ -80,6 +80,10 @@ class Airflow(AccountClient):
         address: str | None = links[name]
         return address
 
+    def results(self, dag_id: str, run_id: str) -> str:
+        """Return the tab Results of a run's page."""
+        return self._http.get(f"/brats/dags/{dag_id}/runs/{run_id}").raise_for_status().text
+
     def question(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """Return the question of a task that waits for a person."""
         question: dict[str, Any] = self._call(

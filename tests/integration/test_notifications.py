@@ -20,7 +20,8 @@ import sys
 from types import SimpleNamespace
 from airflow.sdk import DAG
 from brats_ml.orchestration.dag.notifications import RunNotifier
-task = SimpleNamespace(task_id="approve", subject="May brats-segmentation v2 become champion?")
+task = SimpleNamespace(task_id="approve", subject="May brats-segmentation v2 become champion?",
+                       outcome=SimpleNamespace(sentence="drift: ALARM: 12 new cases differ"))
 for event in sys.argv[1:]:
     RunNotifier(event)({"dag": DAG("brats_train"), "run_id": "manual__1+00:00", "task": task})
 """
@@ -90,13 +91,14 @@ def notify(home: Path, *events: str, **variables: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_question_and_a_failed_run_reach_mail_and_webhook_with_the_page_to_open(
+def test_a_question_a_failed_run_and_an_alarm_reach_mail_and_webhook_with_the_page_to_open(
     tmp_path: Path, mail: Any, webhook: Any
 ) -> None:
     notify(
         tmp_path,
         "approval",
         "failure",
+        "drift",
         BRATS_NOTIFY_MAIL="one@hospital.test, two@hospital.test",
         BRATS_NOTIFY_WEBHOOK=f"http://127.0.0.1:{webhook.server_address[1]}/hook",
         AIRFLOW_CONN_SMTP_DEFAULT=(
@@ -104,11 +106,13 @@ def test_a_question_and_a_failed_run_reach_mail_and_webhook_with_the_page_to_ope
         ),
     )
 
-    question, failure = map(json.loads, webhook.received)
+    question, failure, alarm = map(json.loads, webhook.received)
     assert (question["event"], question["page"]) == ("approval", f"{PAGE}/tasks/approve/required_actions")
     assert "May brats-segmentation v2 become champion?" in question["text"]
     assert (failure["event"], failure["run"], failure["page"]) == ("failure", "manual__1+00:00", PAGE)
-    assert len(mail.received) == 2
+    assert (alarm["event"], alarm["page"]) == ("drift", f"{PAGE}/tasks/approve")
+    assert "drift: ALARM: 12 new cases differ" in alarm["text"]
+    assert len(mail.received) == 3
     for sent in mail.received:
         assert "To: one@hospital.test, two@hospital.test" in sent
         assert "From: brats@lab.test" in sent

@@ -21,6 +21,16 @@ def test_a_folder_of_predictions_is_shown_as_it_is_and_no_other_address_is_a_lin
     assert "href" not in page
 
 
+def test_an_alarm_is_above_the_table_and_fails_nothing() -> None:
+    said = "drift: ALARM: 12 new cases differ"
+    page = render("brats_score", "manual__1", {"drift": Outcome(said, details={"alarm": True})})
+    calm = render("brats_score", "manual__1", {"drift": Outcome("drift: as before", details={"alarm": False})})
+
+    assert page.index(f'<p class="alarm" role="alert">{said}</p>') < page.index("<table>")
+    assert f'<td class="alarm">{said}</td>' in page
+    assert 'class="alarm"' not in calm
+
+
 def test_no_text_of_a_task_becomes_markup() -> None:
     page = render("d", "<b>", {"t": Outcome("<script>", error="DataError", links={"<i>": 'https://x/"><i>'})})
 

@@ -75,6 +75,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         path = ws.inbox.path / f"BraTS20_Validation_001/BraTS20_Validation_001_{modality}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    shifts = {"flair_roughness": 4.2, "t1_p50": -1.0}
+    batch = {"date": "2026-01-02T03:04:05+00:00", "run": "brats_score/r", "model": "brats-segmentation v3"}
+    write_json(ws.predictions().drift, {"batches": [batch | {"cases": ["a"] * 9, "alarm": True, "p_value": 0.001,
+                                                             "shifts": shifts}]})  # fmt: skip
     return ws
 
 
@@ -105,6 +109,7 @@ def test_status_prints_tables_of_80_columns(typed: dict[str, Typed]) -> None:
     assert "train.baseline_mini: no space is left" in " ".join(printed.split())
     assert "1 case(s)" in printed
     assert "v3" in printed
+    assert "Drift: ALARM: 9 new cases differ" in " ".join(printed.split())
 
 
 def test_the_json_of_status_has_the_keys_of_the_page(typed: dict[str, Typed], checkout: Workspace) -> None:
@@ -128,7 +133,7 @@ def test_the_json_of_status_has_the_keys_of_the_page(typed: dict[str, Typed], ch
         "version": 3,
         "since": "2026-01-02T03:04:05+00:00",
     }
-    keys = {*found, *found["runs"][0], *found["inbox"], *found["champions"][0]}
+    keys = {*found, *found["runs"][0], *found["inbox"], *found["champions"][0], *found["drift"]}
     assert [key for key in keys if f"`{key}`" not in PAGE] == []
 
 
@@ -218,7 +223,7 @@ def test_status_shows_the_page_of_training_runs_and_each_address_on_one_line(
     found = alive.pages(Settings(tmp_path, airflow_port=airflow, mlflow_port=airflow), ["api-server", "mlflow"])
     servers = [{"server": name, "pid": 1, "url": url} for name, url in found.items()]
 
-    print_status({"servers": servers, "runs": [], "inbox": None, "champions": None, "problems": []})
+    print_status({"servers": servers, "runs": [], "inbox": None, "champions": None, "drift": None, "problems": []})
 
     runs = f"http://127.0.0.1:{airflow}/#/experiments/7/runs?workflowType=machine_learning"
     assert found == {"api-server": f"http://127.0.0.1:{airflow}", "mlflow": runs}

@@ -4,7 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import Asset, Context
+from airflow.sdk import Asset, AssetAlias, Context
 
 from brats_ml import dvc_lock, files
 from brats_ml.orchestration.dag.operators import FORM
@@ -15,6 +15,9 @@ from brats_ml.workspace import Workspace
 COHORT = Asset("brats_cohort")
 CHAMPIONS = Asset("brats_champions")
 PREDICTIONS = Asset("brats_predictions")
+DRIFT = Asset("brats_drift")
+# A task changes what is behind an alias only if it says so.
+ALARM = AssetAlias("brats_drift_alarm")
 WATERMARK = "digest"
 ANNOUNCED_BY = "run"
 COHORT_STAGES = ("acquire", "validate")

@@ -1,4 +1,4 @@
-"""Notices to people by mail and webhook: a run asks for approval, or it failed. A notice never ends a task or a run."""
+"""Notices to people by mail and webhook: a run asks for approval, failed, or found drift. None ends a task or a run."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from airflow.sdk.configuration import conf
 from brats_ml import environment
 from brats_ml.redaction import redacted
 
-Event = Literal["approval", "failure"]
+Event = Literal["approval", "failure", "drift"]
 TIMEOUT_S = 10.0
 
 
@@ -66,6 +66,9 @@ def notice_of(event: Event, context: Mapping[str, Any]) -> Notice:
     if event == "approval":
         task = context["task"]
         return Notice(event, dag_id, run_id, str(task.subject), f"{page}/tasks/{task.task_id}/required_actions")
+    if event == "drift":
+        task = context["task"]
+        return Notice(event, dag_id, run_id, str(task.outcome.sentence), f"{page}/tasks/{task.task_id}")
     return Notice(
         event, dag_id, run_id, "The run failed. The log of its red task ends with the sentence to read.", page
     )

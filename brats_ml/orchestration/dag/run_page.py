@@ -17,6 +17,7 @@ th[scope=row] { overflow-wrap: normal; white-space: nowrap }
 th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; border-top: 1px solid #8886 }
 a { color: light-dark(#0b57d0, #8ab4f8) }
 .failed { color: light-dark(#a40000, #ff8a80) }
+.alarm { color: light-dark(#8a3b00, #ffb74d); font-weight: 600 }
 @media (max-width: 40rem) {
   tr:first-child { display: none }
   caption, tr, th, td { display: block; padding: .1rem 0; border: 0; white-space: normal }
@@ -38,8 +39,13 @@ def render(dag_id: str, run_id: str, ended: Mapping[str, Outcome]) -> str:
     links = [(f"{title} ({task})", address) for task, one in latest for title, address in one.links.items()]
     items = "".join(f"<li>{_link(title, address)}</li>" for title, address in links)
     rows = "".join(_row(task, outcome) for task, outcome in ended.items())
+    alarms = "".join(
+        f'<p class="alarm" role="alert">{escape(outcome.sentence)}</p>'
+        for outcome in ended.values()
+        if outcome.details.get("alarm")
+    )
     body = (
-        f"{f'<ul>{items}</ul>' if items else '<p>No task of this run has linked a page yet.</p>'}"
+        f"{alarms}{f'<ul>{items}</ul>' if items else '<p>No task of this run has linked a page yet.</p>'}"
         '<table><caption>Tasks that have reported a result</caption><tr><th scope="col">Task</th>'
         f'<th scope="col">Result</th><th scope="col">Pages</th></tr>{rows}</table>'
         if ended
@@ -54,7 +60,7 @@ def render(dag_id: str, run_id: str, ended: Mapping[str, Outcome]) -> str:
 
 def _row(task: str, outcome: Outcome) -> str:
     pages = ", ".join(_link(title, address) for title, address in outcome.links.items())
-    kind = ' class="failed"' if outcome.error else ""
+    kind = ' class="failed"' if outcome.error else ' class="alarm"' if outcome.details.get("alarm") else ""
     return f'<tr><th scope="row">{escape(task)}</th><td{kind}>{escape(outcome.sentence)}</td><td>{pages}</td></tr>'
 
 

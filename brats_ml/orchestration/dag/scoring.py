@@ -10,8 +10,10 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, DownstreamTasksSkipped
 
 from brats_ml.cohort.source_address import S3
+from brats_ml.orchestration.dag.assets import ALARM, DRIFT
 from brats_ml.orchestration.dag.form import NO_CODE
 from brats_ml.orchestration.dag.form_values import check
+from brats_ml.orchestration.dag.notifications import RunNotifier
 from brats_ml.orchestration.dag.open_operator import OpenOperator
 from brats_ml.orchestration.dag.operators import BRATS, CommandOperator
 from brats_ml.orchestration.runs.clones import uncommitted
@@ -21,6 +23,8 @@ from brats_ml.workspace.state import RunRecord
 INBOX = "inbox"
 # What `brats score` reports of the cases of a shard.
 COUNTS = ("scored", "kept", "refused", "gone")
+# What `brats drift` reports: whether it raised an alarm.
+DRIFTED = "alarm"
 
 
 class OpenForCasesOperator(OpenOperator):
@@ -129,19 +133,26 @@ class TableOperator(CommandOperator):
 
 
 class DriftOperator(CommandOperator):
-    """Compares new cases with those that the champion was trained on."""
+    """Compares new cases with those that the champion was trained on; an alarm changes an asset and notifies people."""
 
     template_fields: tuple[str, ...] = ("predictions",)
 
     def __init__(self, *, predictions: str, **options: Any) -> None:
         """Take the folder of the predictions from the form."""
-        super().__init__(command=[], **options)
+        super().__init__(command=[], outlets=[ALARM], **options)
         self.predictions = predictions
 
     def work(self, context: Context, run: Run) -> Any:
-        """Compare them."""
+        """Compare them. An alarm fails nothing, since the predictions are whole."""
         self.command = [*BRATS, "drift", "--output", str(run.locations.resolve(self.predictions))]
-        return super().work(context, run)
+        outcome, _ = self.run_in_workspace(context, run)
+        if outcome is None:
+            return None
+        if outcome.details.get(DRIFTED):
+            context["outlet_events"][ALARM].add(DRIFT, extra={**outcome.details, **outcome.links})
+            RunNotifier("drift").notify(context)
+            self.log.warning(outcome.sentence)
+        return dict(outcome.details)
 
 
 def options_of(run: Run, cases: str, predictions: str, preset: str, probabilities: str = "") -> list[str] | None:

@@ -236,6 +236,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
         stem=recipe.stem,
         seed=0,
         dtype=POLICY[precision],
+        fused=keras.backend.backend() == "tensorflow",
     )
     model = PatchTraining(
         network,

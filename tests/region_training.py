@@ -67,7 +67,10 @@ def main() -> None:
         kept: list[regions.Progress] = []
         prepare(seed=0, deterministic=True)
         with across(chosen_devices("cpu" if options.devices == 1 else "auto", options.devices)):
-            network = region_unet(dimensions=3, channels=2, regions=3, filters=[4, 8], stem=1, seed=0)
+            network = region_unet(
+                dimensions=3, channels=2, regions=3, filters=[4, 8], stem=1, seed=0,
+                fused=keras.backend.backend() == "tensorflow",
+            )  # fmt: skip
             resident = ResidentSet(cases, (16, 16, 16)) if options.resident else None
             model = PatchTraining(
                 network,

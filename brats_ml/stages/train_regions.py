@@ -117,7 +117,7 @@ def _progress(folder: Path) -> regions.Progress:
     return regions.Progress() if kept is None else regions.Progress(kept[0], kept[2], kept[1])
 
 
-def _network(recipe: RegionsRecipe, *, seed: int, dtype: str, sliced: bool = False) -> keras.Model:
+def _network(recipe: RegionsRecipe, *, seed: int, dtype: str, sliced: bool = False, fused: bool = False) -> keras.Model:
     return region_unet(
         dimensions=recipe.dimensions,
         channels=recipe.channels,
@@ -128,13 +128,16 @@ def _network(recipe: RegionsRecipe, *, seed: int, dtype: str, sliced: bool = Fal
         dtype=dtype,
         extent=recipe.patch if sliced else None,
         sliced=sliced,
+        fused=fused,
     )
 
 
 def _model(recipe: RegionsRecipe, settings: Train, on_device: TrainingSet | None, *, on_gpu: bool) -> PatchTraining:
     by_xla = settings.xla or keras.backend.backend() == "jax"
+    # XLA fuses norms by itself, and TensorFlow has a quick norm of its own on GPUs.
+    fast = {"sliced": on_gpu and by_xla, "fused": not (on_gpu or by_xla)}
     model = PatchTraining(
-        _network(recipe, seed=settings.seed, dtype=POLICY[settings.precision], sliced=on_gpu and by_xla),
+        _network(recipe, seed=settings.seed, dtype=POLICY[settings.precision], **fast),
         dimensions=recipe.dimensions,
         modalities=len(recipe.modalities),
         augmentation=recipe.augmentation.model_dump(),

@@ -132,7 +132,7 @@ def compile_regions(
         model: The model to train.
         steps: The number of steps in all.
         learning_rate: The highest learning rate.
-        weight_decay: The decay of the weights of convolutions; norms and biases do not decay.
+        weight_decay: The decay of the kernels of convolutions; norms and biases do not decay.
         clip_norm: The largest norm of one variable's gradient.
         shape: The shape of the decreasing part of the schedule, `polynomial` or `cosine`.
         power: The exponent of that part.
@@ -147,7 +147,8 @@ def compile_regions(
         use_ema=ema is not None,
         ema_momentum=ema or 0.99,
     )
-    optimizer.exclude_from_weight_decay(var_names=["norm", "bias"])
+    # Scale and offset of a norm and the bias of a convolution are vectors; kernels are not.
+    optimizer.exclude_from_weight_decay(var_list=[weight for weight in model.trainable_variables if weight.ndim == 1])
     model.compile(optimizer=optimizer, jit_compile=xla)
 
 

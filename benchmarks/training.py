@@ -228,6 +228,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
     )
     tumours = [foreground(labels, seed=0) for labels in cases.labels]
     keras.utils.set_random_seed(0)
+    fused = keras.backend.backend() == "tensorflow"
     network = region_unet(
         dimensions=recipe.dimensions,
         channels=recipe.channels,
@@ -236,7 +237,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
         stem=recipe.stem,
         seed=0,
         dtype=POLICY[precision],
-        fused=keras.backend.backend() == "tensorflow",
+        fused=fused,
     )
     model = PatchTraining(
         network,
@@ -245,6 +246,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
         augmentation=recipe.augmentation.model_dump(),
         batch_dice=recipe.batch_dice,
         seed=0,
+        fused=fused,
     )
     schedule = recipe.schedule.model_dump()
     regions.compile_regions(
@@ -258,7 +260,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
 
     def batch(step: int) -> Inputs:
         drawn = draw_patches(tumours, patch=patch, batch=recipe.batch, share=recipe.foreground, seed=0, step=step)
-        return cut(cases, drawn, patch=patch)
+        return cut(cases, drawn, patch=patch, flip=recipe.augmentation.flip)
 
     cached = batch(0)
 

@@ -73,7 +73,7 @@ def fit(
         with _asked_to_stop() as stop:
             rows = regions.fit(
                 model,
-                training=_batches(training, recipe, settings.seed, on_device=on_device),
+                training=_batches(training, recipe, settings.seed, on_device=on_device, flip=recipe.augmentation.flip),
                 validation=held_out,
                 steps=steps,
                 epoch_steps=recipe.epoch_steps,
@@ -144,6 +144,7 @@ def _model(recipe: RegionsRecipe, settings: Train, on_device: TrainingSet | None
         batch_dice=recipe.batch_dice,
         seed=settings.seed,
         resident=ResidentSet(on_device, extent(recipe)) if on_device is not None else None,
+        fused=fast["fused"],
     )
     regions.compile_regions(
         model,
@@ -156,14 +157,16 @@ def _model(recipe: RegionsRecipe, settings: Train, on_device: TrainingSet | None
     return model
 
 
-def _batches(cases: TrainingSet, recipe: RegionsRecipe, seed: int, *, on_device: bool) -> Callable[[int], Inputs]:
+def _batches(
+    cases: TrainingSet, recipe: RegionsRecipe, seed: int, *, on_device: bool, flip: Sequence[int] = ()
+) -> Callable[[int], Inputs]:
     found = [foreground(labels, seed=index) for index, labels in enumerate(cases.labels)]
 
     def batch(step: int) -> Inputs:
         patches = draw_patches(
             found, patch=extent(recipe), batch=recipe.batch or 1, share=recipe.foreground, seed=seed, step=step
         )
-        return vars(patches) if on_device else cut(cases, patches, patch=extent(recipe))
+        return vars(patches) if on_device else cut(cases, patches, patch=extent(recipe), flip=flip)
 
     return batch
 

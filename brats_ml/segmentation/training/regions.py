@@ -218,7 +218,7 @@ def averaged(model: PatchTraining) -> keras.Model:
 
 
 def take_state(model: PatchTraining) -> State:
-    """Return every number that the next step depends on, except the resident cases."""
+    """Return every number that the next step depends on, except resident cases and noise, which stay the same."""
     return {name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in _variables(model)}
 
 
@@ -254,13 +254,15 @@ class _Fixed(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no 
 
 
 def _variables(model: PatchTraining) -> list[tuple[str, Any]]:
-    resident = {id(variable) for variable in model.resident.variables} if model.resident is not None else set()
+    fixed = {
+        id(variable) for layer in (model.resident, model.noise) if layer is not None for variable in layer.variables
+    }
     groups = {"model": model.variables, "optimizer": model.optimizer.variables}
     groups["metric"] = [variable for metric in model.metrics for variable in metric.variables]
     return [
         (f"{group}.{index:04d}", variable)
         for group, variables in groups.items()
-        for index, variable in enumerate(variable for variable in variables if id(variable) not in resident)
+        for index, variable in enumerate(variable for variable in variables if id(variable) not in fixed)
     ]
 
 

@@ -1,6 +1,7 @@
 """The network of `region_unet` and its training step in PyTorch.
 
-`gpu.py` starts this script with a JSON object as argument. The script prints the samples per second.
+`gpu.py` and `training.py` start this script with a JSON object as argument. The script prints the samples
+per second; with `wait`, it reads numbers of steps and prints the seconds of each training.
 """
 
 import json
@@ -107,7 +108,7 @@ def main():
         begun = time.perf_counter()
         for step in range(steps):
             image, targets = patches.batch(step)
-            with torch.autocast(on.type, dtype=torch.bfloat16):
+            with torch.autocast(on.type, dtype=torch.bfloat16, enabled=not net.get("float32", False)):
                 logits = network(image)
             loss = loss_of(logits.float(), targets)
             optimizer.zero_grad(set_to_none=True)
@@ -116,6 +117,10 @@ def main():
         loss.item()  # waits for the device
         return time.perf_counter() - begun
 
+    if net.get("wait", False):
+        for line in sys.stdin:
+            print(train(int(line)), flush=True)
+        return
     train(3)  # compiles, and chooses algorithms
     steps = max(3, round(net["seconds"] * 3 / train(3)))
     print(steps * net["batch"] / train(steps))

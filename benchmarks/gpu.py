@@ -26,7 +26,6 @@ The figures of each network:
 import argparse
 import importlib.util
 import json
-import math
 import os
 import subprocess
 import sys
@@ -42,6 +41,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import keras
 import numpy as np
+from _rates import convolution_flops, matrix_products
 from keras import ops
 
 from brats_ml.cohort.labels import CLASSES, LABELS, REGIONS
@@ -112,7 +112,7 @@ def main() -> None:
         train, network = (
             baseline_training(net) if net.name == "baseline" else region_training(net, cases, sliced=not options.plain)
         )
-        flops = TRAINING_PASSES * forward_flops(network)
+        flops = TRAINING_PASSES * sum(convolution_flops(network))
         rate = samples_per_second(train, net.batch, options.seconds)
         row = {"network": net.name, "samples_per_second": rate, "gflop_per_sample": flops / 1e9}
         row |= {"tflops": rate * flops / 1e12, "of_matrix_rate": rate * flops / matrix}
@@ -256,42 +256,16 @@ def baseline_training(net: Network) -> tuple[Callable[[int], object], keras.Mode
     return lambda steps: model.fit(regions.Batches(first, 0, steps), shuffle=False, verbose=0), network
 
 
-def forward_flops(network: keras.Model) -> float:
-    """Return the operations of all convolutions in the forward pass of one sample. A multiply-add counts as two."""
-    total = 0
-    for layer in network.layers:
-        if not hasattr(layer, "kernel_size"):
-            continue
-        # A kernel is applied once per output voxel, a transposed kernel once per input voxel.
-        is_transposed = "Transpose" in type(layer).__name__
-        shape = layer.input.shape[1:-1] if is_transposed else layer.output.shape[1:-1]
-        total += 2 * math.prod(layer.kernel.shape) * math.prod(shape)
-    return float(total)
-
-
 def samples_per_second(train: Callable[[int], object], batch: int, wanted: float) -> float:
     train(2)  # compiles
     steps = max(3, round(wanted * 3 / seconds(lambda: train(3))))
     return steps * batch / seconds(lambda: train(steps))
 
 
-def matrix_rate(size: int, repeats: int = 50) -> float:
+def matrix_rate(size: int) -> float:
     """Return the operations per second of bfloat16 products of square matrices, the best of five."""
-    one = ops.cast(keras.random.normal((size, size), seed=0) / math.sqrt(size), "bfloat16")
-
-    def products(matrix: object) -> object:
-        return ops.sum(ops.cast(ops.fori_loop(0, repeats, lambda _, x: ops.matmul(x, matrix), matrix), "float32"))
-
-    if keras.backend.backend() == "jax":
-        import jax  # only one of the backends is installed
-
-        compiled = jax.jit(products)
-    else:
-        import tensorflow as tf
-
-        compiled = tf.function(products, jit_compile=True)
-    spent = [seconds(lambda: float(compiled(one))) for _ in range(6)]
-    return 2 * size**3 * repeats / min(spent[1:])
+    rate = matrix_products(size, dtype="bfloat16", repeats=50, xla=True)
+    return max(rate() for _ in range(5))
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -11,13 +11,18 @@ are many and short, and each ratio is the median over the rounds, so other load 
   in memory; the lowest of the recipes. `input_path_over_cached_NAME` is the ratio of one recipe.
 - `bfloat16_over_float32`: samples per second of `regions3d` with `train.precision: bfloat16` divided by those in
   float32.
+- `train_vs_torch_cpu_NAME`: samples per second of a region recipe divided by those of the same network in PyTorch
+  (float32, channels last, the same patches, loss and AdamW), eager or with `torch.compile`, whichever is faster.
+  Ours also augments, clips gradients and averages weights. `train_vs_torch_cpu` is the lower one of both recipes.
+- `step_over_matrix_rate_NAME`: operations per second of a training step divided by those of a float32 product of
+  2048 x 2048 matrices in the same process and round. `_rates.py` says what counts as an operation.
+  `step_over_matrix_rate` is that of `regions2d`.
 """
 
 import argparse
 import json
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +31,10 @@ from functools import partial
 from pathlib import Path
 
 from _frame import ROOT, peer_python, report, table
+from _peer_process import Peer
 from _plans import planned
+from _rates import matrix_products
+from _torch_on_cpu import KINDS, TWINS, flops_per_sample, torch_twin
 
 # The import of _frame sets variables that TensorFlow reads on import.
 # isort: split
@@ -85,22 +93,42 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="brats-benchmark-") as name:
         folder, cases = chosen_cases(Path(name))
         paths = preprocessed(Path(name), folder, cases)
-        theirs = BaselineSystem(Path(name), folder, cases, chosen.slices) if "baseline" in chosen.recipes else None
+        twins = [recipe for recipe in TWINS if recipe in chosen.recipes]
+        peers = {"original": original(Path(name), folder, cases, chosen)} if "baseline" in chosen.recipes else {}
         ready = {recipe: RECIPES[recipe](paths, chosen) for recipe in chosen.recipes}
-        rates = measured(ready, theirs, chosen)
-    rows = [{"what": what, "samples per second": statistics.median(rate)} for what, rate in rates.items()]
+        for recipe in twins:
+            for kind in KINDS:
+                peers[f"{recipe}, {kind}"] = torch_twin(recipe, ready[recipe].steps, compiled=kind == KINDS[1])
+        rates = measured(ready, peers, chosen.rounds)
+    shown = {what: statistics.median(rate) for what, rate in rates.items() if what != "matrix"}
+    rows = [{"what": what, "samples per second": rate} for what, rate in shown.items()]
     table(rows, title=f"{len(cases)} cases, median of {chosen.rounds} rounds")
+
+    report(**figures(rates, twins), slices=chosen.slices, rounds=chosen.rounds)
+
+
+def figures(rates: dict[str, list[float]], twins: Sequence[str]) -> dict[str, float]:
+    """Return the ratios, each the median over the rounds."""
 
     def ratio(one: str, other: str) -> float:
         return statistics.median(first / second for first, second in zip(rates[one], rates[other], strict=True))
 
-    over = {f"input_path_over_cached_{name}": ratio(f"{name}, whole", f"{name}, cached") for name in ready}
-    figures = {"input_path_over_cached": min(over.values()), **over}
-    if theirs is not None:
-        figures = {"train_vs_baseline": ratio("baseline, whole", "original"), **figures}
-    if {"regions3d", "regions3d_bfloat16"} <= set(ready):
-        figures["bfloat16_over_float32"] = ratio("regions3d_bfloat16, whole", "regions3d, whole")
-    report(**figures, slices=chosen.slices, rounds=chosen.rounds)
+    names = [what.removesuffix(", whole") for what in rates if what.endswith(", whole")]
+    over = {f"input_path_over_cached_{name}": ratio(f"{name}, whole", f"{name}, cached") for name in names}
+    found = {"input_path_over_cached": min(over.values()), **over}
+    if "original" in rates:
+        found = {"train_vs_baseline": ratio("baseline, whole", "original"), **found}
+    if {"regions3d", "regions3d_bfloat16"} <= set(names):
+        found["bfloat16_over_float32"] = ratio("regions3d_bfloat16, whole", "regions3d, whole")
+    torch = {name: min(ratio(f"{name}, whole", f"{name}, {kind}") for kind in KINDS) for name in twins}
+    if torch:
+        found["train_vs_torch_cpu"] = min(torch.values())
+    for name in twins:
+        found[f"train_vs_torch_cpu_{name}"] = torch[name]
+        found[f"step_over_matrix_rate_{name}"] = ratio(f"{name}, whole", "matrix") * flops_per_sample(name)
+    if "regions2d" in twins:
+        found["step_over_matrix_rate"] = found["step_over_matrix_rate_regions2d"]
+    return found
 
 
 def chosen_cases(scratch: Path) -> tuple[Path, list[Case]]:
@@ -127,54 +155,37 @@ def preprocessed(scratch: Path, folder: Path, cases: Sequence[Case]) -> list[Pat
     return paths
 
 
-class BaselineSystem:
-    """The original baseline in a separate process and environment, which waits while others train."""
-
-    def __init__(self, scratch: Path, folder: Path, cases: Sequence[Case], slices: int) -> None:
-        roles = ("flair", "t1ce", "seg")
-        listing = scratch / "cases.json"
-        listing.write_text(json.dumps([{role: str(folder / case.files[role]) for role in roles} for case in cases]))
-        command = [peer_python("baseline", BASELINE_SYSTEM), Path(__file__).with_name("_baseline_system.py")]
-        self._process = subprocess.Popen(
-            [*map(str, command), str(listing), str(slices)],
-            env=os.environ | {"KERAS_BACKEND": "tensorflow"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.slices = slices
-
-    def train(self, steps: int) -> float:
-        """Train on a number of cases and return the time, in s."""
-        if self._process.stdin is None or self._process.stdout is None:
-            raise ValueError("the process of the baseline has no pipes")
-        print(steps, file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
-
-    def end(self) -> None:
-        """End the process and wait for it."""
-        self._process.communicate()
+def original(scratch: Path, folder: Path, cases: Sequence[Case], chosen: argparse.Namespace) -> Peer:
+    """Return the original baseline."""
+    roles = ("flair", "t1ce", "seg")
+    listing = scratch / "cases.json"
+    listing.write_text(json.dumps([{role: str(folder / case.files[role]) for role in roles} for case in cases]))
+    command = [peer_python("baseline", BASELINE_SYSTEM), Path(__file__).with_name("_baseline_system.py")]
+    return Peer([*command, listing, str(chosen.slices)], samples=chosen.slices, steps=chosen.steps)
 
 
-def measured(
-    ready: dict[str, Trained], theirs: BaselineSystem | None, chosen: argparse.Namespace
-) -> dict[str, list[float]]:
-    """Return the samples per second of each candidate in each round, without the first step, which compiles."""
+def measured(ready: dict[str, Trained], peers: dict[str, Peer], rounds: int) -> dict[str, list[float]]:
+    """Return the samples per second of each candidate in each round, without the first step, which compiles.
+
+    `matrix` is the rate of matrix products, in operations per second.
+    """
     work: dict[str, tuple[int, Callable[[], float]]] = {}
-    if theirs is not None:
-        theirs.train(1)
-        work["original"] = (chosen.steps * theirs.slices, lambda: theirs.train(chosen.steps))
+    for name, peer in peers.items():
+        peer.train(1)
+        work[name] = (peer.steps * peer.samples, partial(peer.train, peer.steps))
     for name, recipe in ready.items():
         for kind, train in (("whole", recipe.full), ("cached", recipe.cached)):
             train(1)
             count = recipe.steps * recipe.samples
             work[f"{name}, {kind}"] = (count, lambda train=train, steps=recipe.steps: seconds(lambda: train(steps)))
-    rates: dict[str, list[float]] = {what: [] for what in work}
-    for _ in range(chosen.rounds):
+    matrix_rate = matrix_products(2048, dtype="float32", repeats=5, xla=False)
+    rates: dict[str, list[float]] = {what: [] for what in (*work, "matrix")}
+    for _ in range(rounds):
         for what, (count, train) in work.items():
             rates[what].append(count / train())
-    if theirs is not None:
-        theirs.end()
+        rates["matrix"].append(matrix_rate())
+    for peer in peers.values():
+        peer.end()
     return rates
 
 
@@ -228,6 +239,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
     )
     tumours = [foreground(labels, seed=0) for labels in cases.labels]
     keras.utils.set_random_seed(0)
+    fused = keras.backend.backend() == "tensorflow"
     network = region_unet(
         dimensions=recipe.dimensions,
         channels=recipe.channels,
@@ -236,6 +248,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
         stem=recipe.stem,
         seed=0,
         dtype=POLICY[precision],
+        fused=fused,
     )
     model = PatchTraining(
         network,
@@ -244,6 +257,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
         augmentation=recipe.augmentation.model_dump(),
         batch_dice=recipe.batch_dice,
         seed=0,
+        fused=fused,
     )
     schedule = recipe.schedule.model_dump()
     regions.compile_regions(
@@ -257,7 +271,7 @@ def regions_recipe(paths: Sequence[Path], chosen: argparse.Namespace, name: str,
 
     def batch(step: int) -> Inputs:
         drawn = draw_patches(tumours, patch=patch, batch=recipe.batch, share=recipe.foreground, seed=0, step=step)
-        return cut(cases, drawn, patch=patch)
+        return cut(cases, drawn, patch=patch, flip=recipe.augmentation.flip)
 
     cached = batch(0)
 

@@ -59,15 +59,18 @@ def main() -> None:
     cases = TrainingSet(images, labels)
     found = [foreground(each, seed=0) for each in labels]
 
+    fused = keras.backend.backend() == "tensorflow"
+
     def batch(step: int) -> dict[str, np.ndarray]:
         patches = draw_patches(found, patch=(16, 16, 16), batch=2, share=0.5, seed=5, step=step)
-        return vars(patches) if options.resident else cut(cases, patches, patch=(16, 16, 16))
+        flip = AUGMENTATION["flip"]
+        return vars(patches) if options.resident else cut(cases, patches, patch=(16, 16, 16), flip=flip)
 
     def train(progress: regions.Progress, stop_at: int | None) -> regions.Progress | tuple[str, list[regions.Row]]:
         kept: list[regions.Progress] = []
         prepare(seed=0, deterministic=True)
         with across(chosen_devices("cpu" if options.devices == 1 else "auto", options.devices)):
-            network = region_unet(dimensions=3, channels=2, regions=3, filters=[4, 8], stem=1, seed=0)
+            network = region_unet(dimensions=3, channels=2, regions=3, filters=[4, 8], stem=1, seed=0, fused=fused)
             resident = ResidentSet(cases, (16, 16, 16)) if options.resident else None
             model = PatchTraining(
                 network,
@@ -77,6 +80,7 @@ def main() -> None:
                 batch_dice=True,
                 seed=1,
                 resident=resident,
+                fused=fused,
             )
             regions.compile_regions(
                 model, steps=12, learning_rate=5e-3, weight_decay=1e-2, clip_norm=1.0, shape="polynomial", power=0.9,

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from brats_ml import environment, files, locks
-from brats_ml.actions.batch_page import page_links, write_page
+from brats_ml.actions.batch_addresses import page_links
+from brats_ml.actions.batch_page import write_page
+from brats_ml.actions.batch_run import record_batch
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking.champions import open_champions
 from brats_ml.adapters.tracking.reigns import MODELS, no_champion
@@ -58,11 +60,17 @@ def run(ws: Workspace, params: Params, *, output: Path | None = None, features: 
     if features is not None:
         _write_features(features, training, scored)
     target.path.mkdir(parents=True, exist_ok=True)
-    return _compared(target, params, champion, training, scored)
+    return _compared(ws, params, target, champion=champion, training=training, scored=scored)
 
 
 def _compared(
-    target: PredictionsFolder, params: Params, champion: Version, training: list[Profile], scored: dict[str, Profile]
+    ws: Workspace,
+    params: Params,
+    target: PredictionsFolder,
+    *,
+    champion: Version,
+    training: list[Profile],
+    scored: dict[str, Profile],
 ) -> Report:
     """Compare the scored cases that no batch has, if they are enough for one, and keep what came out."""
     with locks.exclusive(target.drift_lock, holder="another process that looks for drift"):
@@ -80,10 +88,13 @@ def _compared(
             said = f"{len(new)} new case(s) by {champion}; a batch needs {params.drift.cases} (drift.cases)"
             return Report("drift", said, details={"alarm": None, "cases": len(new)})
     batch = own[-1]
+    note = record_batch(ws, target)
     if target.page.path.exists():
-        write_page(target)
+        write_page(target, limits=params.follow_up, state=ws.state)
     details = {"alarm": batch["alarm"], "cases": len(batch["cases"]), "p_value": batch["p_value"]}
-    return Report("drift", in_words(batch), links=page_links(target), details=details | {"model": batch["model"]})
+    return Report(
+        "drift", in_words(batch), links=page_links(ws.state, target), details=details | {"model": batch["model"]}
+    )
 
 
 def _write_features(path: Path, training: list[Profile], scored: dict[str, Profile]) -> None:

@@ -79,7 +79,14 @@ def fit(
         with _asked_to_stop() as stop:
             rows = regions.fit(
                 model,
-                training=_batches(training, recipe, settings.seed, known["train"], on_device=on_device),
+                training=_batches(
+                    training,
+                    recipe,
+                    settings.seed,
+                    known["train"],
+                    on_device=on_device,
+                    flip=recipe.augmentation.flip,
+                ),
                 validation=held_out,
                 steps=steps,
                 epoch_steps=recipe.epoch_steps,
@@ -123,7 +130,9 @@ def _progress(folder: Path) -> regions.Progress:
     return regions.Progress() if kept is None else regions.Progress(kept[0], kept[2], kept[1])
 
 
-def _network(recipe: RegionsRecipe, label_set: LabelSet, *, seed: int, dtype: str, sliced: bool = False) -> keras.Model:
+def _network(
+    recipe: RegionsRecipe, label_set: LabelSet, *, seed: int, dtype: str, sliced: bool = False, fused: bool = False
+) -> keras.Model:
     return region_unet(
         dimensions=recipe.dimensions,
         channels=recipe.channels,
@@ -134,6 +143,7 @@ def _network(recipe: RegionsRecipe, label_set: LabelSet, *, seed: int, dtype: st
         dtype=dtype,
         extent=recipe.patch if sliced else None,
         sliced=sliced,
+        fused=fused,
     )
 
 
@@ -141,8 +151,10 @@ def _model(
     recipe: RegionsRecipe, settings: Train, label_set: LabelSet, on_device: TrainingSet | None, *, on_gpu: bool
 ) -> PatchTraining:
     by_xla = settings.xla or keras.backend.backend() == "jax"
+    # XLA fuses norms by itself, and TensorFlow has a quick norm of its own on GPUs.
+    fast = {"sliced": on_gpu and by_xla, "fused": not (on_gpu or by_xla)}
     model = PatchTraining(
-        _network(recipe, label_set, seed=settings.seed, dtype=POLICY[settings.precision], sliced=on_gpu and by_xla),
+        _network(recipe, label_set, seed=settings.seed, dtype=POLICY[settings.precision], **fast),
         dimensions=recipe.dimensions,
         modalities=len(recipe.modalities),
         augmentation=recipe.augmentation.model_dump(),
@@ -150,6 +162,7 @@ def _model(
         seed=settings.seed,
         resident=ResidentSet(on_device, extent(recipe)) if on_device is not None else None,
         label_set=label_set,
+        fused=fast["fused"],
     )
     regions.compile_regions(
         model,
@@ -163,7 +176,13 @@ def _model(
 
 
 def _batches(
-    cases: TrainingSet, recipe: RegionsRecipe, seed: int, known: Known, *, on_device: bool
+    cases: TrainingSet,
+    recipe: RegionsRecipe,
+    seed: int,
+    known: Known,
+    *,
+    on_device: bool,
+    flip: Sequence[int] = (),
 ) -> Callable[[int], Inputs]:
     found = [foreground(labels, seed=index) for index, labels in enumerate(cases.labels)]
 
@@ -171,7 +190,7 @@ def _batches(
         patches = draw_patches(
             found, patch=extent(recipe), batch=recipe.batch or 1, share=recipe.foreground, seed=seed, step=step
         )
-        inputs = vars(patches) if on_device else cut(cases, patches, patch=extent(recipe))
+        inputs = vars(patches) if on_device else cut(cases, patches, patch=extent(recipe), flip=flip)
         return inputs if known is None else {**inputs, "known": known[patches.case]}
 
     return batch

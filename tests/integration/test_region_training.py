@@ -67,7 +67,11 @@ def test_two_devices_share_a_batch_and_resume_after_a_stop() -> None:
     shared = trained("--devices", "2")
 
     assert shared["history"][-1]["loss"] < shared["history"][0]["loss"]
-    assert trained("--devices", "2", "--stop-at", "4", "12") == shared
+    resumed = trained("--devices", "2", "--stop-at", "4", "12")
+    assert resumed["weights"] == shared["weights"]
+    # A stop adds up the running means of the devices, which changes the order of a sum.
+    for row, expected in zip(resumed["history"], shared["history"], strict=True):
+        assert row == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.slow

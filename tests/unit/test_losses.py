@@ -115,9 +115,7 @@ def test_rotation_by_90_degrees_equals_that_of_numpy() -> None:
 
 
 def test_jitter_leaves_voxels_outside_the_brain_at_0_and_keeps_the_order_of_intensities() -> None:
-    changed = np.asarray(
-        jitter_intensity(IMAGE, DRAWN, modalities=4, scale=0.3, shift=0.3, gamma=0.3, noise=0.0, generator=None)
-    )
+    changed = np.asarray(jitter_intensity(IMAGE, DRAWN, None, modalities=4, scale=0.3, shift=0.3, gamma=0.3))
 
     assert not changed[LABELS == 0].any()
     for patch in range(2):

@@ -36,18 +36,22 @@ class TrainingSet:
         return sum(array.nbytes for array in self.images) + sum(array.nbytes for array in self.labels)
 
 
-def cut(cases: TrainingSet, patches: Patches, *, patch: Sequence[int]) -> Inputs:
-    """Return the patches of one step as `image`, `labels` and `draws`; voxels beyond the edge of a case are 0."""
+def cut(cases: TrainingSet, patches: Patches, *, patch: Sequence[int], flip: Sequence[int] = ()) -> Inputs:
+    """Return the patches of one step as `image`, `labels` and `draws`; voxels beyond the edge of a case are 0.
+
+    Patches are mirrored as by `augmentation.mirrored` with the axes `flip`. Here that costs no further copy.
+    """
     batch, extent = len(patches.case), tuple(patch)
     image = np.zeros((batch, *extent, cases.images[0].shape[-1]), dtype=np.float16)
     labels = np.zeros((batch, *extent), dtype=np.uint8)
-    for place, (case, corner) in enumerate(zip(patches.case, patches.corner, strict=True)):
+    for place, (case, corner, draws) in enumerate(zip(patches.case, patches.corner, patches.draws, strict=True)):
         shape = cases.labels[case].shape
         low, high = np.maximum(corner, 0), np.minimum(corner + extent, shape)
         taken = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
         put = tuple(slice(int(a), int(b)) for a, b in zip(low - corner, high - corner, strict=True))
-        image[place][put] = cases.images[case][taken]
-        labels[place][put] = cases.labels[case][taken]
+        way = tuple(slice(None, None, -1 if axis in flip and draws[axis] < 0.5 else 1) for axis in range(len(extent)))
+        image[place][way][put] = cases.images[case][taken]
+        labels[place][way][put] = cases.labels[case][taken]
     return {"image": image, "labels": labels, "draws": patches.draws}
 
 

@@ -132,7 +132,7 @@ def compile_regions(
         model: The model to train.
         steps: The number of steps in all.
         learning_rate: The highest learning rate.
-        weight_decay: The decay of the weights of convolutions; norms and biases do not decay.
+        weight_decay: The decay of the kernels of convolutions; norms and biases do not decay.
         clip_norm: The largest norm of one variable's gradient.
         shape: The shape of the decreasing part of the schedule, `polynomial` or `cosine`.
         power: The exponent of that part.
@@ -147,7 +147,8 @@ def compile_regions(
         use_ema=ema is not None,
         ema_momentum=ema or 0.99,
     )
-    optimizer.exclude_from_weight_decay(var_names=["norm", "bias"])
+    # Scale and offset of a norm and the bias of a convolution are vectors; kernels are not.
+    optimizer.exclude_from_weight_decay(var_list=[weight for weight in model.trainable_variables if weight.ndim == 1])
     model.compile(optimizer=optimizer, jit_compile=xla)
 
 
@@ -217,7 +218,7 @@ def averaged(model: PatchTraining) -> keras.Model:
 
 
 def take_state(model: PatchTraining) -> State:
-    """Return every number that the next step depends on, except the resident cases."""
+    """Return every number that the next step depends on, except resident cases and noise, which stay the same."""
     return {name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in _variables(model)}
 
 
@@ -253,13 +254,15 @@ class _Fixed(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no 
 
 
 def _variables(model: PatchTraining) -> list[tuple[str, Any]]:
-    resident = {id(variable) for variable in model.resident.variables} if model.resident is not None else set()
+    fixed = {
+        id(variable) for layer in (model.resident, model.noise) if layer is not None for variable in layer.variables
+    }
     groups = {"model": model.variables, "optimizer": model.optimizer.variables}
     groups["metric"] = [variable for metric in model.metrics for variable in metric.variables]
     return [
         (f"{group}.{index:04d}", variable)
         for group, variables in groups.items()
-        for index, variable in enumerate(variable for variable in variables if id(variable) not in resident)
+        for index, variable in enumerate(variable for variable in variables if id(variable) not in fixed)
     ]
 
 

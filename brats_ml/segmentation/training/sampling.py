@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from brats_ml.cohort.labels import LabelMap, region_mask
 
 # Random numbers per patch for its augmentation; see `segmentation.training.augmentation`.
-DRAWS = 24
+DRAWS = 26
 # The most voxels that are remembered of a region, to centre patches on. Larger regions are sampled.
 REMEMBERED = 20_000
 # The share of the patches on the tumour that are centred on its core, which is a small part of most tumours.

@@ -1,6 +1,6 @@
 """One training step of a region recipe as a Keras model: patches, augmentation, network and loss."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -8,10 +8,12 @@ from keras import ops
 
 from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
 from brats_ml.segmentation.training.augmentation import (
+    NoiseBank,
     drop_modalities,
     jitter_intensity,
     mirrored,
     rotate_and_zoom,
+    some_rotated_and_zoomed,
 )
 from brats_ml.segmentation.training.losses import dice_and_cross_entropy, region_targets
 from brats_ml.segmentation.training.patches import ResidentSet
@@ -20,9 +22,9 @@ from brats_ml.segmentation.training.patches import ResidentSet
 class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no types
     """A network together with its augmentation and loss.
 
-    The input is a batch of patches. It holds `image` (batch, X, Y, Z, channel) and `labels` (batch, X, Y, Z), or
-    `case` and `corner` of the patches in a resident set. It also holds `draws` (batch, DRAWS), the random numbers of
-    the augmentation; and, where something is not known of a case, `known` (batch, region).
+    The input is a batch of patches. It holds `image` (batch, X, Y, Z, channel) and `labels` (batch, X, Y, Z), which the
+    host has mirrored, or `case` and `corner` of the patches in a resident set. It also holds `draws` (batch, DRAWS),
+    the random numbers of the augmentation; and, where something is not known of a case, `known` (batch, region).
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
         seed: int,
         resident: ResidentSet | None = None,
         label_set: LabelSet = LABEL_SETS[GLIOMA],
+        fused: bool = False,
     ) -> None:
         """Keep the network and the settings of its training.
 
@@ -48,12 +51,17 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
             seed: The seed of the noise.
             resident: The training set on the device, or None if the host cuts the patches.
             label_set: The labels, and the regions that the network predicts.
+            fused: Whether TensorFlow trains on a CPU without XLA. Augmentation then moves only the patches that change,
+                and XLA compiles the changes of intensity. The results are the same but for rounding.
         """
         super().__init__(name="patch_training")
         self.network, self.resident = network, resident
         self._flat, self._modalities, self._augmentation = dimensions == 2, modalities, dict(augmentation)
         self._batch_dice, self._regions = batch_dice, label_set.region_values
-        self._noise = keras.random.SeedGenerator(seed)
+        self.noise = NoiseBank(seed) if self._augmentation.get("noise") else None
+        self._move, self._jitter = rotate_and_zoom, jitter_intensity
+        if fused:
+            self._move, self._jitter = some_rotated_and_zoomed, _by_xla(jitter_intensity)
         self._loss = keras.metrics.Mean(name="loss")
         self._dice = [keras.metrics.Mean(name=f"dice_{region}") for region in label_set.regions]
 
@@ -69,6 +77,8 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
         """Return logits (batch, X, Y[, Z], region) and targets of the same shape."""
         if "case" in inputs and self.resident is not None:
             image, labels = self.resident(inputs["case"], inputs["corner"])
+            if training:
+                image, labels = mirrored(image, labels, inputs["draws"], axes=self._augmentation["flip"])
         else:
             image, labels = inputs["image"], inputs["labels"]
         image = ops.cast(image, "float32")
@@ -82,14 +92,14 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
 
     def _augmented(self, image: Any, labels: Any, draws: Any) -> tuple[Any, Any]:
         how = self._augmentation
-        image, labels = mirrored(image, labels, draws, axes=how["flip"])
         if how["spatial_share"] and (how["rotate_degrees"] or how["zoom"]):
-            image, labels = rotate_and_zoom(
+            image, labels = self._move(
                 image, labels, draws, degrees=how["rotate_degrees"], zoom=how["zoom"], share=how["spatial_share"]
             )
-        intensity = {name: how[name] for name in ("scale", "shift", "gamma", "noise")}
-        if any(intensity.values()):
-            image = jitter_intensity(image, draws, modalities=self._modalities, generator=self._noise, **intensity)
+        intensity = {name: how[name] for name in ("scale", "shift", "gamma")}
+        if self.noise is not None or any(intensity.values()):
+            noise = None if self.noise is None else how["noise"] * self.noise(image, draws)
+            image = self._jitter(image, draws, noise, modalities=self._modalities, **intensity)
         if how["drop_modalities"]:
             image = drop_modalities(image, draws, modalities=self._modalities, share=how["drop_modalities"])
         return image, labels
@@ -119,3 +129,9 @@ class PatchTraining(keras.Model):  # type: ignore[misc]  # Keras declares no typ
 def as_slices(image: Any) -> Any:
     """Return slabs (batch, X, Y, slice, channel) as images (batch, X, Y, slice * channel), slice by slice."""
     return ops.reshape(image, (-1, image.shape[1], image.shape[2], image.shape[3] * image.shape[4]))
+
+
+def _by_xla(function: Callable[..., Any]) -> Callable[..., Any]:
+    import tensorflow as tf  # only this backend needs it
+
+    return tf.function(function, jit_compile=True, autograph=False)  # type: ignore[no-any-return]

@@ -92,9 +92,8 @@ def _compared(
     if target.page.path.exists():
         write_page(target, limits=params.follow_up, state=ws.state)
     details = {"alarm": batch["alarm"], "cases": len(batch["cases"]), "p_value": batch["p_value"]}
-    return Report(
-        "drift", in_words(batch), links=page_links(ws.state, target), details=details | {"model": batch["model"]}
-    )
+    said = in_words(batch) + f"; {note}" * bool(note)
+    return Report("drift", said, links=page_links(ws.state, target), details=details | {"model": batch["model"]})
 
 
 def _write_features(path: Path, training: list[Profile], scored: dict[str, Profile]) -> None:

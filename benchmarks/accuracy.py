@@ -80,16 +80,24 @@ class EpochTimes:
 
 def prepared(source: str | None, *, gpu: bool = False) -> Path:
     """Return a workspace with the preprocessed cases. The first call runs the stages of the pipeline for it."""
-    root = ROOT / ".brats/accuracy"
+    changes = ["train.recipes=[baseline,regions2d,regions3d]", "features.predicted_by=baseline"]
+    return preprocess_cases(ROOT / ".brats/accuracy", source, changes, gpu=gpu)
+
+
+def preprocess_cases(root: Path, source: str | None, changes: Sequence[str] = (), *, gpu: bool = False) -> Path:
+    """Return `root` as a workspace with the preprocessed cases of a source, and params.yaml with the changes.
+
+    Args:
+        root: The folder of the workspace.
+        source: The folder of the cases, which is needed only if they are not preprocessed yet.
+        changes: Changes of params.yaml, as `KEY=VALUE`.
+        gpu: Whether a GPU trains.
+    """
     root.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "params.yaml", root)
-    changes = ["train.recipes=[baseline,regions2d,regions3d]", "features.predicted_by=baseline", "evaluate.figures=0"]
-    if gpu:
-        changes += ON_GPU
-    else:
-        flags = Path("/proc/cpuinfo").read_text().split()
-        changes += next((settings for flag, settings in ON_CPUS.items() if flag in flags), ())
-    override(root / "params.yaml", changes)
+    flags = Path("/proc/cpuinfo").read_text().split()
+    fitting = ON_GPU if gpu else next((settings for flag, settings in ON_CPUS.items() if flag in flags), ())
+    override(root / "params.yaml", [*changes, "evaluate.figures=0", *fitting])
     ws = Workspace(root)
     if not ws.preprocessed.index.path.exists():
         if not source:

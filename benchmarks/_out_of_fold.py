@@ -32,6 +32,8 @@ from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder
 
 EPOCH_STEPS = 50
+# The fold of a case that is never held out.
+NEVER = -1
 # A case has little enhancement below this volume of ET.
 LITTLE_ML = 2.0
 
@@ -78,13 +80,18 @@ def stratified_folds(ws: Workspace, count: int) -> dict[str, int]:
 
 def release(case: str) -> str:
     """Return the release of a case, such as BraTS2021 or BraTS-SSA."""
-    return case.split("_")[0] if "_" in case else "-".join(case.split("-")[:2])
+    return case.split("_", maxsplit=1)[0] if "_" in case else "-".join(case.split("-")[:2])
 
 
 def has_little(ws: Workspace, case: str) -> bool:
     """Return whether the reference of a case has little enhancement."""
     reference = read_labelled_case(ws.preprocessed.case(case)).label
     return bool(region_mask(reference, "ET").sum() < LITTLE_ML * 1000)
+
+
+def held_out_release(ws: Workspace, name: str) -> dict[str, int]:
+    """Return fold 0 for each case of a release, and `NEVER` for the cases of other releases."""
+    return {case: 0 if release(case) == name else NEVER for case in files.read_json(ws.preprocessed.index)}
 
 
 class Trained:
@@ -101,7 +108,7 @@ class Trained:
 
     def make(self) -> None:
         """Train and predict the folds that are not there yet, each in a process of its own."""
-        for fold in sorted(set(self.fold_of.values())):
+        for fold in sorted(set(self.fold_of.values()) - {NEVER}):
             held_out = [case for case, of in self.fold_of.items() if of == fold]
             if not all(self.case(case).exists() for case in held_out):
                 asked = {
@@ -138,9 +145,7 @@ def train_and_predict(asked: Mapping[str, Any]) -> None:
     )  # fmt: skip
     print(f"{folder.parent.name} fold {asked['fold']}: loss {history[-1]['loss']:.3f}", flush=True)
     model = ModelFolder(folder / "model")
-    write_model_folder(
-        model, [network], planned, {"verdict": "trained", "key": "benchmark", "cases": {"train": train}}
-    )
+    write_model_folder(model, [network], planned, {"verdict": "trained", "key": "benchmark", "cases": {"train": train}})
     segment = segmentation_model(ws, params, model, preset=params.evaluate.preset)
     if not isinstance(segment, RegionsModel):
         raise TypeError(f"{asked['recipe']} is no region recipe")
@@ -164,8 +169,8 @@ def scores(
         fold_of: The fold of each case.
         tuned: Whether the rules of a case are chosen on the cases of the other folds; otherwise they are the defaults.
     """
-    pairs = {case: _Pair(ws, predictions, case) for case in fold_of}
-    rules = dict.fromkeys(set(fold_of.values()), Rules())
+    pairs = {case: _Pair(ws, predictions, case) for case, fold in fold_of.items() if fold != NEVER}
+    rules = {fold_of[case]: Rules() for case in pairs}
     if tuned:
         for fold in rules:
             rules[fold] = tune([pair.read() for case, pair in pairs.items() if fold_of[case] != fold]).rules

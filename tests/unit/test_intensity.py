@@ -69,7 +69,7 @@ def test_enhancement_counts_halves_of_robust_deviations_from_what_t1_explains() 
 
     found = enhancement(t1, t1ce)
 
-    assert found[2:4, 2:4, 1:5].mean() == pytest.approx(3, abs=0.3)
+    assert found[2:4, 2:4, 1:5].mean() == pytest.approx(3, abs=0.5)
     assert np.median(found[4:-2, 2:-2, 1:-1]) == pytest.approx(0, abs=0.15)
 
 

@@ -8,6 +8,7 @@ The best recipe is selected before: by shorter trainings on nine of the thirteen
 
     python benchmarks/accuracy.py                      # all three recipes, about two hours on two idle cores
     python benchmarks/accuracy.py --recipes regions3d  # one recipe
+    python benchmarks/accuracy.py --steps 1400         # the same steps on every machine, however long they take
     python benchmarks/accuracy.py --gpu --minutes 20   # on a GPU, in bfloat16 with XLA; minutes are wall-clock time
 """
 
@@ -80,16 +81,24 @@ class EpochTimes:
 
 def prepared(source: str | None, *, gpu: bool = False) -> Path:
     """Return a workspace with the preprocessed cases. The first call runs the stages of the pipeline for it."""
-    root = ROOT / ".brats/accuracy"
+    changes = ["train.recipes=[baseline,regions2d,regions3d]", "features.predicted_by=baseline"]
+    return preprocess_cases(ROOT / ".brats/accuracy", source, changes, gpu=gpu)
+
+
+def preprocess_cases(root: Path, source: str | None, changes: Sequence[str] = (), *, gpu: bool = False) -> Path:
+    """Return `root` as a workspace with the preprocessed cases of a source, and params.yaml with the changes.
+
+    Args:
+        root: The folder of the workspace.
+        source: The folder of the cases, which is needed only if they are not preprocessed yet.
+        changes: Changes of params.yaml, as `KEY=VALUE`.
+        gpu: Whether a GPU trains.
+    """
     root.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "params.yaml", root)
-    changes = ["train.recipes=[baseline,regions2d,regions3d]", "features.predicted_by=baseline", "evaluate.figures=0"]
-    if gpu:
-        changes += ON_GPU
-    else:
-        flags = Path("/proc/cpuinfo").read_text().split()
-        changes += next((settings for flag, settings in ON_CPUS.items() if flag in flags), ())
-    override(root / "params.yaml", changes)
+    flags = Path("/proc/cpuinfo").read_text().split()
+    fitting = ON_GPU if gpu else next((settings for flag, settings in ON_CPUS.items() if flag in flags), ())
+    override(root / "params.yaml", [*changes, "evaluate.figures=0", *fitting])
     ws = Workspace(root)
     if not ws.preprocessed.index.path.exists():
         if not source:
@@ -105,7 +114,14 @@ def prepared(source: str | None, *, gpu: bool = False) -> Path:
 
 
 def train_and_measure(
-    root: Path, recipe: str, minutes: float, unseen: Sequence[str], others: Sequence[str], *, gpu: bool
+    root: Path,
+    recipe: str,
+    minutes: float,
+    unseen: Sequence[str],
+    others: Sequence[str],
+    *,
+    steps: int | None,
+    gpu: bool,
 ) -> None:
     """Train one recipe on all cases except `unseen` and `others`, and print its results on `unseen`."""
     ws = Workspace(root)
@@ -114,7 +130,11 @@ def train_and_measure(
     plan.run(ws, params, recipe=recipe)
     planned = planned_recipe.planned_recipe(ws, params, recipe)
     train = Training(planned, params.train, ws.preprocessed, time.monotonic if gpu else time.process_time)
-    length = train.length_within(60 * minutes * (1 if gpu else CORES), parts, root / "trial", compiling=not gpu)
+    length = (
+        train.length_of(steps, parts)
+        if steps
+        else train.length_within(60 * minutes * (1 if gpu else CORES), parts, root / "trial", compiling=not gpu)
+    )
     begun, clock = time.process_time(), time.monotonic()
     network = train(*length, parts, root / "whole")[0]
     processor_s, wall_s = time.process_time() - begun, time.monotonic() - clock
@@ -169,6 +189,12 @@ class Training:
         )  # fmt: skip
         return network, history, times.seconds
 
+    def length_of(self, steps: int, parts: dict[str, list[str]]) -> tuple[int, int]:
+        """Return the epochs and the steps per epoch that make up `steps`; a step of the baseline is one case."""
+        if self._is_baseline:
+            return max(1, round(steps / len(parts["train"]))), 0
+        return max(1, round(steps / EPOCH_STEPS)), EPOCH_STEPS
+
     def length_within(
         self, seconds: float, parts: dict[str, list[str]], folder: Path, *, compiling: bool
     ) -> tuple[int, int]:
@@ -206,11 +232,19 @@ def seconds_a_case(ws: Workspace, params: Params, recipe: str, cases: Sequence[s
 
 
 def child(
-    root: Path, recipe: str, minutes: float, unseen: Sequence[str], others: Sequence[str], *, gpu: bool = False
+    root: Path,
+    recipe: str,
+    minutes: float,
+    unseen: Sequence[str],
+    others: Sequence[str],
+    *,
+    steps: int | None = None,
+    gpu: bool = False,
 ) -> dict[str, Any]:
     """Return the results of `train_and_measure` in a separate process."""
     command = [sys.executable, __file__, "--child", recipe, "--minutes", str(minutes), "--root", str(root)]
     command += ["--unseen", *unseen, "--others", *others, *(["--gpu"] if gpu else [])]
+    command += ["--steps", str(steps)] if steps else []
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     found["dice"] = np.array([found["cases"][f"dice_{region}"] for region in REGIONS])
@@ -232,10 +266,16 @@ def rows(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, object]]:
     return lines
 
 
+def length(options: argparse.Namespace, minutes: float, share: int) -> str:
+    """Return in words how long a training is: the steps divided by `share`, or else the minutes."""
+    return f"{options.steps // share} steps" if options.steps else f"{minutes:g} minutes"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipes", nargs="+", default=["baseline", "regions2d", "regions3d"])
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--steps", type=int, help="train for these steps instead, a third of them for the selection")
     parser.add_argument("--choosing-minutes", type=float, default=10.0)
     parser.add_argument(
         "--gpu", action="store_true", help="train on a GPU; minutes are wall-clock, without compilation"
@@ -246,23 +286,38 @@ def main() -> None:
     parser.add_argument("--others", nargs="*", default=())
     options = parser.parse_args()
     if options.child:
-        train_and_measure(options.root, options.child, options.minutes, options.unseen, options.others, gpu=options.gpu)
+        train_and_measure(
+            options.root, options.child, options.minutes, options.unseen, options.others, steps=options.steps,
+            gpu=options.gpu,
+        )  # fmt: skip
         return
     root = prepared(os.environ.get("BRATS_REAL_DATA"), gpu=options.gpu)
     chosen = options.recipes[0]
     if len(options.recipes) > 1:
         trials = {
-            name: child(root, name, options.choosing_minutes, SELECTION, UNSEEN, gpu=options.gpu)
+            name: child(
+                root,
+                name,
+                options.choosing_minutes,
+                SELECTION,
+                UNSEEN,
+                steps=options.steps and options.steps // 3,
+                gpu=options.gpu,
+            )
             for name in options.recipes
         }
         table(
             rows(trials),
-            title=f"Selection: {options.choosing_minutes:g} minutes, nine cases, evaluated on four",
+            title=f"Selection: {length(options, options.choosing_minutes, 3)}, nine cases, evaluated on four",
         )
         chosen = max(trials, key=lambda name: float(trials[name]["dice"].mean()))
-    results = {name: child(root, name, options.minutes, UNSEEN, (), gpu=options.gpu) for name in options.recipes}
+    results = {
+        name: child(root, name, options.minutes, UNSEEN, (), steps=options.steps, gpu=options.gpu)
+        for name in options.recipes
+    }
     where = "a GPU" if options.gpu else f"{CORES} cores"
-    table(rows(results), title=f"{options.minutes:g} minutes on {where}, thirteen cases, evaluated on six unseen ones")
+    spent = length(options, options.minutes, 1)
+    table(rows(results), title=f"{spent} on {where}, thirteen cases, evaluated on six unseen ones")
     figures = {f"{name}_region_dice": float(found["dice"].mean()) for name, found in results.items()}
     if "baseline" in results and chosen != "baseline":
         gain = (results[chosen]["dice"] - results["baseline"]["dice"]).mean(axis=0)

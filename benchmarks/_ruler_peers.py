@@ -79,7 +79,7 @@ def brats_evaluation(challenge, _):
             raise ValueError(found["error"])
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder) / "found.json"
-            written.write_text(json.dumps({"metrics": [found], "missings": []}))
+            written.write_text(json.dumps({"metrics": [found], "absent": []}))
             every = parsed(parse_seg_results, written, of_all)
             large = parsed(parse_mets_results, written, of_large, 27, 0.2)
         quality = {region.upper(): values.get("pq_dsc") for region, values in found.items() if isinstance(values, dict)}

@@ -111,7 +111,6 @@ class RegionsRecipe(Section):
     dimensions: Literal[2, 3]
     modalities: Modalities
     contralateral: bool = False  # recipe.json of an older model lacks the key
-    enhancement: bool = False  # recipe.json of an older model lacks the key
     neighbours: Annotated[int, Field(ge=0, le=8)]
     patch: Annotated[list[Annotated[int, Field(ge=16)]], Field(min_length=2, max_length=3)] | None
     batch: Count | None
@@ -139,19 +138,6 @@ class RegionsRecipe(Section):
         if self.patch is not None and any(size % self.stride for size in self.patch):
             raise ValueError(f"patch must have multiples of {self.stride}, since the network halves it so often")
         return self
-
-    @model_validator(mode="after")
-    def _sees_both_for_the_enhancement(self) -> Self:
-        if self.enhancement and not {"t1", "t1ce"} <= set(self.modalities):
-            raise ValueError("enhancement needs the modalities t1 and t1ce")
-        if self.enhancement and self.augmentation.drop_modalities:
-            raise ValueError("enhancement is made of two modalities, so it does not go with drop_modalities")
-        return self
-
-    @property
-    def enhancement_of(self) -> tuple[int, int] | None:
-        """Places of T1 and T1ce among the modalities if the enhancement replaces T1, else None."""
-        return (self.modalities.index("t1"), self.modalities.index("t1ce")) if self.enhancement else None
 
     @property
     def left_open(self) -> list[str]:

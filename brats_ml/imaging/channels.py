@@ -8,22 +8,19 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from brats_ml.cohort.modalities import MODALITIES
-from brats_ml.imaging.intensity import enhancement, normalise
+from brats_ml.imaging.intensity import normalise
 
 # Standard deviation in voxels of 1 mm. The hemispheres are alike at a coarse scale, never voxel by voxel.
 SMOOTHING = 1.5
 
 
-def region_channels(
-    image: NDArray[Any], *, contralateral: bool, enhancement_of: tuple[int, int] | None = None
-) -> NDArray[np.float32]:
+def region_channels(image: NDArray[Any], *, contralateral: bool) -> NDArray[np.float32]:
     """Return the channels of a scan that is cropped to its brain.
 
     Args:
         image: Skull-stripped modalities, shape (modality, X, Y, Z). X runs from one side of the head to the other, and
             voxels outside the brain are 0.
         contralateral: Whether to add a mirror image of each modality.
-        enhancement_of: The places of T1 and T1ce among the modalities, if `enhancement` replaces T1.
 
     Returns:
         Shape (channel, X, Y, Z), 0 outside the brain. The normalised modalities come first. Their mirror images,
@@ -34,9 +31,6 @@ def region_channels(
         Here the middle of the brain's box replaces the plane between the hemispheres.
     """
     normalised = normalise(image)
-    if enhancement_of is not None:
-        t1, t1ce = enhancement_of
-        normalised[t1] = enhancement(image[t1], image[t1ce])
     if not contralateral:
         return normalised
     brain = (image != 0).any(axis=0)

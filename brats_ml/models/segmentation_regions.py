@@ -82,7 +82,6 @@ class RegionsModel(SegmentationModel):
             image,
             modalities=self.recipe.modalities,
             contralateral=self.recipe.contralateral,
-            enhancement_of=self.recipe.enhancement_of,
             windows=self.windows,
             neighbours=self.recipe.neighbours,
             preset=self._preset,

@@ -119,7 +119,6 @@ def _read(
             case_ids,
             modalities=recipe.modalities,
             contralateral=recipe.contralateral,
-            enhancement_of=recipe.enhancement_of,
             memory_bytes=memory,
             mapped=ArrayFolder(mapped),
         )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from brats_ml.imaging.channels import region_channels
-from brats_ml.imaging.intensity import enhancement, normalise
+from brats_ml.imaging.intensity import normalise
 
 scans = arrays(np.int16, (2, 7, 5, 6), elements=st.integers(0, 900))
 
@@ -48,14 +48,3 @@ def test_a_lesion_also_appears_at_its_mirrored_place() -> None:
     # integrating it, hence the tolerance.
     rest, lesion = other_side.min(), normalise(scan).max()
     assert (other_side.max() - rest) / (lesion - rest) == pytest.approx(0.318, abs=0.08)
-
-
-@settings(max_examples=50, deadline=None)
-@given(scans)
-def test_the_enhancement_takes_the_place_of_t1_on_both_sides(scan: np.ndarray) -> None:
-    channels = region_channels(scan, contralateral=True, enhancement_of=(0, 1))
-
-    np.testing.assert_array_equal(channels[0], enhancement(scan[0], scan[1]))
-    np.testing.assert_array_equal(channels[1], normalise(scan)[1])
-    if channels[0].any():
-        assert not np.array_equal(channels[2], region_channels(scan, contralateral=True)[2])

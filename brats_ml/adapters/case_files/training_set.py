@@ -22,7 +22,6 @@ def read(
     *,
     modalities: Sequence[str],
     contralateral: bool,
-    enhancement_of: tuple[int, int] | None = None,
     memory_bytes: int,
     mapped: ArrayFolder,
 ) -> tuple[list[NDArray[np.float16]], list[LabelMap]]:
@@ -33,7 +32,6 @@ def read(
         case_ids: Which of them to read.
         modalities: Channels, in this order.
         contralateral: Whether the network also sees each modality on the other side of the brain.
-        enhancement_of: The places of T1 and T1ce in `modalities`, if the enhancement replaces T1.
         memory_bytes: Memory for the images; further images are mapped from disk.
         mapped: Folder of mapped images, for these cases and channels alone; one with other values is written again.
 
@@ -46,7 +44,7 @@ def read(
     for case_id in case_ids:
         case = read_labelled_case(cases.case(case_id))
         chosen = case.image[[MODALITIES.index(modality) for modality in modalities]]
-        channels = region_channels(chosen, contralateral=contralateral, enhancement_of=enhancement_of)
+        channels = region_channels(chosen, contralateral=contralateral)
         image = np.ascontiguousarray(np.moveaxis(channels, 0, -1).astype(np.float16))
         left -= image.nbytes
         images.append(image if left >= 0 else _mapped(mapped.array(case_id), image))

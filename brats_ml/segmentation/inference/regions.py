@@ -31,7 +31,6 @@ def predict_regions(
     *,
     modalities: Sequence[str],
     contralateral: bool,
-    enhancement_of: tuple[int, int] | None = None,
     windows: Sequence[Sequence[int]],
     neighbours: int,
     preset: Preset,
@@ -46,7 +45,6 @@ def predict_regions(
         image: The full canonical volume, shape (modality, X, Y, Z), all of `cohort.modalities.MODALITIES` in order.
         modalities: The modalities that the recipe uses.
         contralateral: Whether the network also sees each modality of the opposite side of the brain.
-        enhancement_of: The places of T1 and T1ce in `modalities`, if the enhancement replaces T1.
         windows: The window sizes in voxels, along two axes or three.
         neighbours: The slices on each side that a 2D network sees with each plane.
         preset: The overlap and the mirrored copies.
@@ -59,8 +57,7 @@ def predict_regions(
     box = bounding_box((image != 0).any(axis=0))
     seen = select(crop(image, box), modalities)
 
-    channels = region_channels(seen, contralateral=contralateral, enhancement_of=enhancement_of)
-    brain = (seen != 0).any(axis=0)
+    channels, brain = region_channels(seen, contralateral=contralateral), (seen != 0).any(axis=0)
     # The mean of the probabilities, and below it the mean of their squares.
     moments = np.zeros((2 * regions, *brain.shape), dtype=np.float32)
     for window in windows:

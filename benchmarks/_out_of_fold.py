@@ -26,7 +26,8 @@ from brats_ml.imaging.metrics.case import dice
 from brats_ml.models.folder_writer import write_model_folder
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.models.segmentation_regions import RegionsModel
-from brats_ml.segmentation.inference.postprocessing import Rules, labels_from_regions, tune
+from brats_ml.segmentation.inference.postprocessing import Rules, labels_from_regions
+from brats_ml.segmentation.inference.rule_tuning import tune
 from brats_ml.stages import plan, train_regions
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder

@@ -140,6 +140,7 @@ def test_a_new_lesion_has_volume_side_and_centre(target: PredictionsFolder) -> N
     assert at_third["lesions"] == []
 
 
+@pytest.mark.slow
 def test_the_limits_decide_what_is_a_new_lesion(target: PredictionsFolder) -> None:
     far, large = (LIMITS.model_copy(update=change) for change in ({"margin_mm": 50.0}, {"smallest_ml": 5.0}))
 
@@ -189,6 +190,7 @@ def test_without_scans_the_alignment_is_unknown(cases: Path, target: Predictions
     assert len(at_second["lesions"]) == 1
 
 
+@pytest.mark.slow
 def test_time_points_of_different_models_are_noted(target: PredictionsFolder) -> None:
     record, newer = read_record_of(target, THIRD), provenance()["segmentation"] | {"version": 4}
     write_record(target.case(THIRD), {**record, "provenance": {**record["provenance"], "segmentation": newer}})
@@ -197,6 +199,7 @@ def test_time_points_of_different_models_are_noted(target: PredictionsFolder) ->
     assert followed(target)["note"].endswith(note)
 
 
+@pytest.mark.slow
 def test_an_older_prediction_without_volumes_and_values_stops_nothing(target: PredictionsFolder) -> None:
     record = read_record_of(target, SECOND)
     origin = {name: value for name, value in record["provenance"].items() if name != "labels"}
@@ -209,6 +212,7 @@ def test_an_older_prediction_without_volumes_and_values_stops_nothing(target: Pr
     assert [pair["reason"] for pair in patient["new_lesions"]] == [reason, reason]
 
 
+@pytest.mark.slow
 def test_a_label_map_of_other_values_stops_nothing(target: PredictionsFolder) -> None:
     record = read_record_of(target, SECOND)
     wrong = {**record["provenance"], "labels": "brats2017-2021"}
@@ -225,7 +229,7 @@ def test_nothing_is_compared_again_when_nothing_changed(target: PredictionsFolde
     assert target.follow_up.path.stat() == before
 
 
-@pytest.mark.parametrize("damage", ["torn", "changed"])
+@pytest.mark.parametrize("damage", ["torn", pytest.param("changed", marks=pytest.mark.slow)])
 def test_a_damaged_file_is_made_again(target: PredictionsFolder, damage: str) -> None:
     followed(target)
     whole = target.follow_up.path.read_text()
@@ -236,6 +240,7 @@ def test_a_damaged_file_is_made_again(target: PredictionsFolder, damage: str) ->
     assert target.follow_up.path.read_text() == whole
 
 
+@pytest.mark.slow
 def test_a_patient_with_one_time_point_left_is_not_followed(target: PredictionsFolder) -> None:
     followed(target)
     for case_id in (FIRST, THIRD):
@@ -246,6 +251,7 @@ def test_a_patient_with_one_time_point_left_is_not_followed(target: PredictionsF
     assert json.loads(target.follow_up.path.read_text())["patients"] == []
 
 
+@pytest.mark.slow
 def test_a_batch_of_single_time_points_has_no_such_file(target: PredictionsFolder) -> None:
     for case_id in (FIRST, THIRD):
         shutil.rmtree(target.case(case_id).path)

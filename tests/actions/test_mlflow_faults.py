@@ -186,7 +186,9 @@ def test_a_training_goes_on_while_mlflow_is_down_and_a_later_run_completes_its_r
     assert (again.run_id, [point.step for point in points]) == (tracked.run_id, [1, 2, 3])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in ("refusing", "hanging") else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 def test_each_command_names_the_server_that_fails_in_one_sentence(
     kind: str,
     results: Workspace,

@@ -83,7 +83,7 @@ def batch(ws: Workspace, params: Params, segment: Callable[[Any], Any]) -> Batch
     class Model:
         preset = None
         removed = real.removed
-        modalities = real.modalities
+        modalities, label_set = real.modalities, real.label_set
         calibration, disagreement = real.calibration, real.disagreement
         region_probabilities = real.region_probabilities
         needed = staticmethod(real.needed)

@@ -84,11 +84,11 @@ def test_a_constant_of_the_baseline_training_retrains_only_baseline_recipes(chan
 @pytest.mark.parametrize(
     ("module", "stages"),
     [
-        ("reports/page.py", {"compare"}),
-        ("reports/curves.py", {"compare"}),
-        ("reports/validation.py", {"validate"}),
+        pytest.param("reports/page.py", {"compare"}, marks=pytest.mark.slow),
+        pytest.param("reports/curves.py", {"compare"}, marks=pytest.mark.slow),
+        pytest.param("reports/validation.py", {"validate"}, marks=pytest.mark.slow),
         ("reports/panels.py", {"compare", "validate"}),
-        ("reports/templates/cases.html", {"compare", "validate"}),
+        pytest.param("reports/templates/cases.html", {"compare", "validate"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_change_of_a_page_reruns_only_the_stages_that_write_it(

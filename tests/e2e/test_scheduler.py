@@ -247,6 +247,7 @@ def test_a_killed_run_has_one_mlflow_run_per_stage_and_one_version_per_model(
         "survival cox",
         "survival age",
         "pipeline",
+        "predictions",
     )
 
     named = Counter(run.info.run_name.partition(",")[0].rpartition(" ")[0] for run in runs)

@@ -29,7 +29,8 @@ def measure(name: str, cases: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=os.environ | threads, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", ["baseline", pytest.param("regions2d", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["baseline", "regions2d"])
 def test_preprocessed_cases_are_trained_on_and_the_operations_counted(tmp_path: Path, name: str) -> None:
     rng = np.random.default_rng(0)
     image, label = rng.integers(0, 99, (4, 13, 20, 18)), rng.integers(0, 4, (13, 20, 18))

@@ -24,7 +24,7 @@ from brats_ml.workspace import Workspace
 
 SOUND = "BraTS20_Training_501"
 BAD = "BraTS20_Training_502"
-PED = "BraTS-PED-00001-000"
+RADIOTHERAPY = "BraTS-MEN-RT-0001-1"
 Spoil = Callable[[Path], None]
 
 
@@ -410,7 +410,7 @@ def test_what_is_only_noted_stays_in_and_is_counted(
 
 
 def test_other_series_and_strangers_are_refused_by_name(workspace: Workspace, params: Params) -> None:
-    for name in (f"{PED}/{PED}-t1n.nii.gz", "hearts/imagesTr/la_003.nii.gz"):
+    for name in (f"{RADIOTHERAPY}/{RADIOTHERAPY}-t1n.nii.gz", "hearts/imagesTr/la_003.nii.gz"):
         path = workspace.raw.path / name
         path.parent.mkdir(parents=True)
         shutil.copy(file(workspace.raw.path / SOUND, "t1"), path)
@@ -419,8 +419,9 @@ def test_other_series_and_strangers_are_refused_by_name(workspace: Workspace, pa
 
     assert read_json(workspace.validation.quarantine) == [
         {
-            "case_id": "BraTS-PED-00001-000",
-            "reason": "BraTS-PED-00001-000 belongs to series PED; only GLI and SSA are read",
+            "case_id": RADIOTHERAPY,
+            "reason": f"{RADIOTHERAPY} belongs to series MEN-RT, which has one modality and shows the whole head; only "
+            "GLI, SSA, GoAT, MEN, MET, PED are read",
         },
         {
             "case_id": "unnamed hearts%2FimagesTr",

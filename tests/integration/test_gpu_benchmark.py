@@ -48,6 +48,7 @@ def test_preprocessed_cases_are_trained_on_and_the_operations_counted(tmp_path: 
     assert rate > 0
 
 
+@pytest.mark.slow
 def test_a_folder_without_cases_is_refused_in_one_sentence(tmp_path: Path) -> None:
     done = measure("baseline", tmp_path)
 

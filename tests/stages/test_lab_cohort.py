@@ -46,6 +46,7 @@ def lay_out(cohort: Path, folder: Path, names: dict[int, dict[str, str]]) -> Pat
     return folder
 
 
+@pytest.mark.slow
 def test_a_cohort_in_four_layouts_with_two_modalities_reaches_split_and_features(
     ws: Workspace, cohort: Path, tmp_path: Path, make_params: MakeParams
 ) -> None:

@@ -69,7 +69,7 @@ def _record(ws: Workspace, target: PredictionsFolder, known: Addresses, table: p
         )
     add_run(target, known, experiment=tracker.experiment_id, run=run.run_id)
     link = f"[{in_markdown(name)}]({mlflow_pages.run_link(tracker.experiment_id, run.run_id)})"
-    newest = table["segmentation_model"].dropna().iloc[-1:] if len(table) else ()
+    newest = table["segmentation_model"].dropna().iloc[-1:]
     for model, _, number in (str(one).rpartition(" v") for one in newest):
         registry.describe(model, int(number), {"Scored": link})
 

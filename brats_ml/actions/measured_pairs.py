@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from brats_ml.adapters.folder_walk import walk
 from brats_ml.cohort.labels import SCHEMES, VALUES
 from brats_ml.cohort.release_files import is_volume
-from brats_ml.cohort.releases import EXTENSION, parse_filename
+from brats_ml.cohort.releases import EXTENSION, SERIES_NAME, parse_filename, series_of, treatment_of
 from brats_ml.errors import ConfigError, MissingInputError, SourceError
 from brats_ml.imaging.metrics.challenges import CHALLENGES
 from brats_ml.near_names import check_known
@@ -16,8 +16,6 @@ from brats_ml.near_names import check_known
 # What label maps have after the name of the case in predictions of `brats score` and in corrections of its page.
 LABEL_SUFFIX = re.compile(r"-(labels|corrected)$")
 OTHER_SUFFIX = re.compile(r"-probabilities$")
-SERIES = re.compile(r"BraTS-([A-Za-z]+(?:-RT)?)-\d+(?:-(\d+))?")
-FIRST_AFTER_TREATMENT = 100
 DEFAULT_CHALLENGE = "GLI"
 LISTED = 5
 
@@ -118,17 +116,17 @@ def _scheme(reference: str) -> str:
     """Return the scheme that the name of a reference states."""
     stem = EXTENSION.sub("", PurePosixPath(reference).name)
     match = parse_filename(reference)
-    series = SERIES.fullmatch(match.case_id if match else stem)
+    case_id = match.case_id if match else stem
+    series = series_of(case_id)
     if series is None and match is not None:
         return match.scheme
-    if series is None or series[1].upper() == "PED":
+    if series is None or series == "PED":
         why = "a name of no release" if series is None else "labels that changed in 2024"
         raise ConfigError(
             f"{reference} has {why}: state its label values with --scheme ({', '.join(SCHEMES)})", key="--scheme"
         )
-    # GLI numbers examinations after treatment from 100 on, and they may have a cavity.
-    treated = series[1].upper() == "GLI" and int(series[2] or 0) >= FIRST_AFTER_TREATMENT
-    return "brats2024" if treated else "brats2023"
+    # A case after treatment may have a cavity.
+    return "brats2024" if treatment_of(case_id) == "after" else "brats2023"
 
 
 def _challenge(cases: Iterable[str]) -> str:
@@ -137,7 +135,7 @@ def _challenge(cases: Iterable[str]) -> str:
     Raises:
         ConfigError: The cases are of several challenges, or of one without rules.
     """
-    series = {match[1].upper() if (match := SERIES.fullmatch(case_id)) else DEFAULT_CHALLENGE for case_id in cases}
+    series = {match[1].upper() if (match := SERIES_NAME.fullmatch(case_id)) else DEFAULT_CHALLENGE for case_id in cases}
     if len(series) > 1:
         raise ConfigError(
             f"the cases are of {', '.join(sorted(series))}, which have rules of their own: measure one at a time, or "

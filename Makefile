@@ -38,7 +38,7 @@ OF_PATCHES = sed -nE "/^[a-z0-9].* $(1) '$(MINOR)\.[0-9]+'/,/[^\\]$$/{s/ ;.*/ \\
 VIEWER := $(VENV)/share/niivue/niivue.umd.js
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 PYTEST := pytest -n 3 --dist=loadfile --no-loadscope-reorder -m "not slow"
-EXTRAS := train infer survival validate reports track version s3 orchestrate cluster
+EXTRAS := train infer survival validate reports track version s3 dicom prepare orchestrate cluster
 
 # Its tools look at the project from outside, so they have an environment of their own.
 AUDIT := .audit

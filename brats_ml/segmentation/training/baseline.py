@@ -29,11 +29,11 @@ def baseline_dice_coef(target: keras.KerasTensor, predicted: keras.KerasTensor) 
 
 
 class CaseBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no types
-    """Batches of slices, one case per batch, which a thread reads ahead."""
+    """Batches of slices, one case per batch, which threads read ahead."""
 
     def __init__(self, order: Sequence[str], read: Callable[[str], Batch]) -> None:
         """Keep the case ids in order, and the function that reads a case as a batch."""
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=2)
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=2)
         self._order, self._read = order, read
 
     def __len__(self) -> int:

@@ -35,11 +35,12 @@ class Progress:
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no types
-    """The batches of consecutive steps, which a thread makes while the device computes."""
+    """The batches of consecutive steps, which threads make while the device computes."""
 
     def __init__(self, make: Callable[[int], Inputs], first: int, last: int) -> None:
         """Keep the function that makes the batch of a global step, and the range of steps."""
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=3)
+        # With one worker Keras reads by tf.data, and then the end of an epoch waits for the next turn of its tuner.
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=3)
         self._make, self._first, self._count = make, first, last - first
 
     def __len__(self) -> int:
@@ -243,7 +244,7 @@ def finite(model: PatchTraining, step: int) -> None:
 
 class _Fixed(keras.utils.PyDataset):  # type: ignore[misc]  # Keras declares no types
     def __init__(self, batches: Sequence[Inputs]) -> None:
-        super().__init__(workers=1, use_multiprocessing=False)
+        super().__init__(workers=2, use_multiprocessing=False)
         self._batches = batches
 
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from brats_ml.cohort.labels import LabelMap, region_mask
 from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.errors import ConfigError
+from brats_ml.imaging.intensity import enhancement
 from brats_ml.models.folder import read_label_set, read_rules, stated_inference
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.tuning import tune_postprocessing
@@ -72,7 +73,7 @@ class RegionsModel(SegmentationModel):
     def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels (X, Y, Z) and probabilities (region, X, Y, Z)."""
         probabilities = self.probabilities(image)
-        labels, self.removed = apply_rules(probabilities, self.rules, voxel_ml)
+        labels, self.removed = apply_rules(probabilities, self.rules, voxel_ml, enhancement(image))
         return labels, probabilities
 
     def probabilities(self, image: NDArray[Any]) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ from brats_ml.adapters.tracking.run_facts import (
 )
 from brats_ml.adapters.tracking.runs import MlflowTracker
 from brats_ml.adapters.tracking.version import COHORT, COMPUTER, LABEL_SET, UNCOMMITTED, Version
-from brats_ml.cohort.labels import GLIOMA, LABEL_SETS
+from brats_ml.cohort.labels import GLIOMA
 from brats_ml.cohort.synthetic import all_synthetic
 from brats_ml.config import Params
 from brats_ml.config.differences import leaves
@@ -185,21 +185,7 @@ def _register(
     run_id = runs.get(nominee)
     if run_id is None:
         return None
-    label_set = read_label_set(ws.model(nominee)) if kind == "segmentation" else LABEL_SETS[GLIOMA]
-    served: dict[str, Any] = (
-        {
-            **pyfunc.segmentation_interface(params, label_set),
-            "tags": {
-                "recipe": nominee,
-                "preset": _stated(ws, nominee)["preset"] or "none",
-                **({} if label_set.name == GLIOMA else {LABEL_SET: label_set.name}),
-            },
-        }
-        if kind == "segmentation"
-        else publish_survival.served(
-            ws, nominee, recipe=params.features.predicted_by, recipe_key=_trained_key(ws, params.features.predicted_by)
-        )
-    )
+    served = _served(ws, params, kind, nominee)
     served["tags"] |= {"brats.stage": kind, **provenance.origin(ws.root)} | {
         "data": provenance.data_digest(ws.root) or "",
         COHORT: _cohort(ws, kind),
@@ -225,6 +211,18 @@ def _register(
         )
     model_card.publish(registry, ws.state.ledger.path, version, card)
     return version
+
+
+def _served(ws: Workspace, params: Params, kind: str, nominee: str) -> dict[str, Any]:
+    """Return the interface, the requirements and the own tags of a nominee."""
+    if kind != "segmentation":
+        recipe = params.features.predicted_by
+        return publish_survival.served(ws, nominee, recipe=recipe, recipe_key=_trained_key(ws, recipe))
+    label_set = read_label_set(ws.model(nominee))
+    tags = {"recipe": nominee, "preset": _stated(ws, nominee)["preset"] or "none"}
+    if label_set.name != GLIOMA:
+        tags[LABEL_SET] = label_set.name
+    return {**pyfunc.segmentation_interface(params, label_set), "tags": tags}
 
 
 @contextmanager

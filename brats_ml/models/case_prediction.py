@@ -4,13 +4,14 @@ Nothing here needs MLflow or a checkout, so scoring and a served model share it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brats_ml import files
 from brats_ml.adapters.nifti.grid import VoxelGrid
@@ -96,18 +97,10 @@ class CaseModels:
         stored = grid.to_stored(scheme.from_canonical(labels))
         write_volume(folder.labels(case.case_id), stored, grid)
         if probabilities:
-            shares = self.segment.full_probabilities(outputs, full_shape=labels.shape)
-            if self.segment.calibration is not None:
-                temperatures = self.segment.calibration.temperatures
-                shares = at_temperatures(shares, [temperatures[region] for region in label_set.regions])
+            shares = self._calibrated(outputs, full_shape=labels.shape)
             write_shares(folder.probabilities(case.case_id), grid.to_stored(np.moveaxis(shares, 0, -1)), grid)
         if preview:
-            shown = available("flair", case.images)
-            picture = preview_png(
-                image[MODALITIES.index(shown)], labels, modality=TITLES[shown], names=tuple(label_set.labels)
-            )
-            with files.replacing(folder.preview) as temporary:
-                temporary.write_bytes(picture)
+            _write_preview(folder, case, image, labels, label_set)
         volumes = _volumes_mm3(labels, grid, label_set)
         voxel_mm3 = math.prod(grid.spacing_mm)
         seen = observe(self.segment, image, labels, outputs, voxel_mm3=voxel_mm3)
@@ -115,18 +108,31 @@ class CaseModels:
         return {
             "volume_mm3": volumes,
             "volume_ml": {name: in_ml(volume) for name, volume in volumes.items()},
-            "flags": [SYNTHETIC] * self.synthetic
-            + absence_flags(absence)
-            + treatment_flags(case.case_id, label_set)
-            + unchecked(case)
-            + [f"not read: {', '.join(case.unread)}"] * bool(case.unread)
-            + [f"no {region} found" for region in REGIONS if not volumes[region]]
-            + removal_flags(self.segment.removed),
+            "flags": self._flags(case, volumes, absence),
             "absent_modalities": absence,
             "removed": removal_record(self.segment.removed),
             "qc": judge(seen, self.segment.calibration),
             "survival": self._survival(case, labels, image, age_years, age_faults),
         }
+
+    def _calibrated(self, outputs: NDArray[np.float32], *, full_shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the probability of each region, shape (region, X, Y, Z), at the temperatures of the calibration."""
+        shares = self.segment.full_probabilities(outputs, full_shape=full_shape)
+        if self.segment.calibration is None:
+            return shares
+        temperatures = self.segment.calibration.temperatures
+        return at_temperatures(shares, [temperatures[region] for region in self.segment.label_set.regions])
+
+    def _flags(self, case: Case, volumes: Mapping[str, float], absence: dict[str, Any] | None) -> list[str]:
+        return (
+            [SYNTHETIC] * self.synthetic
+            + absence_flags(absence)
+            + treatment_flags(case.case_id, self.segment.label_set)
+            + unchecked(case)
+            + [f"not read: {', '.join(case.unread)}"] * bool(case.unread)
+            + [f"no {region} found" for region in REGIONS if not volumes[region]]
+            + removal_flags(self.segment.removed)
+        )
 
     def _check(self, source: Path, case: Case) -> None:
         """Refuse a case that the model is not for, or that breaks a rule."""
@@ -160,6 +166,15 @@ class CaseModels:
                 name: round(value, FEATURE_DECIMALS) for name in wanted if (value := features[name]) is not None
             },
         }
+
+
+def _write_preview(
+    folder: PredictionFolder, case: Case, image: NDArray[Any], labels: LabelMap, label_set: LabelSet
+) -> None:
+    shown = available("flair", case.images)
+    picture = preview_png(image[MODALITIES.index(shown)], labels, modality=TITLES[shown], names=tuple(label_set.labels))
+    with files.replacing(folder.preview) as temporary:
+        temporary.write_bytes(picture)
 
 
 def _volumes_mm3(labels: LabelMap, grid: VoxelGrid, label_set: LabelSet) -> dict[str, float]:

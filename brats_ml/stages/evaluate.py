@@ -156,14 +156,23 @@ def _evaluate(
         if rows and figures and part == "validation":
             draw_notable(written, ws.preprocessed, table, records, label_set)
         if predict is not None and rows and part == "validation" and predict.knows_missing:
-            # Each mean is over the cases that know all regions.
-            case_ids = [record["case_id"] for record in records if record["case_id"] not in unknown]
-            found = subset_dice(predict, cases=ws.preprocessed, case_ids=case_ids)
-            files.write_json(written.modalities, found)
+            _write_subsets(ws, written, predict, records, unknown)
         summary["rulers"] = rulers.write(written)
         frames.write_csv(written.cases, table)
         files.write_json(written.summary, summary)
     return summary
+
+
+def _write_subsets(
+    ws: Workspace,
+    folder: EvaluationFolder,
+    predict: SegmentationModel,
+    records: list[dict[str, Any]],
+    unknown: Mapping[str, Sequence[str]],
+) -> None:
+    """Write the mean Dice of each subset of the modalities, over the cases that know all regions."""
+    case_ids = [record["case_id"] for record in records if record["case_id"] not in unknown]
+    files.write_json(folder.modalities, subset_dice(predict, cases=ws.preprocessed, case_ids=case_ids))
 
 
 def _evaluate_case(

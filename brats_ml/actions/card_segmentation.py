@@ -58,8 +58,8 @@ def segmentation_card(
         tags=tags,
         how=f"recipe {recipe} of the method {settings.get('method', UNKNOWN)}",
         elements=[
-            ("modalities that it reads", ", ".join(settings.get("modalities", ())) or UNKNOWN),
-            ("networks", _networks(verdict)),
+            ("modalities that it reads", ", ".join(_modalities(settings)) or UNKNOWN),
+            ("networks", _networks(verdict, settings)),
             ("labels and their voxel values", ", ".join(f"{name} {value}" for name, value in label_set.labels.items())),
             ("regions", ", ".join(f"{name} = {' + '.join(parts)}" for name, parts in label_set.regions.items())),
             ("cases of each part", ", ".join(f"{part} {len(ids)}" for part, ids in cases.items()) or UNKNOWN),
@@ -80,7 +80,7 @@ def segmentation_card(
     return ModelCard(
         model,
         [
-            ("Use", f"{purpose}; reads {', '.join(settings.get('modalities', ())) or UNKNOWN}"),
+            ("Use", f"{purpose}; reads {', '.join(_modalities(settings)) or UNKNOWN}"),
             ("Not for", "diagnosis, treatment, or any decision about a patient"),
             ("Cohort", cohort_line(ws, trained_on)),
             ("Result", result_line(summary, label_set)),
@@ -93,9 +93,24 @@ def _plain(value: Any) -> str:
     return "none" if value is None else json.dumps(value) if isinstance(value, list | dict) else str(value)
 
 
-def _networks(verdict: Mapping[str, Any]) -> str:
+def _members(settings: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the recipe of each member of an ensemble, or the only one without a name."""
+    members: Mapping[str, Mapping[str, Any]] = settings.get("members", {"": settings})
+    return members
+
+
+def _modalities(settings: Mapping[str, Any]) -> list[str]:
+    read = {modality for member in _members(settings).values() for modality in member.get("modalities", ())}
+    return [modality for modality in MODALITIES if modality in read]
+
+
+def _networks(verdict: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     count = len(set(verdict.get("folds", {}).values()))
-    return f"{count}, one per fold of the training patients; the mean of their outputs counts" if count else "one"
+    text = f"{count}, one per fold of the training patients; the mean of their outputs counts" if count else "one"
+    members = list(_members(settings))
+    return (
+        text if len(members) == 1 else f"{' and '.join(members)}, each: {text}; the mean of their probabilities counts"
+    )
 
 
 def _validation(summary: Mapping[str, Any], label_set: LabelSet) -> Table:
@@ -153,7 +168,7 @@ def _cost(summary: Mapping[str, Any], verdict: Mapping[str, Any], settings: Mapp
 def _inputs(rules: Validate, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     sides = f"{rules.minimum_size} to {rules.maximum_size} voxels along each axis"
     return [
-        ("needed", ", ".join(settings.get("modalities", MODALITIES))),
+        ("needed", ", ".join(_modalities(settings) or MODALITIES)),
         ("form", "NIfTI, skull-stripped, all modalities on one grid"),
         ("voxels", f"{rules.spacing_mm:g} mm, within {100 * rules.spacing_tolerance:g} %; {sides}"),
         ("rules", "every rule of brats validate; a case that breaks one is refused with the reason"),
@@ -161,7 +176,8 @@ def _inputs(rules: Validate, settings: Mapping[str, Any]) -> list[tuple[str, str
 
 
 def _limits(made: ModelFolder, settings: Mapping[str, Any], label_set: LabelSet) -> list[str]:
-    dropped = settings.get("augmentation", {}).get("drop_modalities") or 0
+    # An ensemble knows missing modalities if all its members do.
+    dropped = min(member.get("augmentation", {}).get("drop_modalities") or 0 for member in _members(settings).values())
     without = (
         f"Training left out modalities in {100 * dropped:g} % of the patches, so a case may lack some, and is flagged."
         if dropped

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from brats_ml import files, locks
 from brats_ml.actions import model_card, publish_survival
 from brats_ml.actions.card_segmentation import result_line, segmentation_card
@@ -33,7 +35,7 @@ from brats_ml.cohort.synthetic import all_synthetic
 from brats_ml.config import Params
 from brats_ml.config.differences import leaves
 from brats_ml.models import pyfunc
-from brats_ml.models.folder import read_label_set
+from brats_ml.models.folder import read_label_set, read_recipe
 from brats_ml.redaction import redacted
 from brats_ml.report import Report
 from brats_ml.segmentation.inference.presets import format_window
@@ -108,6 +110,18 @@ def model_key(ws: Workspace, kind: str, nominee: str) -> str:
     return f"{key}-{stated['preset']}-{windows}{rules}"
 
 
+def _trainings(history: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the learning curves of each member and fold, and the prefix of their names in MLflow."""
+    if "member" in history:
+        for member, rows in history.groupby("member"):
+            yield from ((f"{member}.{prefix}", of) for prefix, of in _trainings(rows.drop(columns="member")))
+    elif "fold" in history:
+        for fold, rows in history.groupby("fold"):
+            yield f"fold{fold}.", rows.drop(columns="fold")
+    else:
+        yield "", history
+
+
 def _trained_key(ws: Workspace, recipe: str) -> str:
     """Return the key of a recipe's model, or an empty string."""
     verdict = files.read_json(ws.model(recipe).verdict)
@@ -119,18 +133,14 @@ def _segmentation_run(ws: Workspace, tracker: MlflowTracker, recipe: str, parent
     if verdict["verdict"] != "trained":
         return None
     made, profile = files.read_json(ws.model(recipe).recipe), cohort_profile(ws)
-    name = run_name(f"train {recipe}", f"{made['epochs']} epochs", cohort_name(profile), key=verdict["key"])
+    epochs = read_recipe(ws.model(recipe)).epochs
+    name = run_name(f"train {recipe}", f"{epochs} epochs", cohort_name(profile), key=verdict["key"])
     tags = origin_tags(ws, f"train@{recipe}", made_by=ws.model(recipe).made_by)
     with tracker.run(verdict["key"], name=name, tags=tags) as tracked:
         tracked.add_to(parent)
         tracked.log_params({"recipe": recipe, **dict(leaves(made))})
-        history = frames.read_csv(ws.history(recipe))
-        if "fold" in history:
-            for fold, rows in history.groupby("fold"):
-                curves = tracked.prefixed(f"fold{fold}.")
-                curves.log_metrics(rows.drop(columns="fold").to_dict("records"), step="epoch")
-        else:
-            tracked.log_metrics(history.to_dict("records"), step="epoch")
+        for prefix, rows in _trainings(frames.read_csv(ws.history(recipe))):
+            tracked.prefixed(prefix).log_metrics(rows.to_dict("records"), step="epoch")
         # Test-set results are reported only by the gate.
         folder = ws.evaluation("validation", recipe)
         summary = files.read_json(folder.summary)

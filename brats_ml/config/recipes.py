@@ -4,15 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from brats_ml.cohort.modalities import Modality
-from brats_ml.config.section import Count, Fraction, Section
+from brats_ml.cohort.modalities import MODALITIES, Modality
+from brats_ml.config.section import Count, Fraction, Name, Section
 
 Modalities = Annotated[list[Modality], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0)]
 
 
-Method = Literal["baseline", "regions"]
+Method = Literal["baseline", "ensemble", "regions"]
 
 
 class Slices(Section):
@@ -155,4 +155,27 @@ class RegionsRecipe(Section):
         return len(self.modalities) * (1 + self.contralateral) * (1 + 2 * self.neighbours)
 
 
-Recipe = Annotated[BaselineRecipe | RegionsRecipe, Field(discriminator="method")]
+class EnsembleRecipe(Section):
+    """Region recipes that differ, each trained for this model alone; the mean of their probabilities counts."""
+
+    method: Literal["ensemble"]
+    members: Annotated[dict[Name, RegionsRecipe], Field(min_length=2)]
+
+    @property
+    def left_open(self) -> list[str]:
+        """Keys that `brats plan` fills in."""
+        return [f"members.{name}.{key}" for name, member in self.members.items() for key in member.left_open]
+
+    @property
+    def modalities(self) -> list[Modality]:
+        """The modalities that any member reads."""
+        read = {modality for member in self.members.values() for modality in member.modalities}
+        return [modality for modality in MODALITIES if modality in read]
+
+    @property
+    def epochs(self) -> int:
+        """The epochs of all members together."""
+        return sum(member.epochs for member in self.members.values())
+
+
+Recipe = Annotated[BaselineRecipe | EnsembleRecipe | RegionsRecipe, Field(discriminator="method")]

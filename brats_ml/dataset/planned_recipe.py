@@ -4,6 +4,7 @@ from pydantic import TypeAdapter
 
 from brats_ml import files
 from brats_ml.config import Params
+from brats_ml.config.differences import leaves
 from brats_ml.config.recipes import Recipe
 from brats_ml.errors import ConfigError
 from brats_ml.workspace import Workspace
@@ -18,8 +19,9 @@ def planned_recipe(ws: Workspace, params: Params, recipe: str) -> Recipe:
     """
     plan = ws.plan(recipe)
     stored = files.read_json(plan)["recipe"]
-    for name, value in params.recipe(recipe).model_dump().items():
-        if value is not None and stored.get(name) != value:
+    planned_values = dict(leaves(stored))
+    for name, value in leaves(params.recipe(recipe).model_dump()):
+        if value is not None and planned_values.get(name) != value:
             key = f"recipes.{recipe}.{name}"
             raise ConfigError(
                 f"{key} has another value in params.yaml than in {plan}: run `{plan.made_by}` again", key=key

@@ -27,11 +27,14 @@ class _Inference(Section):
 
 
 def network_files(folder: ModelFolder) -> list[Path]:
-    """Return the files of a trained model's networks: one, or one per fold in the order of the folds.
+    """Return the files of a trained model's networks: one, or one per fold in the order of the folds, of each member.
 
     Raises:
         MissingInputError: One of them is missing.
     """
+    members = sorted(folder.member("").path.iterdir()) if folder.member("").path.is_dir() else []
+    if members:
+        return [path for member in members for path in network_files(ModelFolder(member))]
     folds = files.read_json(folder.verdict).get("folds", {}) if folder.verdict.path.exists() else {}
     count = max([folder.fold_count(), *(fold + 1 for fold in folds.values()), 1])
     return [files.require(network) for network in folder.networks(count)]

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from brats_ml.config import Params
-from brats_ml.config.recipes import BaselineRecipe
+from brats_ml.config.recipes import BaselineRecipe, EnsembleRecipe
 from brats_ml.models.folder import read_recipe
 from brats_ml.models.segmentation_baseline import BaselineModel
+from brats_ml.models.segmentation_ensemble import EnsembleModel
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.segmentation_regions import RegionsModel
 from brats_ml.workspace import Workspace
@@ -21,7 +22,8 @@ def load_segmentation_model(
     Args:
         folder: The trained recipe.
         preset: The preset of a region recipe, as in `RegionsModel`. A baseline recipe ignores it.
-        window: The window of a region recipe, as in `RegionsModel`. A baseline recipe ignores it.
+        window: The window of a region recipe, as in `RegionsModel`. A baseline recipe ignores it, and an ensemble
+            refuses it.
         runtime: The arguments `runtime`, `precision` and `graphs` of `SegmentationModel`.
 
     Raises:
@@ -31,6 +33,8 @@ def load_segmentation_model(
     recipe = read_recipe(folder)
     if isinstance(recipe, BaselineRecipe):
         return BaselineModel(folder, recipe, **runtime)
+    if isinstance(recipe, EnsembleRecipe):
+        return EnsembleModel(folder, recipe, preset=preset, window=window, **runtime)
     return RegionsModel(folder, recipe, preset=preset, window=window, **runtime)
 
 

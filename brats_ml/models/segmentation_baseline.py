@@ -20,16 +20,18 @@ class BaselineModel(SegmentationModel):
 
     own_scores = tuple(BASELINE_SCORES)
 
-    def __init__(self, folder: ModelFolder, recipe: BaselineRecipe, **runtime: Any) -> None:
+    def __init__(self, folder: ModelFolder, recipe: BaselineRecipe, *, runtime: str = "auto", **networks: Any) -> None:
         """Read the networks of a folder.
 
         Args:
             folder: The trained recipe.
             recipe: Its recipe.
-            runtime: The arguments `runtime`, `precision` and `graphs` of `SegmentationModel`.
+            runtime: `auto`, `keras` or `openvino`.
+            networks: The arguments `precision` and `graphs` of `SegmentationModel`.
         """
         self.recipe = recipe
-        super().__init__(folder, windows=[(recipe.size, recipe.size)], channels=recipe.channels, **runtime)
+        super().__init__(folder, windows=[(recipe.size, recipe.size)], runtime=runtime)
+        self._load_networks(channels=recipe.channels, **networks)
         self._square_sums = np.zeros((2, len(self.label_set.regions)))
 
     @property

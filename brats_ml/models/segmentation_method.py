@@ -47,29 +47,13 @@ class SegmentationModel(ABC):
     preset: str | None = None
     spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)
 
-    def __init__(
-        self,
-        folder: ModelFolder,
-        *,
-        windows: Sequence[Axes],
-        channels: int,
-        runtime: str = "auto",
-        precision: str = "float32",
-        graphs: GraphCache | None = None,
-    ) -> None:
-        """Read the networks of a folder.
+    def __init__(self, folder: ModelFolder, *, windows: Sequence[Axes], runtime: str = "auto") -> None:
+        """Read what belongs to every trained recipe.
 
         Args:
             folder: The trained recipe.
             windows: The sizes of the inputs that the network will see.
-            channels: The input channels of the recipe.
             runtime: `auto`, `keras` or `openvino`.
-            precision: `float32`, `bfloat16` or `auto`, for OpenVINO only.
-            graphs: The cache of graphs that are exported for OpenVINO.
-
-        Raises:
-            ModelError: A network cannot be loaded in safe mode, or does not fit the recipe.
-            MissingInputError: A file of the folder is missing.
         """
         self.label_set = read_label_set(folder)
         self.calibration = read_calibration(folder)
@@ -79,13 +63,26 @@ class SegmentationModel(ABC):
         self.passes, self.cases, self.seconds = 0, 0, 0.0
         self.removed: list[Removed] = []
         self.disagreement: NDArray[np.float64] | None = None
+
+    def _load_networks(self, *, channels: int, precision: str = "float32", graphs: GraphCache | None = None) -> None:
+        """Read the networks of the folder.
+
+        Args:
+            channels: The input channels of the recipe.
+            precision: `float32`, `bfloat16` or `auto`, for OpenVINO only.
+            graphs: The cache of graphs that are exported for OpenVINO.
+
+        Raises:
+            ModelError: A network cannot be loaded in safe mode, or does not fit the recipe.
+            MissingInputError: A file of the folder is missing.
+        """
         self._networks = [
             load_network(path, extents=self.windows, runtime=self.runtime, precision=precision, graphs=graphs)
-            for path in network_files(folder)
+            for path in network_files(self.folder)
         ]
         self._active = range(len(self._networks))
         for networks in self._networks:
-            self._check_network(folder, networks[self.windows[0]], channels)
+            self._check_network(self.folder, networks[self.windows[0]], channels)
 
     @property
     @abstractmethod

@@ -1,6 +1,7 @@
 """A trained recipe of the method of regions, which predicts overlapping windows at full resolution."""
 
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,81 +15,36 @@ from brats_ml.imaging.intensity import enhancement
 from brats_ml.models.folder import read_label_set, read_rules, stated_inference
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.tuning import tune_postprocessing
-from brats_ml.segmentation.inference.postprocessing import apply_rules
+from brats_ml.segmentation.inference.postprocessing import Rules, apply_rules
 from brats_ml.segmentation.inference.presets import PRESETS, format_window
 from brats_ml.segmentation.inference.regions import predict_regions
 from brats_ml.segmentation.inference.sliding_window import Axes
 from brats_ml.workspace.outputs import ModelFolder
 
 
-class RegionsModel(SegmentationModel):
-    """A network of patches, with a preset of windows and rules that turn probabilities into labels.
+class RegionProbabilities(SegmentationModel):
+    """A model of the probabilities of regions at native resolution, with rules that turn them into labels.
 
     Attributes:
         rules: The rules that turn the probabilities of regions into labels.
     """
 
-    def __init__(
-        self,
-        folder: ModelFolder,
-        recipe: RegionsRecipe,
-        *,
-        preset: str | None = None,
-        window: Sequence[int] | None = None,
-        **runtime: Any,
-    ) -> None:
-        """Read the networks and rules of a folder.
+    rules: Rules
 
-        Args:
-            folder: The trained recipe.
-            recipe: Its recipe, with patch, batch and filters set.
-            preset: One of `PRESETS`, or None for the preset in inference.json, or `balanced` if there is no such file.
-            window: The voxels that the network sees at once. None means the windows in inference.json if that names
-                this preset, and otherwise the windows of the preset.
-            runtime: The arguments `runtime`, `precision` and `graphs` of `SegmentationModel`.
-        """
-        self.recipe = recipe
-        self.rules = read_rules(folder, read_label_set(folder))
-        stated = stated_inference(folder)
-        self.preset = chosen = preset or str(stated["preset"])
-        requested = [window] if window else stated["windows"] if chosen == stated["preset"] else None
-        super().__init__(folder, windows=_windows(recipe, chosen, requested), channels=recipe.channels, **runtime)
-        self._preset = PRESETS[chosen]
+    @abstractmethod
+    def probabilities(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the probabilities of the regions, shape (region, X, Y, Z), of an image (modality, X, Y, Z)."""
 
     @property
     def outputs(self) -> Sequence[str]:
         """The regions of the label set."""
         return tuple(self.label_set.regions)
 
-    @property
-    def modalities(self) -> Sequence[str]:
-        """The modalities that the recipe reads."""
-        return self.recipe.modalities
-
-    @property
-    def knows_missing(self) -> bool:
-        """Whether the recipe dropped modalities in training."""
-        return self.recipe.augmentation.drop_modalities > 0
-
     def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels (X, Y, Z) and probabilities (region, X, Y, Z)."""
         probabilities = self.probabilities(image)
         labels, self.removed = apply_rules(probabilities, self.rules, voxel_ml, enhancement(image))
         return labels, probabilities
-
-    def probabilities(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the probabilities of the regions, shape (region, X, Y, Z), of an image (modality, X, Y, Z)."""
-        probabilities, self.disagreement = predict_regions(
-            self,
-            image,
-            modalities=self.recipe.modalities,
-            contralateral=self.recipe.contralateral,
-            windows=self.windows,
-            neighbours=self.recipe.neighbours,
-            preset=self._preset,
-            regions=len(self.outputs),
-        )
-        return probabilities
 
     def region_probabilities(
         self, labels: LabelMap, probabilities: NDArray[np.float32]
@@ -109,6 +65,64 @@ class RegionsModel(SegmentationModel):
     def tune(self, **cases: Any) -> dict[str, Any]:
         """Choose the rules on unseen cases, as `tune_postprocessing` does, and use them from now on."""
         return tune_postprocessing(self, **cases)
+
+
+class RegionsModel(RegionProbabilities):
+    """A network of patches, with a preset of windows."""
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        recipe: RegionsRecipe,
+        *,
+        preset: str | None = None,
+        window: Sequence[int] | None = None,
+        runtime: str = "auto",
+        **networks: Any,
+    ) -> None:
+        """Read the networks and rules of a folder.
+
+        Args:
+            folder: The trained recipe.
+            recipe: Its recipe, with patch, batch and filters set.
+            preset: One of `PRESETS`, or None for the preset in inference.json, or `balanced` if there is no such file.
+            window: The voxels that the network sees at once. None means the windows in inference.json if that names
+                this preset, and otherwise the windows of the preset.
+            runtime: `auto`, `keras` or `openvino`.
+            networks: The arguments `precision` and `graphs` of `SegmentationModel`.
+        """
+        self.recipe = recipe
+        self.rules = read_rules(folder, read_label_set(folder))
+        stated = stated_inference(folder)
+        self.preset = chosen = preset or str(stated["preset"])
+        requested = [window] if window else stated["windows"] if chosen == stated["preset"] else None
+        super().__init__(folder, windows=_windows(recipe, chosen, requested), runtime=runtime)
+        self._load_networks(channels=recipe.channels, **networks)
+        self._preset = PRESETS[chosen]
+
+    @property
+    def modalities(self) -> Sequence[str]:
+        """The modalities that the recipe reads."""
+        return self.recipe.modalities
+
+    @property
+    def knows_missing(self) -> bool:
+        """Whether the recipe dropped modalities in training."""
+        return self.recipe.augmentation.drop_modalities > 0
+
+    def probabilities(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the probabilities of the regions, shape (region, X, Y, Z), of an image (modality, X, Y, Z)."""
+        probabilities, self.disagreement = predict_regions(
+            self,
+            image,
+            modalities=self.recipe.modalities,
+            contralateral=self.recipe.contralateral,
+            windows=self.windows,
+            neighbours=self.recipe.neighbours,
+            preset=self._preset,
+            regions=len(self.outputs),
+        )
+        return probabilities
 
     def cost(self) -> str:
         """Return in words what a case of typical size will cost, after timing one pass of each window."""

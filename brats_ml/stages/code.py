@@ -17,6 +17,8 @@ WITHOUT_DIGEST = frozenset({"source", "code"})
 # The stages that write a page. A changed drawing or template reruns these stages only.
 DRAWING = frozenset({"validate", "compare"})
 TEMPLATES = PACKAGE / "reports/templates"
+# The methods that a method is made of.
+USED = {"ensemble": ("regions",)}
 # The modalities that the chosen recipes read. The stage `validate` reruns if they change, and not with each other value
 # of a recipe.
 NEEDED = "needed_modalities"
@@ -56,7 +58,11 @@ def stage_digest(name: str, method: str | None = None) -> str:
 
     A method owns the modules named after it: `train_regions` belongs to `regions`, and no baseline recipe runs it.
     """
-    others = [] if method is None else [f"_{other}" for other in get_args(Method) if other != method]
+    others = (
+        []
+        if method is None
+        else [f"_{other}" for other in get_args(Method) if other not in (method, *USED.get(method, ()))]
+    )
     carriers = [carrier for carrier in CARRIERS if name not in DRAWING or carrier != "brats_ml.reports"]
     digest = code_digest(f"brats_ml.stages.{name}", carriers=carriers, left_out=tuple(others))
     return files.digest_value([digest, files.digest_tree(TEMPLATES)]) if name in DRAWING else digest

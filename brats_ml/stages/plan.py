@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from brats_ml import files
 from brats_ml.adapters.case_files.array_file import read_case, read_shape
 from brats_ml.config import Params
-from brats_ml.config.recipes import BaselineRecipe, RegionsRecipe
+from brats_ml.config.recipes import BaselineRecipe, EnsembleRecipe, Recipe, RegionsRecipe
 from brats_ml.config.sentences import explain
 from brats_ml.dataset.partition import labelled_cases
 from brats_ml.errors import ConfigError
@@ -31,15 +31,25 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         files.write_json(ws.plan(recipe), {"recipe": chosen.model_dump(), "derived_from": {}})
         coarse = _coarse(ws, chosen) if isinstance(chosen, BaselineRecipe) else ""
         return Report("plan", f"{recipe} leaves nothing open{coarse}")
-    try:
-        planned, reasons = _planned(ws, params, chosen)
-    except ValidationError as error:
-        _, reason = explain(error, RegionsRecipe, chosen.model_dump())
-        key = f"recipes.{recipe}.patch"
-        raise ConfigError(f"{key} does not fit the network that was planned for it: {reason}", key=key) from error
+    planned: Recipe
+    if isinstance(chosen, EnsembleRecipe):
+        made = {
+            name: _planned(ws, params, member, key=f"recipes.{recipe}.members.{name}")
+            for name, member in chosen.members.items()
+        }
+        planned = chosen.model_copy(update={"members": {name: member for name, (member, _) in made.items()}})
+        reasons = {name: of for name, (_, of) in made.items()}
+        sizes = "; ".join(f"{name} {_sizes(member)}" for name, (member, _) in made.items())
+    else:
+        planned, reasons = _planned(ws, params, chosen, key=f"recipes.{recipe}")
+        sizes = _sizes(planned)
     files.write_json(ws.plan(recipe), {"recipe": planned.model_dump(), "derived_from": reasons})
+    return Report("plan", f"{recipe}: {sizes}")
+
+
+def _sizes(planned: RegionsRecipe) -> str:
     patch, filters = "x".join(map(str, planned.patch or ())), "-".join(map(str, planned.filters or ()))
-    return Report("plan", f"{recipe}: patch {patch}, {planned.batch} a step, filters {filters}")
+    return f"patch {patch}, {planned.batch} a step, filters {filters}"
 
 
 def _coarse(ws: Workspace, recipe: BaselineRecipe) -> str:
@@ -56,7 +66,12 @@ def _coarse(ws: Workspace, recipe: BaselineRecipe) -> str:
     )
 
 
-def _planned(ws: Workspace, params: Params, recipe: RegionsRecipe) -> tuple[RegionsRecipe, dict[str, Any]]:
+def _planned(ws: Workspace, params: Params, recipe: RegionsRecipe, *, key: str) -> tuple[RegionsRecipe, dict[str, Any]]:
+    """Return a completed region recipe and the figures behind its values; `key` is that of its section.
+
+    Raises:
+        ConfigError: The patch does not fit the network that was planned for it.
+    """
     cases = labelled_cases(ws)["train"]
     shapes = [read_shape(ws.preprocessed.case(case_id)) for case_id in cases]
     crop = [int(size) for size in np.median(shapes, axis=0)] if shapes else [64, 64, 64]
@@ -82,4 +97,9 @@ def _planned(ws: Workspace, params: Params, recipe: RegionsRecipe) -> tuple[Regi
         "memory_gib": round(memory / 2**30, 1),
         "step_gib": round(made.step_bytes / 2**30, 2),
     }
-    return RegionsRecipe.model_validate(recipe.model_dump() | resolved), reasons
+    try:
+        return RegionsRecipe.model_validate(recipe.model_dump() | resolved), reasons
+    except ValidationError as error:
+        _, reason = explain(error, RegionsRecipe, recipe.model_dump())
+        patch = f"{key}.patch"
+        raise ConfigError(f"{patch} does not fit the network that was planned for it: {reason}", key=patch) from error

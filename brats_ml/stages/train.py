@@ -13,12 +13,12 @@ from brats_ml.adapters.model_files import checkpoints
 from brats_ml.adapters.tables import frames
 from brats_ml.adapters.tracking import run_facts
 from brats_ml.adapters.tracking.own_store import tracking_uri
-from brats_ml.adapters.tracking.runs import MlflowRun, MlflowTracker
+from brats_ml.adapters.tracking.runs import Curves, MlflowRun, MlflowTracker
 from brats_ml.adapters.tracking.training_run import TrainingRun
 from brats_ml.cohort.folds import folds
 from brats_ml.config import Params
 from brats_ml.config.differences import leaves
-from brats_ml.config.recipes import Recipe
+from brats_ml.config.recipes import BaselineRecipe, EnsembleRecipe, Recipe, RegionsRecipe
 from brats_ml.config.segmentation import Train
 from brats_ml.dataset.label_sets import of_preprocessed
 from brats_ml.dataset.partition import labelled_cases
@@ -66,16 +66,12 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
         run_facts.log_cohort(ws, profile, tracked)
         verdict = {"verdict": "trained", "key": key, "cases": parts}
         with tracker.system_metrics(tracked):
-            if params.train.folds:
-                verdict["folds"] = fold_of = training_folds(ws, params, parts["train"])
-                networks, history = _fit_folds(
-                    ws, params, chosen, parts=parts, fold_of=fold_of, folder=folder, tracked=tracked
-                )
-            else:
-                network, history = fit(
-                    chosen, params.train, cases=ws.preprocessed, parts=parts, folder=folder, tracked=tracked
-                )
-                networks = [network]
+            fold_of = training_folds(ws, params, parts["train"]) if params.train.folds else {}
+            if fold_of:
+                verdict["folds"] = fold_of
+            networks, history = _fit_members(
+                ws, params, chosen, parts=parts, fold_of=fold_of, folder=folder, tracked=tracked
+            )
         # A history that was read from a checkpoint has its columns in another order.
         frames.write_csv(ws.history(recipe), pd.DataFrame(history).sort_index(axis="columns"))
         write_model_folder(ws.model(recipe), networks, chosen, verdict, of_preprocessed(ws.preprocessed))
@@ -84,9 +80,44 @@ def run(ws: Workspace, params: Params, *, recipe: str) -> Report:
     return Report("train", done, links={"MLflow": page} if page else {})
 
 
-def fit(recipe: Recipe, settings: Train, **where: Any) -> tuple[keras.Model, checkpoints.History]:
+def fit(
+    recipe: BaselineRecipe | RegionsRecipe, settings: Train, **where: Any
+) -> tuple[keras.Model, checkpoints.History]:
     """Train one network by the method of its recipe, as `train_baseline.fit` or `train_regions.fit` does."""
     return FIT[recipe.method](recipe, settings, **where)
+
+
+def _fit_members(
+    ws: Workspace, params: Params, recipe: Recipe, *, folder: Path, tracked: MlflowRun, **how: Any
+) -> tuple[list[keras.Model] | dict[str, list[keras.Model]], checkpoints.History]:
+    """Train the networks of a recipe; of an ensemble those of each member, one after the other."""
+    if not isinstance(recipe, EnsembleRecipe):
+        return _fit_networks(ws, params, recipe, folder=folder, tracked=tracked, **how)
+    networks: dict[str, list[keras.Model]] = {}
+    history: list[dict[str, Any]] = []
+    for name, member in recipe.members.items():
+        own = folder / name
+        own.mkdir(exist_ok=True)
+        made = _fit_networks(ws, params, member, folder=own, tracked=tracked.prefixed(f"{name}."), **how)
+        networks[name] = made[0]
+        history += [{"member": name, **row} for row in made[1]]
+    return networks, history
+
+
+def _fit_networks(
+    ws: Workspace,
+    params: Params,
+    recipe: BaselineRecipe | RegionsRecipe,
+    *,
+    parts: dict[str, list[str]],
+    fold_of: dict[str, int],
+    folder: Path,
+    tracked: Curves,
+) -> tuple[list[keras.Model], checkpoints.History]:
+    if fold_of:
+        return _fit_folds(ws, params, recipe, parts=parts, fold_of=fold_of, folder=folder, tracked=tracked)
+    network, history = fit(recipe, params.train, cases=ws.preprocessed, parts=parts, folder=folder, tracked=tracked)
+    return [network], history
 
 
 def training_folds(ws: Workspace, params: Params, case_ids: Sequence[str]) -> dict[str, int]:
@@ -107,12 +138,12 @@ def training_folds(ws: Workspace, params: Params, case_ids: Sequence[str]) -> di
 def _fit_folds(
     ws: Workspace,
     params: Params,
-    recipe: Recipe,
+    recipe: BaselineRecipe | RegionsRecipe,
     *,
     parts: dict[str, list[str]],
     fold_of: dict[str, int],
     folder: Path,
-    tracked: MlflowRun,
+    tracked: Curves,
 ) -> tuple[list[keras.Model], checkpoints.History]:
     """Train one network a fold, each with its own checkpoints; a finished one is read from its last checkpoint."""
     networks, history = [], []

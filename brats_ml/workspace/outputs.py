@@ -68,6 +68,10 @@ class ModelFolder(Artefact):
         """The files that publishing adds to those of the training."""
         return self.postprocessing, self.inference, self.quality, self.modalities
 
+    def member(self, name: str) -> "ModelFolder":
+        """Return the folder of one member of an ensemble."""
+        return ModelFolder(self.path / f"members/{name}", self.made_by)
+
     def networks(self, count: int) -> list[Artefact]:
         """Return the network files: one, or one per fold."""
         names = ["model.keras"] if count == 1 else [f"fold-{fold}.keras" for fold in range(count)]

@@ -231,6 +231,10 @@ class Prefixed:
         """Take the run and the prefix of all names."""
         self._run, self._prefix = run, prefix
 
+    def prefixed(self, prefix: str) -> "Prefixed":
+        """Return what logs under names that also begin with `prefix`."""
+        return Prefixed(self._run, f"{self._prefix}{prefix}")
+
     def log_metrics(self, rows: Sequence[Mapping[Any, float]], *, step: str | None = None) -> None:
         """Add points as `MlflowRun.log_metrics` does."""
         named = [{name if name == step else f"{self._prefix}{name}": row[name] for name in row} for row in rows]

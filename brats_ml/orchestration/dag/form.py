@@ -11,6 +11,7 @@ from brats_ml.cohort.source_address import with_absolute_path
 from brats_ml.config import Params, load, parse, read_document
 from brats_ml.config.differences import differences
 from brats_ml.config.edit import override, text
+from brats_ml.config.recipes import EnsembleRecipe
 from brats_ml.errors import ConfigError
 from brats_ml.orchestration.dag.graph import Graph, difference, union, without
 from brats_ml.orchestration.dag.graph_files import Reads
@@ -131,6 +132,12 @@ def apply(form: Mapping[str, Any], *, clone: Path, checkout: Path | None, drawn:
     return Prepared(tuple(sorted(skipped)), changes)
 
 
+def _trainings(recipe: str, params: Params) -> list[str]:
+    """Return the key of what a recipe trains below `recipes`: its own, or that of each member of an ensemble."""
+    chosen = params.recipes.get(recipe)
+    return [f"{recipe}.members.{name}" for name in chosen.members] if isinstance(chosen, EnsembleRecipe) else [recipe]
+
+
 def _assignments(form: Mapping[str, Any], params: Params) -> list[str]:
     """Return what the form sets in params.yaml; `features.predicted_by` follows the recipes unless the form sets it."""
     assignments = list(form.get("set") or [])
@@ -149,7 +156,11 @@ def _assignments(form: Mapping[str, Any], params: Params) -> list[str]:
     if recipes is not None:
         assignments.append(f"train.recipes={json.dumps(recipes)}")
     if form.get("epochs") is not None:
-        assignments += [f"recipes.{recipe}.epochs={form['epochs']}" for recipe in recipes or params.train.recipes]
+        assignments += [
+            f"recipes.{key}.epochs={form['epochs']}"
+            for recipe in recipes or params.train.recipes
+            for key in _trainings(recipe, params)
+        ]
     keys = [assignment.partition("=")[0] for assignment in assignments]
     if recipes is not None and params.features.predicted_by not in recipes and "features.predicted_by" not in keys:
         assignments.append(f"features.predicted_by={recipes[0]}")

@@ -61,7 +61,27 @@ NIIVUE = Variable(
     "File `niivue.umd.js` of the npm package `@niivue/niivue`, the viewer of the page of predictions.",
     "the one that `make install` added, if npm was there",
 )
-FOR_USERS = (ROOT, STATE, REPOSITORY, AIRFLOW_PORT, MLFLOW_PORT, UMASK, NOTIFY_MAIL, NOTIFY_WEBHOOK, NIIVUE)
+PSEUDONYM_KEY_FILE = Variable(
+    "BRATS_PSEUDONYM_KEY_FILE",
+    "File with the secret key of the names that studies get; keep it outside the repository, and keep it.",
+    "`brats study` refuses to name a study",
+)
+DICOM_USER = Variable("BRATS_DICOM_USER", "Account on the node of DICOMweb.", "no login")
+DICOM_PASSWORD = Variable("BRATS_DICOM_PASSWORD", "Password of the account on the node of DICOMweb.", "no login")
+FOR_USERS = (
+    ROOT,
+    STATE,
+    REPOSITORY,
+    AIRFLOW_PORT,
+    MLFLOW_PORT,
+    UMASK,
+    NOTIFY_MAIL,
+    NOTIFY_WEBHOOK,
+    NIIVUE,
+    PSEUDONYM_KEY_FILE,
+    DICOM_USER,
+    DICOM_PASSWORD,
+)
 
 RUN = Variable("BRATS_RUN", "DAG and run that a command works for; MLflow shows it as a tag.", "no tag")
 TASK = Variable(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from brats_ml.adapters import folder_walk
-from brats_ml.adapters.dicom_files import find_dicom
+from brats_ml.adapters.dicom.search import find_dicom
 from brats_ml.cohort.cases import Case, find_cases
 from brats_ml.cohort.lab_names import LabNaming
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from brats_ml import environment, privacy
-from brats_ml.cli import actions, overview, runs, servers, stages
+from brats_ml.cli import actions, overview, runs, servers, stages, study
 from brats_ml.cli.start_up import QuietImport
 from brats_ml.cli.usage import Commands, usage_sentence
 from brats_ml.cli.version import version
@@ -16,6 +16,7 @@ from brats_ml.orchestration.runs import outcomes
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False)
 for _room in (stages, actions, overview, runs, servers):
     app.add_typer(_room.app)
+app.add_typer(study.app, rich_help_panel="From the scanner and back")
 
 
 @app.callback(invoke_without_command=True)

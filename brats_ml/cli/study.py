@@ -5,6 +5,11 @@ from typing import Annotated
 
 import typer
 
+from brats_ml.cli import checks
+from brats_ml.cli.running import HERE, Root, run
+from brats_ml.cohort.modalities import MODALITIES, Modality
+from brats_ml.errors import ConfigError
+
 app = typer.Typer(name="study", no_args_is_help=True)
 
 Study = Annotated[Path, typer.Argument(help="Folder of the study.")]
@@ -13,3 +18,31 @@ Study = Annotated[Path, typer.Argument(help="Folder of the study.")]
 @app.callback()
 def study() -> None:
     """Bring a study from the scanner to a case, and its results back."""
+
+
+@app.command()
+def convert(
+    study: Study,
+    root: Root = HERE,
+    *,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Folder or archive to copy the study from.", show_default=False)
+    ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(help="Series of a modality, such as t1ce=7; may be given again.", show_default=False),
+    ] = None,
+) -> None:
+    """Convert the series of a study to one volume per modality, and say what each series is."""
+    run("actions.study_convert", root, checks.nothing, study=study, source=source, stated=_stated(series or []))
+
+
+def _stated(texts: list[str]) -> dict[Modality, int]:
+    found: dict[Modality, int] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        modality = next((one for one in MODALITIES if one == name), None)
+        if modality is None or not number.isdecimal():
+            raise ConfigError(f"--series {text} is not MODALITY=NUMBER, such as t1ce=7", key="--series")
+        found[modality] = int(number)
+    return found

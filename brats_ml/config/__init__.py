@@ -18,6 +18,7 @@ from brats_ml.config.renamed import refuse_old_names, refuse_old_recipe
 from brats_ml.config.section import Name, Section
 from brats_ml.config.segmentation import Evaluate, Plan, Train
 from brats_ml.config.sentences import explain
+from brats_ml.config.study import Study
 from brats_ml.config.survival import Features, Survival
 from brats_ml.errors import ConfigError, MissingInputError
 from brats_ml.near_names import did_you_mean
@@ -46,6 +47,7 @@ class Params(Section):
     rollback: Rollback = Rollback()
     drift: Drift = Drift()
     follow_up: FollowUp = FollowUp()
+    study: Study = Study()
     orchestration: Orchestration
 
     @model_validator(mode="after")

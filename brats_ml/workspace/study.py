@@ -3,7 +3,22 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from brats_ml.workspace.artefact import Artefact, Made
+from brats_ml.workspace.artefact import Artefact, At, Made
+
+
+@dataclass(frozen=True)
+class NativeFolder(Artefact):
+    """One volume per modality on the grid of its series, and what each series is."""
+
+    series = Made("series.json")
+
+    def modality(self, name: str) -> Artefact:
+        """Return the volume of a modality, such as `t1ce`."""
+        return Artefact(self.path / f"{name}.nii.gz", self.made_by)
+
+    def picture(self, number: int) -> Path:
+        """Return the picture of a series that a person has to look at."""
+        return self.path / f"review/series-{number}.png"
 
 
 @dataclass(frozen=True)
@@ -24,10 +39,19 @@ class StudyFolder(Artefact):
     segmentation = Made("dicom_out/seg.dcm", by="brats study export")
     structured_report = Made("dicom_out/sr.dcm", by="brats study export")
     capture = Made("dicom_out/capture.dcm", by="brats study export")
+    dicom_out = Made("dicom_out", by="brats study export")  # what goes back
+    sent = Made("sent.json", by="brats study send")  # which objects the node has
+    pictures = At("native/review")  # of series that a person has to look at
+    lock = At(".lock")
+
+    @classmethod
+    def at_native(cls, unfinished: Path) -> "NativeFolder":
+        """Return the folder of native volumes under its temporary name."""
+        return NativeFolder(unfinished, cls.made_by)
 
     def modality(self, name: str) -> Artefact:
         """Return the native volume of a modality, such as `t1ce`."""
-        return Artefact(self.native.path / f"{name}.nii.gz", self.made_by)
+        return self.at_native(self.native.path).modality(name)
 
     def matrix(self, modality: str) -> Artefact:
         """Return the file of the matrix from the native world of a modality to BraTS space."""

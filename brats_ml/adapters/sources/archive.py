@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from brats_ml.adapters.dicom_files import one_of_each_folder
+from brats_ml.adapters.dicom.search import one_of_each_folder
 from brats_ml.adapters.sources.base import (
     CHUNK_BYTES,
     Contents,

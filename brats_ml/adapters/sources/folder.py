@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 
 from brats_ml.adapters import folder_walk
-from brats_ml.adapters.dicom_files import find_dicom
+from brats_ml.adapters.dicom.search import find_dicom
 from brats_ml.adapters.sources.base import (
     CHUNK_BYTES,
     Contents,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_ml import environment
-from brats_ml.adapters.dicom_files import one_of_each_folder
+from brats_ml.adapters.dicom.search import one_of_each_folder
 from brats_ml.adapters.sources.base import CHUNK_BYTES, Contents, Entry, changed, check_path, checked
 from brats_ml.adapters.sources.downloads import Downloads, in_parallel, unfinished
 from brats_ml.adapters.sources.s3_checks import fits

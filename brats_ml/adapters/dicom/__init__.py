@@ -1,0 +1,1 @@
+"""DICOM: series of scanners in, and results back to them."""

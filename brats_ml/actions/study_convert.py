@@ -20,7 +20,7 @@ from brats_ml.errors import BratsError, ConfigError, SourceError
 from brats_ml.report import Report
 from brats_ml.reports.preview import preview_png
 from brats_ml.workspace import Workspace
-from brats_ml.workspace.study import StudyFolder
+from brats_ml.workspace.study import NativeFolder, StudyFolder
 
 
 def run(
@@ -71,13 +71,15 @@ def _write(folder: StudyFolder, study: Study, choice: Choice, name: str) -> Repo
     series = {one.facts.number: one for one in study.series}
     taken = {modality: one.facts.number for modality in MODALITIES if (one := choice.of(modality))}
     with files.replacing(folder.native) as unfinished:
-        made = StudyFolder.at_native(unfinished)
+        made = NativeFolder(unfinished)
         for modality, number in taken.items():
             convert_series(series[number], made.modality(modality).path)
         for number in choice.unclear:
             _draw(series[number], made.picture(number))
         files.write_json(made.series, record(name, choice, taken))
-    looks = f"; look at series {', '.join(map(str, choice.unclear))} in {folder.pictures}" if choice.unclear else ""
+    looks = (
+        f"; look at series {', '.join(map(str, choice.unclear))} in {folder.native.pictures}" if choice.unclear else ""
+    )
     absent = [TITLES[modality] for modality in MODALITIES if modality not in taken]
     if not taken:
         raise SourceError(

@@ -46,3 +46,15 @@ def _stated(texts: list[str]) -> dict[Modality, int]:
             raise ConfigError(f"--series {text} is not MODALITY=NUMBER, such as t1ce=7", key="--series")
         found[modality] = int(number)
     return found
+
+
+@app.command()
+def prepare(study: Study, root: Root = HERE) -> None:
+    """Register the volumes of a study to the atlas, resample them to 1 mm, and remove the skull."""
+    run("actions.study_prepare", root, checks.nothing, study=study)
+
+
+@app.command()
+def restore(study: Study, root: Root = HERE) -> None:
+    """Bring the predicted label map back to the grid of each series, and measure it there."""
+    run("actions.study_restore", root, checks.nothing, study=study)

@@ -21,7 +21,7 @@ class Series(Section):
 
     Attributes:
         minimum_confidence: A series below it is never chosen; a person has to look at it.
-        patterns: Regular expressions for descriptions by modality or `left_out`, which decide before the built-in rules.
+        patterns: Regular expressions of descriptions by modality, or `left_out`, that decide before the built-in rules.
     """
 
     minimum_confidence: Share = 0.7

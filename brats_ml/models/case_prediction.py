@@ -14,11 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brats_ml import files
-from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import write_shares, write_volume
 from brats_ml.cohort.case_labels import misfit, treatment_flags, writing_scheme
 from brats_ml.cohort.cases import Case
-from brats_ml.cohort.labels import REGIONS, SCHEMES, VALUES, LabelMap, LabelSet, region_mask
+from brats_ml.cohort.labels import REGIONS, SCHEMES, LabelMap, LabelSet
 from brats_ml.cohort.modalities import MODALITIES, TITLES, available
 from brats_ml.config.data import Validate
 from brats_ml.dataset.examination import case_problems, unchecked
@@ -27,7 +26,7 @@ from brats_ml.errors import CaseError, ModelError
 from brats_ml.imaging.geometry import uncrop
 from brats_ml.imaging.quality.confidence import at_temperatures
 from brats_ml.models.modality_subsets import absence_flags, absence_record
-from brats_ml.models.prediction_figures import FEATURE_DECIMALS, in_ml, rounded, volumes_of
+from brats_ml.models.prediction_figures import FEATURE_DECIMALS, in_ml, rounded, volumes_mm3
 from brats_ml.models.quality import judge, observe
 from brats_ml.models.removal import removal_flags, removal_record
 from brats_ml.models.segmentation_method import SegmentationModel
@@ -101,7 +100,7 @@ class CaseModels:
             write_shares(folder.probabilities(case.case_id), grid.to_stored(np.moveaxis(shares, 0, -1)), grid)
         if preview:
             _write_preview(folder, case, image, labels, label_set)
-        volumes = _volumes_mm3(labels, grid, label_set)
+        volumes = volumes_mm3(labels, grid.spacing_mm, label_set)
         voxel_mm3 = math.prod(grid.spacing_mm)
         seen = observe(self.segment, image, labels, outputs, voxel_mm3=voxel_mm3)
         absence = absence_record(self.segment, case.images)
@@ -175,13 +174,3 @@ def _write_preview(
     picture = preview_png(image[MODALITIES.index(shown)], labels, modality=TITLES[shown], names=tuple(label_set.labels))
     with files.replacing(folder.preview) as temporary:
         temporary.write_bytes(picture)
-
-
-def _volumes_mm3(labels: LabelMap, grid: VoxelGrid, label_set: LabelSet) -> dict[str, float]:
-    """Return the volume of each region, and of the labels that are no region."""
-    voxel = math.prod(grid.spacing_mm)
-    masks = {
-        name: region_mask(labels, name) if name in label_set.regions else labels == VALUES[name]
-        for name in volumes_of(label_set)
-    }
-    return {name: round(float(mask.sum()) * voxel, 3) for name, mask in masks.items()}

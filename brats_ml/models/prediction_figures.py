@@ -1,8 +1,10 @@
 """The figures of a prediction: which volumes it has, and with how many digits all of them are written."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
-from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, LabelSet
+from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, VALUES, LabelMap, LabelSet, region_mask
 from brats_ml.survival.summary import PROBABILITIES
 
 # A voxel of BraTS has 0.001 ml.
@@ -19,6 +21,16 @@ def volumes_of(label_set: LabelSet) -> tuple[str, ...]:
 VOLUMES = volumes_of(LABEL_SETS[GLIOMA])
 # What only some label sets have.
 FURTHER = tuple(dict.fromkeys(name for one in LABEL_SETS.values() for name in volumes_of(one) if name not in VOLUMES))
+
+
+def volumes_mm3(labels: LabelMap, spacing_mm: Sequence[float], label_set: LabelSet) -> dict[str, float]:
+    """Return the volume of each region of a canonical label map, and of the labels that are no region."""
+    voxel = math.prod(spacing_mm)
+    masks = {
+        name: region_mask(labels, name) if name in label_set.regions else labels == VALUES[name]
+        for name in volumes_of(label_set)
+    }
+    return {name: round(float(mask.sum()) * voxel, 3) for name, mask in masks.items()}
 
 
 def in_ml(volume_mm3: float | None) -> float | None:

@@ -10,7 +10,10 @@ from brats_ml.workspace.artefact import Artefact, At, Made
 class NativeFolder(Artefact):
     """One volume per modality on the grid of its series, and what each series is."""
 
-    series = Made("series.json")
+    made_by: str = "brats study convert"
+
+    series = Made("series.json")  # which series became which modality, and why
+    pictures = At("review")
 
     def modality(self, name: str) -> Artefact:
         """Return the volume of a modality, such as `t1ce`."""
@@ -18,7 +21,56 @@ class NativeFolder(Artefact):
 
     def picture(self, number: int) -> Path:
         """Return the picture of a series that a person has to look at."""
-        return self.path / f"review/series-{number}.png"
+        return self.pictures / f"series-{number}.png"
+
+
+@dataclass(frozen=True)
+class PreparedFolder(Artefact):
+    """A cohort of one case in the space of the challenge, and how its volumes came there."""
+
+    made_by: str = "brats study prepare"
+
+    preparation = Made(".transforms/preparation.json")  # digests and quality
+
+    def case(self, name: str) -> Path:
+        """Return the folder of the case."""
+        return self.path / name
+
+    def matrix(self, modality: str) -> Artefact:
+        """Return the matrix from the native world of a modality to the space of the challenge (RAS, mm)."""
+        return Artefact(self.path / f".transforms/{modality}.txt", self.made_by)
+
+
+@dataclass(frozen=True)
+class RestoredFolder(Artefact):
+    """The prediction on the grid of each series."""
+
+    made_by: str = "brats study restore"
+
+    volumes = Made("volumes.json")  # in mm3, and how they differ from those in the space of the challenge
+
+    def labels(self, modality: str) -> Path:
+        """Return the label map on the grid of a modality."""
+        return self.path / f"{modality}.nii.gz"
+
+    def probabilities(self, modality: str) -> Path:
+        """Return the probabilities on the grid of a modality, if they were asked for."""
+        return self.path / f"{modality}-probabilities.nii.gz"
+
+
+@dataclass(frozen=True)
+class ExportFolder(Artefact):
+    """What goes back to the node."""
+
+    made_by: str = "brats study export"
+
+    segmentation = Made("seg.dcm")
+    report = Made("sr.dcm")
+    capture = Made("capture.dcm")
+
+    def objects(self) -> list[Artefact]:
+        """Return all objects, in the order in which they are sent: a report after what it refers to."""
+        return [self.segmentation, self.capture, self.report]
 
 
 @dataclass(frozen=True)
@@ -28,35 +80,26 @@ class StudyFolder(Artefact):
     made_by: str = "brats study convert"
 
     dicom = Made("dicom", by="brats study receive")  # the files as they came
-    native = Made("native")  # one volume per modality on the grid of its series
-    series = Made("native/series.json")  # which series became which modality, and why
-    prepared = Made("prepared", by="brats study prepare")  # a cohort of one case in BraTS space
-    transforms = Made("prepared/transforms", by="brats study prepare")  # one rigid matrix per modality
-    preparation = Made("prepared/transforms/preparation.json", by="brats study prepare")  # digests and quality
     predictions = Made("predictions", by="brats score")
-    native_labels = Made("native_labels", by="brats study restore")  # one label map per native grid
-    native_volumes = Made("native_volumes.json", by="brats study restore")
-    segmentation = Made("dicom_out/seg.dcm", by="brats study export")
-    structured_report = Made("dicom_out/sr.dcm", by="brats study export")
-    capture = Made("dicom_out/capture.dcm", by="brats study export")
-    dicom_out = Made("dicom_out", by="brats study export")  # what goes back
-    sent = Made("sent.json", by="brats study send")  # which objects the node has
-    pictures = At("native/review")  # of series that a person has to look at
+    sent = Made("sent.json", by="brats study send")  # the objects that the node has
     lock = At(".lock")
 
-    @classmethod
-    def at_native(cls, unfinished: Path) -> "NativeFolder":
-        """Return the folder of native volumes under its temporary name."""
-        return NativeFolder(unfinished, cls.made_by)
+    @property
+    def native(self) -> NativeFolder:
+        """The converted series."""
+        return NativeFolder(self.path / "native")
 
-    def modality(self, name: str) -> Artefact:
-        """Return the native volume of a modality, such as `t1ce`."""
-        return self.at_native(self.native.path).modality(name)
+    @property
+    def prepared(self) -> PreparedFolder:
+        """The prepared case."""
+        return PreparedFolder(self.path / "prepared")
 
-    def matrix(self, modality: str) -> Artefact:
-        """Return the file of the matrix from the native world of a modality to BraTS space."""
-        return Artefact(self.transforms.path / f"{modality}.txt", "brats study prepare")
+    @property
+    def restored(self) -> RestoredFolder:
+        """The prediction on the native grids."""
+        return RestoredFolder(self.path / "native_labels")
 
-    def native_label(self, modality: str) -> Artefact:
-        """Return the label map on the native grid of a modality."""
-        return Artefact(Path(self.native_labels) / f"{modality}.nii.gz", "brats study restore")
+    @property
+    def export(self) -> ExportFolder:
+        """The objects that go back."""
+        return ExportFolder(self.path / "dicom_out")

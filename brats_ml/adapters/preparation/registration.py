@@ -1,0 +1,132 @@
+"""Register one scan to another by SimpleITK, always with the same result."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import center_of_mass
+
+from brats_ml.adapters.dicom.extra import require
+from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.imaging.rigid import Matrix
+
+# NIfTI points to Right, Anterior, Superior; ITK to Left, Posterior, Superior.
+FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+BINS, SEED, WORK_UNITS = 48, 1, 8
+# Voxels that the measure is computed from.
+SAMPLES = 120_000
+# Voxels of the coarse search, in mm, and the turns in degrees about each axis that it also starts from.
+COARSE_MM, TURN = 5.0, 25.0
+# A turn by one radian moves the surface of a head by about this.
+RADIUS_MM = 60.0
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A volume, shape (X, Y, Z), and its grid."""
+
+    array: NDArray[Any]
+    grid: VoxelGrid
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A matrix from the world of the moving scan to that of the fixed one (RAS, mm), and their mutual information."""
+
+    matrix: Matrix
+    information: float
+
+
+def register(moving: Scan, fixed: Scan, *, scales: bool = False) -> Registered:
+    """Return the move that brings a scan onto another one, whatever their contrasts.
+
+    Mutual information is maximised from several starts on coarse voxels, and the best one is refined.
+
+    Args:
+        moving: The scan that moves.
+        fixed: The scan that stays.
+        scales: Whether the move may also scale and shear, as between the heads of two people.
+
+    Source:
+        Mattes et al. 2003, doi:10.1109/TMI.2003.809072, for the measure; Viola and Wells 1997 for the idea.
+    """
+    sitk = require("SimpleITK", "prepare")
+    target, source = _image(sitk, fixed), _image(sitk, moving)
+    centre = _world_centre(fixed)
+    coarse = _coarse(sitk, target), _coarse(sitk, source)
+    starts = []
+    for angles in _starts():
+        first = sitk.Euler3DTransform(centre, *np.radians(angles), tuple(_world_centre(moving) - np.array(centre)))
+        starts.append((_maximise(sitk, *coarse, first, step_mm=4.0, tolerance_mm=0.05), first))
+    _, best = max(starts, key=lambda start: start[0])
+    found: Any = best
+    if scales:
+        found = sitk.AffineTransform(3)
+        found.SetCenter(centre)
+        found.SetMatrix(best.GetMatrix())
+        found.SetTranslation(best.GetTranslation())
+        _maximise(sitk, *coarse, found, step_mm=2.0, tolerance_mm=0.05)
+    information = _maximise(sitk, target, source, found, step_mm=1.0, tolerance_mm=0.01)
+    return Registered(_matrix(found), information)
+
+
+def _starts() -> list[tuple[float, float, float]]:
+    """Return no turn, and one turn about each axis in each direction."""
+    turns = [tuple(degrees * (at == axis) for at in range(3)) for axis in range(3) for degrees in (-TURN, TURN)]
+    return [(0.0, 0.0, 0.0), *((turn[0], turn[1], turn[2]) for turn in turns)]
+
+
+def _maximise(sitk: Any, target: Any, source: Any, transform: Any, *, step_mm: float, tolerance_mm: float) -> float:
+    """Change a transform until mutual information is largest, and return it.
+
+    Powell's search needs no gradient, which thick slices make useless.
+    """
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(BINS)
+    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingPercentage(min(1.0, SAMPLES / target.GetNumberOfPixels()), SEED)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsPowell(
+        numberOfIterations=15, maximumLineIterations=20, stepLength=step_mm, stepTolerance=tolerance_mm,
+        valueTolerance=1e-6,
+    )  # fmt: skip
+    angles = len(transform.GetParameters()) - 3
+    method.SetOptimizerScales([RADIUS_MM] * angles + [1.0] * 3)
+    method.SetNumberOfWorkUnits(WORK_UNITS)
+    method.SetInitialTransform(transform, inPlace=True)
+    method.Execute(target, source)
+    return -float(method.GetMetricValue())
+
+
+def _image(sitk: Any, scan: Scan) -> Any:
+    array = scan.array.astype(np.float32)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
+    lps = FLIP @ scan.grid.affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image.SetOrigin(tuple(map(float, lps[:3, 3])))
+    image.SetSpacing(tuple(map(float, spacing)))
+    image.SetDirection(tuple(map(float, (lps[:3, :3] / spacing).ravel())))
+    return image
+
+
+def _coarse(sitk: Any, image: Any) -> Any:
+    factors = [max(1, round(COARSE_MM / length)) for length in image.GetSpacing()]
+    return sitk.Shrink(sitk.SmoothingRecursiveGaussian(image, COARSE_MM / 2), factors)
+
+
+def _world_centre(scan: Scan) -> NDArray[np.float64]:
+    """Return the centre of the bright voxels in the world of ITK."""
+    bright = scan.array > np.percentile(scan.array[scan.array > 0], 20) if (scan.array > 0).any() else scan.array == 0
+    voxel = [*center_of_mass(bright.astype(np.float32)), 1.0]
+    return np.asarray((FLIP @ scan.grid.affine @ voxel)[:3])
+
+
+def _matrix(transform: Any) -> Matrix:
+    """Return the matrix from the moving to the fixed world; ITK's transforms lead from the fixed one to the moving."""
+    linear = np.array(transform.GetMatrix()).reshape(3, 3)
+    centre = np.array(transform.GetCenter())
+    backwards = np.eye(4)
+    backwards[:3, :3] = linear
+    backwards[:3, 3] = np.array(transform.GetTranslation()) + centre - linear @ centre
+    return np.asarray(FLIP @ np.linalg.inv(backwards) @ FLIP)

@@ -9,10 +9,8 @@ import numpy as np
 from brats_ml import files, locks
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import Volume, read_grid, read_volume, write_shares, write_volume
-from brats_ml.cohort.case_labels import writing_scheme
 from brats_ml.cohort.labels import LABEL_SETS, SCHEMES, LabelSet
 from brats_ml.cohort.modalities import MODALITIES, TITLES, Modality
-from brats_ml.cohort.releases import naming_of
 from brats_ml.config import Params
 from brats_ml.errors import CaseError, MissingInputError
 from brats_ml.imaging.rigid import Matrix, labels_on_grid, share_on_grid, voxels_between
@@ -80,7 +78,7 @@ def prediction(folder: StudyFolder) -> Predicted:
     if record["status"] != SCORED:
         raise CaseError(name, str(record.get("reason")))
     label_set = next(one for one in LABEL_SETS.values() if set(volumes_of(one)) == set(record["volume_mm3"]))
-    scheme = writing_scheme(name, naming_of(name).scheme, label_set)
+    scheme = record["provenance"]["labels"]
     volume = read_volume(predicted.labels(name))
     return Predicted(name, volume, label_set, scheme, predicted.probabilities(name), record)
 

@@ -58,3 +58,9 @@ def prepare(study: Study, root: Root = HERE) -> None:
 def restore(study: Study, root: Root = HERE) -> None:
     """Bring the predicted label map back to the grid of each series, and measure it there."""
     run("actions.study_restore", root, checks.nothing, study=study)
+
+
+@app.command()
+def export(study: Study, root: Root = HERE) -> None:
+    """Write the prediction of a study as DICOM: a segmentation, a structured report and a picture."""
+    run("actions.study_export", root, checks.nothing, study=study)

@@ -49,9 +49,9 @@ class RestoredFolder(Artefact):
 
     volumes = Made("volumes.json")  # in mm3, and how they differ from those in the space of the challenge
 
-    def labels(self, modality: str) -> Path:
+    def labels(self, modality: str) -> Artefact:
         """Return the label map on the grid of a modality."""
-        return self.path / f"{modality}.nii.gz"
+        return Artefact(self.path / f"{modality}.nii.gz", self.made_by)
 
     def probabilities(self, modality: str) -> Path:
         """Return the probabilities on the grid of a modality, if they were asked for."""

@@ -10,6 +10,7 @@ from brats_ml import files, locks
 from brats_ml.actions.study_prepare import REFERENCE
 from brats_ml.actions.study_restore import Predicted, prediction
 from brats_ml.adapters.dicom.capture import capture
+from brats_ml.adapters.dicom.extra import silent
 from brats_ml.adapters.dicom.headers import Series, read_study
 from brats_ml.adapters.dicom.measurements import report
 from brats_ml.adapters.dicom.objects import Origin, write
@@ -36,7 +37,7 @@ def run(ws: Workspace, params: Params, *, study: Path) -> Report:
         SourceError: The series is gone, or the label map lies on another grid.
     """
     folder = StudyFolder(study)
-    with locks.exclusive(folder.lock, holder="another process, which works on this study"):
+    with silent(), locks.exclusive(folder.lock, holder="another process, which works on this study"):
         predicted = prediction(folder)
         restored = files.read_json(folder.restored.volumes)
         if restored["prediction"] != predicted.record["labels"]:

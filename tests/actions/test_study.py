@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import highdicom
 import nibabel as nib
 import numpy as np
 import pydicom
@@ -15,6 +16,7 @@ import pytest
 from brats_ml.actions import score, study_convert, study_export, study_prepare, study_restore
 from brats_ml.cohort.phantom import phantom_affine
 from brats_ml.config import Params
+from brats_ml.errors import SourceError
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.study import StudyFolder
 from tests.actions.registered_models import copy_workspace, make_champion, own_store
@@ -78,10 +80,201 @@ def take(ws: Workspace, params: Params, folder: StudyFolder, source: Path) -> No
     study_export.run(ws, params, study=folder.path)
 
 
-def test_x(whole) -> None:
+def read(path: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(path).read_text())
+    return found
+
+
+def labels_by_position(path: Path) -> dict[tuple[int, ...], int]:
+    """Return the label of every labelled voxel of a NIfTI file, by its position in the scanner in tenths of a mm."""
+    image = nib.load(path)
+    array = np.asarray(image.dataobj)
+    voxels = np.argwhere(array)
+    places = np.rint(10 * nib.affines.apply_affine(image.affine, voxels)).astype(int)
+    return {tuple(place): int(array[tuple(voxel)]) for place, voxel in zip(places, voxels, strict=True)}
+
+
+def segments_by_position(path: Path) -> dict[tuple[int, ...], int]:
+    """Return the segment of every voxel of a segmentation, by its position, from the standard's elements alone."""
+    seg = pydicom.dcmread(path)
+    shared, found = seg.SharedFunctionalGroupsSequence[0], {}
+    turned = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float).reshape(2, 3)
+    rows_mm, columns_mm = map(float, shared.PixelMeasuresSequence[0].PixelSpacing)
+    for frame, group in zip(np.atleast_3d(seg.pixel_array), seg.PerFrameFunctionalGroupsSequence, strict=True):
+        start = np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)
+        for row, column in np.argwhere(frame):
+            lps = start + turned[0] * columns_mm * column + turned[1] * rows_mm * row
+            place = tuple(np.rint(10 * lps * [-1, -1, 1]).astype(int))
+            if seg.SegmentationType == "LABELMAP":
+                found[place] = int(frame[row, column])
+            else:
+                found[place] = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+    return found
+
+
+# The values of BraTS 2017-2021, in the order of the segments.
+STORED = {1: 1, 2: 2, 4: 3}
+
+
+def test_each_series_becomes_its_modality(whole: tuple[Workspace, StudyFolder]) -> None:
+    series = read(whole[1].native.series)
+
+    assert series["modalities"] == {"flair": 4, "t1": 1, "t1ce": 2, "t2": 3}
+    assert series["unclear"] == []
+    assert all(one["confidence"] > 0.9 for one in series["series"])
+
+
+def test_no_text_of_a_header_leaves_the_files_of_the_scanner(whole: tuple[Workspace, StudyFolder]) -> None:
+    """Only what came, and what goes back to the same patient, may hold identity; paths and all other bytes do not."""
     ws, folder = whole
-    name = json.loads(folder.native.series.path.read_text())["study"]
-    print(json.dumps(json.loads((folder.predictions.path / name / "prediction.json").read_text()), indent=1))
-    print(folder.restored.volumes.path.read_text())
-    for o in folder.export.objects():
-        print(pydicom.dcmread(o))
+    own = (folder.dicom.path, folder.export.path)
+    searched = [path for path in ws.root.rglob("*") if not any(part in (path, *path.parents) for part in own)]
+
+    assert len(searched) > 30
+    for path in searched:
+        contents = path.read_bytes() if path.is_file() else b""
+        if path.suffix == ".gz":
+            contents += bytes(nib.load(path).header.binaryblock)
+        for text in CANARIES.values():
+            assert text.encode() not in contents + str(path).encode(), path
+
+
+def test_moved_series_are_brought_together(whole: tuple[Workspace, StudyFolder], params: Params) -> None:
+    """T2 and T1ce were taken in another pose; after preparation their brains lie where that of T1 does."""
+    folder = whole[1]
+    name = read(folder.native.series)["study"]
+    moves = {one: np.loadtxt(folder.prepared.matrix(one)) for one in ("t1", "t1ce", "t2")}
+
+    for modality in ("t1ce", "t2"):
+        off = moves[modality] @ MOVED[modality].move @ np.linalg.inv(moves["t1"])
+        centre = np.array([-80.0, 90.0, 80.0, 1.0])
+        assert np.linalg.norm((off @ centre - centre)[:3]) < VOXEL_MM / 2
+        assert np.degrees(np.arccos(np.clip((np.trace(off[:3, :3]) - 1) / 2, -1, 1))) < 2
+    scans = [nib.load(path) for path in sorted((folder.prepared.path / name).glob("*.nii.gz"))]
+    assert len(scans) == 4
+    assert {scan.shape for scan in scans} == {SHAPE}
+
+
+def test_the_label_map_returns_to_the_grid_of_each_series(whole: tuple[Workspace, StudyFolder]) -> None:
+    folder = whole[1]
+    volumes = read(folder.restored.volumes)
+
+    for modality in MOVED:
+        native, labels = nib.load(folder.native.modality(modality)), nib.load(folder.restored.labels(modality))
+        assert labels.shape == native.shape
+        np.testing.assert_allclose(labels.affine, native.affine, atol=1e-4)
+        found, space = volumes["native_mm3"][modality]["WT"], volumes["space_mm3"]["WT"]
+        assert found == pytest.approx((np.asarray(labels.dataobj) != 0).sum() * abs(np.linalg.det(native.affine)))
+        assert volumes["difference_percent"][modality]["WT"] == pytest.approx(100 * (found / space - 1), abs=0.01)
+        assert abs(volumes["difference_percent"][modality]["WT"]) < 15  # of 5 and 10 mm
+
+
+def test_the_segmentation_has_each_voxel_where_the_label_map_has_it(whole: tuple[Workspace, StudyFolder]) -> None:
+    """Two readers: nibabel reads the label map, and the elements of the standard give the position of each frame."""
+    folder = whole[1]
+
+    labels = labels_by_position(folder.restored.labels("t1ce").path)
+
+    assert len(set(labels.values())) == 3
+    assert segments_by_position(folder.export.segmentation.path) == {
+        place: STORED[value] for place, value in labels.items()
+    }
+
+
+def test_highdicom_reads_the_same_segmentation(whole: tuple[Workspace, StudyFolder]) -> None:
+    folder = whole[1]
+    seg = highdicom.seg.segread(folder.export.segmentation)
+    volume = seg.get_volume(combine_segments=True)
+    labels = labels_by_position(folder.restored.labels("t1ce").path)
+    places = np.array(list(labels)) / 10 * [-1, -1, 1]
+
+    at = np.rint(nib.affines.apply_affine(np.linalg.inv(volume.affine), places)).astype(int)
+
+    assert [int(volume.array[tuple(one)]) for one in at] == [STORED[value] for value in labels.values()]
+    assert int((volume.array != 0).sum()) == len(labels)
+    meanings = [seg.get_segment_description(number).segmented_property_type.meaning for number in (1, 2, 3)]
+    assert meanings == ["Necrosis", "Edema", "Enhancing Lesion"]
+
+
+def test_the_objects_belong_to_the_patient_and_name_their_model(whole: tuple[Workspace, StudyFolder]) -> None:
+    folder = whole[1]
+    source = pydicom.dcmread(next(folder.dicom.path.glob("*.dcm")))
+    prediction = read(folder.predictions.path / read(folder.native.series)["study"] / "prediction.json")
+
+    for made in folder.export.objects():
+        dataset = pydicom.dcmread(made)
+        for keyword in ("StudyInstanceUID", "PatientID", "PatientName", "AccessionNumber"):
+            assert dataset.get(keyword) == source.get(keyword)
+        assert "PatientComments" not in dataset
+        assert "ImageComments" not in dataset
+        assert prediction["labels"] in str(dataset.ContributingEquipmentSequence)
+        assert "brats-segmentation version 2" in str(dataset.ContributingEquipmentSequence)
+
+
+def test_the_report_has_the_volume_of_each_segment(whole: tuple[Workspace, StudyFolder]) -> None:
+    folder = whole[1]
+    labels = nib.load(folder.restored.labels("t1ce"))
+    report = highdicom.sr.srread(folder.export.report)
+    groups = report.content.get_volumetric_roi_measurement_groups()
+
+    found = {group.tracking_identifier: float(group.get_measurements()[0].value) for group in groups}
+
+    voxel = abs(np.linalg.det(labels.affine))
+    array = np.asarray(labels.dataobj)
+    for name, value in {"NCR": 1, "ED": 2, "ET": 4}.items():
+        assert found[name] == pytest.approx((array == value).sum() * voxel)
+    text = str(report)
+    assert "A person should look at it" in text
+    assert "Whole tumour" in text
+
+
+def test_equal_predictions_become_equal_bytes(
+    whole: tuple[Workspace, StudyFolder], params: Params, key: None, tmp_path: Path
+) -> None:
+    ws, folder = whole
+    again = StudyFolder(shutil.copytree(folder.path, tmp_path / "again"))
+    before = {made.path.name: made.path.read_bytes() for made in folder.export.objects()}
+    shutil.rmtree(again.export.path)
+
+    study_export.run(ws, params, study=again.path)
+
+    assert {made.path.name: made.path.read_bytes() for made in again.export.objects()} == before
+
+
+def test_a_label_map_segmentation_has_the_same_voxels(
+    whole: tuple[Workspace, StudyFolder], make_params: Callable[[dict[str, Any]], Params], key: None, tmp_path: Path
+) -> None:
+    ws, folder = whole
+    again = StudyFolder(shutil.copytree(folder.path, tmp_path / "again"))
+
+    study_export.run(ws, make_params({"study.export.kind": "LABELMAP"}), study=again.path)
+
+    assert pydicom.dcmread(again.export.segmentation).SegmentationType == "LABELMAP"
+    assert segments_by_position(again.export.segmentation.path) == segments_by_position(folder.export.segmentation.path)
+
+
+def test_a_label_map_on_another_grid_is_refused_and_the_objects_stay(
+    whole: tuple[Workspace, StudyFolder], params: Params, key: None, tmp_path: Path
+) -> None:
+    ws, folder = whole
+    again = StudyFolder(shutil.copytree(folder.path, tmp_path / "again"))
+    labels = nib.load(again.restored.labels("t1ce"))
+    nib.save(nib.Nifti1Image(np.asarray(labels.dataobj)[1:], labels.affine), again.restored.labels("t1ce"))
+    before = {made.path.name: made.path.read_bytes() for made in folder.export.objects()}
+
+    with pytest.raises(SourceError, match=r"label map of series 2: lies on another grid .*brats study restore"):
+        study_export.run(ws, params, study=again.path)
+
+    assert {made.path.name: made.path.read_bytes() for made in again.export.objects()} == before
+
+
+def test_a_study_that_is_prepared_is_not_prepared_again(
+    whole: tuple[Workspace, StudyFolder], params: Params, key: None
+) -> None:
+    ws, folder = whole
+    before = folder.prepared.preparation.path.stat().st_mtime_ns
+
+    report = study_prepare.run(ws, params, study=folder.path)
+
+    assert "prepared already" in str(report)
+    assert folder.prepared.preparation.path.stat().st_mtime_ns == before

@@ -1,6 +1,5 @@
 """Read the headers of a study: its series, their geometry, and why one of them cannot be converted."""
 
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.adapters.dicom.extra import require
+from brats_ml.adapters.dicom.extra import require, silent
 from brats_ml.adapters.folder_walk import walk
 from brats_ml.cohort.dicom import DIRECTORY
 from brats_ml.cohort.series_rules import SeriesFacts
@@ -59,6 +58,11 @@ def read_study(folder: Path) -> Study:
         SourceError: There are two patients or two studies, or a file is damaged.
         StorageError: The operating system cannot read a file.
     """
+    with silent():
+        return _read_study(folder)
+
+
+def _read_study(folder: Path) -> Study:
     groups: dict[str, list[tuple[Path, Any]]] = defaultdict(list)
     known: dict[str, set[str]] = {keyword: set() for keyword in SAME}
     for path, header in _headers(folder):
@@ -94,9 +98,7 @@ def _headers(folder: Path) -> Iterator[tuple[Path, Any]]:
         if path.name.lower() == DIRECTORY:
             continue
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # values that break the standard are judged below, one by one
-                header = pydicom.dcmread(path, stop_before_pixels=True)
+            header = pydicom.dcmread(path, stop_before_pixels=True)
         except pydicom.errors.InvalidDicomError:
             continue
         except OSError as error:

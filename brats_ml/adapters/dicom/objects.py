@@ -13,8 +13,10 @@ MANUFACTURER, MODEL = "brats_ml", "brats_ml"
 LONG_STRING = 64
 STUDY_DAY = ("StudyDate", "StudyTime")
 # When an object was made: that of the study, so that the same object is made twice.
-DAYS = ("SeriesDate", "ContentDate", "InstanceCreationDate", "AcquisitionDate")
-TIMES = ("SeriesTime", "ContentTime", "InstanceCreationTime", "AcquisitionTime")
+DAYS = ("SeriesDate", "ContentDate", "InstanceCreationDate", "AcquisitionDate", "DateOfSecondaryCapture")
+TIMES = ("SeriesTime", "ContentTime", "InstanceCreationTime", "AcquisitionTime", "TimeOfSecondaryCapture")
+# Text of the patient and the study that no reader of a result needs.
+FREE_TEXT = ("PatientComments", "AdditionalPatientHistory", "StudyComments", "ImageComments", "PatientAddress")
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,13 @@ class Origin:
         return derived_uid(self.study_uid, self.model, self.model_digest, self.code, self.prediction, *kind)
 
     def lines(self) -> list[str]:
-        """Return the origin as texts, each within 64 characters."""
-        texts = [
+        """Return the origin as texts."""
+        return [
             f"model {self.model}",
             f"model digest {self.model_digest}",
             f"code {self.code}",
             f"label map digest {self.prediction}",
         ]
-        return [text[:LONG_STRING] for text in texts]
 
 
 def code(term: Term) -> Any:
@@ -63,7 +64,7 @@ def equipment(origin: Origin) -> Any:
         manufacturer=MANUFACTURER,
         purpose_of_reference=require("pydicom.sr.codedict", "dicom").codes.DCM.ProcessingEquipment,
         manufacturer_model_name=origin.model[:LONG_STRING],
-        software_versions=origin.lines()[1:],
+        software_versions=[text[:LONG_STRING] for text in (origin.model_digest, origin.code)],
         contribution_description="; ".join(origin.lines())[:1024],
     )
 
@@ -77,6 +78,9 @@ def settle(dataset: Any, origin: Origin, source: Any, *, kind: str) -> None:
         source: A header of the study, for its date.
         kind: What the object is.
     """
+    for keyword in FREE_TEXT:
+        if keyword in dataset:
+            delattr(dataset, keyword)
     day, time = (str(source.get(keyword) or "") for keyword in STUDY_DAY)
     for keyword in DAYS:
         if keyword in dataset:

@@ -82,12 +82,9 @@ def settle(dataset: Any, origin: Origin, source: Any, *, kind: str) -> None:
         if keyword in dataset:
             delattr(dataset, keyword)
     day, time = (str(source.get(keyword) or "") for keyword in STUDY_DAY)
-    for keyword in DAYS:
+    for keyword, value in [*((one, day) for one in DAYS), *((one, time) for one in TIMES)]:
         if keyword in dataset:
-            setattr(dataset, keyword, day)
-    for keyword in TIMES:
-        if keyword in dataset:
-            setattr(dataset, keyword, time)
+            setattr(dataset, keyword, value)
     for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in dataset.get(sequence, []):
             item.DimensionOrganizationUID = origin.uid(kind, "organisation")

@@ -26,6 +26,7 @@ from brats_ml.report import Report
 from brats_ml.reports.panels import COLOURS
 from brats_ml.reports.preview import preview_png
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.artefact import Artefact
 from brats_ml.workspace.study import ExportFolder, StudyFolder
 
 
@@ -45,9 +46,7 @@ def run(ws: Workspace, params: Params, *, study: Path) -> Report:
             raise SourceError(folder.restored.path, f"is of an earlier prediction: run `brats study restore {study}`")
         modality, series, uid = _reference(folder)
         source, origin = open_series(series), _origin(predicted, uid)
-        volume = read_volume(files.require(folder.restored.labels(modality)))
-        grid = VoxelGrid(volume.grid.shape, volume.grid.affine)
-        labels = SCHEMES[predicted.scheme].to_canonical(volume.array)
+        labels, grid = _labels(folder.restored.labels(modality), predicted, study)
         names = predicted.label_set.labels
         frames, volumes = in_frames(labels, grid, source), _all_volumes(labels, grid, restored, modality)
         picture, quality = _overview(folder, modality, grid, labels, list(names)), predicted.record["qc"]
@@ -79,6 +78,30 @@ def _reference(folder: StudyFolder) -> tuple[Modality, Series, str]:
     if found is None:
         raise SourceError(folder.dicom.path, f"lacks series {taken[modality]}, which was {TITLES[modality]}")
     return modality, found, study.uid
+
+
+def _labels(stored: Artefact, predicted: Predicted, study: Path) -> tuple[LabelMap, VoxelGrid]:
+    """Return the canonical label map on the grid of the series.
+
+    Raises:
+        MissingInputError: It was not restored.
+        SourceError: It has a value that the model does not predict.
+    """
+    volume = read_volume(files.require(stored))
+    try:
+        labels = SCHEMES[predicted.scheme].to_canonical(volume.array)
+    except ValueError as error:
+        raise SourceError(
+            stored.path, f"is no label map of this prediction ({error}): run `brats study restore {study}` again"
+        ) from error
+    names = predicted.label_set.labels
+    extra = [name for name, value in VALUES.items() if name not in names and (labels == value).any()]
+    if extra:
+        listed = ", ".join(extra)
+        raise SourceError(
+            stored.path, f"has {listed}, which the model does not predict; run `brats study restore {study}` again"
+        )
+    return labels, VoxelGrid(volume.grid.shape, volume.grid.affine)
 
 
 def _origin(predicted: Predicted, study_uid: str) -> Origin:

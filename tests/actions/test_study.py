@@ -278,7 +278,9 @@ def test_a_label_that_the_table_lacks_is_refused_and_the_objects_stay(
     array[0, 0, 0] = 7
     nib.save(nib.Nifti1Image(array, labels.affine), again.restored.labels("t1ce"))
 
-    with pytest.raises(SourceError, match=r"t1ce.nii.gz: has a label 7 .*brats study restore"):
+    with pytest.raises(
+        SourceError, match=r"t1ce.nii.gz: is no label map of this prediction .label values 7 .*brats study restore"
+    ):
         study_export.run(ws, params, study=again.path)
 
     assert len(list(again.export.path.iterdir())) == 3

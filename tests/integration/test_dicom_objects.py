@@ -159,8 +159,8 @@ def test_dcmqi_finds_each_voxel_at_its_position(name: str, kind: Kind, tmp_path:
     made = export(opened(series(tmp_path / "series", affine)), affine, tmp_path, kind=kind)
 
     (tmp_path / "out").mkdir()
-    command = [program, "--inputDICOM", made["seg"], "--outputDirectory", tmp_path / "out", "-t", "nii"]
-    subprocess.run([*command, "--mergeSegments"], check=True, capture_output=True, timeout=100)
+    command = ["--inputDICOM", str(made["seg"]), "--outputDirectory", str(tmp_path / "out"), "-t", "nii"]
+    subprocess.run([str(program), *command, "--mergeSegments"], check=True, capture_output=True, timeout=100)
 
     (image,) = (nib.load(path) for path in (tmp_path / "out").glob("*.nii.gz"))
     assert placed(np.asarray(image.dataobj), image.affine) == placed(lesion(), affine)
@@ -171,7 +171,7 @@ def test_dcmqi_reads_the_volumes_of_the_report(tmp_path: Path) -> None:
     program = python_or_skip("dcmqi").with_name("tid1500reader")
     made = export(opened(series(tmp_path / "series", SERIES["axial"])), SERIES["axial"], tmp_path)
 
-    command = [program, "--inputDICOM", made["sr"], "--outputMetadata", tmp_path / "sr.json"]
+    command = [str(program), "--inputDICOM", str(made["sr"]), "--outputMetadata", str(tmp_path / "sr.json")]
     subprocess.run(command, check=True, capture_output=True, timeout=100)
 
     groups = json.loads((tmp_path / "sr.json").read_text())["Measurements"]

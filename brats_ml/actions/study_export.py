@@ -14,7 +14,7 @@ from brats_ml.adapters.dicom.capture import capture
 from brats_ml.adapters.dicom.extra import silent
 from brats_ml.adapters.dicom.headers import Series, read_study
 from brats_ml.adapters.dicom.measurements import report
-from brats_ml.adapters.dicom.objects import Origin, write
+from brats_ml.adapters.dicom.objects import Origin, deriving, refuse_other_study, write
 from brats_ml.adapters.dicom.segmentation import segmentation
 from brats_ml.adapters.dicom.source_series import in_frames, open_series
 from brats_ml.adapters.nifti.grid import VoxelGrid
@@ -27,6 +27,7 @@ from brats_ml.report import Report
 from brats_ml.reports.panels import COLOURS
 from brats_ml.reports.preview import preview_png
 from brats_ml.workspace import Workspace
+from brats_ml.workspace.artefact import Artefact
 from brats_ml.workspace.study import ExportFolder, StudyFolder
 
 
@@ -35,7 +36,8 @@ def run(ws: Workspace, params: Params, *, study: Path) -> Report:
 
     Raises:
         MissingInputError: The study was not scored, or its prediction was not restored.
-        SourceError: The series is gone, or the label map lies on another grid.
+        SourceError: The series is gone or damaged, the label map is on another grid, or the folder holds the
+            objects of another study.
     """
     folder = StudyFolder(study)
     with silent(), working_on(folder):
@@ -45,25 +47,24 @@ def run(ws: Workspace, params: Params, *, study: Path) -> Report:
             raise SourceError(folder.restored.path, f"is of an earlier prediction: run `brats study restore {study}`")
         modality, series, uid = _reference(folder)
         source, origin = open_series(series), _origin(predicted, uid)
-        volume = read_volume(files.require(folder.restored.labels(modality)))
-        grid = VoxelGrid(volume.grid.shape, volume.grid.affine)
-        labels = SCHEMES[predicted.scheme].to_canonical(volume.array)
+        labels, grid = _labels(folder.restored.labels(modality), predicted, study)
         names = predicted.label_set.labels
-        with files.replacing(folder.export) as unfinished:
+        frames, volumes = in_frames(labels, grid, source), _all_volumes(labels, grid, restored, modality)
+        picture, quality = _overview(folder, modality, grid, labels, list(names)), predicted.record["qc"]
+        refuse_other_study(folder.export.path, uid)
+        with files.replacing(folder.export) as unfinished, deriving(series.facts.number):
             unfinished.mkdir()
             made = ExportFolder(unfinished)
             segmented = segmentation(
-                in_frames(labels, grid, source), source, origin, labels=names, colours=COLOURS,
-                kind=params.study.export.kind,
-            )  # fmt: skip
+                frames, source, origin, labels=names, colours=COLOURS, kind=params.study.export.kind
+            )
             write(segmented, made.segmentation.path)
-            quality, volumes = predicted.record["qc"], _all_volumes(labels, grid, restored, modality)
             measured = report(
                 segmented, source, origin, labels=list(names), volumes_mm3=volumes,
                 intervals_mm3=quality["volume_intervals_mm3"] or {}, score=quality["score"], review=quality["review"],
+                remarks=[*quality["reasons"], *predicted.record["flags"]],
             )  # fmt: skip
             write(measured, made.report.path)
-            picture = _overview(folder, modality, grid, labels, list(names))
             write(capture(picture, source, origin), made.capture.path)
     said = f"{predicted.name}: segmentation ({params.study.export.kind}), report and picture on series {source.number}"
     return Report("study export", f"{said}, in {folder.export}")
@@ -80,6 +81,30 @@ def _reference(folder: StudyFolder) -> tuple[Modality, Series, str]:
     return modality, found, study.uid
 
 
+def _labels(stored: Artefact, predicted: Predicted, study: Path) -> tuple[LabelMap, VoxelGrid]:
+    """Return the canonical label map on the grid of the series.
+
+    Raises:
+        MissingInputError: It was not restored.
+        SourceError: It has a value that the model does not predict.
+    """
+    volume = read_volume(files.require(stored))
+    try:
+        labels = SCHEMES[predicted.scheme].to_canonical(volume.array)
+    except ValueError as error:
+        raise SourceError(
+            stored.path, f"is no label map of this prediction ({error}): run `brats study restore {study}` again"
+        ) from error
+    names = predicted.label_set.labels
+    extra = [name for name, value in VALUES.items() if name not in names and (labels == value).any()]
+    if extra:
+        listed = ", ".join(extra)
+        raise SourceError(
+            stored.path, f"has {listed}, which the model does not predict; run `brats study restore {study}` again"
+        )
+    return labels, VoxelGrid(volume.grid.shape, volume.grid.affine)
+
+
 def _origin(predicted: Predicted, study_uid: str) -> Origin:
     origin = predicted.record["provenance"]
     model, code = origin["segmentation"], origin["code"]
@@ -88,6 +113,7 @@ def _origin(predicted: Predicted, study_uid: str) -> Origin:
         model_digest=str(model.get("digest") or "unknown"),
         code=str(code.get("digest") or code.get("commit") or "unknown"),
         prediction=str(predicted.record["labels"]),
+        data=files.digest_value(origin["data"]),
         study_uid=study_uid,
     )
 

@@ -1,7 +1,8 @@
 """The coded terms of DICOM for each label, and the identifiers of objects that are derived from a study.
 
 Sources: SNOMED CT and NCI Thesaurus codes as in DICOM PS3.16, context groups CID 7168 and 7169 (brain lesion
-segmentation types) and CID 7150 (segmentation property categories).
+segmentation types: necrosis, edema, enhancing lesion), CID 7159 (lesion segmentation types: cyst) and CID 7150
+(segmentation property categories). These context groups have no resection cavity, no whole tumour and no tumour core.
 """
 
 import uuid
@@ -32,7 +33,7 @@ LABEL_TERMS: dict[str, Term] = {
     "ED": Term("79654002", "SCT", "Edema"),
     "ET": Term("C113842", "NCIt", "Enhancing Lesion"),
     "RC": Term("RC", OWN, "Resection cavity"),
-    "CC": Term("CC", OWN, "Cystic component"),
+    "CC": Term("367643001", "SCT", "Cyst"),
 }
 REGION_TERMS: dict[str, Term] = {
     "WT": Term("WT", OWN, "Whole tumour"),

@@ -268,6 +268,53 @@ def test_a_label_map_on_another_grid_is_refused_and_the_objects_stay(
     assert {made.path.name: made.path.read_bytes() for made in again.export.objects()} == before
 
 
+def test_a_label_that_the_table_lacks_is_refused_and_the_objects_stay(
+    whole: tuple[Workspace, StudyFolder], params: Params, key: None, tmp_path: Path
+) -> None:
+    ws, folder = whole
+    again = StudyFolder(shutil.copytree(folder.path, tmp_path / "again"))
+    labels = nib.load(again.restored.labels("t1ce"))
+    array = np.array(labels.dataobj)
+    array[0, 0, 0] = 7
+    nib.save(nib.Nifti1Image(array, labels.affine), again.restored.labels("t1ce"))
+
+    with pytest.raises(
+        SourceError, match=r"t1ce.nii.gz: is no label map of this prediction .label values 7 .*brats study restore"
+    ):
+        study_export.run(ws, params, study=again.path)
+
+    assert len(list(again.export.path.iterdir())) == 3
+
+
+def test_objects_of_another_study_in_the_folder_are_kept(
+    whole: tuple[Workspace, StudyFolder], params: Params, key: None, tmp_path: Path
+) -> None:
+    ws, folder = whole
+    again = StudyFolder(shutil.copytree(folder.path, tmp_path / "again"))
+    other = pydicom.dcmread(again.export.report.path)
+    other.StudyInstanceUID = "1.2.9"
+    other.save_as(again.export.report.path)
+    before = again.export.report.path.read_bytes()
+
+    with pytest.raises(SourceError, match="holds results of another study"):
+        study_export.run(ws, params, study=again.path)
+
+    assert again.export.report.path.read_bytes() == before
+
+
+def test_a_source_series_that_is_gone_is_named(
+    whole: tuple[Workspace, StudyFolder], params: Params, key: None, tmp_path: Path
+) -> None:
+    ws, folder = whole
+    again = StudyFolder(shutil.copytree(folder.path, tmp_path / "again"))
+    for path in again.dicom.path.rglob("*.dcm"):
+        if pydicom.dcmread(path, specific_tags=["SeriesNumber"]).SeriesNumber == 2:
+            path.unlink()
+
+    with pytest.raises(SourceError, match="lacks series 2, which was T1ce"):
+        study_export.run(ws, params, study=again.path)
+
+
 def test_a_study_that_is_prepared_is_not_prepared_again(
     whole: tuple[Workspace, StudyFolder], params: Params, key: None
 ) -> None:

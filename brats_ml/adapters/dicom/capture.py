@@ -1,5 +1,6 @@
 """The overview of a prediction as a secondary capture, for viewers that show no segmentation."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,13 @@ def capture(picture: NDArray[np.uint8], source: SourceSeries, origin: Origin) ->
         patient_orientation=("L", "P"),
         series_instance_uid=origin.uid("capture series"),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=origin.uid("capture"),
+        sop_instance_uid=origin.uid("capture", hashlib.sha256(picture.tobytes()).hexdigest()),
         instance_number=1,
         manufacturer=MANUFACTURER,
         series_description="Brain tumour by a model, not for diagnosis",
         contributing_equipment=[equipment(origin)],
     )
     found.BurnedInAnnotation = "NO"  # its legend names labels, and nobody
+    found.PatientOrientation = None  # each of its planes has another one, and letters at its sides
     settle(found, origin, source.headers[0], kind="capture")
     return found

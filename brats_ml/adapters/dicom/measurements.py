@@ -1,6 +1,6 @@
 """Volumes and quality as a structured report by template TID 1500 of the standard."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brats_ml.adapters.dicom.extra import require
@@ -31,6 +31,7 @@ def report(
     intervals_mm3: Mapping[str, Mapping[str, float]],
     score: float | None,
     review: bool,
+    remarks: Sequence[str] = (),
 ) -> Any:
     """Return a report with the volume of each segment and region, and what quality control says.
 
@@ -43,6 +44,7 @@ def report(
         intervals_mm3: `low` and `high` of each region with an interval.
         score: The expected mean Dice, if it is known.
         review: Whether a person should look at the case.
+        remarks: Why, and what else the model says of the case.
     """
     highdicom = require("highdicom", "dicom")
     sr, codes = highdicom.sr, require("pydicom.sr.codedict", "dicom").codes
@@ -86,6 +88,12 @@ def report(
             qualitative_evaluations=[sr.QualitativeEvaluation(name=code(REVIEW), value=code(YES if review else NO))],
         )
     )
+    for remark in remarks:
+        groups[-1][0].ContentSequence.append(
+            sr.TextContentItem(
+                name=codes.DCM.Comment, value=remark, relationship_type=sr.RelationshipTypeValues.CONTAINS
+            )
+        )
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=origin.uid("device"), name=origin.model[:LONG_STRING], manufacturer_name=MANUFACTURER
     )
@@ -104,7 +112,7 @@ def report(
         content=content[0],
         series_instance_uid=origin.uid("report series"),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=origin.uid("report"),
+        sop_instance_uid=origin.uid("report", str(segmentation.SOPInstanceUID)),
         instance_number=1,
         manufacturer=MANUFACTURER,
         is_complete=True,

@@ -1,5 +1,7 @@
 """What all objects that go back have in common: identity of the patient, origin, and equal bytes for equal input."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,16 +9,18 @@ from typing import Any
 from brats_ml import files
 from brats_ml.adapters.dicom.extra import require
 from brats_ml.cohort.coded_terms import Term, derived_uid
+from brats_ml.errors import BratsError, SourceError
 
 MANUFACTURER, MODEL = "brats_ml", "brats_ml"
 # Texts of one value of the standard have at most 64 characters.
 LONG_STRING = 64
-STUDY_DAY = ("StudyDate", "StudyTime")
+# Where the date of an object comes from: the first that the source has.
+SOURCE_DAYS = (("StudyDate", "StudyTime"), ("SeriesDate", "SeriesTime"), ("AcquisitionDate", "AcquisitionTime"))
+# An object must have a date; this one is the usual dummy of studies from which all dates were removed.
+NO_DAY, NO_TIME = "19000101", "000000"
 # When an object was made: that of the study, so that the same object is made twice.
 DAYS = ("SeriesDate", "ContentDate", "InstanceCreationDate", "AcquisitionDate", "DateOfSecondaryCapture")
 TIMES = ("SeriesTime", "ContentTime", "InstanceCreationTime", "AcquisitionTime", "TimeOfSecondaryCapture")
-# Text of the patient and the study that no reader of a result needs.
-FREE_TEXT = ("PatientComments", "AdditionalPatientHistory", "StudyComments", "ImageComments", "PatientAddress")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Origin:
         model_digest: The digest of the model's folder.
         code: The code revision.
         prediction: The digest of the label map.
+        data: The digest over the volumes that the model saw.
         study_uid: The identifier of the study.
     """
 
@@ -35,6 +40,7 @@ class Origin:
     model_digest: str
     code: str
     prediction: str
+    data: str
     study_uid: str
 
     def uid(self, *kind: str) -> str:
@@ -48,6 +54,7 @@ class Origin:
             f"model digest {self.model_digest}",
             f"code {self.code}",
             f"label map digest {self.prediction}",
+            f"data digest {self.data}",
         ]
 
 
@@ -64,7 +71,8 @@ def equipment(origin: Origin) -> Any:
         manufacturer=MANUFACTURER,
         purpose_of_reference=require("pydicom.sr.codedict", "dicom").codes.DCM.ProcessingEquipment,
         manufacturer_model_name=origin.model[:LONG_STRING],
-        software_versions=[text[:LONG_STRING] for text in (origin.model_digest, origin.code)],
+        # The last is short: the standard pads it by a space, which would make 65 characters of a digest.
+        software_versions=[text[:LONG_STRING] for text in (origin.model_digest, origin.code, MANUFACTURER)],
         contribution_description="; ".join(origin.lines())[:1024],
     )
 
@@ -78,19 +86,62 @@ def settle(dataset: Any, origin: Origin, source: Any, *, kind: str) -> None:
         source: A header of the study, for its date.
         kind: What the object is.
     """
-    for keyword in FREE_TEXT:
+    day, time = _moment(source)
+    for keyword in DAYS:
         if keyword in dataset:
-            delattr(dataset, keyword)
-    day, time = (str(source.get(keyword) or "") for keyword in STUDY_DAY)
-    for keyword, value in [*((one, day) for one in DAYS), *((one, time) for one in TIMES)]:
+            setattr(dataset, keyword, day)
+    for keyword in TIMES:
         if keyword in dataset:
-            setattr(dataset, keyword, value)
+            setattr(dataset, keyword, time)
     for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in dataset.get(sequence, []):
             item.DimensionOrganizationUID = origin.uid(kind, "organisation")
     for element in dataset.iterall():
         if element.VR == "DT" and element.value:
             element.value = f"{day}{time.partition('.')[0]}"
+
+
+def _moment(source: Any) -> tuple[str, str]:
+    """Return the date and time of a study as texts of the standard."""
+    for day, time in SOURCE_DAYS:
+        if source.get(day):
+            return str(source.get(day)), str(source.get(time) or NO_TIME)
+    return NO_DAY, NO_TIME
+
+
+@contextmanager
+def deriving(number: int) -> Iterator[None]:
+    """Refuse a series with headers that no object can be derived from, without repeating their text.
+
+    Raises:
+        SourceError: A library refused a header.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, BratsError):
+            raise
+        raise SourceError(
+            f"series {number}",
+            f"has a header that breaks the standard, so no result can refer to it ({type(error).__name__}); "
+            "export the study again",
+        ) from None
+
+
+def refuse_other_study(folder: Path, study_uid: str) -> None:
+    """Refuse to replace the objects of another study.
+
+    Raises:
+        SourceError: The folder holds some.
+    """
+    pydicom = require("pydicom", "dicom")
+    for path in sorted(folder.glob("*.dcm")):
+        try:
+            held = pydicom.dcmread(path, specific_tags=["StudyInstanceUID"], stop_before_pixels=True)
+        except pydicom.errors.InvalidDicomError:
+            continue  # what no reader takes for an object is replaced
+        if str(held.get("StudyInstanceUID", study_uid)) != study_uid:
+            raise SourceError(folder, "holds results of another study; move it away, and export again")
 
 
 def write(dataset: Any, path: Path) -> None:

@@ -1,5 +1,6 @@
 """A label map as a DICOM segmentation."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -42,7 +43,12 @@ def segmentation(
         family=require("pydicom.sr.codedict", "dicom").codes.DCM.ArtificialIntelligence,
         version=origin.model[:LONG_STRING],
         source=MANUFACTURER,
-        parameters={"model_digest": origin.model_digest, "code": origin.code, "label_map": origin.prediction},
+        parameters={
+            "model_digest": origin.model_digest,
+            "code": origin.code,
+            "label_map": origin.prediction,
+            "data": origin.data,
+        },
     )
     described = [
         highdicom.seg.SegmentDescription(
@@ -69,7 +75,7 @@ def segmentation(
         segment_descriptions=described,
         series_instance_uid=origin.uid("segmentation series"),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=origin.uid("segmentation", kind),
+        sop_instance_uid=origin.uid("segmentation", kind, hashlib.sha256(numbered.tobytes()).hexdigest()),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL,

@@ -1,6 +1,7 @@
 """The images of one series as objects that results refer to, and label maps in their order."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,29 @@ from brats_ml.errors import SourceError
 
 # Positions are decimal strings of 16 characters.
 TOLERANCE_VOXELS = 0.02
+# What results may take from a header: other text, such as comments, and private elements go nowhere.
+IDENTITY = (
+    "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientSize",
+    "PatientWeight", "PatientIdentityRemoved", "DeidentificationMethod", "StudyInstanceUID", "StudyDate", "StudyTime",
+    "StudyID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName", "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID", "ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName",
+    "ClinicalTrialSubjectID",
+)  # fmt: skip
+IMAGE = (
+    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber",
+    "Modality", "Manufacturer", "ManufacturerModelName", "ImageType", "SeriesDate", "SeriesTime", "AcquisitionDate",
+    "AcquisitionTime", "TimezoneOffsetFromUTC", "FrameOfReferenceUID", "PositionReferenceIndicator",
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices",
+    "Rows", "Columns", "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+)  # fmt: skip
+# Elements that every image has, if need be without a value; pseudonymised studies often lack them.
+REQUIRED = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+    "AccessionNumber", "ReferringPhysicianName",
+)  # fmt: skip
+SEXES = ("M", "F", "O")
+# What an empty first value of several character sets means (PS3.3, C.12.1.1.2).
+ASCII_WITH_EXTENSIONS = "ISO 2022 IR 6"
 
 
 @dataclass(frozen=True)
@@ -26,15 +50,19 @@ class SourceSeries:
 
 
 def open_series(series: Series) -> SourceSeries:
-    """Read the headers of a series.
+    """Read what results need from the headers of a series.
 
     Raises:
-        SourceError: It is an enhanced image, which has its slices in one file.
+        SourceError: It is an enhanced image, which has its slices in one file, or lacks a frame of reference.
     """
-    pydicom = require("pydicom", "dicom")
-    headers = tuple(pydicom.dcmread(file, stop_before_pixels=True) for file in series.files)
+    headers = tuple(_header(file) for file in series.files)
     if series.corners is None or len(headers) < 2:
         raise SourceError(f"series {series.facts.number}", "is an enhanced image; results for it cannot be written yet")
+    if not all(header.get("FrameOfReferenceUID") for header in headers):
+        raise SourceError(
+            f"series {series.facts.number}",
+            "has no frame of reference, which a segmentation needs; export it with the element FrameOfReferenceUID",
+        )
     first, last = headers[0], headers[-1]
     across, down = np.array(first.ImageOrientationPatient, float).reshape(2, 3)
     lps = np.eye(4)
@@ -43,7 +71,27 @@ def open_series(series: Series) -> SourceSeries:
     ends = np.array([first.ImagePositionPatient, last.ImagePositionPatient], float)
     lps[:3, 2] = (ends[1] - ends[0]) / (len(headers) - 1)
     lps[:3, 3] = ends[0]
+    for header in headers:
+        if not header.get("SliceThickness"):
+            header.SliceThickness = f"{np.linalg.norm(lps[:3, 2]):.6g}"
     return SourceSeries(series.facts.number, headers, np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps)
+
+
+def _header(file: Path) -> Any:
+    """Return the elements of a header that results may take, with those that every image has."""
+    header = require("pydicom", "dicom").dcmread(
+        file, stop_before_pixels=True, specific_tags=list(IDENTITY + IMAGE)
+    )  # fmt: skip
+    header.decode()
+    for keyword in REQUIRED:
+        if keyword not in header:
+            setattr(header, keyword, "")
+    if header.PatientSex not in SEXES:
+        header.PatientSex = ""
+    names = header.get("SpecificCharacterSet")
+    if names is not None and not isinstance(names, str):
+        header.SpecificCharacterSet = [str(name) or ASCII_WITH_EXTENSIONS for name in names]
+    return header
 
 
 def in_frames(array: NDArray[Any], grid: VoxelGrid, source: SourceSeries) -> NDArray[Any]:

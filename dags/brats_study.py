@@ -25,6 +25,7 @@ LOOKS = 10
 
 checkout = Path(__file__).resolve().parents[1]
 params = kept_params(checkout)
+cron = params.orchestration.studies
 pipeline = DvcPipeline(checkout)
 
 with DAG(
@@ -33,9 +34,7 @@ with DAG(
     doc_md=DOC,
     tags=["brats", "scoring", "dicom"],
     default_args={"owner": "brats_ml"},
-    schedule=CronTriggerTimetable(params.orchestration.studies, timezone="UTC")
-    if params.orchestration.studies
-    else None,
+    schedule=CronTriggerTimetable(cron, timezone="UTC") if cron else None,
     catchup=False,
     allowed_run_types=RUN_TYPES,
     on_failure_callback=RunNotifier("failure"),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -49,16 +48,16 @@ def command(template: Workspace, small: Any, tmp_path: Path) -> Callable[..., "s
         (ws.root / name).write_bytes((ROOT / name).read_bytes())
     write_atlas(tmp_path / "atlas")
     (tmp_path / "key").write_bytes(bytes(range(32)))
-    log = (tmp_path / "log").open("ab")
 
     def start(*arguments: str, env: dict[str, str], settings: tuple[str, ...] = ()) -> "subprocess.Popen[bytes]":
         if settings:
-            override(ws.params.path, list(settings))
-        return subprocess.Popen(
-            [sys.executable, "-m", "brats_ml", "study", *arguments, "--root", str(ws.root)],
-            env=os.environ | env | {"BRATS_PSEUDONYM_KEY_FILE": str(tmp_path / "key"), "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE, stderr=log, cwd=ROOT, start_new_session=True,
-        )  # fmt: skip
+            override(ws.params, list(settings))
+        with (tmp_path / "log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "brats_ml", "study", *arguments, "--root", str(ws.root)],
+                env=os.environ | env | {"BRATS_PSEUDONYM_KEY_FILE": str(tmp_path / "key"), "PYTHONPATH": str(ROOT)},
+                stdout=subprocess.PIPE, stderr=log, cwd=ROOT, start_new_session=True,
+            )  # fmt: skip
 
     return start
 
@@ -68,9 +67,9 @@ def test_each_study_has_one_segmentation_and_one_report_whatever_is_killed(
     command: Callable[..., "subprocess.Popen[bytes]"], tmp_path: Path
 ) -> None:
     """One study has no contrast agent, and one has a localizer instead of T2: both are refused by name."""
-    seed = random.randrange(10**6)
+    seed = time.time_ns() % 10**6
     print("seed", seed)
-    chance = random.Random(seed)
+    chance = np.random.default_rng(seed)
     with orthanc(tmp_path / "orthanc") as server:
         for index in range(STUDIES):
             left_out = {STUDIES - 1: "t1ce", STUDIES - 2: "t2"}.get(index)
@@ -93,7 +92,7 @@ def test_each_study_has_one_segmentation_and_one_report_whatever_is_killed(
             waiting = names
             if not names:
                 break
-            study = tmp_path / "checkout/.brats/studies" / chance.choice(names)
+            study = tmp_path / "checkout/.brats/studies" / str(chance.choice(names))
             process = command("take", str(study), env=server.environment)
             if killed < KILLS:
                 time.sleep(chance.uniform(0, LONGEST_S))

@@ -76,7 +76,7 @@ def _write(folder: StudyFolder, study: Study, choice: Choice, name: str) -> Repo
         for modality, number in taken.items():
             convert_series(series[number], made.modality(modality).path)
         for number in choice.unclear:
-            _draw(series[number], made.picture(number))
+            _draw(series[number], made)
         files.write_json(made.series, record(name, choice, taken))
     looks = (
         f"; look at series {', '.join(map(str, choice.unclear))} in {folder.native.pictures}" if choice.unclear else ""
@@ -117,9 +117,9 @@ def _one(one: Judged) -> dict[str, Any]:
     }
 
 
-def _draw(series: Series, target: Path) -> None:
+def _draw(series: Series, made: NativeFolder) -> None:
     """Draw the middle planes of a series that nobody could name; one that cannot be converted has no picture."""
-    volume = target.with_name(f".{target.stem}.nii.gz")
+    volume = made.scratch(series.facts.number)
     try:
         grid = convert_series(series, volume)
         array = grid.to_canonical(read_volume(volume).array)
@@ -128,5 +128,5 @@ def _draw(series: Series, target: Path) -> None:
         return
     finally:
         files.remove(volume)
-    with files.replacing(target) as temporary:
+    with files.replacing(made.picture(series.facts.number)) as temporary:
         temporary.write_bytes(picture)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from brats_ml import environment
 from brats_ml.config.section import Count, Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -88,7 +89,8 @@ class Node(Section):
     @model_validator(mode="after")
     def _has_no_password(self) -> Self:
         if self.url is not None and "@" in self.url.partition("://")[2].partition("/")[0]:
-            raise ValueError("url has a user or password; put them into BRATS_DICOM_USER and BRATS_DICOM_PASSWORD")
+            names = f"{environment.DICOM_USER.name} and {environment.DICOM_PASSWORD.name}"
+            raise ValueError(f"url has a user or password; put them into {names}")
         return self
 
 

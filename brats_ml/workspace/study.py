@@ -19,6 +19,10 @@ class NativeFolder(Artefact):
         """Return the volume of a modality, such as `t1ce`."""
         return Artefact(self.path / f"{name}.nii.gz", self.made_by)
 
+    def scratch(self, number: int) -> Path:
+        """Return the volume that a picture is drawn from, and which is removed then."""
+        return self.path / f".series-{number}.nii.gz"
+
     def picture(self, number: int) -> Path:
         """Return the picture of a series that a person has to look at."""
         return self.pictures / f"series-{number}.png"

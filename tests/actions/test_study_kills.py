@@ -24,7 +24,7 @@ from tests.phantom_study import PROTOCOLS, head, write_study
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not IS_INSTALLED, reason=WHY_NOT)]
 ROOT = Path(__file__).parents[2]
 SHAPE, VOXEL_MM = (36, 36, 34), 5.0
-STUDIES, KILLS = int(os.environ.get("BRATS_STUDIES", "20")), int(os.environ.get("BRATS_KILLS", "20"))
+STUDIES, KILLS = int(os.environ.get("STUDIES", "20")), int(os.environ.get("KILLS", "20"))
 # The longest time until a kill; a study takes about as long.
 LONGEST_S = 25.0
 

@@ -42,7 +42,7 @@ print(json.dumps({
         "outlets": [asset.name for asset in task.outlets],
         "links": sorted(link.name for link in task.operator_extra_links),
     } for task in dag.tasks},
-}))
+}, default=str))
 """
 SERIALIZED = """
 import runpy, sys

@@ -24,6 +24,7 @@ NAMED_BY_OTHERS = {
     "cohort/release_files.py": {"*.nii", "*.nii.gz", "*mapping*.csv", "*survival*.csv", "name_mapping.csv",
                                 "survival_info.csv", "survival_features.csv"},  # as releases call their files
     "cohort/names.py": {".nii"},  # as some releases call their volumes
+    "adapters/preparation/atlas.py": {"t1_brats_space.nii", "t1_skullstripped_brats_space.nii"},  # of the package
     "cohort/releases.py": {".nii.gz"},  # as releases call their volumes
     "models/pyfunc.py": {"requirements.txt", "ruamel.yaml"},  # MLflow's list of packages, and a package
     "reports/batch_page.py": {"batch.html"},  # a template, which jinja looks up

@@ -153,7 +153,9 @@ def test_every_command_that_a_page_shows_exists(page: Path) -> None:
         if words[0] == "make":
             assert words[1] in targets, words
         if words[0] == "brats" and words[1] != "--help":
-            known = {option for parameter in COMMANDS[words[1]].params for option in parameter.opts}
+            command = COMMANDS[words[1]]
+            command = getattr(command, "commands", {}).get(words[2], command) if len(words) > 2 else command
+            known = {option for parameter in command.params for option in parameter.opts}
             assert {word for word in words[2:] if word.startswith("--")} <= known, words
         if words[:2] == ["python", "-m"]:
             assert find_spec(words[2]) is not None, words

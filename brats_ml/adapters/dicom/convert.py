@@ -33,7 +33,7 @@ def convert_series(series: Series, target: Path) -> VoxelGrid:
         for at, file in enumerate(series.files):
             shutil.copyfile(file, here / f"{at:06d}.dcm")
         _run_dcm2niix(here, there, name)
-        made = sorted(there.glob("*.nii.gz"))
+        made = sorted(path for path in there.iterdir() if path.suffix == ".gz")
         if len(made) != 1:
             raise SourceError(name, f"becomes {len(made)} volumes instead of one; state another one by --series")
         volume = read_volume(made[0])

@@ -191,6 +191,26 @@ def test_the_report_has_intervals_quality_and_remarks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+@pytest.mark.parametrize("name", ["oblique", "sagittal"])
+def test_an_enhanced_image_has_its_results_whatever_the_order_of_its_frames(
+    name: str, kind: Kind, tmp_path: Path
+) -> None:
+    affine = SERIES[name]
+    slices = [pydicom.dcmread(path) for path in sorted(series(tmp_path / "slices", affine).iterdir())]
+    with silent():
+        enhanced = highdicom.legacy.LegacyConvertedEnhancedMRImage(
+            [slices[at] for at in (4, 1, 0, 8, 2, 7, 3, 6, 5)], "1.2.3.9", 9, "1.2.3.9.1", 1,
+        )  # fmt: skip
+    (tmp_path / "series").mkdir()
+    enhanced.save_as(tmp_path / "series/enhanced.dcm")
+
+    made = export(opened(tmp_path / "series"), affine, tmp_path, kind=kind)
+
+    assert read_by_pydicom(made["seg"]) == placed(lesion(), affine)
+    assert read_by_highdicom(made["seg"]) == placed(lesion(), affine)
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
 def test_a_prediction_without_tumour_is_a_segmentation_without_voxels(kind: Kind, tmp_path: Path) -> None:
     source = opened(series(tmp_path / "series", SERIES["axial"]))
     made = export(source, SERIES["axial"], tmp_path, kind=kind, labels=np.zeros(SHAPE, np.uint8))
@@ -282,6 +302,19 @@ def test_a_series_without_frame_of_reference_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SourceError, match="series 7: has no frame of reference"):
         opened(folder)
+
+
+def test_an_enhanced_image_of_two_volumes_is_refused(tmp_path: Path) -> None:
+    slices = [pydicom.dcmread(path) for path in sorted(series(tmp_path / "slices", SERIES["axial"]).iterdir())]
+    with silent():
+        enhanced = highdicom.legacy.LegacyConvertedEnhancedMRImage(slices, "1.2.3.9", 9, "1.2.3.9.1", 1)
+    frames = enhanced.PerFrameFunctionalGroupsSequence
+    frames[1].PlanePositionSequence = frames[0].PlanePositionSequence
+    (tmp_path / "series").mkdir()
+    enhanced.save_as(tmp_path / "series/enhanced.dcm")
+
+    with pytest.raises(SourceError, match="series 9: is not one volume"):
+        opened(tmp_path / "series")
 
 
 def test_a_header_that_breaks_the_standard_is_refused_without_its_text() -> None:

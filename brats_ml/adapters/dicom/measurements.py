@@ -130,12 +130,14 @@ def _content(sr: Any, codes: Any, source: SourceSeries, origin: Origin, groups: 
         uid=origin.uid("device"), name=origin.model[:LONG_STRING], manufacturer_name=MANUFACTURER
     )
     observer = sr.ObserverContext(codes.DCM.Device, device)
+    # The library describes single slices alone; the standard does not demand it, and the segment names its series.
+    slices = None if "PerFrameFunctionalGroupsSequence" in source.headers[0] else list(source.headers)
     return sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=sr.CodedConcept(*PROCEDURE),
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
-        referenced_images=list(source.headers),
+        referenced_images=slices,
     )[0]
 
 

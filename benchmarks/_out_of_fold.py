@@ -16,19 +16,18 @@ from numpy.typing import NDArray
 
 from brats_ml import files
 from brats_ml.adapters.case_files.array_file import read_case, read_labelled_case
-from brats_ml.cohort.labels import REGIONS, region_mask
+from brats_ml.cohort.labels import REGIONS, LabelMap, region_mask
 from brats_ml.config import load
 from brats_ml.config.edit import override
 from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.dataset import planned_recipe
 from brats_ml.imaging.geometry import crop, uncrop
-from brats_ml.imaging.intensity import enhancement
 from brats_ml.imaging.metrics.case import dice
 from brats_ml.models.folder_writer import write_model_folder
 from brats_ml.models.segmentation import segmentation_model
 from brats_ml.models.segmentation_regions import RegionsModel
 from brats_ml.segmentation.inference.postprocessing import Rules, labels_from_regions
-from brats_ml.segmentation.inference.rule_tuning import Unseen, tune
+from brats_ml.segmentation.inference.rule_tuning import tune
 from brats_ml.stages import plan, train_regions
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.outputs import ModelFolder
@@ -178,8 +177,8 @@ def scores(
             rules[fold] = tune([pair.read() for case, pair in pairs.items() if fold_of[case] != fold]).rules
     found = {}
     for case, pair in pairs.items():
-        probabilities, reference, brightness = pair.read()
-        labels = labels_from_regions(probabilities, rules[fold_of[case]], enhancement=brightness)
+        probabilities, reference = pair.read()
+        labels = labels_from_regions(probabilities, rules[fold_of[case]])
         found[case] = [dice(region_mask(reference, name), region_mask(labels, name)) for name in REGIONS]
     return found
 
@@ -190,10 +189,10 @@ class _Pair:
     predictions: Sequence[Trained]
     case: str
 
-    def read(self) -> Unseen:
-        case = read_labelled_case(self.ws.preprocessed.case(self.case))
+    def read(self) -> tuple[NDArray[np.float32], LabelMap]:
+        reference = read_labelled_case(self.ws.preprocessed.case(self.case)).label
         mean = np.mean([made.probabilities(self.case) for made in self.predictions], axis=0, dtype=np.float32)
-        return Unseen(mean, case.label, enhancement(case.image))
+        return mean, reference
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from brats_ml.cohort.labels import SCHEMES, LabelScheme
 from brats_ml.cohort.releases import naming_of, series_of, volume_name
 from brats_ml.cohort.synthetic import is_synthetic
 from brats_ml.errors import SourceError, StorageError
-from brats_ml.workspace.outputs import CorrectedCase, CorrectionsFolder, PredictionsFolder
+from brats_ml.workspace.corrections import CorrectedCase, CorrectionsFolder
+from brats_ml.workspace.outputs import PredictionsFolder
 
 ADDED, PRESENT, EARLIER = "added", "already there", "kept as an earlier one, since a newer one is there"
 

@@ -12,7 +12,8 @@ from brats_ml.cohort.correction import CorrectionNote, read_note
 from brats_ml.cohort.labels import SCHEMES, LabelMap
 from brats_ml.errors import SourceError
 from brats_ml.models.prediction_folders import has_its_labels, read_record
-from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder, note_next_to
+from brats_ml.workspace.corrections import note_next_to
+from brats_ml.workspace.outputs import PredictionFolder, PredictionsFolder
 
 # Other programs store the position of a voxel with less precision.
 SAME_GRID_MM = 0.01

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from brats_ml import files, locks
+from brats_ml import files
+from brats_ml.actions.study_refusal import working_on
 from brats_ml.adapters.dicom.convert import convert_series
 from brats_ml.adapters.dicom.headers import Series, Study, read_study
 from brats_ml.adapters.dicom.key import pseudonym_key
@@ -46,7 +47,7 @@ def run(
     """
     folder = StudyFolder(study)
     key = pseudonym_key(ws.root)
-    with locks.exclusive(folder.lock, holder="another process, which works on this study"):
+    with working_on(folder):
         if source is not None:
             if folder.dicom.path.exists():
                 raise SourceError(study, "has a study already; name a new folder")

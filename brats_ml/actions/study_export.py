@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml import files, locks
+from brats_ml import files
 from brats_ml.actions.study_prepare import REFERENCE
+from brats_ml.actions.study_refusal import working_on
 from brats_ml.actions.study_restore import Predicted, prediction
 from brats_ml.adapters.dicom.capture import capture
 from brats_ml.adapters.dicom.extra import silent
@@ -39,7 +40,7 @@ def run(ws: Workspace, params: Params, *, study: Path) -> Report:
             objects of another study.
     """
     folder = StudyFolder(study)
-    with silent(), locks.exclusive(folder.lock, holder="another process, which works on this study"):
+    with silent(), working_on(folder):
         predicted = prediction(folder)
         restored = files.read_json(folder.restored.volumes)
         if restored["prediction"] != predicted.record["labels"]:

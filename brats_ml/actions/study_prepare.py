@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml import files, locks
+from brats_ml import files
+from brats_ml.actions.study_refusal import working_on
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume, write_volume
 from brats_ml.adapters.preparation.atlas import Atlas, read_atlas
@@ -40,7 +41,7 @@ def run(ws: Workspace, params: Params, *, study: Path) -> Report:
         SourceError: No brain is found.
     """
     folder, settings = StudyFolder(study), params.study.preparation
-    with locks.exclusive(folder.lock, holder="another process, which works on this study"):
+    with working_on(folder):
         name = files.read_json(folder.native.series)["study"]
         scans = _scans(folder)
         atlas = read_atlas(settings.atlas, settings.atlas_digests)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from brats_ml import files, locks
+from brats_ml import files
+from brats_ml.actions.study_refusal import working_on
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import Volume, read_grid, read_volume, write_shares, write_volume
 from brats_ml.cohort.labels import LABEL_SETS, SCHEMES, LabelSet
@@ -42,7 +43,7 @@ def run(ws: Workspace, params: Params, *, study: Path) -> Report:
         CaseError: The model refused the case.
     """
     folder = StudyFolder(study)
-    with locks.exclusive(folder.lock, holder="another process, which works on this study"):
+    with working_on(folder):
         predicted = prediction(folder)
         found: dict[str, Any] = {"prediction": predicted.record["labels"], "native_mm3": {}, "difference_percent": {}}
         space = found["space_mm3"] = predicted.record["volume_mm3"]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from brats_ml.cli import checks
-from brats_ml.cli.running import HERE, Root, run
+from brats_ml.cli.running import HERE, Json, Root, run, run_for_json
 from brats_ml.cohort.modalities import MODALITIES, Modality
 from brats_ml.errors import ConfigError
 
@@ -64,3 +64,33 @@ def restore(study: Study, root: Root = HERE) -> None:
 def export(study: Study, root: Root = HERE) -> None:
     """Write the prediction of a study as DICOM: a segmentation, a structured report and a picture."""
     run("actions.study_export", root, checks.nothing, study=study)
+
+
+@app.command()
+def find(root: Root = HERE, as_json: Json = False) -> None:
+    """Find the studies of the node that are complete and have no result yet."""
+    (run_for_json if as_json else run)("actions.study_find", root, checks.nothing)
+
+
+@app.command()
+def receive(study: Study, root: Root = HERE) -> None:
+    """Download a study that `brats study find` has named from the node."""
+    run("actions.study_receive", root, checks.nothing, study=study)
+
+
+@app.command()
+def score(study: Study, root: Root = HERE) -> None:
+    """Score the prepared case of a study by the champions."""
+    run("actions.study_score", root, checks.nothing, study=study)
+
+
+@app.command()
+def send(study: Study, root: Root = HERE) -> None:
+    """Store the exported objects of a study on the node, each of them once."""
+    run("actions.study_send", root, checks.nothing, study=study)
+
+
+@app.command()
+def take(study: Study, root: Root = HERE) -> None:
+    """Take a study of the node the whole way; one that was interrupted goes on."""
+    run("actions.study_take", root, checks.nothing, study=study)

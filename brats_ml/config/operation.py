@@ -97,6 +97,7 @@ class Orchestration(Section):
     keep_days: Annotated[float, Field(ge=0)]
     janitor: Annotated[str, Field(min_length=1)] | None = None
     reproduce: Annotated[str, Field(min_length=1)] | None = None
+    studies: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _keep_what_waits(self) -> Self:

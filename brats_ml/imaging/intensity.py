@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brats_ml.cohort.modalities import MODALITIES
-
 # Percentiles of the brain's intensities. Values beyond them come from vessels and artefacts, not tissue, and are
 # clipped.
 CLIP = (0.5, 99.5)
@@ -32,22 +30,6 @@ def normalise(image: NDArray[Any]) -> NDArray[np.float32]:
             np.clip(values, low, high, out=values)
             out[brain] = (values - values.mean()) / values.std()
     return scaled
-
-
-def enhancement(image: NDArray[Any]) -> NDArray[np.float32] | None:
-    """Return how much brighter T1ce is than T1, both normalised: what the contrast agent adds.
-
-    Args:
-        image: Skull-stripped modalities, shape (modality, X, Y, Z), all of `MODALITIES` in order.
-
-    Returns:
-        Shape (X, Y, Z), in standard deviations; None if the case lacks one of the two modalities.
-    """
-    pair = image[[MODALITIES.index("t1ce"), MODALITIES.index("t1")]]
-    if not pair.any(axis=(1, 2, 3)).all():
-        return None
-    with_contrast, without = normalise(pair)
-    return np.asarray(with_contrast - without)
 
 
 def shades(volume: NDArray[Any]) -> NDArray[np.uint8]:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from brats_ml.cohort.labels import LabelMap, region_mask
 from brats_ml.config.recipes import RegionsRecipe
 from brats_ml.errors import ConfigError
-from brats_ml.imaging.intensity import enhancement
 from brats_ml.models.folder import read_label_set, read_rules, stated_inference
 from brats_ml.models.segmentation_method import SegmentationModel
 from brats_ml.models.tuning import tune_postprocessing
@@ -43,7 +42,7 @@ class RegionProbabilities(SegmentationModel):
     def predict(self, image: NDArray[Any], *, voxel_ml: float) -> tuple[LabelMap, NDArray[np.float32]]:
         """Return labels (X, Y, Z) and probabilities (region, X, Y, Z)."""
         probabilities = self.probabilities(image)
-        labels, self.removed = apply_rules(probabilities, self.rules, voxel_ml, enhancement(image))
+        labels, self.removed = apply_rules(probabilities, self.rules, voxel_ml)
         return labels, probabilities
 
     def region_probabilities(

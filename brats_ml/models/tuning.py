@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brats_ml.adapters.case_files.array_file import read_labelled_case
-from brats_ml.cohort.labels import LabelSet
+from brats_ml.cohort.labels import LabelMap, LabelSet
 from brats_ml.imaging.geometry import crop, uncrop
-from brats_ml.imaging.intensity import enhancement
-from brats_ml.segmentation.inference.postprocessing import Rules
-from brats_ml.segmentation.inference.rule_tuning import TuningGrid, Unseen, tune
+from brats_ml.segmentation.inference.postprocessing import Probabilities, Rules
+from brats_ml.segmentation.inference.rule_tuning import TuningGrid, tune
 from brats_ml.workspace.outputs import PreprocessedFolder
 from brats_ml.workspace.state import ArrayFolder
 
@@ -102,7 +101,7 @@ class _Predicted:
         self._segment, self._cases, self._case_ids = segment, cases, case_ids
         self._folds, self._folder = folds, folder
 
-    def __iter__(self) -> Iterator[Unseen]:
+    def __iter__(self) -> Iterator[tuple[Probabilities, LabelMap]]:
         for case_id in self._case_ids:
             case = read_labelled_case(self._cases.case(case_id))
             path = self._folder.array(case_id)
@@ -111,4 +110,4 @@ class _Predicted:
                 with self._segment.only(self._folds[case_id]):
                     whole = self._segment.probabilities(uncrop(case.image, case.start, case.full_shape))
                 np.save(path, crop(whole, box))
-            yield Unseen(np.load(path), case.label, enhancement(case.image))
+            yield np.load(path), case.label

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brats_ml.workspace.artefact import DECISIONS, DVC_LOCK, DVC_YAML, PARAMS, STATE, Artefact, At, CopyOf, Made, Named
+from brats_ml.workspace.corrections import CorrectionsFolder
 from brats_ml.workspace.outputs import (
-    CorrectionsFolder,
     EvaluationFolder,
     ModelFolder,
     PredictionsFolder,

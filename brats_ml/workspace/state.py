@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brats_ml.workspace.artefact import DECISIONS, PARAMS, Artefact, At, Located, Made
+from brats_ml.workspace.study import StudiesFolder
 
 OUTCOME = ".outcome.json"
 # End of the name of a folder that holds the SHA-256 of each file of another one, in files of equal names.
@@ -198,6 +199,11 @@ class State(Located):
     def airflow(self) -> AirflowHome:
         """The data of Airflow."""
         return AirflowHome(self.path / "airflow")
+
+    @property
+    def studies(self) -> StudiesFolder:
+        """The studies of the node of DICOMweb."""
+        return StudiesFolder(self.path / "studies")
 
     def checkpoints(self, key: str) -> Checkpoints:
         """Return the checkpoints of one training, by its work key."""

@@ -82,6 +82,8 @@ class StudyFolder(Artefact):
     dicom = Made("dicom", by="brats study receive")  # the files as they came
     predictions = Made("predictions", by="brats score")
     sent = Made("sent.json", by="brats study send")  # the objects that the node has
+    refused = Made("refused.json", by="brats study take")  # why there will be no result
+    identity = Made(".identity.json", by="brats study find")  # the study on the node; for this user alone
     lock = At(".lock")
 
     @property
@@ -100,6 +102,25 @@ class StudyFolder(Artefact):
         return RestoredFolder(self.path / "native_labels")
 
     @property
+    def is_done(self) -> bool:
+        """Whether the node has the results, or there will be none."""
+        return self.sent.path.exists() or self.refused.path.exists()
+
+    @property
     def export(self) -> ExportFolder:
         """The objects that go back."""
         return ExportFolder(self.path / "dicom_out")
+
+
+@dataclass(frozen=True)
+class StudiesFolder(Artefact):
+    """The studies of a node, each in a folder with a pseudonym."""
+
+    made_by: str = "brats study find"
+
+    seen = Made("seen.json")  # how many images each study has, and since when
+    lock = At(".lock")
+
+    def study(self, name: str) -> StudyFolder:
+        """Return the folder of a study."""
+        return StudyFolder(self.path / name)

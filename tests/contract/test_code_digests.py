@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 Digests = dict[str, str]
 BASELINE = ("baseline", "baseline_mini")
-REGIONS = ("regions2d", "regions3d")
+REGIONS = ("ensemble", "regions2d", "regions3d")
 
 
 def digests(checkout: Path) -> Digests:

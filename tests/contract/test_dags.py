@@ -24,6 +24,7 @@ DAGS = {
     "cohort": "brats_cohort.py",
     "score": "brats_score.py",
     "rollback": "brats_rollback.py",
+    "study": "brats_study.py",
     "janitor": "brats_janitor.py",
     "reproduce": "brats_reproduce.py",
 }

@@ -33,7 +33,9 @@ STAGES = {
 }  # fmt: skip
 # Tasks of the recipes that the form does not choose.
 LEFT_OUT = {
-    f"{stage}.{recipe}" for stage in ("plan", "train", "evaluate") for recipe in ("baseline", "regions2d", "regions3d")
+    f"{stage}.{recipe}"
+    for stage in ("plan", "train", "evaluate")
+    for recipe in ("baseline", "ensemble", "regions2d", "regions3d")
 }
 # Tasks that run every time, because they read or change something outside the run.
 ALWAYS = {"open", "code", "source", "split", "publish", "gate", "close"}

@@ -15,7 +15,7 @@ from brats_ml.orchestration.dag import form
 from brats_ml.orchestration.dag.graph import Graph
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPES = {"baseline", "baseline_mini", "regions3d", "regions2d"}
+RECIPES = {"baseline", "baseline_mini", "ensemble", "regions3d", "regions2d"}
 UNTOUCHED: dict[str, Any] = dict.fromkeys(("source", "recipes", "epochs", "folds", "set"))
 
 

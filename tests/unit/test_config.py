@@ -135,7 +135,7 @@ def test_the_params_of_this_checkout_are_valid_and_phantom_by_default() -> None:
             "train.recipes",
             ["ghost"],
             "params.yaml: train.recipes names ghost, which has no section in recipes; known are: baseline, "
-            "baseline_mini, regions3d, regions2d",
+            "baseline_mini, regions3d, regions2d, ensemble",
         ),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brats_ml.imaging.intensity import enhancement, normalise
+from brats_ml.imaging.intensity import normalise
 
 
 def scan(seed: int) -> np.ndarray:
@@ -40,18 +40,3 @@ def test_a_constant_modality_is_all_zeros(value: float) -> None:
 
     assert not normalise(constant).any()
     assert not normalise(outlier).any()
-
-
-def test_enhancement_is_what_the_contrast_agent_adds() -> None:
-    """T1ce is T1 but for a bright block, so the block alone is brighter; a case without T1 or T1ce has no value."""
-    t1 = np.random.default_rng(0).normal(100, 10, (9, 9, 9))
-    t1ce = t1.copy()
-    t1ce[2:4, 2:4, 2:4] += 25
-    image = np.stack([t1, t1, t1ce, t1])
-
-    found = enhancement(image)
-
-    assert found is not None
-    assert found[2:4, 2:4, 2:4].min() > 1 > found[5:].max()
-    for missing in (1, 2):
-        assert enhancement(np.where(np.arange(4)[:, None, None, None] == missing, 0, image)) is None

@@ -1,6 +1,5 @@
 """Turn the probabilities of regions into one label per voxel."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -33,15 +32,12 @@ class Rules:
         thresholds: The threshold of each region of a label set. A voxel with a higher probability belongs to the
             region.
         minimum_et: A number of voxels. If a case has less enhancing tumour, that becomes necrosis.
-        minimum_enhancement: In standard deviations. If the median `imaging.intensity.enhancement` of a case's enhancing
-            tumour is lower, that becomes necrosis; None keeps it.
         minimum_share: A share of the largest piece, at most `LARGEST_SHARE`.
         minimum_ml: A volume, at most `LARGEST_ML`; 0 keeps every piece.
     """
 
     thresholds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(REGIONS, 0.5))
     minimum_et: int = 0
-    minimum_enhancement: float | None = None
     minimum_share: float = LARGEST_SHARE
     minimum_ml: float = LARGEST_ML
 
@@ -57,8 +53,6 @@ class Rules:
             raise ValueError(f"thresholds must be between 0 and 1: {dict(self.thresholds)}")
         if self.minimum_et < 0:
             raise ValueError(f"minimum_et must be 0 or more: {self.minimum_et}")
-        if self.minimum_enhancement is not None and not math.isfinite(self.minimum_enhancement):
-            raise ValueError(f"minimum_enhancement must be a finite number or null: {self.minimum_enhancement}")
         for name, limit in (("minimum_share", LARGEST_SHARE), ("minimum_ml", LARGEST_ML)):
             if not 0 <= getattr(self, name) <= limit:
                 raise ValueError(f"{name} must be between 0 and {limit:g}: {getattr(self, name)}")
@@ -95,21 +89,13 @@ class Removed:
     highest_probability: float
 
 
-def labels_from_regions(
-    probabilities: Probabilities,
-    rules: Rules,
-    voxel_ml: float = VOXEL_ML,
-    enhancement: NDArray[np.float32] | None = None,
-) -> LabelMap:
+def labels_from_regions(probabilities: Probabilities, rules: Rules, voxel_ml: float = VOXEL_ML) -> LabelMap:
     """Return the label map of `apply_rules`."""
-    return apply_rules(probabilities, rules, voxel_ml, enhancement)[0]
+    return apply_rules(probabilities, rules, voxel_ml)[0]
 
 
 def apply_rules(
-    probabilities: Probabilities,
-    rules: Rules,
-    voxel_ml: float = VOXEL_ML,
-    enhancement: NDArray[np.float32] | None = None,
+    probabilities: Probabilities, rules: Rules, voxel_ml: float = VOXEL_ML
 ) -> tuple[LabelMap, list[Removed]]:
     """Return the label map: ET in the enhancing tumour, NCR in the rest of the core, ED in the rest of the tumour.
 
@@ -120,8 +106,6 @@ def apply_rules(
         probabilities: Shape (region, X, Y, Z), regions in the order of those of the rules.
         rules: The thresholds and smallest sizes.
         voxel_ml: The volume of a voxel.
-        enhancement: What the contrast agent adds, shape (X, Y, Z), or None if it is not known; `minimum_enhancement`
-            then keeps the enhancing tumour.
 
     Returns:
         Canonical labels, shape (X, Y, Z), and what the rules removed from the thresholded labels, largest piece first.
@@ -130,18 +114,11 @@ def apply_rules(
     by_region = dict(zip(rules.regions, probabilities, strict=True))
     labels, removed = _drop_pieces(labels, by_region["WT"], rules, voxel_ml)
     enhancing = labels == VALUES["ET"]
-    voxels = int(enhancing.sum())
-    if voxels and (voxels < rules.minimum_et or _is_faint(enhancing, enhancement, rules.minimum_enhancement)):
+    if 0 < (voxels := int(enhancing.sum())) < rules.minimum_et:
         labels[enhancing] = VALUES["NCR"]
         probability = by_region["ET"]
         removed.append(Removed("ET", voxels * voxel_ml, 1.0, float(probability[enhancing].max())))
     return labels, removed
-
-
-def _is_faint(enhancing: NDArray[np.bool_], enhancement: NDArray[np.float32] | None, minimum: float | None) -> bool:
-    if enhancement is None or minimum is None:
-        return False
-    return float(np.median(enhancement[enhancing])) < minimum
 
 
 def _thresholded(probabilities: Probabilities, rules: Rules) -> LabelMap:

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +19,6 @@ class TuningGrid:
     thresholds: Sequence[float] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
     minimum_et: Sequence[int] = (0, 20, 50, 100, 200, 500)
     minimum_ml: Sequence[float] = (0.0, 0.05, 0.2, 0.5, 1.0)
-    minimum_enhancement: Sequence[float] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
-
-
-class Unseen(NamedTuple):
-    """A case that the network has not seen.
-
-    Attributes:
-        probabilities: Of the regions, shape (region, X, Y, Z).
-        reference: Canonical labels, shape (X, Y, Z).
-        enhancement: What the contrast agent adds, shape (X, Y, Z), or None if it is not known.
-    """
-
-    probabilities: Probabilities
-    reference: LabelMap
-    enhancement: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +39,7 @@ class Tuned:
 
 
 def tune(
-    cases: Iterable[Unseen],
+    cases: Iterable[tuple[Probabilities, LabelMap]],
     *,
     unknown: Sequence[Collection[str]] | None = None,
     regions: Sequence[str] = tuple(REGIONS),
@@ -66,11 +50,12 @@ def tune(
     """Choose the rules with the highest mean Dice of the regions, as BraTS defines it.
 
     First, `tune` tries all combinations of thresholds and `minimum_et`, from one table of counts per case. Then it
-    tries the smallest pieces, and last the smallest enhancement. Between equal combinations it takes the one nearest to
-    the default. If the gain is below `minimum_gain`, the default rules stay.
+    tries the smallest pieces. Between equal combinations it takes the one nearest to the default. If
+    the gain is below `minimum_gain`, the default rules stay.
 
     Args:
-        cases: Cases that a network predicted that was not trained on them. They are iterated over three times.
+        cases: Pairs of probabilities (region, X, Y, Z) and canonical reference labels (X, Y, Z), iterated over twice.
+            They are predicted by a network that was not trained on them.
         unknown: The regions of each case that its reference does not know; the mean of the case leaves them out.
         regions: The regions, in the order of the probabilities.
         grid: The values to try.
@@ -84,7 +69,7 @@ def tune(
     default = Rules.of(regions)
     thresholds = sorted({*tried.thresholds, *default.thresholds.values()})
     minima = sorted({*tried.minimum_et, default.minimum_et})
-    tables = [_counts(case.probabilities, case.reference, thresholds) for case in cases]
+    tables = [_counts(probabilities, reference, thresholds) for probabilities, reference in cases]
     if not tables:
         raise ValueError("there is no case to choose the rules of postprocessing on")
     known = [[name for name in regions if name not in of] for of in unknown or [()] * len(tables)]
@@ -98,13 +83,10 @@ def tune(
     chosen = Rules(dict(zip(regions, (thresholds[at] for at in best[:count]), strict=True)), minima[best[-1]])
     candidates = [default, *_with_pieces(chosen, tried)]
     means = _mean_dice(cases, known, candidates, voxel_ml)
-    winner = candidates[int(np.argmax(np.round(means, 9)))]
-    candidates += [replace(winner, minimum_enhancement=minimum) for minimum in tried.minimum_enhancement]
-    means = np.append(means, _mean_dice(cases, known, candidates[len(means) :], voxel_ml))
-    best_at = int(np.argmax(np.round(means, 9)))
-    if means[best_at] - means[0] < minimum_gain:
-        best_at = 0
-    return Tuned(candidates[best_at], len(tables), float(means[0]), float(means[best_at]))
+    winner = int(np.argmax(np.round(means, 9)))
+    if means[winner] - means[0] < minimum_gain:
+        winner = 0
+    return Tuned(candidates[winner], len(tables), float(means[0]), float(means[winner]))
 
 
 def _counts(probabilities: Probabilities, reference: LabelMap, thresholds: Sequence[float]) -> NDArray[np.int64]:
@@ -172,15 +154,15 @@ def _with_pieces(rules: Rules, grid: TuningGrid) -> list[Rules]:
 
 
 def _mean_dice(
-    cases: Iterable[Unseen],
+    cases: Iterable[tuple[Probabilities, LabelMap]],
     known: Iterable[Sequence[str]],
     candidates: Sequence[Rules],
     voxel_ml: float,
 ) -> NDArray[np.float64]:
     """Return the mean Dice of the known regions of each candidate over the cases."""
     scores = []
-    for (probabilities, reference, enhancement), names in zip(cases, known, strict=True):
-        found = (labels_from_regions(probabilities, rules, voxel_ml, enhancement) for rules in candidates)
+    for (probabilities, reference), names in zip(cases, known, strict=True):
+        found = (labels_from_regions(probabilities, rules, voxel_ml) for rules in candidates)
         scores.append(
             [
                 np.mean([dice(region_mask(reference, name), region_mask(labels, name)) for name in names])

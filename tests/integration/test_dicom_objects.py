@@ -1,8 +1,10 @@
 """The objects that go back to the scanner, read by libraries that did not write them."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +15,7 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 
+from brats_ml.actions import study_convert
 from brats_ml.adapters.dicom.capture import capture
 from brats_ml.adapters.dicom.extra import silent
 from brats_ml.adapters.dicom.headers import read_study
@@ -23,10 +26,13 @@ from brats_ml.adapters.dicom.source_series import SourceSeries, in_frames, open_
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.cohort.coded_terms import LABEL_TERMS
 from brats_ml.cohort.label_table import VALUES
+from brats_ml.config import Params
 from brats_ml.errors import SourceError
 from brats_ml.reports.panels import COLOURS
+from brats_ml.workspace import Workspace
+from brats_ml.workspace.study import StudyFolder
 from tests.environments import python_or_skip
-from tests.phantom_study import rigid, write_series
+from tests.phantom_study import PROTOCOLS, rigid, write_series, write_study
 
 SHAPE = (20, 16, 9)
 SEGMENTS = {"NCR": 1, "ED": 2, "ET": 3}
@@ -191,6 +197,64 @@ def test_the_report_has_intervals_quality_and_remarks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+@pytest.mark.parametrize("name", ["oblique", "sagittal"])
+def test_an_enhanced_image_has_its_results_whatever_the_order_of_its_frames(
+    name: str, kind: Kind, tmp_path: Path
+) -> None:
+    affine = SERIES[name]
+    slices = [pydicom.dcmread(path) for path in sorted(series(tmp_path / "slices", affine).iterdir())]
+    with silent():
+        enhanced = highdicom.legacy.LegacyConvertedEnhancedMRImage(
+            [slices[at] for at in (4, 1, 0, 8, 2, 7, 3, 6, 5)], "1.2.3.9", 9, "1.2.3.9.1", 1,
+        )  # fmt: skip
+    (tmp_path / "series").mkdir()
+    enhanced.save_as(tmp_path / "series/enhanced.dcm")
+
+    made = export(opened(tmp_path / "series"), affine, tmp_path, kind=kind)
+
+    assert read_by_pydicom(made["seg"]) == placed(lesion(), affine)
+    assert read_by_highdicom(made["seg"]) == placed(lesion(), affine)
+
+
+def merge(folder: Path) -> None:
+    """Replace the slices of a series by one enhanced image with the elements that its modality is known by."""
+    slices = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
+    with silent():
+        enhanced = highdicom.legacy.LegacyConvertedEnhancedMRImage(slices, slices[0].SeriesInstanceUID, 2, "1.2.9", 1)
+    for keyword in ("SeriesDescription", "EchoTime", "RepetitionTime", "InversionTime", "ContrastBolusAgent"):
+        if keyword in slices[0]:
+            setattr(enhanced, keyword, slices[0].get(keyword))
+    shutil.rmtree(folder)
+    folder.mkdir()
+    enhanced.save_as(folder / "enhanced.dcm")
+
+
+def test_a_converted_volume_is_in_stored_frames_what_the_scanner_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_params: Callable[[dict[str, Any]], Params]
+) -> None:
+    """The intensities show that results land on the pixels that the volume came from, single slices or enhanced."""
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    monkeypatch.setenv("BRATS_PSEUDONYM_KEY_FILE", str(tmp_path / "key"))
+    tilted, thick = rigid((-6, 3, 10), (-5, 8, 4)), PROTOCOLS["t2"]
+    protocols = PROTOCOLS | {
+        "t1ce": replace(PROTOCOLS["t1ce"], move=tilted),
+        "t2": replace(thick, thickness=3, move=tilted),
+    }
+    write_study(tmp_path / "scanner", protocols=protocols, shape=(32, 36, 30))
+    merge(tmp_path / "scanner/02")
+    folder = StudyFolder(tmp_path / "checkout/study")
+    study_convert.run(Workspace(tmp_path / "checkout"), make_params({}), study=folder.path, source=tmp_path / "scanner")
+
+    numbers = json.loads(Path(folder.native.series).read_text())["modalities"]
+    for found in read_study(Path(folder.dicom)).series:
+        modality = next(name for name, number in numbers.items() if number == found.facts.number)
+        volume = nib.load(folder.native.modality(modality))
+        frames = in_frames(np.asarray(volume.dataobj), VoxelGrid(volume.shape, volume.affine), open_series(found))
+        sent = [pydicom.dcmread(path).pixel_array for path in found.files]
+        np.testing.assert_array_equal(frames, sent[0] if modality == "t1ce" else np.stack(sent))
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
 def test_a_prediction_without_tumour_is_a_segmentation_without_voxels(kind: Kind, tmp_path: Path) -> None:
     source = opened(series(tmp_path / "series", SERIES["axial"]))
     made = export(source, SERIES["axial"], tmp_path, kind=kind, labels=np.zeros(SHAPE, np.uint8))
@@ -282,6 +346,19 @@ def test_a_series_without_frame_of_reference_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SourceError, match="series 7: has no frame of reference"):
         opened(folder)
+
+
+def test_an_enhanced_image_of_two_volumes_is_refused(tmp_path: Path) -> None:
+    slices = [pydicom.dcmread(path) for path in sorted(series(tmp_path / "slices", SERIES["axial"]).iterdir())]
+    with silent():
+        enhanced = highdicom.legacy.LegacyConvertedEnhancedMRImage(slices, "1.2.3.9", 9, "1.2.3.9.1", 1)
+    frames = enhanced.PerFrameFunctionalGroupsSequence
+    frames[1].PlanePositionSequence = frames[0].PlanePositionSequence
+    (tmp_path / "series").mkdir()
+    enhanced.save_as(tmp_path / "series/enhanced.dcm")
+
+    with pytest.raises(SourceError, match="series 9: is not one volume"):
+        opened(tmp_path / "series")
 
 
 def test_a_header_that_breaks_the_standard_is_refused_without_its_text() -> None:

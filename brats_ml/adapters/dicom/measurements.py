@@ -51,19 +51,18 @@ def report(
     algorithm = sr.AlgorithmIdentification(
         name=origin.model.partition(" ")[0], version=origin.model, parameters=origin.lines()[1:]
     )
+    regions = [name for name in REGION_TERMS if name in volumes_mm3]
+    measured = {
+        name: [_volume(sr, codes, volumes_mm3[name], intervals_mm3.get(name))] for name in [*labels, *regions]
+    }  # fmt: skip
     groups = [
         sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=sr.TrackingIdentifier(uid=origin.uid("segment", name), identifier=name),
-            referenced_segment=sr.ReferencedSegment(
-                sop_class_uid=segmentation.SOPClassUID,
-                sop_instance_uid=segmentation.SOPInstanceUID,
-                segment_number=number,
-                source_series=sr.SourceSeriesForSegmentation(str(source.headers[0].SeriesInstanceUID)),
-            ),
+            referenced_segment=_segment(sr, segmentation, source, number),
             finding_type=code(LABEL_TERMS[name]),
             finding_sites=[sr.FindingSite(code(BRAIN))],
             algorithm_id=algorithm,
-            measurements=[_volume(sr, codes, volumes_mm3[name], intervals_mm3.get(name))],
+            measurements=measured[name],
         )
         for number, name in enumerate(labels, start=1)
     ]
@@ -73,43 +72,14 @@ def report(
             finding_type=code(REGION_TERMS[name]),
             finding_sites=[sr.FindingSite(code(BRAIN))],
             algorithm_id=algorithm,
-            measurements=[_volume(sr, codes, volumes_mm3[name], intervals_mm3.get(name))],
+            measurements=measured[name],
         )
-        for name in REGION_TERMS
-        if name in volumes_mm3
+        for name in regions
     ]
-    quality = [] if score is None else [sr.Measurement(name=code(EXPECTED_DICE), value=score, unit=codes.UCUM.NoUnits)]
-    groups.append(
-        sr.MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=sr.TrackingIdentifier(uid=origin.uid("quality"), identifier="quality"),
-            finding_type=code(NEOPLASM),
-            algorithm_id=algorithm,
-            measurements=quality,
-            qualitative_evaluations=[sr.QualitativeEvaluation(name=code(REVIEW), value=code(YES if review else NO))],
-        )
-    )
-    for remark in remarks:
-        groups[-1][0].ContentSequence.append(
-            sr.TextContentItem(
-                name=codes.DCM.Comment, value=remark, relationship_type=sr.RelationshipTypeValues.CONTAINS
-            )
-        )
-    device = sr.DeviceObserverIdentifyingAttributes(
-        uid=origin.uid("device"), name=origin.model[:LONG_STRING], manufacturer_name=MANUFACTURER
-    )
-    context = sr.ObservationContext(
-        observer_device_context=sr.ObserverContext(codes.DCM.Device, device),
-    )
-    content = sr.MeasurementReport(
-        observation_context=context,
-        procedure_reported=sr.CodedConcept(*PROCEDURE),
-        imaging_measurements=groups,
-        title=codes.DCM.ImagingMeasurementReport,
-        referenced_images=list(source.headers),
-    )
+    groups.append(_quality(sr, codes, origin, algorithm, score=score, review=review, remarks=remarks))
     found = sr.Comprehensive3DSR(
         evidence=[segmentation, *source.headers],
-        content=content[0],
+        content=_content(sr, codes, source, origin, groups),
         series_instance_uid=origin.uid("report series"),
         series_number=SERIES_NUMBER,
         sop_instance_uid=origin.uid("report", str(segmentation.SOPInstanceUID)),
@@ -123,6 +93,52 @@ def report(
     )
     settle(found, origin, source.headers[0], kind="report")
     return found
+
+
+def _segment(sr: Any, segmentation: Any, source: SourceSeries, number: int) -> Any:
+    return sr.ReferencedSegment(
+        sop_class_uid=segmentation.SOPClassUID,
+        sop_instance_uid=segmentation.SOPInstanceUID,
+        segment_number=number,
+        source_series=sr.SourceSeriesForSegmentation(str(source.headers[0].SeriesInstanceUID)),
+    )
+
+
+def _quality(
+    sr: Any, codes: Any, origin: Origin, algorithm: Any, *, score: float | None, review: bool, remarks: Sequence[str]
+) -> Any:
+    """Return the group on quality: the expected Dice, whether a person should look at the case, and remarks."""
+    expected = [] if score is None else [sr.Measurement(name=code(EXPECTED_DICE), value=score, unit=codes.UCUM.NoUnits)]
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=origin.uid("quality"), identifier="quality"),
+        finding_type=code(NEOPLASM),
+        algorithm_id=algorithm,
+        measurements=expected,
+        qualitative_evaluations=[sr.QualitativeEvaluation(name=code(REVIEW), value=code(YES if review else NO))],
+    )
+    contains = sr.RelationshipTypeValues.CONTAINS
+    for remark in remarks:
+        group[0].ContentSequence.append(
+            sr.TextContentItem(name=codes.DCM.Comment, value=remark, relationship_type=contains)
+        )
+    return group
+
+
+def _content(sr: Any, codes: Any, source: SourceSeries, origin: Origin, groups: Sequence[Any]) -> Any:
+    """Return the root of the report, which the model observed."""
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=origin.uid("device"), name=origin.model[:LONG_STRING], manufacturer_name=MANUFACTURER
+    )
+    observer = sr.ObserverContext(codes.DCM.Device, device)
+    # The library describes single slices alone; the standard does not demand it, and the segment names its series.
+    slices = None if "PerFrameFunctionalGroupsSequence" in source.headers[0] else list(source.headers)
+    return sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=observer),
+        procedure_reported=sr.CodedConcept(*PROCEDURE),
+        imaging_measurements=groups,
+        title=codes.DCM.ImagingMeasurementReport,
+        referenced_images=slices,
+    )[0]
 
 
 def _volume(sr: Any, codes: Any, volume: float, interval: Mapping[str, float] | None) -> Any:

@@ -89,8 +89,9 @@ def main() -> None:
     params = load(ROOT / "params.yaml")
     preparation = params.study.preparation.model_copy(update={"atlas": options.atlas, "brain": options.brain})
     params = params.model_copy(update={"study": params.study.model_copy(update={"preparation": preparation})})
+    count = len(KINDS) if options.quick else options.cases
     rows = []
-    for at, known in enumerate(cases(Path(os.environ["BRATS_REAL_DATA"]), len(KINDS) if options.quick else options.cases)):
+    for at, known in enumerate(cases(Path(os.environ["BRATS_REAL_DATA"]), count)):
         with tempfile.TemporaryDirectory() as folder:
             rows.append(trial(known, KINDS[at % len(KINDS)], params, Path(folder), np.random.default_rng(at)))
         print(rows[-1], flush=True)

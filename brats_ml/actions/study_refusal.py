@@ -20,7 +20,7 @@ def working_on(folder: StudyFolder) -> Iterator[None]:
         except ChangedSourceError:
             raise
         except FINAL as error:
-            if folder.path.is_dir():
+            if folder.dicom.path.exists():
                 files.write_json(folder.refused, {"reason": str(error)})
             raise
         folder.refused.path.unlink(missing_ok=True)

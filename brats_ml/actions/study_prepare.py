@@ -91,6 +91,14 @@ def _moves(
     shown = next(modality for modality in ANATOMY if modality in scans)
     head = Scan(on_grid(scans[shown], moves[shown], atlas.grid), atlas.grid)
     brain = brain_mask(head, atlas, how=settings.brain)
+    # Brains are more alike than heads: necks, fields and thick scalps differ.
+    refined = register(
+        Scan(np.where(brain, head.array, 0), atlas.grid),
+        Scan(np.where(atlas.brain, atlas.head, 0), atlas.grid),
+        start=np.eye(4),
+    ).matrix
+    moves = {modality: refined @ move for modality, move in moves.items()}
+    brain = on_grid(Scan(brain, atlas.grid), refined, atlas.grid) > 0.5
     return moves, brain, _flags(moves, brain, atlas, settings)
 
 

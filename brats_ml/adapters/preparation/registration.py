@@ -38,7 +38,7 @@ class Registered:
     information: float
 
 
-def register(moving: Scan, fixed: Scan, *, scales: bool = False) -> Registered:
+def register(moving: Scan, fixed: Scan, *, scales: bool = False, start: Matrix | None = None) -> Registered:
     """Return the move that brings a scan onto another one, whatever their contrasts.
 
     Mutual information is maximised from several starts on coarse voxels, and the best one is refined.
@@ -47,6 +47,7 @@ def register(moving: Scan, fixed: Scan, *, scales: bool = False) -> Registered:
         moving: The scan that moves.
         fixed: The scan that stays.
         scales: Whether the move may also scale and shear, as between the heads of two people.
+        start: A move that is near the right one and is only refined; None searches from several starts.
 
     Source:
         Mattes et al. 2003, doi:10.1109/TMI.2003.809072, for the measure; Viola and Wells 1997 for the idea.
@@ -55,11 +56,14 @@ def register(moving: Scan, fixed: Scan, *, scales: bool = False) -> Registered:
     target, source = _image(sitk, fixed), _image(sitk, moving)
     centre = _world_centre(fixed)
     coarse = _coarse(sitk, target), _coarse(sitk, source)
-    starts = []
-    for angles in _starts():
-        first = sitk.Euler3DTransform(centre, *np.radians(angles), tuple(_world_centre(moving) - np.array(centre)))
-        starts.append((_maximise(sitk, *coarse, first, step_mm=4.0, tolerance_mm=0.05), first))
-    _, best = max(starts, key=lambda start: start[0])
+    shift = tuple(_world_centre(moving) - np.array(centre))
+    starts = (
+        [sitk.Euler3DTransform(centre, *np.radians(angles), shift) for angles in _starts()]
+        if start is None
+        else [_transform(sitk, start, centre)]
+    )
+    ranked = [(_maximise(sitk, *coarse, one, step_mm=4.0, tolerance_mm=0.05), one) for one in starts]
+    _, best = max(ranked, key=lambda one: one[0])
     found: Any = best
     if scales:
         found = sitk.AffineTransform(3)
@@ -120,6 +124,17 @@ def _world_centre(scan: Scan) -> NDArray[np.float64]:
     bright = scan.array > np.percentile(scan.array[scan.array > 0], 20) if (scan.array > 0).any() else scan.array == 0
     voxel = [*center_of_mass(bright.astype(np.float32)), 1.0]
     return np.asarray((FLIP @ scan.grid.affine @ voxel)[:3])
+
+
+def _transform(sitk: Any, move: Matrix, centre: NDArray[np.float64]) -> Any:
+    """Return ITK's transform of a rigid move about a centre; the inverse of `_matrix`."""
+    backwards = FLIP @ np.linalg.inv(move) @ FLIP
+    linear = backwards[:3, :3]
+    found = sitk.Euler3DTransform()
+    found.SetCenter(tuple(map(float, centre)))
+    found.SetMatrix([float(value) for value in linear.ravel()], 1e-6)
+    found.SetTranslation(tuple(float(value) for value in backwards[:3, 3] - centre + linear @ centre))
+    return found
 
 
 def _matrix(transform: Any) -> Matrix:

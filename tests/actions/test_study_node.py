@@ -85,7 +85,7 @@ def test_a_study_comes_whole_and_its_results_are_stored_once(
     affines = PROTOCOLS["t1"].move
     elements = {"StudyInstanceUID": uid, "SeriesDescription": "result", "PatientID": "whole", "PatientName": "whole"}
     for number, made in enumerate(folder.export.objects()):
-        series = {"SeriesInstanceUID": f"1.2.3.12.{number}", "SeriesNumber": 9000, "Modality": "OT"}
+        series = {"SeriesInstanceUID": f"1.2.3.12.{number}", "SeriesNumber": 9000, "Modality": "US"}
         write_series(tmp_path / "made", pydicom.dcmread(next(folder.dicom.path.iterdir())).pixel_array[..., None][
             :, :, :1
         ].astype("int16"), affines, elements | series)  # fmt: skip
@@ -97,7 +97,7 @@ def test_a_study_comes_whole_and_its_results_are_stored_once(
     report = study_send.run(ws, params, study=folder.path)
 
     assert "0 of 3 objects sent" in str(report)
-    assert server.results()[str(uid)] == {"MR": 4 * SHAPE[2], "OT": 3}
+    assert server.results()[str(uid)] == {"MR": 4 * SHAPE[2], "US": 3}
     assert folder.path.name not in study_find.run(ws, params, now=40.0).details["studies"]
 
 

@@ -125,6 +125,14 @@ def page(root: Root = HERE, output: Output = None) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def derivatives(
+    target: Annotated[Path, typer.Argument(help="Folder of the new dataset.")], root: Root = HERE, output: Output = None
+) -> None:
+    """Write all predictions as a derivative dataset of BIDS."""
+    run("actions.bids_derivatives", root, checks.nothing, target=target, output=output)
+
+
+@app.command(rich_help_panel=PANEL)
 def correct(
     label_maps: Annotated[list[Path], typer.Argument(help="Label maps that the page saved, or folders of them.")],
     root: Root = HERE,

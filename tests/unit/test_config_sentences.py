@@ -128,7 +128,7 @@ def test_a_file_of_another_kind_gets_a_sentence_of_ours(document: Any) -> None:
         (
             "recipes.baseline.method",
             "region",
-            "params.yaml, key recipes.baseline.method: must be baseline or regions, found 'region'; did you mean ",
+            "params.yaml, key recipes.baseline.method: must be baseline, ensemble or regions, found 'region'; did you ",
         ),
         (
             "evaluate.preset",

@@ -10,7 +10,7 @@ from tests.typed_commands import SLOW, Typed, type_commands
 
 ROOT = Path(__file__).parents[2]
 ONE_CASE = "put one folder a case there, name another folder with --cases, or run `brats inbox` to try synthetic"
-RECIPES = "known are: baseline, baseline_mini, regions2d, regions3d"
+RECIPES = "known are: baseline, baseline_mini, ensemble, regions2d, regions3d"
 TYPED = [
     # folder, command line, status, beginning of the sentence
     ("checkout", "trian --recipe baseline", 2, "there is no command trian; did you mean train?"),

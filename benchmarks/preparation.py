@@ -103,7 +103,7 @@ def main() -> None:
 def cases(folder: Path, count: int) -> Iterator[Known]:
     """Yield cases from all releases in turn."""
     found = [case for case in find_cases(walk(folder)) if not case.faults and "seg" in case.files]
-    # Headers of the release of Africa have another world, so that their pose says nothing of the atlas.
+    # Headers of the release of Africa have another world, so their pose is not that of the atlas.
     found = [case for case in found if np.allclose(read_grid(folder / case.files["t1"]).affine, CHALLENGE)]
     for case in found[:: max(1, len(found) // count)][:count]:
         read = {modality: read_volume(folder / case.files[modality]) for modality in MODALITIES}

@@ -18,7 +18,7 @@ from brats_ml.workspace import Workspace
 from brats_ml.workspace.bids import DerivativesFolder
 from brats_ml.workspace.outputs import PredictionFolder
 
-README = """Brain tumours, segmented by registered models of brats_ml. Each label map lies on the grid of its scans. The
+README = """Brain tumours, segmented by registered models of brats_ml. Each label map has the grid of its scans. The
 sidecar of a label map names the model and the digests of the scans. Not for diagnosis.
 """
 

@@ -32,7 +32,7 @@ def run(
     source: Path | None = None,
     stated: Mapping[Modality, int] | None = None,
 ) -> Report:
-    """Convert the series of a study that stand for modalities, and say of each series what it is.
+    """Convert one series for each modality of a study, and say of each series what it is.
 
     Args:
         ws: The checkout.
@@ -43,7 +43,7 @@ def run(
 
     Raises:
         ConfigError: There is no key, or `stated` names a series that does not exist.
-        SourceError: The study cannot be read, or no series stands for a modality.
+        SourceError: The study cannot be read, or no series is a modality.
     """
     folder = StudyFolder(study)
     key = pseudonym_key(ws.root)

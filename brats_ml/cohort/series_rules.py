@@ -1,4 +1,4 @@
-"""Decide by the headers of MR series which modality each one is, and which series stands for a modality.
+"""Decide by the headers of MR series which modality each one is, and which one to take for a modality.
 
 The rules are tables: a user adds patterns in params.yaml, and no code changes.
 """
@@ -80,7 +80,7 @@ class Judged:
         modality: The modality that it may be, None if it is left out.
         confidence: From 0 to 1.
         reason: Why, in one clause.
-        chosen: Whether it stands for its modality.
+        chosen: Whether it is taken for its modality.
     """
 
     facts: SeriesFacts
@@ -103,7 +103,7 @@ class Choice:
     unclear: tuple[int, ...] = field(default=())
 
     def of(self, modality: Modality) -> Judged | None:
-        """Return the series that stands for a modality."""
+        """Return the series that is taken for a modality."""
         return next((one for one in self.judged if one.chosen and one.modality == modality), None)
 
 
@@ -177,7 +177,7 @@ def choose(
     more: Patterns | None = None,
     stated: Mapping[Modality, int] | None = None,
 ) -> Choice:
-    """Return which series stands for each modality, and which ones a person has to look at.
+    """Return which series is taken for each modality, and which ones a person has to look at.
 
     Of two candidates, the one counts that covers the head; then the one with the smaller voxels.
 

@@ -262,7 +262,7 @@ def test_a_label_map_on_another_grid_is_refused_and_the_objects_stay(
     nib.save(nib.Nifti1Image(np.asarray(labels.dataobj)[1:], labels.affine), again.restored.labels("t1ce"))
     before = {made.path.name: made.path.read_bytes() for made in folder.export.objects()}
 
-    with pytest.raises(SourceError, match=r"label map of series 2: lies on another grid .*brats study restore"):
+    with pytest.raises(SourceError, match=r"label map of series 2: is on another grid .*brats study restore"):
         study_export.run(ws, params, study=again.path)
 
     assert {made.path.name: made.path.read_bytes() for made in again.export.objects()} == before

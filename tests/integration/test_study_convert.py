@@ -58,7 +58,7 @@ def change(folder: Path, **elements: Any) -> None:
 def test_the_volumes_have_the_voxels_and_positions_of_the_scanner(
     ws: Workspace, params: Params, tmp_path: Path
 ) -> None:
-    """An oblique, thick series: each voxel lies where the headers place it."""
+    """An oblique, thick series: each voxel is where the headers place it."""
     oblique = PROTOCOLS | {"t2": replace(PROTOCOLS["t2"], thickness=2, move=rigid((20, -10, 15), (5, 5, 5)))}
     affines = write_study(tmp_path / "scanner", protocols=oblique, shape=SHAPE)
     expected, _ = thick(head(0, shape=SHAPE)[0]["t2"], np.eye(4), 2)

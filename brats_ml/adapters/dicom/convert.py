@@ -23,7 +23,7 @@ def convert_series(series: Series, target: Path) -> VoxelGrid:
     """Write a series as one NIfTI volume without any text of its headers, and return its grid.
 
     Raises:
-        SourceError: dcm2niix refuses it or makes several volumes of it, or the volume lies elsewhere than the headers.
+        SourceError: dcm2niix refuses it or makes several volumes of it, or the volume is not where the headers say.
     """
     name = f"series {series.facts.number}"
     with tempfile.TemporaryDirectory(prefix="brats-dicom-") as scratch:

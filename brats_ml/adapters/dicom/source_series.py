@@ -163,7 +163,7 @@ def in_frames(array: NDArray[Any], grid: VoxelGrid, source: SourceSeries) -> NDA
     if off > TOLERANCE_VOXELS or turned.shape != tuple(shape):
         raise SourceError(
             f"the label map of series {source.number}",
-            "lies on another grid than its series; run `brats study restore` again",
+            "is on another grid than its series; run `brats study restore` again",
         )
     flipped = turned[tuple(slice(None, None, int(sign)) for sign in order[:, 1])]
     return np.ascontiguousarray(flipped.transpose(2, 1, 0)[list(source.stored)])

@@ -1,4 +1,4 @@
-"""Find the brain in a head that lies in the space of the atlas."""
+"""Find the brain in a head in the space of the atlas."""
 
 from typing import Any, Literal
 

@@ -70,6 +70,7 @@ def test_a_dataset_is_never_replaced(scored: Workspace, quick_params: Params, tm
         bids_derivatives.run(scored, quick_params, target=tmp_path / "derivatives")
 
 
+@pytest.mark.slow
 def test_two_cases_that_bids_would_call_the_same_are_refused(
     scored: Workspace, quick_params: Params, tmp_path: Path
 ) -> None:

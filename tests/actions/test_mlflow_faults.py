@@ -110,6 +110,7 @@ def test_a_publish_that_was_killed_at_any_call_is_completed_by_the_next_one(
     assert contents(ws) == published
 
 
+@pytest.mark.slow
 def test_a_gate_that_fails_at_any_call_writes_no_decision(
     results: Workspace, small: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,7 +51,8 @@ def test_training_that_is_stopped_twice_inside_an_epoch_gives_the_same_weights_a
     assert trained("--stop-at", "3", "7") == uninterrupted
 
 
-@pytest.mark.parametrize("step", ["5", pytest.param("12", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["5", "12"])
 def test_training_that_is_stopped_after_an_epoch_or_after_the_last_step_gives_the_same_result(
     uninterrupted: dict[str, Any], step: str
 ) -> None:

@@ -50,6 +50,7 @@ def trained(make_params: Callable[[dict[str, Any]], Params], tmp_path_factory: p
     return ws
 
 
+@pytest.mark.slow
 def test_each_member_gets_the_sizes_that_it_leaves_open(trained: Workspace) -> None:
     members = read_json(trained.plan("ensemble"))["recipe"]["members"]
 
@@ -57,6 +58,7 @@ def test_each_member_gets_the_sizes_that_it_leaves_open(trained: Workspace) -> N
     assert members["regions3d"]["patch"] == [16, 16, 16]
 
 
+@pytest.mark.slow
 def test_each_member_is_trained_in_each_fold(trained: Workspace) -> None:
     folder, history = trained.model("ensemble"), pd.read_csv(trained.history("ensemble"))
 
@@ -67,6 +69,7 @@ def test_each_member_is_trained_in_each_fold(trained: Workspace) -> None:
     assert names == [f"members/{name}/fold-{at}.keras" for name in MEMBERS for at in (0, 1)]
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_members_counts(trained: Workspace) -> None:
     folder, case_id = trained.model("ensemble"), read_json(trained.model("ensemble").verdict)["cases"]["train"][0]
     case = read_case(trained.preprocessed.case(case_id))
@@ -90,6 +93,7 @@ def test_the_mean_of_the_members_counts(trained: Workspace) -> None:
     assert all(name in model.cost() for name in MEMBERS)
 
 
+@pytest.mark.slow
 def test_training_patients_are_predicted_by_the_networks_that_did_not_see_them(
     trained: Workspace, make_params: Callable[[dict[str, Any]], Params], tmp_path: Path
 ) -> None:
@@ -102,6 +106,7 @@ def test_training_patients_are_predicted_by_the_networks_that_did_not_see_them(
     assert {len(window) for window in read_json(ws.evaluation("validation", "ensemble").summary)["windows"]} == {2, 3}
 
 
+@pytest.mark.slow
 def test_one_window_for_all_members_is_refused(trained: Workspace) -> None:
     with pytest.raises(ConfigError, match=r"evaluate\.window is one size, but an ensemble has several networks"):
         load_segmentation_model(trained.model("ensemble"), window=(32, 32))

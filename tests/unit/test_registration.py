@@ -45,6 +45,7 @@ def test_a_known_move_is_found_within_one_degree_and_one_mm_and_keeps_volumes(de
     assert shift_mm(error, CENTRE) < 1
 
 
+@pytest.mark.slow
 def test_the_contrast_may_be_another_one() -> None:
     head, true = phantom_head(), about_the_centre(10.0, (5.0, 0.0, -5.0))
     moving = turned(head, true)
@@ -54,6 +55,7 @@ def test_the_contrast_may_be_another_one() -> None:
     assert shift_mm(error, CENTRE) < 1
 
 
+@pytest.mark.slow
 def test_two_registrations_are_equal_bit_by_bit() -> None:
     head = phantom_head()
     moving = turned(head, about_the_centre(8.0, (4.0, 4.0, 0.0)))

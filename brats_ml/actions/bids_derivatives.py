@@ -7,10 +7,10 @@ from typing import Any
 
 from brats_ml import __version__, files
 from brats_ml.cohort.bids import VERSION, BidsCase
-from brats_ml.cohort.labels import LABEL_SETS, SCHEMES, TITLES
+from brats_ml.cohort.labels import SCHEMES, TITLES
 from brats_ml.config import Params
 from brats_ml.errors import EmptyCohortError, SourceError
-from brats_ml.models.prediction_figures import volumes_of
+from brats_ml.models.prediction_figures import label_set_of
 from brats_ml.models.prediction_folders import SCORED, read_record
 from brats_ml.report import Report
 from brats_ml.reports.panels import COLOURS
@@ -78,7 +78,7 @@ def _write(dataset: DerivativesFolder, name: BidsCase, folder: PredictionFolder,
         "VolumesMm3": record["volume_mm3"],
     }
     files.write_json(dataset.sidecar(name.label_map), sidecar)
-    labels = next(one for one in LABEL_SETS.values() if set(volumes_of(one)) == set(record["volume_mm3"])).labels
+    labels = label_set_of(record["volume_mm3"]).labels
     values = SCHEMES[origin["labels"]].values
     rows = ["index\tname\tcolor", *(f"{values[label]}\t{TITLES[label]}\t{COLOURS[label]}" for label in labels)]
     with files.replacing(dataset.table(name.label_map)) as table:

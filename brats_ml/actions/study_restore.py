@@ -10,12 +10,12 @@ from brats_ml import files
 from brats_ml.actions.study_refusal import working_on
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import Volume, read_grid, read_volume, write_shares, write_volume
-from brats_ml.cohort.labels import LABEL_SETS, SCHEMES, LabelSet
+from brats_ml.cohort.labels import SCHEMES, LabelSet
 from brats_ml.cohort.modalities import MODALITIES, TITLES, Modality
 from brats_ml.config import Params
 from brats_ml.errors import CaseError, MissingInputError
 from brats_ml.imaging.rigid import Matrix, labels_on_grid, share_on_grid, voxels_between
-from brats_ml.models.prediction_figures import volumes_mm3, volumes_of
+from brats_ml.models.prediction_figures import label_set_of, volumes_mm3
 from brats_ml.models.prediction_folders import SCORED, read_record
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
@@ -74,11 +74,11 @@ def prediction(folder: StudyFolder) -> Predicted:
     predicted = PredictionsFolder(folder.predictions.path).case(name)
     record = read_record(predicted)
     if record is None:
-        remedy = f"run `brats score --cases {folder.prepared} --output {folder.predictions}`"
+        remedy = f"run `brats study score {folder}` first"
         raise MissingInputError(predicted.prediction.path, remedy=remedy)
     if record["status"] != SCORED:
         raise CaseError(name, str(record.get("reason")))
-    label_set = next(one for one in LABEL_SETS.values() if set(volumes_of(one)) == set(record["volume_mm3"]))
+    label_set = label_set_of(record["volume_mm3"])
     scheme = record["provenance"]["labels"]
     volume = read_volume(predicted.labels(name))
     return Predicted(name, volume, label_set, scheme, predicted.probabilities(name), record)

@@ -3,6 +3,7 @@
 The rules are tables: a user adds patterns in params.yaml, and no code changes.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -114,13 +115,13 @@ def judge(facts: SeriesFacts, more: Patterns | None = None) -> Judged:
         facts: The series.
         more: Patterns of the user by modality, or by `left_out`. They decide before all others.
     """
+    if facts.fault is not None:
+        return Judged(facts, None, 1.0, facts.fault)
     text = facts.text.lower()
     for name, patterns in (more or {}).items():
         if any(re.search(pattern, text, re.IGNORECASE) for pattern in patterns):
             modality = None if name == "left_out" else name
             return Judged(facts, modality, 1.0, "a pattern of params.yaml")
-    if facts.fault is not None:
-        return Judged(facts, None, 1.0, facts.fault)
     if "DERIVED" in facts.image_type and "NORM" not in facts.image_type and "MPR" in facts.image_type:
         return Judged(facts, None, 0.9, DERIVED)
     for reason, pattern in LEFT_OUT.items():
@@ -221,11 +222,7 @@ def _contrast_is_open(judged: Sequence[Judged]) -> bool:
 def _best(candidates: Sequence[Judged]) -> Judged:
     longest = max(one.facts.coverage_mm for one in candidates)
     whole = [one for one in candidates if one.facts.coverage_mm >= COVERAGE_SHARE * longest]
-
-    def volume(one: Judged) -> float:
-        size = 1.0
-        for length in one.facts.spacing_mm:
-            size *= length
-        return size
-
-    return min(whole, key=lambda one: (one.confidence < 1, volume(one), -one.confidence, one.facts.number))
+    return min(
+        whole,
+        key=lambda one: (one.confidence < 1, math.prod(one.facts.spacing_mm), -one.confidence, one.facts.number),
+    )

@@ -1,7 +1,7 @@
 """The figures of a prediction: which volumes it has, and with how many digits all of them are written."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from brats_ml.cohort.labels import GLIOMA, LABEL_SETS, VALUES, LabelMap, LabelSet, region_mask
@@ -16,6 +16,11 @@ FEATURE_DECIMALS = 6
 def volumes_of(label_set: LabelSet) -> tuple[str, ...]:
     """Return the regions of a label set, and its labels that are no region."""
     return (*label_set.regions, *(label for label in label_set.labels if label not in label_set.regions))
+
+
+def label_set_of(volumes: Collection[str]) -> LabelSet:
+    """Return the first label set with these volumes, as the record of a prediction names them."""
+    return next(one for one in LABEL_SETS.values() if set(volumes_of(one)) == set(volumes))
 
 
 VOLUMES = volumes_of(LABEL_SETS[GLIOMA])

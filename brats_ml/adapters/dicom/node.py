@@ -112,17 +112,15 @@ class DicomNode:
         """
         dcmread = require("pydicom", "dicom").dcmread
         with silent():
-            there, sent = self.objects(study), 0
-            for path in paths:
-                dataset = dcmread(path)
-                if dataset.SOPInstanceUID in there:
-                    continue
+            made, there = {path.name: dcmread(path) for path in paths}, self.objects(study)
+            new = [dataset for dataset in made.values() if dataset.SOPInstanceUID not in there]
+            for dataset in new:
                 self._ask("store an object", partial(self._client.store_instances, [dataset], study))
-                sent += 1
-            lacking = [path.name for path in paths if dcmread(path).SOPInstanceUID not in self.objects(study)]
+            there = self.objects(study)
+            lacking = [name for name, dataset in made.items() if dataset.SOPInstanceUID not in there]
         if lacking:
             raise ServiceError(f"{self._url} lacks {', '.join(lacking)} after it was sent: look at its log")
-        return sent
+        return len(new)
 
     def _ask(self, what: str, request: Callable[[], Result]) -> Result:
         """Send a request, again if the node does not answer.

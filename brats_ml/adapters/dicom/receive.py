@@ -2,6 +2,7 @@
 
 import shutil
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -37,9 +38,7 @@ def receive(source: Path, target: Path) -> int:
 
 def _copy(source: Path, target: Path) -> None:
     before = _listing(source)
-    needed, free = sum(size for size, _ in before.values()), shutil.disk_usage(target).free
-    if needed > free:
-        raise StorageError(f"no space for {needed:,} bytes on the disk of {target.parent}, which has {free:,} left")
+    _require_space(sum(size for size, _ in before.values()), target)
     # Names of files may hold names of patients, so the copies are numbered.
     for number, name in enumerate(sorted(before)):
         shutil.copyfile(source / name, target / f"{number:06d}.dcm")
@@ -59,8 +58,8 @@ def _listing(source: Path) -> dict[str, tuple[int, int]]:
 
 
 def _unpack(source: Path, target: Path) -> None:
-    with files.replacing(target.with_name(f"{target.name}.unpacked")) as unpacked:
-        unpacked.mkdir()
+    with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as scratch:
+        unpacked = Path(scratch)
         try:
             if zipfile.is_zipfile(source):
                 with zipfile.ZipFile(source) as archive:
@@ -73,7 +72,6 @@ def _unpack(source: Path, target: Path) -> None:
         except DAMAGE as error:
             raise SourceError(source, "is no zip or tar archive, or it is damaged; pack it again") from error
         _copy(unpacked, target)
-    files.remove(target.with_name(f"{target.name}.unpacked"))
 
 
 def _require_space(needed: int, folder: Path) -> None:

@@ -59,6 +59,9 @@ def run(
             raise ConfigError(
                 f"--series names series {unknown[0]}, and the study has {', '.join(map(str, numbers))}", key="--series"
             )
+        for one in found.series:
+            if one.facts.fault is not None and one.facts.number in (stated or {}).values():
+                raise SourceError(f"series {one.facts.number}", f"cannot be taken: {one.facts.fault}")
         chosen = choose(
             [one.facts for one in found.series],
             minimum_confidence=params.study.series.minimum_confidence,

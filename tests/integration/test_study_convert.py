@@ -226,6 +226,13 @@ def test_a_series_that_does_not_exist_is_refused(ws: Workspace, params: Params, 
         convert(ws, params, scanner, stated={"t1": 77})
 
 
+def test_a_person_cannot_state_a_series_with_missing_slices(ws: Workspace, params: Params, scanner: Path) -> None:
+    gap(scanner)
+
+    with pytest.raises(SourceError, match="series 3: cannot be taken: slices are missing"):
+        convert(ws, params, scanner, stated={"t2": 3})
+
+
 def test_the_key_is_long_enough_and_outside_the_checkout(
     ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

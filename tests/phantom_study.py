@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from scipy import ndimage
 
+from brats_ml.adapters.preparation.atlas import BRAIN, HEAD
 from brats_ml.cohort.phantom import phantom_affine, phantom_patient
 
 SHAPE = (64, 64, 48)
@@ -96,6 +98,16 @@ def head(index: int = 0, *, shape: Sequence[int] = SHAPE) -> tuple[dict[str, NDA
         whole[bone], whole[scalp] = 20, int(1.2 * np.median(scan[brain]))
         scans[name] = whole
     return scans, np.asarray(patient.label)
+
+
+def write_atlas(folder: Path, *, shape: Sequence[int], voxel_mm: float) -> None:
+    """Write an atlas that phantom heads of this size resemble, with and without the skull."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scan = head(0, shape=shape)[0]["t1"]
+    stripped = np.where(scan == scan[0, 0, 0], 0, scan)
+    affine = np.diag([voxel_mm, voxel_mm, voxel_mm, 1]) @ phantom_affine(shape)
+    for name, array in ((HEAD, scan), (BRAIN, stripped)):
+        nib.save(nib.Nifti1Image(array, affine), folder / name)
 
 
 def write_study(

@@ -14,13 +14,12 @@ import pydicom
 import pytest
 
 from brats_ml.actions import score, study_convert, study_export, study_prepare, study_restore
-from brats_ml.cohort.phantom import phantom_affine
 from brats_ml.config import Params
 from brats_ml.errors import SourceError
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.study import StudyFolder
 from tests.actions.registered_models import copy_workspace, make_champion, own_store
-from tests.phantom_study import CANARIES, PROTOCOLS, head, rigid, write_study
+from tests.phantom_study import CANARIES, PROTOCOLS, rigid, write_atlas, write_study
 
 SHAPE, VOXEL_MM = (36, 36, 34), 5.0
 MOVED = PROTOCOLS | {
@@ -42,11 +41,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def params(make_params: Callable[[dict[str, Any]], Params], tmp_path_factory: pytest.TempPathFactory) -> Params:
     """Parameters of tiny heads with large voxels, and an atlas like them."""
     atlas = tmp_path_factory.mktemp("atlas")
-    scans, _ = head(0, shape=SHAPE)
-    stripped = np.where(scans["t1"] == scans["t1"][0, 0, 0], 0, scans["t1"])
-    affine = np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1]) @ phantom_affine(SHAPE)
-    nib.save(nib.Nifti1Image(scans["t1"], affine), atlas / "t1_brats_space.nii")
-    nib.save(nib.Nifti1Image(stripped, affine), atlas / "t1_skullstripped_brats_space.nii")
+    write_atlas(atlas, shape=SHAPE, voxel_mm=VOXEL_MM)
     return make_params(
         {
             "evaluate.runtime": "keras",

@@ -10,16 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 
-from brats_ml.cohort.phantom import phantom_affine
 from brats_ml.config.edit import override
 from brats_ml.workspace import Workspace
 from tests.actions.registered_models import copy_workspace, make_champion, own_store
 from tests.orthanc_server import IS_INSTALLED, WHY_NOT, orthanc
-from tests.phantom_study import PROTOCOLS, head, write_study
+from tests.phantom_study import PROTOCOLS, write_atlas, write_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not IS_INSTALLED, reason=WHY_NOT)]
 ROOT = Path(__file__).parents[2]
@@ -27,15 +25,6 @@ SHAPE, VOXEL_MM = (36, 36, 34), 5.0
 STUDIES, KILLS = int(os.environ.get("STUDIES", "20")), int(os.environ.get("KILLS", "20"))
 # The longest time until a kill; a study takes about as long.
 LONGEST_S = 25.0
-
-
-def write_atlas(folder: Path) -> None:
-    folder.mkdir()
-    scans, _ = head(0, shape=SHAPE)
-    affine = np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1]) @ phantom_affine(SHAPE)
-    nib.save(nib.Nifti1Image(scans["t1"], affine), folder / "t1_brats_space.nii")
-    stripped = np.where(scans["t1"] == scans["t1"][0, 0, 0], 0, scans["t1"])
-    nib.save(nib.Nifti1Image(stripped, affine), folder / "t1_skullstripped_brats_space.nii")
 
 
 @pytest.fixture
@@ -46,7 +35,7 @@ def command(template: Workspace, small: Any, tmp_path: Path) -> Callable[..., "s
         make_champion(ws, "segmentation", 2)
     for name in ("params.yaml", "dvc.yaml"):
         (ws.root / name).write_bytes((ROOT / name).read_bytes())
-    write_atlas(tmp_path / "atlas")
+    write_atlas(tmp_path / "atlas", shape=SHAPE, voxel_mm=VOXEL_MM)
     (tmp_path / "key").write_bytes(bytes(range(32)))
 
     def start(*arguments: str, env: dict[str, str], settings: tuple[str, ...] = ()) -> "subprocess.Popen[bytes]":

@@ -1,6 +1,9 @@
 """Studies from a real node of DICOMweb and their results back, once each, whatever breaks in between."""
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +109,49 @@ def test_a_node_that_is_not_there_is_named(node: Node) -> None:
 
     with pytest.raises(ServiceError, match=r"did not answer.* check study\.node\.url"):
         DicomNode(nobody).studies()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (None, "did not answer within 0.5 s"),
+        (b"", "did not answer, or broke off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/dicom+json\r\nContent-Length: 500\r\n\r\n[{", "broke off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>", "not DICOMweb"),
+        (
+            b'HTTP/1.1 200 OK\r\nContent-Type: application/dicom+json\r\nContent-Length: 8\r\n\r\n[{"a":1}',
+            "not DICOMweb",
+        ),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "status 503"),
+    ],
+    ids=["late", "closed", "half", "page", "foreign", "busy"],
+)
+def test_a_node_that_is_late_breaks_off_or_speaks_something_else_is_named(answer: bytes | None, reason: str) -> None:
+    with answering(answer) as url:
+        node = DicomNode(Node(url=url, timeout_seconds=0.5, tries=2))
+        with pytest.raises(ServiceError, match=rf"{url} .*{reason}.* asked 2 time"):
+            node.studies()
+
+
+@contextmanager
+def answering(answer: bytes | None) -> Iterator[str]:
+    """Listen on the loopback, and give every request the same answer; None never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as held:
+
+        def serve() -> None:
+            with suppress(OSError):  # the server is closed
+                while True:
+                    connection = held.enter_context(server.accept()[0])
+                    connection.recv(65536)
+                    if answer is not None:
+                        connection.sendall(answer)
+                        connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/dicom-web"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 def test_a_refused_account_says_which_variables_to_set(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

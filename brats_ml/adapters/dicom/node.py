@@ -48,6 +48,7 @@ class DicomNode:
             session.auth = (user, password or "")
         self._settings, self._url = settings, settings.url
         self._client = client.DICOMwebClient(settings.url, session=session, timeout=settings.timeout_seconds)
+        self._client.set_http_retry_params(retry=False)  # it would wait 30 s within each of our tries
 
     def studies(self) -> list[RemoteStudy]:
         """Return the studies with MR images.
@@ -76,8 +77,7 @@ class DicomNode:
         """Return an identifier of every match; a page without a new one is the last, since some nodes ignore pages."""
         found: set[str] = set()
         while True:
-            page = self._ask(what, partial(search, limit=PAGE, offset=len(found)))
-            new = {str(one[tag]["Value"][0]) for one in page} - found
+            new = self._ask(what, partial(_values, search, tag, limit=PAGE, offset=len(found))) - found
             found |= new
             if not new:
                 return found
@@ -129,6 +129,7 @@ class DicomNode:
             ServiceError: It does not answer in time, or refuses.
         """
         requests = require("requests", "dicom")
+        not_dicom = (LookupError, TypeError, ValueError, require("pydicom.errors", "dicom").InvalidDicomError)
         for attempt in range(1, self._settings.tries + 1):
             try:
                 return request()
@@ -140,6 +141,8 @@ class DicomNode:
                         f"{environment.DICOM_PASSWORD.name} to an account that may"
                     ) from None
                 reason = f"answered with status {status}"
+            except not_dicom:
+                reason = "answered with what is not DICOMweb"
             except requests.Timeout:
                 reason = f"did not answer within {self._settings.timeout_seconds:g} s"
             except requests.RequestException:
@@ -150,3 +153,8 @@ class DicomNode:
             f"{self._url} {reason} when it was asked {self._settings.tries} time(s) to {what}: check study.node.url, "
             "and that the node runs"
         )
+
+
+def _values(search: Callable[..., list[dict[str, Any]]], tag: str, **page: int) -> set[str]:
+    """Return the first value of an element of each match."""
+    return {str(one[tag]["Value"][0]) for one in search(**page)}

@@ -23,6 +23,8 @@ STEPS = {
     "send": "Stores them on the node, each once.",
 }
 HEAVY = ("score",)
+# How Airflow names the tasks of one study: by its pseudonym, which is the name of its folder.
+NAME = "{{ task.command[-1].rpartition('/')[2] }}"
 
 
 class NodeTrigger(BaseTrigger):  # type: ignore[misc]  # mypy does not follow airflow
@@ -80,7 +82,9 @@ def take_each(pipeline: DvcPipeline, studies: Any) -> TaskGroup:
         before = None
         for step, doc_md in STEPS.items():
             heavy: dict[str, Any] = {"pool": "gpu", "queue": "gpu"} if step in HEAVY else {}
-            task = pipeline.command(step, [*BRATS, "study", step, folder], doc_md=doc_md, **heavy)
+            task = pipeline.command(
+                step, [*BRATS, "study", step, folder], doc_md=doc_md, map_index_template=NAME, **heavy
+            )
             if before is not None:
                 before >> task
             before = task

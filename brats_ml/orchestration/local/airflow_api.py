@@ -14,7 +14,11 @@ FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "remove
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task of one DAG run."""
+    """One task of one DAG run.
+
+    Attributes:
+        index: Which of the tasks that a mapped task was divided into; -1 for any other task.
+    """
 
     task_id: str
     state: str
@@ -22,6 +26,7 @@ class TaskState:
     started: datetime | None
     ended: datetime | None
     tries: int
+    index: int
 
     @property
     def seconds(self) -> float | None:
@@ -118,6 +123,7 @@ class AirflowClient:
                 started=_time(row["start_date"]),
                 ended=_time(row["end_date"]),
                 tries=row["try_number"],
+                index=row["map_index"],
             )
             for row in answer["task_instances"]
         ]
@@ -126,7 +132,7 @@ class AirflowClient:
     def log(self, dag_id: str, run_id: str, task: TaskState) -> list[str]:
         """Return the log messages of a task's last try, with the exception that ended it, if one did."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{max(task.tries, 1)}"
-        content = self._call("GET", path, params={"full_content": True})["content"]
+        content = self._call("GET", path, params={"full_content": True, "map_index": task.index})["content"]
         return [line for message in content for line in _lines(message)]
 
     def _call(self, method: str, path: str, *, accept: tuple[int, ...] = (), **content: Any) -> Any:

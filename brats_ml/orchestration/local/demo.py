@@ -104,7 +104,7 @@ def _watched(client: AirflowClient, dag_id: str, run_id: str, console: Console) 
 
 def _watch(client: AirflowClient, dag_id: str, run_id: str, console: Console) -> list[TaskState]:
     """Show the run until it ends: a table on a terminal, otherwise a line for each task that ends."""
-    printed: set[str] = set()
+    printed: set[tuple[str, int]] = set()
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             state = client.run_state(dag_id, run_id)
@@ -112,9 +112,9 @@ def _watch(client: AirflowClient, dag_id: str, run_id: str, console: Console) ->
             if console.is_terminal:
                 live.update(_progress(dag_id, tasks), refresh=True)
             for task in tasks:
-                if task.state in FINISHED and task.task_id not in printed and not console.is_terminal:
+                if task.state in FINISHED and (task.task_id, task.index) not in printed and not console.is_terminal:
                     console.print(f"{dag_id}: {task.task_id} {task.state} {_seconds(task)}", highlight=False)
-                    printed.add(task.task_id)
+                    printed.add((task.task_id, task.index))
             if state in ("success", "failed"):
                 return tasks
             time.sleep(POLL_S)

@@ -137,7 +137,7 @@ def test_no_error_of_the_system_about_a_scan_becomes_a_refusal(
     assert label_maps(again) == before
 
 
-@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("changed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_whichever_request_the_disk_refuses_no_prediction_is_lost_and_the_next_run_finds_little_to_do(
     changed: bool, again: Workspace, quick_params: Params
 ) -> None:

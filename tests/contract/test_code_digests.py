@@ -105,6 +105,7 @@ def test_a_change_of_inference_reruns_only_evaluate(module: str, changed: Change
     assert all(key.startswith("evaluate.") for key in edited)
 
 
+@pytest.mark.slow
 def test_a_newly_imported_module_counts_automatically(checkout: Path, changed: Changed) -> None:
     added = checkout / "brats_ml/imaging/added.py"
     added.write_text('"""Added."""\n\nVALUE = 1\n')

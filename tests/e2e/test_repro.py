@@ -231,6 +231,7 @@ def test_a_changed_survival_parameter_reruns_only_the_survival_stages(
     assert set(rerun) == {"code", "source", "compare"} | searches
 
 
+@pytest.mark.slow
 def test_a_new_case_in_the_source_folder_is_noticed(output: dict[str, str], checkout: Checkout, tmp_path: Path) -> None:
     cohort = tmp_path / "cohort"
     shutil.copytree(checkout.root / "data/raw", cohort)

@@ -49,6 +49,7 @@ def test_faults_at_each_kind_of_operation_and_a_long_soak_do_no_harm() -> None:
     assert_goal(at_least=400)
 
 
+@pytest.mark.slow
 def test_a_command_without_care_loses_its_scan_and_does_not_heal(tmp_path: Path) -> None:
     found = lines("-m", "tests.faults.careless", str(tmp_path))
 

@@ -59,6 +59,7 @@ def test_training_that_is_stopped_after_an_epoch_or_after_the_last_step_gives_th
     assert trained("--stop-at", step) == uninterrupted
 
 
+@pytest.mark.slow
 def test_cases_on_the_device_give_the_same_weights_as_cases_on_the_host(uninterrupted: dict[str, Any]) -> None:
     assert trained("--resident")["weights"] == uninterrupted["weights"]
 

@@ -62,7 +62,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("docs") / "index.html"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(rows=rows)
 def test_great_expectations_finds_what_the_rules_find(page: Path, rows: list[Row]) -> None:
     headers = [named(str(number), row) for number, row in enumerate(rows)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import center_of_mass
 
 from brats_ml import files
 from brats_ml.actions.study_refusal import working_on
@@ -19,7 +20,7 @@ from brats_ml.cohort.releases import volume_name
 from brats_ml.config import Params
 from brats_ml.config.study import Preparation
 from brats_ml.errors import MissingInputError
-from brats_ml.imaging.rigid import Matrix, inverse, rotation_degrees, shift_mm
+from brats_ml.imaging.rigid import Matrix, inverse, rigid_part, rotation_degrees, shift_mm
 from brats_ml.report import Report
 from brats_ml.workspace import Workspace
 from brats_ml.workspace.study import PreparedFolder, StudyFolder
@@ -83,23 +84,26 @@ def _moves(
         brain = np.any([scan.array != 0 for scan in scans.values()], axis=0)
         return dict.fromkeys(scans, np.eye(4)), brain, ["it is in the space of the challenge as it came"]
     reference = next(modality for modality in REFERENCE if modality in scans)
-    to_atlas = register(scans[reference], Scan(atlas.head, atlas.grid)).matrix
-    moves = {reference: to_atlas}
-    for modality, scan in scans.items():
-        if modality != reference:
-            moves[modality] = to_atlas @ register(scan, scans[reference]).matrix
+    between = {
+        modality: np.eye(4) if modality == reference else register(scan, scans[reference]).matrix
+        for modality, scan in scans.items()
+    }
     shown = next(modality for modality in ANATOMY if modality in scans)
+    placed = to_atlas(scans[shown], atlas) @ inverse(between[shown])
+    moves = {modality: placed @ move for modality, move in between.items()}
     head = Scan(on_grid(scans[shown], moves[shown], atlas.grid), atlas.grid)
     brain = brain_mask(head, atlas, how=settings.brain)
-    # Brains are more alike than heads: necks, fields and thick scalps differ.
-    refined = register(
-        Scan(np.where(brain, head.array, 0), atlas.grid),
-        Scan(np.where(atlas.brain, atlas.head, 0), atlas.grid),
-        start=np.eye(4),
-    ).matrix
-    moves = {modality: refined @ move for modality, move in moves.items()}
-    brain = on_grid(Scan(brain, atlas.grid), refined, atlas.grid) > 0.5
     return moves, brain, _flags(moves, brain, atlas, settings)
+
+
+def to_atlas(scan: Scan, atlas: Atlas) -> Matrix:
+    """Return the rigid move of a head to the atlas.
+
+    Heads of two people differ in size, so many rigid moves fit about equally well. One that also scales has one best
+    fit, and its rigid part is kept. Necks, fields and scalps differ too, so only the brain of the atlas counts.
+    """
+    fitted = register(scan, Scan(atlas.head, atlas.grid), scales=True, where=atlas.brain).matrix
+    return rigid_part(fitted, centre=(atlas.grid.affine @ [*center_of_mass(atlas.brain), 1])[:3])
 
 
 def _is_prepared(scan: Scan, atlas: Atlas) -> bool:

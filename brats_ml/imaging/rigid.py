@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.linalg import polar
 
 from brats_ml.cohort.labels import LabelMap
 
@@ -69,3 +70,20 @@ def share_on_grid(
     return np.asarray(
         ndimage.affine_transform(share, matrix, output_shape=tuple(shape), order=1, mode="constant", cval=outside)
     )
+
+
+def rigid_part(matrix: Matrix, *, centre: NDArray[np.float64]) -> Matrix:
+    """Return the rotation that is nearest to an affine matrix, and the shift by which the centre stays where it was.
+
+    Args:
+        matrix: An affine matrix (4, 4) in mm.
+        centre: A point (3,) of the world that the matrix leads to.
+
+    Source:
+        Higham 1989, "Matrix nearness problems and applications": the orthogonal factor of the polar decomposition.
+    """
+    rotation, _ = polar(matrix[:3, :3])
+    found = np.eye(4)
+    found[:3, :3] = rotation
+    found[:3, 3] = centre - rotation @ (np.linalg.inv(matrix) @ [*centre, 1.0])[:3]
+    return found

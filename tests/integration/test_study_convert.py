@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
 from brats_ml.actions import study_convert
 from brats_ml.adapters.dicom.key import pseudonym_key
@@ -72,6 +73,35 @@ def test_the_volumes_have_the_voxels_and_positions_of_the_scanner(
         at = nib.affines.apply_affine(np.linalg.inv(image.affine), place)
         np.testing.assert_allclose(at, np.rint(at), atol=1e-3)
         assert array[tuple(np.rint(at).astype(int))] == expected[tuple(voxel)]
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless])
+def test_compressed_images_give_the_voxels_of_uncompressed_ones(
+    syntax: UID, ws: Workspace, params: Params, scanner: Path, tmp_path: Path
+) -> None:
+    convert(ws, params, scanner)
+    for path in scanner.rglob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        dataset.compress(syntax)
+        dataset.save_as(path)
+    other = Workspace(tmp_path / "other")
+    convert(other, params, scanner)
+
+    for modality in PROTOCOLS:
+        plain, compressed = (nib.load(StudyFolder(one.root / "study").native.modality(modality)) for one in (ws, other))
+        np.testing.assert_array_equal(np.asarray(plain.dataobj), np.asarray(compressed.dataobj))
+
+
+def test_images_that_the_converter_cannot_unpack_are_refused_with_a_remedy(
+    ws: Workspace, params: Params, scanner: Path
+) -> None:
+    for path in scanner.rglob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        dataset.save_as(path)
+
+    with pytest.raises(SourceError, match=r"series \d.* export it again, uncompressed"):
+        convert(ws, params, scanner)
 
 
 def test_a_study_comes_from_an_archive_too(ws: Workspace, params: Params, scanner: Path, tmp_path: Path) -> None:

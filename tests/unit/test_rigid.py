@@ -10,6 +10,7 @@ from brats_ml.imaging.rigid import (
     Matrix,
     inverse,
     labels_on_grid,
+    rigid_part,
     rotation_degrees,
     share_on_grid,
     shift_mm,
@@ -51,6 +52,16 @@ def test_the_angle_is_the_length_of_the_rotation_vector(turn: tuple[float, ...],
 @given(shifts, shifts)
 def test_a_shift_moves_every_point_alike(shift: tuple[float, ...], point: tuple[float, ...]) -> None:
     assert shift_mm(move((0, 0, 0), shift), point) == pytest.approx(float(np.linalg.norm(shift)), abs=1e-9)
+
+
+@given(turns, shifts, shifts, st.tuples(*[st.floats(0.8, 1.3)] * 3))
+def test_scales_about_the_centre_leave_the_rigid_part_as_it_is(
+    turn: tuple[float, ...], shift: tuple[float, ...], point: tuple[float, ...], sizes: tuple[float, ...]
+) -> None:
+    scaled, centre = np.diag([*sizes, 1.0]), np.array(point)
+    scaled[:3, 3] = centre - scaled[:3, :3] @ centre
+
+    assert rigid_part(scaled @ move(turn, shift), centre=centre) == pytest.approx(move(turn, shift), abs=1e-6)
 
 
 @given(turns, shifts)

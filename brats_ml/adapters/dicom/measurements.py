@@ -56,27 +56,10 @@ def report(
         name: [_volume(sr, codes, volumes_mm3[name], intervals_mm3.get(name))] for name in [*labels, *regions]
     }  # fmt: skip
     groups = [
-        sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=sr.TrackingIdentifier(uid=origin.uid("segment", name), identifier=name),
-            referenced_segment=_segment(sr, segmentation, source, number),
-            finding_type=code(LABEL_TERMS[name]),
-            finding_sites=[sr.FindingSite(code(BRAIN))],
-            algorithm_id=algorithm,
-            measurements=measured[name],
-        )
-        for number, name in enumerate(labels, start=1)
+        *_of_segments(segmentation, source, origin, algorithm, {name: measured[name] for name in labels}),
+        *_of_regions(sr, origin, algorithm, {name: measured[name] for name in regions}),
+        _quality(sr, codes, origin, algorithm, score=score, review=review, remarks=remarks),
     ]
-    groups += [
-        sr.MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=sr.TrackingIdentifier(uid=origin.uid("region", name), identifier=name),
-            finding_type=code(REGION_TERMS[name]),
-            finding_sites=[sr.FindingSite(code(BRAIN))],
-            algorithm_id=algorithm,
-            measurements=measured[name],
-        )
-        for name in regions
-    ]
-    groups.append(_quality(sr, codes, origin, algorithm, score=score, review=review, remarks=remarks))
     found = sr.Comprehensive3DSR(
         evidence=[segmentation, *source.headers],
         content=_content(sr, codes, source, origin, groups),
@@ -95,13 +78,42 @@ def report(
     return found
 
 
-def _segment(sr: Any, segmentation: Any, source: SourceSeries, number: int) -> Any:
-    return sr.ReferencedSegment(
-        sop_class_uid=segmentation.SOPClassUID,
-        sop_instance_uid=segmentation.SOPInstanceUID,
-        segment_number=number,
-        source_series=sr.SourceSeriesForSegmentation(str(source.headers[0].SeriesInstanceUID)),
-    )
+def _of_segments(
+    segmentation: Any, source: SourceSeries, origin: Origin, algorithm: Any, measured: Mapping[str, Any]
+) -> list[Any]:
+    """Return a group of measurements for each label, which refers to its segment."""
+    sr = require("highdicom", "dicom").sr
+    series = sr.SourceSeriesForSegmentation(str(source.headers[0].SeriesInstanceUID))
+    return [
+        sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=sr.TrackingIdentifier(uid=origin.uid("segment", name), identifier=name),
+            referenced_segment=sr.ReferencedSegment(
+                sop_class_uid=segmentation.SOPClassUID,
+                sop_instance_uid=segmentation.SOPInstanceUID,
+                segment_number=number,
+                source_series=series,
+            ),
+            finding_type=code(LABEL_TERMS[name]),
+            finding_sites=[sr.FindingSite(code(BRAIN))],
+            algorithm_id=algorithm,
+            measurements=measurements,
+        )
+        for number, (name, measurements) in enumerate(measured.items(), start=1)
+    ]
+
+
+def _of_regions(sr: Any, origin: Origin, algorithm: Any, measured: Mapping[str, Any]) -> list[Any]:
+    """Return a group of measurements for each region, which has no segment of its own."""
+    return [
+        sr.MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=sr.TrackingIdentifier(uid=origin.uid("region", name), identifier=name),
+            finding_type=code(REGION_TERMS[name]),
+            finding_sites=[sr.FindingSite(code(BRAIN))],
+            algorithm_id=algorithm,
+            measurements=measurements,
+        )
+        for name, measurements in measured.items()
+    ]
 
 
 def _quality(

@@ -38,33 +38,6 @@ def segmentation(
         kind: How the voxels are stored.
     """
     highdicom = require("highdicom", "dicom")
-    algorithm = highdicom.AlgorithmIdentificationSequence(
-        name=origin.model.partition(" ")[0][:LONG_STRING],
-        family=require("pydicom.sr.codedict", "dicom").codes.DCM.ArtificialIntelligence,
-        version=origin.model[:LONG_STRING],
-        source=MANUFACTURER,
-        parameters={
-            "model_digest": origin.model_digest,
-            "code": origin.code,
-            "label_map": origin.prediction,
-            "data": origin.data,
-        },
-    )
-    described = [
-        highdicom.seg.SegmentDescription(
-            segment_number=number,
-            segment_label=f"{name} ({TITLES[name]})"[:LONG_STRING],
-            segmented_property_category=code(ABNORMAL),
-            segmented_property_type=code(LABEL_TERMS[name]),
-            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-            algorithm_identification=algorithm,
-            anatomic_regions=[code(BRAIN)],
-            tracking_uid=origin.uid("segment", name),
-            tracking_id=name,
-            display_color=_colour(highdicom, colours[name]),
-        )
-        for number, name in enumerate(labels, start=1)
-    ]
     numbered = np.zeros_like(frames)
     for number, value in enumerate(labels.values(), start=1):
         numbered[frames == value] = number
@@ -72,7 +45,7 @@ def segmentation(
         source_images=source.headers,
         pixel_array=numbered,
         segmentation_type=kind,
-        segment_descriptions=described,
+        segment_descriptions=_segments(highdicom, origin, labels, colours),
         series_instance_uid=origin.uid("segmentation series"),
         series_number=SERIES_NUMBER,
         sop_instance_uid=origin.uid("segmentation", kind, hashlib.sha256(numbered.tobytes()).hexdigest()),
@@ -89,6 +62,37 @@ def segmentation(
     )
     settle(found, origin, source.headers[0], kind="segmentation")
     return found
+
+
+def _segments(highdicom: Any, origin: Origin, labels: Mapping[str, int], colours: Mapping[str, str]) -> list[Any]:
+    """Return what each segment is, in the order of the labels."""
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name=origin.model.partition(" ")[0][:LONG_STRING],
+        family=require("pydicom.sr.codedict", "dicom").codes.DCM.ArtificialIntelligence,
+        version=origin.model[:LONG_STRING],
+        source=MANUFACTURER,
+        parameters={
+            "model_digest": origin.model_digest,
+            "code": origin.code,
+            "label_map": origin.prediction,
+            "data": origin.data,
+        },
+    )
+    return [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=f"{name} ({TITLES[name]})"[:LONG_STRING],
+            segmented_property_category=code(ABNORMAL),
+            segmented_property_type=code(LABEL_TERMS[name]),
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+            anatomic_regions=[code(BRAIN)],
+            tracking_uid=origin.uid("segment", name),
+            tracking_id=name,
+            display_color=_colour(highdicom, colours[name]),
+        )
+        for number, name in enumerate(labels, start=1)
+    ]
 
 
 def _colour(highdicom: Any, text: str) -> Any:

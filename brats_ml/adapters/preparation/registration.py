@@ -14,8 +14,6 @@ from brats_ml.imaging.rigid import Matrix
 # NIfTI points to Right, Anterior, Superior; ITK to Left, Posterior, Superior.
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 BINS, SEED, WORK_UNITS = 48, 1, 8
-# Voxels that the measure is computed from.
-SAMPLES = 120_000
 # Voxels of the coarse search, in mm, and the turns in degrees about each axis that it also starts from.
 COARSE_MM, TURN = 5.0, 25.0
 # A turn by one radian moves the surface of a head by about this.
@@ -31,6 +29,19 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Search:
+    """How a search goes: voxels that the measure is computed from, first step, and the step at which it ends."""
+
+    samples: int
+    step_mm: float
+    tolerance_mm: float
+
+
+COARSELY = Search(60_000, 4.0, 0.1)
+FINELY = Search(120_000, 1.0, 0.01)
+
+
+@dataclass(frozen=True)
 class Registered:
     """A matrix from the world of the moving scan to that of the fixed one (RAS, mm), and their mutual information."""
 
@@ -38,7 +49,14 @@ class Registered:
     information: float
 
 
-def register(moving: Scan, fixed: Scan, *, scales: bool = False, start: Matrix | None = None) -> Registered:
+def register(
+    moving: Scan,
+    fixed: Scan,
+    *,
+    scales: bool = False,
+    start: Matrix | None = None,
+    where: NDArray[np.bool_] | None = None,
+) -> Registered:
     """Return the move that brings a scan onto another one, whatever their contrasts.
 
     Mutual information is maximised from several starts on coarse voxels, and the best one is refined.
@@ -48,6 +66,7 @@ def register(moving: Scan, fixed: Scan, *, scales: bool = False, start: Matrix |
         fixed: The scan that stays.
         scales: Whether the move may also scale and shear, as between the heads of two people.
         start: A move that is near the right one and is only refined; None searches from several starts.
+        where: The voxels of the fixed scan that count, shape (X, Y, Z); None counts all.
 
     Source:
         Mattes et al. 2003, doi:10.1109/TMI.2003.809072, for the measure; Viola and Wells 1997 for the idea.
@@ -62,17 +81,26 @@ def register(moving: Scan, fixed: Scan, *, scales: bool = False, start: Matrix |
         if start is None
         else [_transform(sitk, start, centre)]
     )
-    ranked = [(_maximise(sitk, *coarse, one, step_mm=4.0, tolerance_mm=0.05), one) for one in starts]
+    mask = None if where is None else sitk.Cast(_image(sitk, Scan(where, fixed.grid)), sitk.sitkUInt8)
+    ranked = []
+    for one in starts:
+        information, found = _maximise(sitk, coarse, one, COARSELY), one
+        if scales:
+            found = _with_scales(sitk, one)
+        if scales or where is not None:
+            information = _maximise(sitk, coarse, found, COARSELY, mask)
+        ranked.append((information, found))
     _, best = max(ranked, key=lambda one: one[0])
-    found: Any = best
-    if scales:
-        found = sitk.AffineTransform(3)
-        found.SetCenter(centre)
-        found.SetMatrix(best.GetMatrix())
-        found.SetTranslation(best.GetTranslation())
-        _maximise(sitk, *coarse, found, step_mm=2.0, tolerance_mm=0.05)
-    information = _maximise(sitk, target, source, found, step_mm=1.0, tolerance_mm=0.01)
-    return Registered(_matrix(found), information)
+    information = _maximise(sitk, (target, source), best, FINELY, mask)
+    return Registered(_matrix(best), information)
+
+
+def _with_scales(sitk: Any, rigid: Any) -> Any:
+    affine = sitk.AffineTransform(3)
+    affine.SetCenter(rigid.GetCenter())
+    affine.SetMatrix(rigid.GetMatrix())
+    affine.SetTranslation(rigid.GetTranslation())
+    return affine
 
 
 def _starts() -> list[tuple[float, float, float]]:
@@ -81,18 +109,23 @@ def _starts() -> list[tuple[float, float, float]]:
     return [(0.0, 0.0, 0.0), *((turn[0], turn[1], turn[2]) for turn in turns)]
 
 
-def _maximise(sitk: Any, target: Any, source: Any, transform: Any, *, step_mm: float, tolerance_mm: float) -> float:
+def _maximise(sitk: Any, images: tuple[Any, Any], transform: Any, how: Search, mask: Any = None) -> float:
     """Change a transform until mutual information is largest, and return it.
 
     Powell's search needs no gradient, which thick slices make useless.
     """
+    target, source = images
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
+    voxels = target.GetNumberOfPixels()
+    if mask is not None:
+        method.SetMetricFixedMask(mask)
+        voxels *= sitk.GetArrayViewFromImage(mask).mean()
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(min(1.0, SAMPLES / target.GetNumberOfPixels()), SEED)
+    method.SetMetricSamplingPercentage(min(1.0, how.samples / voxels), SEED)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsPowell(
-        numberOfIterations=15, maximumLineIterations=20, stepLength=step_mm, stepTolerance=tolerance_mm,
+        numberOfIterations=15, maximumLineIterations=20, stepLength=how.step_mm, stepTolerance=how.tolerance_mm,
         valueTolerance=1e-6,
     )  # fmt: skip
     angles = len(transform.GetParameters()) - 3

@@ -13,7 +13,7 @@ Figures of the last line:
 - `recovered_share_atlas`: the same of the reference series to the atlas. Its truth is the place that the head comes to
   from the pose in which the case was released, whole and in voxels of 1 mm.
 - `released_degrees`, `released_mm`: medians of how far that place is from the pose in which the case was released.
-- `brain_dice`: Dice of the brain that is found, with the true one in the same pose.
+- `brain_dice`: Dice of the brain that is found, with the true one in the same pose, within the field that was scanned.
 - `round_trip_dice`: Dice of the whole tumour after the way to the grid of T1ce and back; `round_trip_dice_labels`: the
   mean of each label's Dice.
 - `seconds`: of one case.
@@ -150,7 +150,7 @@ def trial(known: Known, kind: str, params: Params, folder: Path, rng: np.random.
         "series_mm": max(mm for _, mm in between),
         "series_found": sum(max(one) <= WITHIN for one in between) / len(between),
         "all_found": sum(max(offset(error, known)) <= WITHIN for error in errors.values()) / len(errors),
-        "brain_dice": brain_dice(known, study, found[REFERENCE]),
+        "brain_dice": brain_dice(known, study, found[REFERENCE], grid),
         **round_trip(known, np.loadtxt(study.prepared.matrix(REFERENCE)), grid),
         "seconds": seconds,
     }
@@ -214,11 +214,15 @@ def offset(error: Matrix, known: Known) -> tuple[float, float]:
     return rotation_degrees(error), shift_mm(error, known.centre.tolist())
 
 
-def brain_dice(known: Known, study: StudyFolder, pose: Matrix) -> float:
+def brain_dice(known: Known, study: StudyFolder, pose: Matrix, grid: VoxelGrid) -> float:
     """Return the Dice of the brain that was found, with the true one in the pose that was found."""
-    found = read_volume(study.prepared.case("case") / volume_name("case", "t1ce"))
+    found = read_volume(study.prepared.case("case") / volume_name("case", REFERENCE))
     matrix = voxels_between(inverse(pose), found.grid.affine, known.grid.affine)
-    return dice(found.array != 0, share_on_grid(known.brain.astype(np.float32), matrix, found.array.shape) > 0.5)
+    true = share_on_grid(known.brain.astype(np.float32), matrix, found.array.shape) > 0.5
+    way_back = inverse(np.loadtxt(study.prepared.matrix(REFERENCE)))
+    scanned = np.ones(grid.shape, dtype=np.float32)
+    scanned = share_on_grid(scanned, voxels_between(way_back, found.grid.affine, grid.affine), found.array.shape)
+    return dice((found.array != 0) & (scanned > 0.5), true & (scanned > 0.5))
 
 
 def round_trip(known: Known, move: Matrix, grid: VoxelGrid) -> dict[str, float]:

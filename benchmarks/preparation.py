@@ -11,7 +11,7 @@ Figures of the last line:
 - `recovered_share`: moves that are found within 1 mm and 1 degree, of all series.
 - `recovered_share_series`: the same of the moves between series, where the truth is exact.
 - `recovered_share_atlas`: the same of the reference series to the atlas. Its truth is the place that the head comes to
-  from the pose in which the case was released, whole and in voxels of 1 mm.
+  without any move, whole and in voxels of 1 mm.
 - `released_degrees`, `released_mm`: medians of how far that place is from the pose in which the case was released.
 - `brain_dice`: Dice of the brain that is found, with the true one in the same pose, within the field that was scanned.
 - `round_trip_dice`: Dice of the whole tumour after the way to the grid of T1ce and back; `round_trip_dice_labels`: the
@@ -128,8 +128,8 @@ def trial(known: Known, kind: str, params: Params, folder: Path, rng: np.random.
     grid = native_grid(known, kind)
     for modality, array in known.volumes.items():
         true[modality] = common @ rigid(rng, LARGEST_OF_SERIES, known.centre)
-        scanned = scan(head(array, known.brain, distance, rng), known, true[modality], grid)
-        write_volume(study.native.modality(modality), scanned, grid)
+        volume = scanned(head(array, known.brain, distance, rng), known, true[modality], grid)
+        write_volume(study.native.modality(modality), volume, grid)
     start = time.perf_counter()
     study_prepare.run(Workspace(folder), params, study=study.path)
     seconds = time.perf_counter() - start
@@ -157,8 +157,9 @@ def trial(known: Known, kind: str, params: Params, folder: Path, rng: np.random.
 
 
 def place_of(known: Known, atlas: Atlas, rng: np.random.Generator, distance: NDArray[np.float64]) -> Matrix:
-    """Return the move to the atlas of the head in the pose in which it was released."""
-    scan = Scan(head(known.volumes["t1"], known.brain, distance, rng), known.grid)
+    """Return the move to the atlas of a head that did not move."""
+    whole, grid = head(known.volumes["t1"], known.brain, distance, rng), native_grid(known, "moved")
+    scan = Scan(scanned(whole, known, np.eye(4), grid), grid)
     return study_prepare.to_atlas(scan, atlas)
 
 
@@ -199,7 +200,7 @@ def head(
     return np.asarray(np.abs(made + rng.normal(0, NOISE * bright, made.shape)), dtype=np.float32)
 
 
-def scan(volume: NDArray[np.float32], known: Known, move: Matrix, grid: VoxelGrid) -> NDArray[np.float32]:
+def scanned(volume: NDArray[np.float32], known: Known, move: Matrix, grid: VoxelGrid) -> NDArray[np.float32]:
     """Return what a scanner sees of a head; `move` leads from its world to that of the case."""
     thickness = round(grid.spacing_mm[2])
     fine = np.diag([1.0, 1.0, 1.0 / thickness, 1.0])
@@ -220,9 +221,9 @@ def brain_dice(known: Known, study: StudyFolder, pose: Matrix, grid: VoxelGrid) 
     matrix = voxels_between(inverse(pose), found.grid.affine, known.grid.affine)
     true = share_on_grid(known.brain.astype(np.float32), matrix, found.array.shape) > 0.5
     way_back = inverse(np.loadtxt(study.prepared.matrix(REFERENCE)))
-    scanned = np.ones(grid.shape, dtype=np.float32)
-    scanned = share_on_grid(scanned, voxels_between(way_back, found.grid.affine, grid.affine), found.array.shape)
-    return dice((found.array != 0) & (scanned > 0.5), true & (scanned > 0.5))
+    everywhere, from_native = np.ones(grid.shape, np.float32), voxels_between(way_back, found.grid.affine, grid.affine)
+    field = share_on_grid(everywhere, from_native, found.array.shape) > 0.5
+    return dice((found.array != 0) & field, true & field)
 
 
 def round_trip(known: Known, move: Matrix, grid: VoxelGrid) -> dict[str, float]:

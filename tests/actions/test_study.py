@@ -150,6 +150,27 @@ def test_moved_series_are_brought_together(whole: tuple[Workspace, StudyFolder],
     assert {scan.shape for scan in scans} == {SHAPE}
 
 
+@pytest.mark.slow
+def test_a_head_that_was_scanned_in_part_gets_a_flag_and_no_brain_beyond_the_field(
+    params: Params, key: None, tmp_path: Path
+) -> None:
+    """Every series lacks the lowest third of its slices."""
+    write_study(tmp_path / "scanner", shape=SHAPE, voxel_mm=VOXEL_MM)
+    for series in (tmp_path / "scanner").iterdir():
+        for path in sorted(series.glob("*.dcm"), key=lambda one: pydicom.dcmread(one).ImagePositionPatient[2])[:12]:
+            path.unlink()
+    ws, folder = Workspace(tmp_path), StudyFolder(tmp_path / "study")
+    study_convert.run(ws, params, study=folder.path, source=tmp_path / "scanner")
+
+    report = study_prepare.run(ws, params, study=folder.path)
+
+    assert "% of the brain was not scanned" in str(report)
+    (flag,) = read(folder.prepared.preparation)["flags"]
+    assert 10 < int(flag.partition("%")[0]) < 60
+    array = np.asarray(nib.load(next(folder.prepared.path.rglob("*t1.nii.gz"))).dataobj)
+    assert np.flatnonzero(array.any(axis=(0, 1))).min() >= 11
+
+
 def test_the_label_map_returns_to_the_grid_of_each_series(whole: tuple[Workspace, StudyFolder]) -> None:
     folder = whole[1]
     volumes = read(folder.restored.volumes)

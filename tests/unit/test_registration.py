@@ -5,6 +5,8 @@ import pytest
 from scipy import ndimage
 
 from brats_ml.adapters.nifti.grid import VoxelGrid
+from brats_ml.adapters.preparation.atlas import Atlas
+from brats_ml.adapters.preparation.brain import completed
 from brats_ml.adapters.preparation.registration import Scan, register
 from brats_ml.imaging.rigid import Matrix, inverse, rotation_degrees, share_on_grid, shift_mm, voxels_between
 
@@ -62,3 +64,13 @@ def test_two_registrations_are_equal_bit_by_bit() -> None:
     first, second = (register(moving, Scan(head, GRID)) for _ in range(2))
     assert first.matrix.tobytes() == second.matrix.tobytes()
     assert first.information == second.information
+
+
+def test_the_atlas_stands_for_what_was_not_scanned_as_bright_as_the_head() -> None:
+    head = phantom_head()
+    scanned = np.arange(GRID.shape[2]) >= 12
+    atlas = Atlas(head, head > 0, GRID, ("", ""))
+
+    found = completed(np.where(scanned, 3 * head, 0), np.broadcast_to(scanned, GRID.shape), atlas)
+
+    np.testing.assert_allclose(found.array, 3 * head, rtol=1e-6)

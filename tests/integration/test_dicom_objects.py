@@ -45,6 +45,7 @@ ELEMENTS = {
     "PatientName": "Phantom^0",
     "PatientID": "PHANTOM0",
 }
+CHECKER = shutil.which("dciodvfy")
 Kind = Literal["BINARY", "LABELMAP"]
 Placed = dict[tuple[int, ...], int]
 
@@ -154,6 +155,20 @@ def test_two_readers_find_each_voxel_at_its_position(name: str, kind: Kind, tmp_
 
     assert read_by_pydicom(made["seg"]) == placed(lesion(), affine)
     assert read_by_highdicom(made["seg"]) == placed(lesion(), affine)
+
+
+@pytest.mark.skipif(CHECKER is None, reason="dciodvfy is not installed: apt install dicom3tools")
+@pytest.mark.parametrize("name", SERIES)
+def test_each_object_conforms_to_the_standard(name: str, tmp_path: Path) -> None:
+    """By dciodvfy, whose edition of 2022 does not know segmentations of the kind LABELMAP yet."""
+    affine = SERIES[name]
+    made = export(opened(series(tmp_path / "series", affine)), affine, tmp_path, kind="BINARY")
+
+    for path in made.values():
+        done = subprocess.run([str(CHECKER), str(path)], capture_output=True, text=True, timeout=100, check=False)
+        found = done.stderr.splitlines()
+        assert [line for line in found if line.startswith("Error")] == []
+        assert all("99BRATSML" in line for line in found if line.startswith("Warning")), found
 
 
 @pytest.mark.slow

@@ -37,6 +37,7 @@ def capture(picture: NDArray[np.uint8], source: SourceSeries, origin: Origin) ->
         series_description="Brain tumour by a model, not for diagnosis",
         contributing_equipment=[equipment(origin)],
     )
+    found.BodyPartExamined = "BRAIN"  # without it the standard asks for a side
     found.BurnedInAnnotation = "NO"  # its legend names labels, and nobody
     found.PatientOrientation = None  # each of its planes has another one, and letters at its sides
     settle(found, origin, source.headers[0], kind="capture")

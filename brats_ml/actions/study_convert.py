@@ -50,7 +50,7 @@ def run(
     with working_on(folder):
         if source is not None:
             if folder.dicom.path.exists():
-                raise SourceError(study, "has a study already; name a new folder")
+                raise SourceError(study, "has a study already; leave out --from to go on with it, or name a new folder")
             receive(source, folder.dicom.path)
         found = read_study(files.require(folder.dicom))
         numbers = [one.facts.number for one in found.series]

@@ -247,7 +247,7 @@ def test_a_damaged_archive_ends_in_one_sentence_and_leaves_nothing(
 def test_a_folder_with_a_study_gets_no_second_one(ws: Workspace, params: Params, scanner: Path) -> None:
     convert(ws, params, scanner)
 
-    with pytest.raises(SourceError, match="has a study already; name a new folder"):
+    with pytest.raises(SourceError, match="has a study already; leave out --from"):
         convert(ws, params, scanner)
 
 

@@ -58,7 +58,8 @@ def _listing(source: Path) -> dict[str, tuple[int, int]]:
 
 
 def _unpack(source: Path, target: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as scratch:
+    # Within the target, so that what a kill leaves goes with it.
+    with tempfile.TemporaryDirectory(prefix=".", dir=target) as scratch:
         unpacked = Path(scratch)
         try:
             if zipfile.is_zipfile(source):

@@ -87,7 +87,7 @@ def _moves(
         return dict.fromkeys(scans, np.eye(4)), brain, ["it is in the space of the challenge as it came"]
     reference = next(modality for modality in REFERENCE if modality in scans)
     between = {
-        modality: np.eye(4) if modality == reference else register(scan, scans[reference]).matrix
+        modality: np.eye(4) if modality == reference else register(scan, scans[reference])
         for modality, scan in scans.items()
     }
     shown = next(modality for modality in ANATOMY if modality in scans)
@@ -111,7 +111,7 @@ def to_atlas(scan: Scan, atlas: Atlas) -> Matrix:
     Heads of two people differ in size, so many rigid moves fit about equally well. One that also scales has one best
     fit, and its rigid part is kept. Necks, fields and scalps differ too, so only the brain of the atlas counts.
     """
-    fitted = register(scan, Scan(atlas.head, atlas.grid), scales=True, where=atlas.brain).matrix
+    fitted = register(scan, Scan(atlas.head, atlas.grid), scales=True, where=atlas.brain)
     return rigid_part(fitted, centre=(atlas.grid.affine @ [*center_of_mass(atlas.brain), 1])[:3])
 
 

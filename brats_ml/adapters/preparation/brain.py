@@ -67,7 +67,7 @@ def _robex(scan: Scan) -> NDArray[np.bool_]:
 
 
 def _fitted(scan: Scan, atlas: Atlas) -> NDArray[np.bool_]:
-    move: Matrix = register(Scan(atlas.head, atlas.grid), scan, scales=True).matrix
+    move = register(Scan(atlas.head, atlas.grid), scan, scales=True)
     matrix = voxels_between(inverse(move), scan.grid.affine, atlas.grid.affine)
     return share_on_grid(atlas.brain.astype(np.float32), matrix, scan.array.shape) > 0.5
 

@@ -41,31 +41,16 @@ COARSELY = Search(60_000, 4.0, 0.1)
 FINELY = Search(120_000, 1.0, 0.01)
 
 
-@dataclass(frozen=True)
-class Registered:
-    """A matrix from the world of the moving scan to that of the fixed one (RAS, mm), and their mutual information."""
+def register(moving: Scan, fixed: Scan, *, scales: bool = False, where: NDArray[np.bool_] | None = None) -> Matrix:
+    """Return the matrix from the world of the moving scan to that of the fixed one (RAS, mm).
 
-    matrix: Matrix
-    information: float
-
-
-def register(
-    moving: Scan,
-    fixed: Scan,
-    *,
-    scales: bool = False,
-    start: Matrix | None = None,
-    where: NDArray[np.bool_] | None = None,
-) -> Registered:
-    """Return the move that brings a scan onto another one, whatever their contrasts.
-
-    Mutual information is maximised from several starts on coarse voxels, and the best one is refined.
+    Their contrasts may differ. Mutual information is maximised from several starts on coarse voxels, and the best one
+    is refined.
 
     Args:
         moving: The scan that moves.
         fixed: The scan that stays.
         scales: Whether the move may also scale and shear, as between the heads of two people.
-        start: A move that is near the right one and is only refined; None searches from several starts.
         where: The voxels of the fixed scan that count, shape (X, Y, Z); None counts all.
 
     Source:
@@ -76,23 +61,19 @@ def register(
     centre = _world_centre(fixed)
     coarse = _coarse(sitk, target), _coarse(sitk, source)
     shift = tuple(_world_centre(moving) - np.array(centre))
-    starts = (
-        [sitk.Euler3DTransform(centre, *np.radians(angles), shift) for angles in _starts()]
-        if start is None
-        else [_transform(sitk, start, centre)]
-    )
     mask = None if where is None else sitk.Cast(_image(sitk, Scan(where, fixed.grid)), sitk.sitkUInt8)
     ranked = []
-    for one in starts:
-        information, found = _maximise(sitk, coarse, one, COARSELY), one
+    for angles in _starts():
+        found = sitk.Euler3DTransform(centre, *np.radians(angles), shift)
+        information = _maximise(sitk, coarse, found, COARSELY)
         if scales:
-            found = _with_scales(sitk, one)
+            found = _with_scales(sitk, found)
         if scales or where is not None:
             information = _maximise(sitk, coarse, found, COARSELY, mask)
         ranked.append((information, found))
     _, best = max(ranked, key=lambda one: one[0])
-    information = _maximise(sitk, (target, source), best, FINELY, mask)
-    return Registered(_matrix(best), information)
+    _maximise(sitk, (target, source), best, FINELY, mask)
+    return _matrix(best)
 
 
 def _with_scales(sitk: Any, rigid: Any) -> Any:
@@ -157,17 +138,6 @@ def _world_centre(scan: Scan) -> NDArray[np.float64]:
     bright = scan.array > np.percentile(scan.array[scan.array > 0], 20) if (scan.array > 0).any() else scan.array == 0
     voxel = [*center_of_mass(bright.astype(np.float32)), 1.0]
     return np.asarray((FLIP @ scan.grid.affine @ voxel)[:3])
-
-
-def _transform(sitk: Any, move: Matrix, centre: NDArray[np.float64]) -> Any:
-    """Return ITK's transform of a rigid move about a centre; the inverse of `_matrix`."""
-    backwards = FLIP @ np.linalg.inv(move) @ FLIP
-    linear = backwards[:3, :3]
-    found = sitk.Euler3DTransform()
-    found.SetCenter(tuple(map(float, centre)))
-    found.SetMatrix([float(value) for value in linear.ravel()], 1e-6)
-    found.SetTranslation(tuple(float(value) for value in backwards[:3, 3] - centre + linear @ centre))
-    return found
 
 
 def _matrix(transform: Any) -> Matrix:

@@ -186,6 +186,7 @@ def another_study(folder: Path) -> None:
     [
         (gap, "slices are missing: a gap of 6.0 mm where slices are 3.0 mm apart"),
         (lambda folder: change(folder / "03", SpecificCharacterSet="KLINGON"), "its character set is unknown"),
+        (lambda folder: change(folder / "03", ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), "a mosaic; export it"),
         (lambda folder: change(folder / "03", ImagePositionPatient=None), "it lacks positions or voxel sizes"),
         (
             lambda folder: shutil.copytree(folder / "03", folder / "03b") and change_uids(folder / "03b"),

@@ -149,6 +149,8 @@ def _unreadable(files: Sequence[tuple[Path, Any]]) -> str | None:
             return "its attributes are encrypted; export it without encryption"
         if syntax is not None and (syntax.is_private or not syntax.is_transfer_syntax):
             return "its transfer syntax is unknown; export it as explicit little endian"
+        if "MOSAIC" in map(str, header.get("ImageType") or ()):
+            return "its slices are tiles of one image, a mosaic; export it with one image for each slice"
         if any(name not in require("pydicom.charset", "dicom").python_encoding for name in _character_sets(header)):
             return "its character set is unknown; export it as ISO_IR 192"
     return None

@@ -22,6 +22,7 @@ def known_options() -> set[tuple[str, str]]:
     return {(section, option) for section, known in sections.items() for option in known["options"]}
 
 
+@pytest.mark.slow
 def test_airflow_knows_every_setting() -> None:
     names = [name.split("__")[1:] for name in read_env(ROOT / "docker/airflow.env")]
 

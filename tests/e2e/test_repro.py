@@ -110,6 +110,7 @@ def test_a_killed_training_has_one_mlflow_run_with_each_epoch_once(output: dict[
     assert sorted(steps) == list(range(1, EPOCHS + 1))
 
 
+@pytest.mark.slow
 def test_a_killed_training_gives_the_bytes_of_an_undisturbed_one(output: dict[str, str], checkout: Checkout) -> None:
     resumed = digest_tree(checkout.root / MODEL)
     shutil.rmtree(checkout.root / ".brats/checkpoints")

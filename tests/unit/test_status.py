@@ -44,7 +44,7 @@ ANSWERS: dict[str, Any] = {
     f"/api/v2/dags/brats_train/dagRuns/{RUN}/taskInstances": {
         "task_instances": [
             {"task_id": "approve", "state": "awaiting_input", "queued_when": None, "start_date": None,
-             "end_date": None, "try_number": 1}
+             "end_date": None, "try_number": 1, "map_index": -1}
         ]
     },
 }  # fmt: skip

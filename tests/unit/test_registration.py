@@ -65,7 +65,7 @@ def test_two_registrations_are_equal_bit_by_bit() -> None:
     assert first.tobytes() == second.tobytes()
 
 
-def test_the_atlas_stands_for_what_was_not_scanned_as_bright_as_the_head() -> None:
+def test_the_atlas_fills_what_was_not_scanned_as_bright_as_the_head() -> None:
     head = phantom_head()
     scanned = np.arange(GRID.shape[2]) >= 12
     atlas = Atlas(head, head > 0, GRID, ("", ""))

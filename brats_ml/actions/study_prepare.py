@@ -100,16 +100,14 @@ def _moves(
     head = completed(on_grid(scans[shown], moves[shown], atlas.grid), fields[shown], atlas)
     scanned = np.any(list(fields.values()), axis=0)
     brain = brain_mask(head, atlas, how=settings.brain) & scanned
-    missing = 1 - float(scanned[atlas.brain].mean())
-    cut = [f"{missing:.0%} of the brain was not scanned"] if missing > CUT_SHARE else []
-    return moves, brain, [*_flags(moves, brain, atlas, settings), *cut]
+    return moves, brain, _flags(moves, brain, scanned, atlas, settings)
 
 
 def to_atlas(scan: Scan, atlas: Atlas) -> Matrix:
     """Return the rigid move of a head to the atlas.
 
-    Heads of two people differ in size, so many rigid moves fit about equally well. One that also scales has one best
-    fit, and its rigid part is kept. Necks, fields and scalps differ too, so only the brain of the atlas counts.
+    Heads of two people differ in size, so many rigid moves fit about equally well. One that also scales fits more
+    clearly, and its rigid part is kept. Necks, fields and scalps differ too, so only the brain of the atlas counts.
     """
     fitted = register(scan, Scan(atlas.head, atlas.grid), scales=True, where=atlas.brain)
     return rigid_part(fitted, centre=(atlas.grid.affine @ [*center_of_mass(atlas.brain), 1])[:3])
@@ -120,7 +118,13 @@ def _is_prepared(scan: Scan, atlas: Atlas) -> bool:
     return bool(placed and (scan.array == 0).mean() > STRIPPED_SHARE)
 
 
-def _flags(moves: dict[Modality, Matrix], brain: NDArray[np.bool_], atlas: Atlas, settings: Preparation) -> list[str]:
+def _flags(
+    moves: dict[Modality, Matrix],
+    brain: NDArray[np.bool_],
+    scanned: NDArray[np.bool_],
+    atlas: Atlas,
+    settings: Preparation,
+) -> list[str]:
     centre = (atlas.grid.affine @ [*(np.array(atlas.grid.shape) / 2), 1])[:3]
     flags = []
     for modality, move in moves.items():
@@ -132,6 +136,9 @@ def _flags(moves: dict[Modality, Matrix], brain: NDArray[np.bool_], atlas: Atlas
     volume = brain_ml(brain, atlas.grid)
     if not settings.brain_ml[0] <= volume <= settings.brain_ml[1]:
         flags.append(f"the brain has {volume:.0f} ml: look at its mask")
+    missing = 1 - float(scanned[atlas.brain].mean())
+    if missing > CUT_SHARE:
+        flags.append(f"{missing:.0%} of the brain was not scanned")
     return flags
 
 

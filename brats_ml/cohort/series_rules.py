@@ -113,7 +113,7 @@ def judge(facts: SeriesFacts, more: Patterns | None = None) -> Judged:
 
     Args:
         facts: The series.
-        more: Patterns of the user by modality, or by `left_out`. They decide before all others.
+        more: Patterns of the user by modality, or by `left_out`. They decide before the rules, but over no fault.
     """
     if facts.fault is not None:
         return Judged(facts, None, 1.0, facts.fault)

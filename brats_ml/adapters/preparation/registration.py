@@ -68,7 +68,6 @@ def register(moving: Scan, fixed: Scan, *, scales: bool = False, where: NDArray[
         information = _maximise(sitk, coarse, found, COARSELY)
         if scales:
             found = _with_scales(sitk, found)
-        if scales or where is not None:
             information = _maximise(sitk, coarse, found, COARSELY, mask)
         ranked.append((information, found))
     _, best = max(ranked, key=lambda one: one[0])
